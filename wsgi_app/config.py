@@ -1,0 +1,164 @@
+"""All settings: one table of names, types, bounds and defaults, read in one place."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from wsgi_app.errors import ConfigError
+
+log = logging.getLogger("wsgi_app")
+
+PREFIX = "AGENT_"
+
+Seconds = Annotated[float, Meta(gt=0)]
+SecondsOrZero = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+RateLimit = Annotated[
+    str, Meta(pattern=r"^\s*\d+\s*(/|per)\s*(\d+\s*)?(second|minute|hour|day|month|year)s?\s*$")
+]
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of one host; README.md describes each."""
+
+    redis_url: str | None = None
+    tokens: dict[str, str] = {}
+    tokens_file: Path | None = None
+    model: str | None = None
+    system_prompt: str | None = None
+    factory: str | None = None
+    max_steps: Count = 25
+    turn_timeout_seconds: Seconds = 180
+    input_timeout_seconds: Seconds = 600
+    keepalive_seconds: Seconds = 15
+    orphan_seconds: SecondsOrZero = 30
+    idle_seconds: Seconds = 900
+    lease_seconds: Seconds = 10
+    session_ttl_seconds: Seconds = 86_400
+    drain_seconds: SecondsOrZero = 25
+    write_timeout_seconds: Seconds = 30
+    max_message_chars: Count = 32_000
+    max_body_bytes: Count = 1_048_576
+    max_output_bytes: Count = 4_194_304
+    max_queued_turns: Count = 10
+    rate_limit: RateLimit = "60/minute"
+    max_turns_per_tenant: Count = 20
+    max_readers_per_tenant: Count = 1000
+    max_sessions_per_tenant: Count = 10_000
+    max_turns: Count = 2000
+    stream_slots: Count | None = None
+    delivery: Literal["thread", "parked", "auto"] | None = None
+    max_streams: Count = 5000
+    cors_origins: tuple[str, ...] = ()
+    workdir: Path | None = None
+
+    def __repr__(self) -> str:
+        return "Settings(…)"  # tokens and URLs with passwords stay out of logs and tracebacks
+
+
+NAMES = tuple(field.name for field in msgspec.structs.fields(Settings))
+
+
+def load_settings(
+    overrides: Mapping[str, Any], app_config: Mapping[str, Any], environ: Mapping[str, str]
+) -> Settings:
+    """Read the settings: ``overrides`` beat ``app.config``, which beats the environment.
+
+    Raises ConfigError, naming the setting, for a malformed value and for an unknown name in
+    ``overrides`` or ``app_config``. An unknown environment variable only warns, since other
+    software uses the prefix too.
+    """
+    raw: dict[str, Any] = {}
+    for name in NAMES:
+        key = setting_name(name)
+        if name in overrides:
+            raw[name] = _convert(name, overrides[name])
+        elif key in app_config:
+            raw[name] = _convert(name, app_config[key])
+        elif environ.get(key, "") != "":
+            raw[name] = _convert(name, environ[key])
+    if "redis_url" not in raw and environ.get("REDIS_URL"):
+        raw["redis_url"] = environ["REDIS_URL"]
+    _refuse_unknown(overrides, app_config)
+    _warn_unknown(environ)
+    settings = Settings(**raw)
+    if settings.tokens_file is not None:
+        tokens = _read_tokens_file(settings.tokens_file)
+        settings = msgspec.structs.replace(settings, tokens={**tokens, **settings.tokens})
+    return settings
+
+
+def setting_name(field: str) -> str:
+    """The name of a field in ``app.config`` and in the environment."""
+    return PREFIX + field.upper()
+
+
+def _convert(name: str, value: Any) -> Any:
+    key = setting_name(name)
+    try:
+        if name == "tokens":
+            return _parse_tokens(value)
+        if name == "cors_origins" and isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        converted = msgspec.convert(
+            value, _field_types()[name], strict=False, dec_hook=lambda kind, text: kind(text)
+        )
+    except (msgspec.ValidationError, ValueError, TypeError) as error:
+        raise ConfigError(f"{key} is malformed: {error}") from error
+    if isinstance(converted, float) and not math.isfinite(converted):
+        raise ConfigError(f"{key} is malformed: expected a finite number")
+    return converted
+
+
+def _field_types() -> dict[str, Any]:
+    return {field.name: field.type for field in msgspec.structs.fields(Settings)}
+
+
+def _parse_tokens(value: Any) -> dict[str, str]:
+    if isinstance(value, Mapping):
+        pairs = [(str(token), str(tenant)) for token, tenant in value.items()]
+    elif isinstance(value, str):
+        pairs = [_parse_token(part) for part in re.split(r"[,\n]", value) if part.strip()]
+    else:
+        raise TypeError("expected token=tenant,… or a mapping")
+    if any(not token or not tenant for token, tenant in pairs):
+        raise ValueError("expected token=tenant,… with neither part empty")
+    return dict(pairs)
+
+
+def _parse_token(text: str) -> tuple[str, str]:
+    # Base64 tokens end in "=", tenants hold none: the last one divides.
+    token, _, tenant = text.strip().rpartition("=")
+    return token.strip(), tenant.strip()
+
+
+def _read_tokens_file(path: Path) -> dict[str, str]:
+    key = setting_name("tokens_file")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return _parse_tokens("\n".join(x for x in lines if not x.lstrip().startswith("#")))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{key} cannot be read: {type(error).__name__}: {path}") from error
+
+
+def _refuse_unknown(overrides: Mapping[str, Any], app_config: Mapping[str, Any]) -> None:
+    known = {setting_name(name) for name in NAMES}
+    unknown = [name for name in overrides if name not in NAMES]
+    unknown += [key for key in app_config if key.startswith(PREFIX) and key not in known]
+    if unknown:
+        raise ConfigError(f"unknown setting: {', '.join(sorted(unknown))}")
+
+
+def _warn_unknown(environ: Mapping[str, str]) -> None:
+    known = {setting_name(name) for name in NAMES}
+    for key in sorted(environ):
+        if key.startswith(PREFIX) and key not in known:
+            log.warning("environment variable %s is no setting of this package; ignored", key)

@@ -1,0 +1,104 @@
+"""The event log: the queue between a turn and its readers in the same worker."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+
+from wsgi_app.events import AnyEvent, EventId, NumberedEvent, Terminal, encode_event
+
+
+class EventLog:
+    """A turn's events, numbered from 1, for any number of readers.
+
+    Appended to by the turn's thread, its tools' threads and the event loops; drained by reader
+    threads and the journal. ``_lock`` guards appending; readers take slices of a list that only
+    grows, which needs none.
+    """
+
+    def __init__(self, turn: int) -> None:
+        self._turn = turn
+        self._lock = threading.Lock()
+        self._entries: list[NumberedEvent] = []
+        self._wakers: tuple[Callable[[], None], ...] = ()
+        self._sealed = False
+        self.ended = False
+
+    def append(self, event: AnyEvent) -> bool:
+        """Add an event and wake the readers; False, and nothing added, once the log is sealed.
+
+        Raises TypeError for tool data that is not JSON.
+        """
+        json = encode_event(event)
+        with self._lock:
+            if self._sealed:
+                return False
+            self._add(event, json)
+        self._wake()
+        return True
+
+    def seal(self) -> None:
+        """Refuse further events but the terminal one."""
+        with self._lock:
+            self._sealed = True
+
+    def publish_terminal(self, event: Terminal) -> None:
+        """Add the terminal event to the sealed log, once, and wake the readers."""
+        json = encode_event(event)
+        with self._lock:
+            if self.ended:
+                return
+            self._add(event, json)
+            self.ended = True
+        self._wake()
+
+    def read(self, after_seq: int, max_events: int) -> list[NumberedEvent]:
+        """Read what lies behind a seq, at once, possibly nothing."""
+        return self._entries[after_seq : after_seq + max_events]
+
+    @property
+    def last_seq(self) -> int:
+        """The newest event's number; 0 before the first."""
+        return len(self._entries)
+
+    def add_waker(self, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called after every append; it must not block."""
+        with self._lock:
+            self._wakers = (*self._wakers, wake)
+
+    def remove_waker(self, wake: Callable[[], None]) -> None:
+        """Undo `add_waker`."""
+        with self._lock:
+            self._wakers = tuple(w for w in self._wakers if w != wake)
+
+    def _add(self, event: AnyEvent, json: bytes) -> None:
+        seq = len(self._entries) + 1
+        self._entries.append(NumberedEvent(EventId(self._turn, seq), event, json))
+
+    def _wake(self) -> None:
+        for wake in self._wakers:
+            wake()
+
+
+class Wakeup:
+    """A latch that one thread sleeps on and any thread sets; it forgets once waited for.
+
+    The queue inside blocks in C with a time limit, and holds at most one item per setter.
+    """
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def set(self) -> None:
+        """Wake the sleeper, or let its next wait return at once."""
+        if self._queue.empty():
+            self._queue.put(None)
+
+    def wait(self, timeout_seconds: float | None) -> bool:
+        """Sleep until set; False when the time is over first."""
+        try:
+            self._queue.get(timeout=timeout_seconds)
+        except queue.Empty:
+            return False
+        return True

@@ -1,0 +1,109 @@
+"""The worker's two event loops, each in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from wsgi_app.engine.threads import start_thread
+
+log = logging.getLogger("wsgi_app")
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """An asyncio loop that starts with its first use.
+
+    Called from any thread; ``_lock`` guards the start and the end. Everything else happens in the
+    loop's own thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = start_thread(self._run, f"loop-{self._name}")
+            return self._loop
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Run a coroutine on the loop in a copy of the caller's context.
+
+        Cancelling the future cancels the task, and frees whoever waits for it at once.
+        """
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def call_later(self, delay_seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call ``callback``, which must not block, on the loop after a delay."""
+        return Timer(self.loop, delay_seconds, callback)
+
+    def stop(self, timeout_seconds: float) -> None:
+        """End the loop, its tasks cancelled; gives up waiting after ``timeout_seconds``."""
+        with self._lock:
+            loop, thread, self._stopping = self._loop, self._thread, True
+        if loop is None or thread is None:
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        loop = self.loop
+        while not self._stopping:
+            try:
+                loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                # asyncio hands these on from a task to whoever runs the loop; the task has its
+                # own copy, and other turns must go on.
+                log.warning("a task on loop %s raised SystemExit; the loop goes on", self._name)
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+class Timer:
+    """A delayed call that any thread may cancel.
+
+    The call happens in the loop's thread; a cancel that comes while it begins may come too late.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, delay_seconds: float, callback: Callable[[], None]
+    ) -> None:
+        self._loop = loop
+        self._callback: Callable[[], None] | None = callback
+        self._handle: asyncio.TimerHandle | None = None
+        loop.call_soon_threadsafe(self._start, loop.time() + delay_seconds)
+
+    def cancel(self) -> None:
+        """Prevent the call, unless it has begun."""
+        self._callback = None
+        self._loop.call_soon_threadsafe(self._stop)
+
+    def _start(self, when: float) -> None:
+        if self._callback is not None:
+            self._handle = self._loop.call_at(when, self._run)
+
+    def _stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _run(self) -> None:
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()

@@ -1,0 +1,13 @@
+"""The one place that starts threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
+    """Start a daemon thread, so that code which never returns cannot hold up the process's exit."""
+    thread = threading.Thread(target=target, name=f"wsgi_app-{name}", daemon=True)
+    thread.start()
+    return thread

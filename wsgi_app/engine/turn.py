@@ -1,0 +1,143 @@
+"""What an agent sees of its turn."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from wsgi_app.errors import TurnCancelled
+
+if TYPE_CHECKING:
+    from wsgi_app.events import AnyEvent, Usage
+    from wsgi_app.store.base import Fence, Message
+
+T = TypeVar("T")
+
+_SAFE_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}", re.ASCII)
+
+
+class TurnHost(Protocol):
+    """What a turn needs of the engine that runs it."""
+
+    fence: Fence
+    ended: bool
+    deadline: float
+
+    def emit(self, item: str | AnyEvent) -> None: ...
+    def add_usage(self, usage: Usage) -> None: ...
+    def on_cancel(self, callback: Callable[[], None]) -> None: ...
+    def run_on_io_loop(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
+    def run_on_agents_loop(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
+    def call_in_app_context(self, function: Callable[[], T]) -> T: ...
+    def ask(self, prompt: str, schema: dict[str, Any] | None) -> Any: ...
+
+
+class Turn:
+    """One user message, and the means to answer it; handed to the agent.
+
+    May be used from any thread or task of the agent: what it changes is guarded by its host.
+    """
+
+    def __init__(
+        self,
+        host: TurnHost,
+        message: str,
+        history: list[Message],
+        metadata: dict[str, Any],
+        workdir_root: Path,
+    ) -> None:
+        self._host = host
+        #: The user's message.
+        self.message = message
+        #: The chat messages before this one, oldest first; the agent's own copy.
+        self.history = history
+        #: The object that the request sent along, ``{}`` if none.
+        self.metadata = metadata
+        self.session_id = host.fence.key.session_id
+        self.tenant = host.fence.key.tenant
+        #: The turn's number in its session, as the clients write it.
+        self.turn_id = str(host.fence.turn)
+        self._workdir_root = workdir_root
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the turn has ended, for whatever reason: nothing it yields is read any more."""
+        return self._host.ended
+
+    @property
+    def deadline(self) -> float:
+        """When the turn is ended with ``turn_timeout``, on the clock of `time.monotonic`."""
+        return self._host.deadline
+
+    @property
+    def seconds_left(self) -> float:
+        """Time until the deadline, at least 0."""
+        return max(0.0, self._host.deadline - time.monotonic())
+
+    @property
+    def workdir(self) -> Path:
+        """This tenant's directory, made on first use."""
+        name = self.tenant
+        if not _SAFE_NAME.fullmatch(name):
+            name = "sha256-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+        path = self._workdir_root / name
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    def check(self) -> None:
+        """Raise TurnCancelled if the turn has ended; call it in long loops."""
+        if self._host.ended:
+            raise TurnCancelled
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` run, in a thread of its own, once the turn has ended.
+
+        It runs at once if the turn has ended already. Use it to close what the agent is blocked
+        in.
+        """
+        self._host.on_cancel(callback)
+
+    def emit(self, item: str | AnyEvent) -> None:
+        """Send a token (a str) or an event now, as ``yield`` does.
+
+        Raises TurnCancelled once the turn has ended, TurnError for what is neither.
+        """
+        self._host.emit(item)
+
+    def add_usage(self, usage: Usage) -> None:
+        """Add to the token counts that the turn's ``done`` event tells."""
+        self._host.add_usage(usage)
+
+    def run_io(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run host code on the worker's ``io`` loop and wait; never users' code.
+
+        Raises TurnCancelled when the turn ends meanwhile, which cancels the task.
+        """
+        return self._host.run_on_io_loop(coroutine)
+
+    def run_async(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the worker's ``agents`` loop and wait.
+
+        Raises TurnCancelled when the turn ends meanwhile, which cancels the task.
+        """
+        return self._host.run_on_agents_loop(coroutine)
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call ``function`` in a Flask app context of its own.
+
+        What it opened there, such as a database session, is given back when it returns, not only
+        at the end of the turn.
+        """
+        return self._host.call_in_app_context(function)
+
+    def ask(self, prompt: str, schema: dict[str, Any] | None = None) -> Any:
+        """Ask the user and wait for the answer, any JSON value.
+
+        Raises TurnCancelled when the turn ends meanwhile, and TurnError when no answer comes
+        within ``AGENT_INPUT_TIMEOUT_SECONDS``. The wait does not count as turn time.
+        """
+        return self._host.ask(prompt, schema)

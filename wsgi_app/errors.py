@@ -1,0 +1,136 @@
+"""The error tree: everything this package raises on purpose.
+
+AgentHostError                what a caller over HTTP may see: code, status, message
+├── RequestError              the request is refused (sections "Errors" of the README)
+├── TurnError                 how a turn can end: becomes an ``error`` event
+│   └── UpstreamError         the model provider failed
+└── StoreUnavailable          the store did not answer in time
+ConfigError                   a setting is malformed: stops the start
+Fenced                        this worker's turn is no longer the session's current one
+TurnCancelled                 raised inside agent code once its turn has ended
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+#: HTTP status of each error code, for requests refused and for turns awaited in JSON mode.
+STATUS_BY_CODE: Final[dict[str, int]] = {
+    "invalid_json": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "session_busy": 409,
+    "no_pending_input": 409,
+    "input_required": 409,
+    "cancelled": 409,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "invalid_request": 422,
+    "idempotency_key_reused": 422,
+    "rate_limited": 429,
+    "queue_full": 429,
+    "too_many_turns": 429,
+    "too_many_sessions": 429,
+    "too_many_readers": 429,
+    "internal_error": 500,
+    "agent_error": 500,
+    "step_limit": 500,
+    "output_too_large": 500,
+    "upstream_error": 502,
+    "at_capacity": 503,
+    "draining": 503,
+    "store_unavailable": 503,
+    "worker_lost": 503,
+    "worker_shutdown": 503,
+    "turn_timeout": 504,
+}
+
+
+class AgentHostError(Exception):
+    """An error that a client may see; ``message`` must never hold a secret or foreign text."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.details = details or {}
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that fits the code."""
+        return STATUS_BY_CODE[self.code]
+
+
+class RequestError(AgentHostError):
+    """The request is refused; nothing was started."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        details: dict[str, Any] | None = None,
+        *,
+        retry_after_seconds: int = 1,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(code, message, details)
+        self.retry_after_seconds = retry_after_seconds
+        self.headers = headers or {}
+
+
+class StoreUnavailable(RequestError):
+    """The store did not answer within its time limit."""
+
+    def __init__(self) -> None:
+        super().__init__("store_unavailable", "The session store does not answer; try again.")
+
+
+class TurnError(AgentHostError):
+    """Ends the turn with an ``error`` event of this code; agents may raise it."""
+
+    def __init__(
+        self,
+        message: str,
+        details: dict[str, Any] | None = None,
+        *,
+        code: str = "agent_error",
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(code, message, details)
+        self.retryable = retryable
+
+
+class UpstreamError(TurnError):
+    """The model provider failed; ``details`` holds its HTTP status if there was one."""
+
+    def __init__(
+        self,
+        message: str,
+        details: dict[str, Any] | None = None,
+        *,
+        retryable: bool = True,
+    ) -> None:
+        super().__init__(message, details, code="upstream_error", retryable=retryable)
+
+
+class ConfigError(Exception):
+    """A setting is malformed or unknown; the message names it."""
+
+
+class Fenced(Exception):  # noqa: N818 - the store's own word for it, not an error of the caller
+    """The (turn, run id) pair is not the session's current one: nothing was written."""
+
+
+class TurnCancelled(BaseException):  # noqa: N818 - like asyncio.CancelledError
+    """Raised in agent code whose turn has ended.
+
+    A ``BaseException``, like ``asyncio.CancelledError``, so that an agent's
+    ``except Exception`` does not swallow it.
+    """

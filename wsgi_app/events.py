@@ -1,0 +1,188 @@
+"""Event types, event ids and their one JSON codec."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+#: Sequence number of a terminal event written on behalf of a dead worker.
+LOST_SEQ: Final = 1_000_000_000
+
+_EVENT_ID = re.compile(r"(0|[1-9][0-9]{0,9})-(0|[1-9][0-9]{0,9})", re.ASCII)
+
+
+class EventId(NamedTuple):
+    """``<turn>-<seq>``; compares in the order of a session's events."""
+
+    turn: int
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.turn}-{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> EventId:
+        """Read an id; raises ValueError when it is not ``<turn>-<seq>``."""
+        match = _EVENT_ID.fullmatch(text)
+        if match is None:
+            raise ValueError("an event id is <turn>-<seq>")
+        return cls(int(match[1]), int(match[2]))
+
+
+class Event(Struct, frozen=True, tag_field="type"):
+    """Something that happened in a turn; fields without a value are left out of its JSON."""
+
+
+class Status(Event, frozen=True, tag="status"):
+    """A line for people about what goes on."""
+
+    content: str
+
+
+class Thinking(Event, frozen=True, tag="thinking"):
+    """A piece of the model's reasoning."""
+
+    content: str
+
+
+class Token(Event, frozen=True, tag="token"):
+    """A piece of the answer."""
+
+    content: str
+
+
+class ToolCall(Event, frozen=True, tag="tool_call"):
+    """A tool starts."""
+
+    tool: str
+    call_id: str
+    input: dict[str, Any]
+    status: Literal["running"] = "running"
+
+
+class ToolResult(Event, frozen=True, tag="tool_result"):
+    """A tool has ended; ``output`` is any JSON value."""
+
+    tool: str
+    call_id: str
+    output: Any
+    status: Literal["complete", "error"] = "complete"
+
+
+class InputRequest(Event, frozen=True, tag="input_request"):
+    """The agent asks the user something and waits."""
+
+    request_id: str
+    prompt: str
+    schema: dict[str, Any] | UnsetType = UNSET
+
+
+class Gap(Event, frozen=True, tag="gap"):
+    """What the reader asked for is no longer kept."""
+
+    missed_after: str
+    resumes_at: str
+
+
+class Usage(Struct, frozen=True):
+    """Tokens that the model provider counted; zero when it told none."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.total_tokens + other.total_tokens,
+        )
+
+
+class Done(Event, frozen=True, tag="done"):
+    """The turn's answer is complete."""
+
+    reply: str
+    session_id: str
+    turn_id: str
+    usage: Usage = Usage()
+
+
+class Error(Event, frozen=True, tag="error"):
+    """The turn failed."""
+
+    code: str
+    message: str
+    details: dict[str, Any] = {}
+    retryable: bool = False
+
+
+class Cancelled(Event, frozen=True, tag="cancelled"):
+    """The turn was ended from outside."""
+
+    reason: CancelReason
+
+
+CancelReason = Literal["user", "disconnected", "interrupted", "deleted"]
+Terminal = Done | Error | Cancelled
+AnyEvent = (
+    Status
+    | Thinking
+    | Token
+    | ToolCall
+    | ToolResult
+    | InputRequest
+    | Gap
+    | Done
+    | Error
+    | Cancelled
+)
+#: What agents may yield; the host itself writes the other types.
+AGENT_EVENTS: Final = (Status, Thinking, Token, ToolCall, ToolResult)
+
+
+class NumberedEvent(NamedTuple):
+    """An event with its id and its JSON, encoded once for all its readers."""
+
+    id: EventId
+    event: AnyEvent
+    json: bytes
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyEvent)
+
+
+def encode_json(value: Any) -> bytes:
+    """Encode to one line of JSON.
+
+    A lone surrogate (half a character, as a cut token may hold) becomes U+FFFD, since UTF-8 has no
+    form for it. Raises TypeError for a value that JSON cannot hold.
+    """
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError:
+        return _encoder.encode(_without_surrogates(msgspec.to_builtins(value)))
+
+
+def encode_event(event: AnyEvent) -> bytes:
+    """Encode an event to one line of JSON; raises TypeError for tool data that is not JSON."""
+    return encode_json(event)
+
+
+def decode_event(json: bytes) -> AnyEvent:
+    """Decode what `encode_event` made; raises msgspec.DecodeError for anything else."""
+    return _decoder.decode(json)
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
+    return value

@@ -1,0 +1,267 @@
+"""The store contract: a list of atomic operations on sessions, never get and set.
+
+Words: a session's turns are numbered from 1. A turn is *queued*, then *running*, then *ended*; at
+most one turn of a session runs, and queued turns start in their order. The turn number and its run
+id are the *fence*: a write with a pair that is not the session's raises `Fenced` and changes
+nothing. A turn's journal holds its events as JSON, numbered from 1 without a hole; its last event
+is its terminal event and is written by the same operation that ends the turn (`finish`, `mark_lost`).
+
+Every operation is atomic against all others of all workers, and may be repeated: a retry after a
+lost reply finds what the first call did and changes nothing. Every operation raises
+`StoreUnavailable` when the store does not answer within its time limit, in which case it may or may
+not have happened.
+
+A session lives for ``session_ttl_seconds`` after its last write; running turns renew it. Another
+tenant's session is an unknown one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from msgspec import Struct
+
+from wsgi_app.config import Settings
+from wsgi_app.events import CancelReason, EventId
+
+#: A chat message, as the providers' chat APIs write it: ``role``, ``content`` and what else the
+#: agent keeps with it.
+Message = dict[str, Any]
+
+
+class SessionKey(NamedTuple):
+    """A session's identity; the tenant comes from authentication."""
+
+    tenant: str
+    session_id: str
+
+
+class Fence(NamedTuple):
+    """The right to write one turn."""
+
+    key: SessionKey
+    turn: int
+    run_id: str
+
+
+class StoreLimits(Struct, frozen=True, kw_only=True):
+    """The bounds that a store keeps."""
+
+    max_queued_turns: int = 10
+    max_turns_per_tenant: int = 20
+    max_sessions_per_tenant: int = 10_000
+    max_idempotency_keys: int = 1000
+    session_ttl_seconds: float = 86_400
+    lease_seconds: float = 10
+    #: Whole old turns leave a session's journal above this; the newest turn always stays.
+    journal_bytes: int = 8_388_608
+    #: Whole old exchanges leave a session's history above this.
+    history_bytes: int = 1_048_576
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> StoreLimits:
+        """Take over the bounds that settings name."""
+        return cls(
+            max_queued_turns=settings.max_queued_turns,
+            max_turns_per_tenant=settings.max_turns_per_tenant,
+            max_sessions_per_tenant=settings.max_sessions_per_tenant,
+            session_ttl_seconds=settings.session_ttl_seconds,
+            lease_seconds=settings.lease_seconds,
+            journal_bytes=2 * settings.max_output_bytes,
+        )
+
+
+class BeginTurn(Struct, frozen=True, kw_only=True):
+    """A request for a turn; ``run_id`` is its nonce and becomes part of its fence."""
+
+    key: SessionKey
+    run_id: str
+    worker_id: str
+    message: str
+    if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
+    idempotency_key: str | None = None
+    #: Digest of the request, to tell a retry from another request under the same key.
+    request_digest: str = ""
+
+
+class TurnBegun(NamedTuple):
+    """What `begin_turn` did. ``history`` is empty unless the turn was started."""
+
+    state: Literal["started", "queued", "attached"]
+    turn: int
+    history: list[Message]
+
+
+class TurnClaim(NamedTuple):
+    """A queued turn's place: it runs now, still waits, or shall end for ``cancel``'s reason."""
+
+    state: Literal["started", "waiting"]
+    history: list[Message]
+    cancel: CancelReason | None
+
+
+class Appended(NamedTuple):
+    """``last_seq``: the last stored event of the turn; ``cancel``: its cancel flag."""
+
+    last_seq: int
+    cancel: CancelReason | None
+
+
+class JournalSlice(NamedTuple):
+    """Stored events after a cursor, and what to expect behind them.
+
+    ``events`` are in order and end at the first turn that has not ended. ``missed``: events
+    between the cursor and the first of ``events`` (or of ``live_turn``) are no longer kept.
+    ``live_turn``: the lowest turn, not before the cursor's, that has not ended.
+    """
+
+    events: list[tuple[EventId, bytes]]
+    missed: bool
+    live_turn: int | None
+    newest_turn: int
+
+
+class SessionView(Struct, frozen=True, kw_only=True):
+    """A session as others see it; times are seconds since the epoch."""
+
+    session_id: str
+    turn: int
+    #: Numbers of the turns that run (first) and wait.
+    active_turns: tuple[int, ...]
+    owner: str
+    created_at: float
+    updated_at: float
+    messages: list[Message]
+
+
+class SessionPage(NamedTuple):
+    """Sessions without their messages, newest first; ``next_cursor`` continues the list."""
+
+    sessions: list[SessionView]
+    next_cursor: str | None
+
+
+class Signal(NamedTuple):
+    """A push to the workers; a lost one is healed by the next append or heartbeat.
+
+    ``cancel``: the turn's flag was set to ``value``. ``input``: an answer is there to take.
+    ``ended``: the turn has ended, the next queued one may be claimed.
+    """
+
+    kind: Literal["cancel", "input", "ended"]
+    key: SessionKey
+    turn: int
+    value: str = ""
+
+
+class Store(ABC):
+    """The operations. Implementations are safe to call from all threads of a worker."""
+
+    #: Whether other workers see the same data.
+    shared: bool
+
+    @abstractmethod
+    def begin_turn(self, request: BeginTurn) -> TurnBegun:
+        """Give the session its next turn, creating the session if need be.
+
+        *started*: the turn runs and the user's message is in the history. *queued*: another one
+        runs; see `claim_turn`. *attached*: the idempotency key belongs to this earlier turn. With
+        ``if_busy="interrupt"`` all running and queued turns get the cancel flag ``interrupted``.
+
+        Raises RequestError with ``session_busy``, ``queue_full``, ``too_many_turns``,
+        ``too_many_sessions`` or ``idempotency_key_reused``; nothing is changed then, and the key
+        is not used up. The newest ``max_idempotency_keys`` keys of a session are known.
+        """
+
+    @abstractmethod
+    def claim_turn(self, fence: Fence) -> TurnClaim:
+        """Start a queued turn if it is its turn; raises Fenced if it has ended or never was."""
+
+    @abstractmethod
+    def append(self, fence: Fence, first_seq: int, events: Sequence[bytes]) -> Appended:
+        """Add events to the running turn's journal, skipping those already stored.
+
+        ``first_seq`` numbers the first of ``events``. If it lies behind a hole, nothing is
+        written: the answer's ``last_seq`` says from where to send again. A session that the store
+        has lost is made anew, unless it was deleted. Raises Fenced when the turn has ended.
+        """
+
+    @abstractmethod
+    def finish(
+        self, fence: Fence, first_seq: int, events: Sequence[bytes], messages: Sequence[Message]
+    ) -> int:
+        """End the turn with its last events, the terminal one at the end of them.
+
+        Adds ``messages`` to the history and answers the last stored seq: a smaller one than that
+        of the terminal event means that there was a hole and the turn has not ended. A queued
+        turn may be finished too. Raises Fenced when another run or `mark_lost` ended it.
+        """
+
+    @abstractmethod
+    def read(self, key: SessionKey, after: EventId, max_events: int) -> JournalSlice | None:
+        """Read what is stored after a cursor; None for an unknown session."""
+
+    @abstractmethod
+    def request_cancel(
+        self, key: SessionKey, turn: int | None, reason: CancelReason
+    ) -> list[int]:
+        """Set the cancel flag of the named turn, or of all that run and wait.
+
+        Answers their numbers, lowest first; empty when there are none. A flag that is set keeps
+        its first reason.
+        """
+
+    @abstractmethod
+    def open_input(self, fence: Fence, request_id: str) -> None:
+        """Make this the session's pending question; raises Fenced when the turn does not run."""
+
+    @abstractmethod
+    def post_input(self, key: SessionKey, request_id: str, value: bytes) -> None:
+        """Answer the pending question, once; raises RequestError ``no_pending_input``."""
+
+    @abstractmethod
+    def take_input(self, fence: Fence, request_id: str) -> bytes | None:
+        """Take the answer, which closes the question; None while there is none."""
+
+    @abstractmethod
+    def close_input(self, fence: Fence, request_id: str) -> None:
+        """Withdraw the question; an answer that came meanwhile is dropped."""
+
+    @abstractmethod
+    def heartbeat(self, worker_id: str, fences: Sequence[Fence]) -> dict[Fence, CancelReason]:
+        """Renew the worker's lease on its turns; answers which of them are to be cancelled."""
+
+    @abstractmethod
+    def mark_lost(self, worker_id: str, error: bytes) -> list[Fence]:
+        """End every turn of a dead worker with the terminal event ``error``, at seq `LOST_SEQ`."""
+
+    @abstractmethod
+    def describe_session(self, key: SessionKey) -> SessionView | None:
+        """Describe a session; None for an unknown one."""
+
+    @abstractmethod
+    def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
+        """List a tenant's sessions by creation, newest first; raises ValueError for a bad cursor."""
+
+    @abstractmethod
+    def delete_session(self, key: SessionKey) -> bool:
+        """Forget a session; False for an unknown one.
+
+        Turns that still run are fenced from then on, and cannot make the session anew.
+        """
+
+    @abstractmethod
+    def listen(self, listener: Callable[[Signal], None]) -> None:
+        """Have every signal passed to ``listener``, which must not block, on a thread of the store's
+        choice.
+        """
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Return when the store answers; raises StoreUnavailable."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back connections and threads."""
