@@ -1,0 +1,60 @@
+# `make run` starts the service, `make test` proves it; both set themselves up with Python and make.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+export PYTHON HOST PORT
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Part of the stamps' names, so that another PYTHON gets a new virtual environment.
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+RUNTIME := $(VENV)/.runtime-$(VERSION)
+DEVELOPMENT := $(VENV)/.development-$(VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all check format lint lock packages clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+run: $(RUNTIME) ## start the service on http://127.0.0.1:8000 (PORT=… moves it)
+	@echo 'Open   http://$(HOST):$(PORT)/'
+	@echo 'or try curl -N -X POST http://$(HOST):$(PORT)/chat/s-1 -H "Authorization: Bearer dev" -H "Content-Type: application/json" -d '\''{"message":"what is 12*34?"}'\'''
+	@exec $(BIN)/gunicorn --config gunicorn.conf.py wsgi_app:app
+
+test: $(DEVELOPMENT) packages ## the core tests, under 10 minutes on 2 cores
+	@$(BIN)/python -m pytest
+
+test-all: $(DEVELOPMENT) packages ## all tests, the long ones too
+	@$(BIN)/python -m pytest -m ""
+
+check: lint ## format, lint, types, import direction and the core tests
+	@$(MAKE) --no-print-directory test
+
+format: $(DEVELOPMENT) ## rewrite the sources in the project's format
+	@$(BIN)/ruff format --quiet
+	@$(BIN)/ruff check --quiet --fix-only
+
+lint: $(DEVELOPMENT) ## format, lint, types and import direction, without the tests
+	@$(BIN)/ruff format --quiet --check
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: ## take the newest versions into the lock files (needs uv)
+	@scripts/lock
+
+packages:
+	@scripts/debian-packages
+
+clean: ## remove what the other targets made
+	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(RUNTIME): requirements-runtime.lock pyproject.toml
+	@scripts/virtualenv $(VENV) requirements-runtime.lock
+	@touch $@
+
+$(DEVELOPMENT): requirements.lock pyproject.toml
+	@scripts/virtualenv $(VENV) requirements.lock
+	@touch $@ $(RUNTIME) # it holds all that a run needs
