@@ -25,12 +25,8 @@ class EventLog:
         self._sealed = False
         self.ended = False
 
-    def append(self, event: AnyEvent) -> bool:
-        """Add an event and wake the readers; False, and nothing added, once the log is sealed.
-
-        Raises TypeError for tool data that is not JSON.
-        """
-        json = encode_event(event)
+    def append(self, event: AnyEvent, json: bytes) -> bool:
+        """Add an event and wake the readers; False, and nothing added, once the log is sealed."""
         with self._lock:
             if self._sealed:
                 return False
@@ -70,7 +66,7 @@ class EventLog:
     def remove_waker(self, wake: Callable[[], None]) -> None:
         """Undo `add_waker`."""
         with self._lock:
-            self._wakers = tuple(w for w in self._wakers if w != wake)
+            self._wakers = tuple(known for known in self._wakers if known != wake)
 
     def _add(self, event: AnyEvent, json: bytes) -> None:
         seq = len(self._entries) + 1

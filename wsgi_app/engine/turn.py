@@ -34,6 +34,7 @@ class TurnHost(Protocol):
     def run_on_agents_loop(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
     def call_in_app_context(self, function: Callable[[], T]) -> T: ...
     def ask(self, prompt: str, schema: dict[str, Any] | None) -> Any: ...
+    async def ask_async(self, prompt: str, schema: dict[str, Any] | None) -> Any: ...
 
 
 class Turn:
@@ -141,3 +142,7 @@ class Turn:
         within ``AGENT_INPUT_TIMEOUT_SECONDS``. The wait does not count as turn time.
         """
         return self._host.ask(prompt, schema)
+
+    async def ask_async(self, prompt: str, schema: dict[str, Any] | None = None) -> Any:
+        """Ask like `ask`, from a coroutine."""
+        return await self._host.ask_async(prompt, schema)

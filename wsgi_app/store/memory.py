@@ -107,6 +107,7 @@ class MemoryStore(Store):
             if len(turn.events) < first_seq + len(events) - 1:
                 return len(turn.events)
             turn.end()
+            session.close_question(fence.turn)
             session.add_messages(messages, self._limits.history_bytes)
             session.trim_journal(self._limits.journal_bytes)
             self._touch(fence.key, session, self._now())
@@ -160,10 +161,9 @@ class MemoryStore(Store):
 
     def close_input(self, fence: Fence, request_id: str) -> None:
         with self._lock:
-            session = self._live_session(fence.key)
-            question = None if session is None else session.question
-            if session is not None and question and question[:2] == (fence.turn, request_id):
-                session.question = None
+            session, _ = self._find(fence)
+            if session.question is not None and session.question[1] == request_id:
+                session.close_question(fence.turn)
 
     # -- workers
 

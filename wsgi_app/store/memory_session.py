@@ -144,6 +144,10 @@ class Session:
 
     # -- ending
 
+    def close_question(self, turn: int) -> None:
+        if self.question is not None and self.question[0] == turn:
+            self.question = None
+
     def add_messages(self, messages: Sequence[Message], history_bytes: int) -> None:
         kept = [*self.messages, *messages]
         size = sum(_message_bytes(message) for message in kept)

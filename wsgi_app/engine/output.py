@@ -1,0 +1,95 @@
+"""What an agent may send, checked, encoded and weighed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from wsgi_app.errors import TurnError
+from wsgi_app.events import (
+    AGENT_EVENTS,
+    AnyEvent,
+    Status,
+    Thinking,
+    Token,
+    decode_event,
+    encode_event,
+)
+
+
+class Output(NamedTuple):
+    """An event, its JSON, and what it counts towards the turn's output bound."""
+
+    event: AnyEvent
+    json: bytes
+    weight_bytes: int
+
+
+def check_output(item: Any) -> Output:
+    """Turn what an agent sent into an event; raises TurnError for what is none.
+
+    Text weighs its UTF-8 bytes, a tool event its JSON.
+    """
+    event = Token(item) if isinstance(item, str) else item
+    if not isinstance(event, AGENT_EVENTS):
+        raise TurnError("The agent sent something that is neither text nor an event of its own.")
+    try:
+        json = encode_event(event)
+        if isinstance(event, (Token, Thinking, Status)):
+            # Checked by hand: decoding every token again would cost as much as the rest.
+            if not isinstance(event.content, str):
+                raise TurnError("The agent sent an event whose content is no text.")
+            return Output(event, json, len(event.content.encode("utf-8", "replace")))
+        return Output(decode_event(json), json, len(json))
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise TurnError("The agent sent an event with data that is not JSON.") from error
+
+
+def send_answer(
+    answer: Any,
+    emit: Callable[[Any], None],
+    run_async: Callable[[Coroutine[Any, Any, None]], None],
+) -> None:
+    """Send all that an agent's call gave: nothing, one item, or any kind of iterable.
+
+    Asynchronous ones run by ``run_async``. A generator is closed whatever happens, so that the
+    agent's ``finally`` runs. Raises TurnError for anything else, and what ``emit`` raises.
+    """
+    if answer is None:
+        return
+    if isinstance(answer, (str, *AGENT_EVENTS)):
+        emit(answer)
+    elif isinstance(answer, (AsyncIterable, Awaitable)):
+        run_async(_send_async(answer, emit))
+    elif isinstance(answer, Iterable) and not isinstance(answer, (bytes, Mapping)):
+        with _closing(answer):
+            for item in answer:
+                emit(item)
+    else:
+        raise TurnError("The agent returned something that is neither text nor an iterable.")
+
+
+async def _send_async(
+    answer: AsyncIterable[Any] | Awaitable[Any], emit: Callable[[Any], None]
+) -> None:
+    if isinstance(answer, AsyncIterable):
+        try:
+            async for item in answer:
+                emit(item)
+        finally:
+            close = getattr(answer, "aclose", None)
+            if close is not None:
+                await close()
+        return
+    result = await answer
+    if isinstance(result, AsyncIterable):
+        await _send_async(result, emit)
+    elif result is not None:
+        emit(result)
+
+
+def _closing(answer: Iterable[Any]) -> contextlib.AbstractContextManager[Any]:
+    return contextlib.closing(answer) if hasattr(answer, "close") else contextlib.nullcontext()

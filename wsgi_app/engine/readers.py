@@ -1,0 +1,89 @@
+"""Who reads a turn, and what happens when nobody does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from wsgi_app.engine.loop import LoopThread, Timer
+
+
+class Readers:
+    """Counts a turn's readers, and calls ``orphaned`` a while after the last one has left.
+
+    Touched by request threads and the io loop's timer; ``_lock`` guards the state, and is not held
+    while ``orphaned`` runs.
+    """
+
+    def __init__(
+        self, io: LoopThread, orphan_seconds: float | None, orphaned: Callable[[], None]
+    ) -> None:
+        self._io = io
+        self._orphan_seconds = orphan_seconds
+        self._orphaned = orphaned
+        self._lock = threading.Lock()
+        self._count = 0
+        self._paused = False
+        self._closed = False
+        self._timer: Timer | None = None
+
+    @property
+    def count(self) -> int:
+        """How many readers there are now."""
+        return self._count
+
+    def join(self) -> None:
+        """Count a reader in."""
+        with self._lock:
+            self._count += 1
+            self._stop_timer()
+
+    def leave(self) -> None:
+        """Count a reader out; without an orphan time, ``orphaned`` runs before this returns."""
+        with self._lock:
+            self._count -= 1
+            at_once = self._start_timer()
+        if at_once:
+            self._orphaned()
+
+    def pause(self) -> None:
+        """Stop the clock: the agent waits for an answer."""
+        with self._lock:
+            self._paused = True
+            self._stop_timer()
+
+    def resume(self) -> None:
+        """Let the clock run again."""
+        with self._lock:
+            self._paused = False
+            at_once = self._start_timer()
+        if at_once:
+            self._orphaned()
+
+    def close(self) -> None:
+        """Stop for good: the turn has ended."""
+        with self._lock:
+            self._closed = True
+            self._stop_timer()
+
+    def _start_timer(self) -> bool:
+        if self._count > 0 or self._paused or self._closed or self._orphan_seconds is None:
+            return False
+        if self._orphan_seconds == 0:
+            return True
+        self._stop_timer()
+        self._timer = self._io.call_later(self._orphan_seconds, self._expire)
+        return False
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self) -> None:
+        with self._lock:
+            # A reader may have come while the timer was about to fire.
+            orphaned = self._timer is not None and self._count == 0 and not self._closed
+            self._timer = None
+        if orphaned:
+            self._orphaned()

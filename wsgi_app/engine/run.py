@@ -1,0 +1,364 @@
+"""One execution of a turn: what its thread does, and how it comes to exactly one end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import CancelledError, Future
+from contextlib import AbstractContextManager
+from contextvars import Context
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from msgspec import Struct
+
+from wsgi_app.config import Settings
+from wsgi_app.engine.journal import Journal
+from wsgi_app.engine.log import EventLog, Wakeup
+from wsgi_app.engine.loop import LoopThread, Timer
+from wsgi_app.engine.output import check_output, send_answer
+from wsgi_app.engine.question import Questions
+from wsgi_app.engine.readers import Readers
+from wsgi_app.engine.threads import start_thread
+from wsgi_app.engine.turn import Turn
+from wsgi_app.errors import Fenced, StoreUnavailable, TurnCancelled, TurnError
+from wsgi_app.events import (
+    Cancelled,
+    CancelReason,
+    Done,
+    Error,
+    InputRequest,
+    Terminal,
+    Token,
+    ToolCall,
+    ToolResult,
+    Usage,
+    encode_event,
+)
+from wsgi_app.store.base import Fence, Message, Store
+
+log = logging.getLogger("wsgi_app")
+
+T = TypeVar("T")
+
+#: Beside AGENT_MAX_OUTPUT_BYTES, which a flood of one-byte tokens would not reach before it had
+#: filled the memory: an event in the log takes about 300 bytes (measured, CPython 3.11).
+MAX_EVENTS_PER_TURN = 250_000
+#: How often a waiting turn asks for its place when no signal tells it.
+CLAIM_SECONDS = 1.0
+
+Agent = Callable[[Turn], Any]
+
+
+class TurnOrder(Struct, frozen=True, kw_only=True):
+    """What a request asks for, beside its place in the store."""
+
+    agent: Agent
+    message: str
+    metadata: dict[str, Any]
+    on_disconnect: Literal["cancel", "continue"]
+    #: Opens the surroundings that agent code runs in, such as a Flask app context.
+    app_context: Callable[[], AbstractContextManager[Any]]
+    #: The context variables of the request, as far as the agent shall see them.
+    context: Context
+
+
+class Services(NamedTuple):
+    """What all runs of a worker share."""
+
+    settings: Settings
+    store: Store
+    journal: Journal
+    io: LoopThread
+    agents: LoopThread
+    workdir: Path
+
+
+class TurnRun:
+    """A turn from its first event to its terminal one.
+
+    Touched by its own thread and the agent's other ones (emit, ask), by request threads (readers,
+    cancel), by the io loop (tokens, time limits) and by the journal. ``_lock`` guards the decision
+    to end, the futures and the callbacks; nothing is called while it is held.
+    """
+
+    def __init__(
+        self, fence: Fence, order: TurnOrder, services: Services, history: list[Message] | None
+    ) -> None:
+        self.fence = fence
+        self.log = EventLog(fence.turn)
+        self.ended = False
+        self.ended_at = 0.0
+        self.terminal: Terminal | None = None
+        self.published = threading.Event()
+        settings = services.settings
+        self.deadline = 0.0
+        self.thread: threading.Thread | None = None
+        self._order = order
+        self._services = services
+        self._history = history
+        self._lock = threading.Lock()
+        self._started = False
+        self._place_wakeup = Wakeup()
+        self._futures: set[Future[Any]] = set()
+        self._callbacks: list[Callable[[], None]] = []
+        self._usage = Usage()
+        self._output_bytes = 0
+        self._deadline_timer: Timer | None = None
+        orphan_seconds = settings.orphan_seconds if order.on_disconnect == "cancel" else None
+        self.readers = Readers(services.io, orphan_seconds, self._orphaned)
+        self._questions = Questions(
+            fence, services.store, services.io, settings.input_timeout_seconds
+        )
+        if history is not None:
+            self._restart_clock()
+
+    # -- for request threads
+
+    def start(self) -> None:
+        """Start the turn's thread, once."""
+        with self._lock:
+            if self._started or self.ended:
+                return
+            self._started = True
+        self.thread = start_thread(lambda: self._order.context.run(self._main), "turn")
+
+    def cancel(self, reason: CancelReason) -> bool:
+        """End the turn with `cancelled`; False if it has ended already."""
+        return self._end(Cancelled(reason))
+
+    def wait_ended(self, timeout_seconds: float) -> bool:
+        """Wait until the terminal event is out; False when the time is over first."""
+        return self.published.wait(timeout_seconds)
+
+    def wake_queued(self) -> None:
+        """Ask for the turn's place now: the one before it may have ended."""
+        self._place_wakeup.set()
+
+    # -- for the agent (TurnHost)
+
+    def emit(self, item: Any) -> None:
+        """See `Turn.emit`."""
+        if self.ended:
+            raise TurnCancelled
+        output = check_output(item)
+        self._count_output(output.weight_bytes)
+        if not self.log.append(output.event, output.json):
+            raise TurnCancelled
+        if isinstance(output.event, (ToolCall, ToolResult)):
+            self._services.journal.hurry()
+
+    def add_usage(self, usage: Usage) -> None:
+        """See `Turn.add_usage`."""
+        with self._lock:
+            self._usage += usage
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """See `Turn.on_cancel`."""
+        with self._lock:
+            if not self.ended:
+                self._callbacks.append(callback)
+                return
+        _run_callbacks([callback])
+
+    def run_on_io_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """See `Turn.run_io`."""
+        return self._wait(self._services.io.submit(coroutine))
+
+    def run_on_agents_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """See `Turn.run_async`."""
+        return self._wait(self._services.agents.submit(coroutine))
+
+    def call_in_app_context(self, function: Callable[[], T]) -> T:
+        """See `Turn.call`."""
+        with self._order.app_context():
+            return function()
+
+    def ask(self, prompt: str, schema: dict[str, Any] | None) -> Any:
+        """See `Turn.ask`."""
+        return self._wait(self._ask(prompt, schema))
+
+    async def ask_async(self, prompt: str, schema: dict[str, Any] | None) -> Any:
+        """See `Turn.ask_async`."""
+        return await asyncio.wrap_future(self._ask(prompt, schema))
+
+    # -- for the journal (JournaledTurn)
+
+    def closing_messages(self) -> Sequence[Message]:
+        """The assistant's message, even an unfinished one; nothing if there is no text."""
+        reply = self._reply()
+        return [{"role": "assistant", "content": reply}] if reply else []
+
+    def publish(self) -> None:
+        """Let the readers see the end; the store knows it, or does not answer."""
+        if self.terminal is not None:
+            self.log.publish_terminal(self.terminal)
+            self.published.set()
+
+    def take_answer(self) -> None:
+        """Look whether the question has its answer."""
+        self._questions.take_answer()
+
+    # -- the turn's thread
+
+    def _main(self) -> None:
+        try:
+            if self._history is None:
+                self._history = self._wait_for_place()
+            if self._history is not None and not self.ended:
+                with self._order.app_context():
+                    self._drive(self._history)
+        finally:
+            # Whatever left the lines above, a turn without an end must not stay.
+            self._end(_agent_error())
+
+    def _drive(self, history: list[Message]) -> None:
+        turn = Turn(
+            self,
+            self._order.message,
+            [dict(message) for message in history],
+            self._order.metadata,
+            self._services.workdir,
+        )
+        try:
+            send_answer(self._order.agent(turn), self.emit, self.run_on_agents_loop)
+        except TurnError as error:
+            self._end(Error(error.code, error.message, error.details, error.retryable))
+        except BaseException as error:  # noqa: BLE001 - sys.exit in an agent must not end the turn silently
+            if not self.ended:
+                log.error("an agent failed", exc_info=error)
+            self._end(_agent_error())
+        else:
+            self._end(None)
+
+    def _wait_for_place(self) -> list[Message] | None:
+        while not self.ended:
+            try:
+                claim = self._services.store.claim_turn(self.fence)
+            except StoreUnavailable:
+                pass
+            except Fenced:
+                self.cancel("deleted")
+                break
+            else:
+                if claim.state == "started":
+                    self._restart_clock()
+                    return claim.history
+                if claim.cancel is not None:
+                    self.cancel(claim.cancel)
+            self._place_wakeup.wait(CLAIM_SECONDS)
+        return None
+
+    # -- the end
+
+    def _end(self, terminal: Terminal | None) -> bool:
+        """Decide the turn's end, once; None is success."""
+        with self._lock:
+            if self.ended:
+                return False
+            self.ended = True
+            futures, callbacks = list(self._futures), list(self._callbacks)
+        self.log.seal()
+        self.ended_at = time.monotonic()
+        self.terminal = terminal or self._done()
+        self.readers.close()
+        self._questions.withdraw()
+        self._stop_clock()
+        self._place_wakeup.set()
+        for future in futures:
+            future.cancel()
+        if callbacks:
+            # They are the agent's code, and may block: not in the canceller's thread.
+            start_thread(lambda: _run_callbacks(callbacks), "on-cancel")
+        self._services.journal.hurry()
+        return True
+
+    def _done(self) -> Done:
+        key = self.fence.key
+        return Done(self._reply(), key.session_id, str(self.fence.turn), self._usage)
+
+    def _reply(self) -> str:
+        entries = self.log.read(0, MAX_EVENTS_PER_TURN)
+        return "".join(entry.event.content for entry in entries if isinstance(entry.event, Token))
+
+    # -- bounds
+
+    def _count_output(self, weight_bytes: int) -> None:
+        with self._lock:
+            self._output_bytes += weight_bytes
+            too_large = (
+                self._output_bytes > self._services.settings.max_output_bytes
+                or self.log.last_seq >= MAX_EVENTS_PER_TURN
+            )
+        if too_large:
+            self._end(Error("output_too_large", "The turn's output exceeds its limit."))
+            raise TurnCancelled
+
+    def _restart_clock(self) -> None:
+        self.deadline = time.monotonic() + self._services.settings.turn_timeout_seconds
+        self._start_clock()
+
+    def _start_clock(self) -> None:
+        seconds = max(0.0, self.deadline - time.monotonic())
+        self._deadline_timer = self._services.io.call_later(seconds, self._time_out)
+        if self.ended:
+            self._stop_clock()
+
+    def _stop_clock(self) -> None:
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+
+    def _orphaned(self) -> None:
+        self.cancel("disconnected")
+
+    def _time_out(self) -> None:
+        self._end(Error("turn_timeout", "The turn took too long.", {}, retryable=True))
+
+    # -- waiting
+
+    def _wait(self, future: Future[T]) -> T:
+        with self._lock:
+            self._futures.add(future)
+            ended = self.ended
+        if ended:
+            future.cancel()
+        try:
+            return future.result()
+        except CancelledError:
+            raise TurnCancelled from None
+        finally:
+            with self._lock:
+                self._futures.discard(future)
+
+    def _ask(self, prompt: str, schema: dict[str, Any] | None) -> Future[Any]:
+        self.readers.pause()
+        self._stop_clock()
+        asked_at = time.monotonic()
+
+        def closed() -> None:
+            self.deadline += time.monotonic() - asked_at
+            if not self.ended:
+                self._start_clock()
+                self.readers.resume()
+
+        return self._questions.ask(prompt, schema, self._emit_question, closed)
+
+    def _emit_question(self, question: InputRequest) -> None:
+        if not self.log.append(question, encode_event(question)):
+            raise TurnCancelled
+        self._services.journal.hurry()
+
+
+def _agent_error() -> Error:
+    return Error("agent_error", "The agent failed.")
+
+
+def _run_callbacks(callbacks: Sequence[Callable[[], None]]) -> None:
+    for callback in callbacks:
+        try:
+            callback()
+        except Exception:
+            log.exception("an on_cancel callback failed")

@@ -1,0 +1,1 @@
+"""Bytes and shapes on the network; pure functions of requests and events."""

@@ -1,0 +1,42 @@
+"""Merging of text that has piled up for a slow reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from wsgi_app.events import NumberedEvent, Thinking, Token, encode_event
+
+#: The most text in one merged event, so that a frame stays one that clients take in their stride.
+MAX_MERGED_CHARS = 16_384
+
+
+def merge_text(events: Iterable[NumberedEvent]) -> Iterator[NumberedEvent]:
+    """Join neighbouring tokens, and neighbouring thinking, each under the last id of what it joins.
+
+    Nothing is dropped, and no other event is touched.
+    """
+    run: list[NumberedEvent] = []
+    run_chars = 0
+    for numbered in events:
+        event = numbered.event
+        if not isinstance(event, (Token, Thinking)):
+            yield from _join(run)
+            run, run_chars = [], 0
+            yield numbered
+            continue
+        if run and (type(event) is not type(run[0].event) or run_chars > MAX_MERGED_CHARS):
+            yield from _join(run)
+            run, run_chars = [], 0
+        run.append(numbered)
+        run_chars += len(event.content)
+    yield from _join(run)
+
+
+def _join(run: list[NumberedEvent]) -> Iterator[NumberedEvent]:
+    if len(run) < 2:  # noqa: PLR2004 - one event needs no joining
+        yield from run
+        return
+    kind = type(run[0].event)
+    text = "".join(n.event.content for n in run if isinstance(n.event, (Token, Thinking)))
+    merged = Token(text) if kind is Token else Thinking(text)
+    yield NumberedEvent(run[-1].id, merged, encode_event(merged))

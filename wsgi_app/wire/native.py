@@ -1,0 +1,36 @@
+"""The native wire: each event as its own JSON under its own id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from wsgi_app.events import NumberedEvent, Status, encode_event
+from wsgi_app.wire.sse import frame
+
+
+def encode_frame(
+    numbered: NumberedEvent, *, named: bool = False, retry_milliseconds: int | None = None
+) -> bytes:
+    """Make an event's SSE frame; ``named`` adds an ``event:`` line for addEventListener."""
+    return frame(
+        numbered.json,
+        event_id=str(numbered.id),
+        event=type(numbered.event).__struct_config__.tag if named else "",  # type: ignore[arg-type] # the tags of events are strings
+        retry_milliseconds=retry_milliseconds,
+    )
+
+
+def encode_refusal(message: str, last_event_id: str, retry_milliseconds: int) -> bytes:
+    """Tell an EventSource to come back: a 5xx would end its retries for good."""
+    return frame(
+        encode_event(Status(message)),
+        event_id=last_event_id,
+        retry_milliseconds=retry_milliseconds,
+    )
+
+
+def with_id(numbered: NumberedEvent) -> dict[str, Any]:
+    """Make an event's object with its ``id``, for answers that are one JSON document."""
+    return {"id": str(numbered.id), **msgspec.to_builtins(numbered.event)}
