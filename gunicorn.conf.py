@@ -10,8 +10,8 @@ bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 # The host needs threads: a stream holds one for as long as it lasts.
 worker_class = "gthread"
 
-# An eighth is kept for cancels, health and other short requests, which leaves 56 streams per worker,
-# at 36 to 57 kB each. The next one gets 503 `at_capacity` at once.
+# An eighth is kept for cancels, health and other short requests, which leaves 56 streams per
+# worker, at 36 to 57 kB each. The next one gets 503 `at_capacity` at once.
 threads = 64
 
 # One process as long as sessions live in its memory: a second one would not know of them.

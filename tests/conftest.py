@@ -1,0 +1,43 @@
+"""Fixtures for all tests: a clean environment, no process left behind, a page of a real browser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.support.browser import chromium_page
+from tests.support.processes import child_pids, is_foreign
+from tests.support.servers import Redis, redis_server
+from tests.support.waiting import wait_for
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of whoever runs the tests must not reach them."""
+    for name in [name for name in os.environ if is_foreign(name)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_process_left() -> Iterator[None]:
+    """A test ends what it started."""
+    before = child_pids(os.getpid())
+    yield
+    wait_for(lambda: set(child_pids(os.getpid())) <= set(before), f"no child beyond {before}")
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A page of a browser with a new profile."""
+    with chromium_page() as page:
+        yield page
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    """An empty redis-server of this test alone."""
+    with redis_server() as server:
+        yield server

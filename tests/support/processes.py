@@ -1,0 +1,174 @@
+"""Programs that a test starts: their environment, output, readiness and end."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.support.waiting import POLL_SECONDS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+
+# Settings of whoever runs the tests that would change what the programs do.
+_FOREIGN_PREFIXES = ("AGENT_", "OPENAI_", "FLASK_")
+_FOREIGN_NAMES = ("REDIS_URL", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS", "HOST", "PORT")
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a variable of the caller's environment must not reach what is tested."""
+    return name.startswith(_FOREIGN_PREFIXES) or name in _FOREIGN_NAMES
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a program under test: the caller's without foreign settings."""
+    kept = {name: value for name, value in os.environ.items() if not is_foreign(name)}
+    ours = {
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+    return {**kept, **ours, **(extra or {})}
+
+
+def find_program(program: str, package: str) -> str:
+    """The path of ``program``; without it the test fails and says which package has it."""
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # Debian's place for nginx
+    found = shutil.which(program, path=path)
+    if found is None:
+        raise AssertionError(f"This test needs {program}, please run: apt-get install {package}")
+    return found
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 on which nothing listens.
+
+    It lies below the range from which the kernel serves outgoing connections, so that none of the
+    tests' own connections takes it before the server does.
+    """
+    for _ in range(100):
+        port = random.randint(10_000, 32_000)  # noqa: S311 - spreads test runs, keeps no secret
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("100 random ports of 127.0.0.1 are all taken")
+
+
+def child_pids(pid: int) -> list[int]:
+    """The ids of a process's children, lowest first."""
+    found: list[int] = []
+    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has just ended
+            found += [int(child) for child in listing.read_text().split()]
+    return sorted(found)
+
+
+class Process:
+    """A started program and all that it wrote. Used by one thread."""
+
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str], cwd: Path, output: Path
+    ) -> None:
+        self.name = " ".join(Path(part).name for part in command[:3])
+        self._output = output
+        # With a run that is killed (pytest-timeout does) its servers must end too.
+        guard = [find_program("setpriv", "util-linux"), "--pdeathsig", "TERM", "--"]
+        with output.open("wb") as sink:
+            self._child = subprocess.Popen(
+                [*guard, *command],
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a group of its own, so that no grandchild is left over
+            )
+        self.pid = self._child.pid
+
+    def log(self) -> str:
+        """What the program has written so far, to stdout and stderr."""
+        return self._output.read_text(encoding="utf-8", errors="replace")
+
+    def running(self) -> bool:
+        """Whether the program has not ended yet."""
+        return self._child.poll() is None
+
+    def children(self) -> list[int]:
+        """The ids of its child processes, lowest first."""
+        return child_pids(self.pid)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the program itself, not to its children."""
+        self._child.send_signal(number)
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float = START_SECONDS) -> None:
+        """Wait for ``ready``; raises AssertionError with the output if it ends or is too late."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if not self.running():
+                raise AssertionError(
+                    f"{self.name} ended with {self._child.returncode}:\n{self.log()}"
+                )
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{self.name} not ready within {seconds} s:\n{self.log()}")
+            time.sleep(POLL_SECONDS)
+
+    def stop(self, seconds: float = STOP_SECONDS) -> int:
+        """End it with SIGTERM and return its exit status.
+
+        Raises AssertionError with the output if SIGKILL had to follow after ``seconds``.
+        """
+        self._child.terminate()
+        try:
+            return self._child.wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            self.kill()
+            raise AssertionError(
+                f"{self.name} did not end within {seconds} s of SIGTERM:\n{self.log()}"
+            ) from error
+
+    def kill(self) -> None:
+        """SIGKILL the program and every process it started; no effect on what has ended."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._child.wait(STOP_SECONDS)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder with a short path (a UNIX socket's has at most 107 bytes), removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="agent-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def started(
+    command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[Process]:
+    """Run ``command`` for the length of the block; its output is shown when the block fails.
+
+    The block must end in the thread that began it: the program ends with that thread.
+    """
+    with temporary_folder() as folder:
+        process = Process(command, clean_environment(env), cwd or ROOT, folder / "output")
+        try:
+            yield process
+            if process.running():
+                process.stop()
+        except BaseException:
+            sys.stderr.write(f"--- output of {process.name} ---\n{process.log()}\n")
+            raise
+        finally:
+            process.kill()
