@@ -1,0 +1,1 @@
+"""Getting a turn's events to one reader."""

@@ -1,0 +1,151 @@
+"""Notices clients that hang up, and clients that stop reading."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from wsgi_app.engine.threads import start_thread
+
+#: How often writes are looked at for their time limit.
+SCAN_SECONDS = 1.0
+#: How often servers are asked that show no socket but answer whether the client has gone.
+ASK_SECONDS = 0.05
+
+
+class Watch:
+    """The watch over one client.
+
+    Used by its request's thread; ``writing_since`` is read by the watcher's.
+    """
+
+    def __init__(
+        self,
+        watcher: HangupWatcher,
+        client: socket.socket | None,
+        disconnected: Callable[[], bool] | None,
+        on_gone: Callable[[], None],
+    ) -> None:
+        self._watcher = watcher
+        self.client = client
+        # Kept, since a socket that is closed does not know its number any more.
+        self.fileno = -1 if client is None else client.fileno()
+        self.disconnected = disconnected
+        self.on_gone = on_gone
+        #: When the write that goes on now began, on `time.monotonic`; None between writes.
+        self.writing_since: float | None = None
+
+    def cut(self) -> None:
+        """Shut the socket, so that the server cannot write a regular end behind what was sent."""
+        if self.client is not None:
+            with contextlib.suppress(OSError):  # the client was faster
+                self.client.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Forget the socket; to be called before the server closes it."""
+        self._watcher.forget(self)
+
+
+class HangupWatcher:
+    """One thread that watches the sockets of all readers of a worker.
+
+    `watch` and `forget` are called by request threads; ``_lock`` guards the table and makes sure
+    that a file number is still the client's when it is looked at.
+    """
+
+    def __init__(self, write_timeout_seconds: float) -> None:
+        self._write_timeout_seconds = write_timeout_seconds
+        self._lock = threading.Lock()
+        self._by_fileno: dict[int, Watch] = {}
+        self._asked: set[Watch] = set()
+        self._epoll: select.epoll | None = None
+        self._wakeup = threading.Event()
+
+    def watch(
+        self,
+        client: socket.socket | None,
+        disconnected: Callable[[], bool] | None,
+        on_gone: Callable[[], None],
+    ) -> Watch:
+        """Call ``on_gone``, which must not block, from the watcher's thread when the client goes.
+
+        Without a socket, or where the system has no epoll, only ``disconnected`` is asked; with
+        neither, the next write finds out.
+        """
+        watch = Watch(self, client, disconnected, on_gone)
+        if client is not None and sys.platform == "linux":
+            with self._lock:
+                epoll = self._start()
+                self._by_fileno[watch.fileno] = watch
+                epoll.register(watch.fileno, select.EPOLLRDHUP)
+        elif disconnected is not None:
+            with self._lock:
+                self._start()
+                self._asked.add(watch)
+        return watch
+
+    def forget(self, watch: Watch) -> None:
+        """Stop watching."""
+        with self._lock:
+            self._asked.discard(watch)
+            if self._epoll is not None and self._by_fileno.get(watch.fileno) is watch:
+                del self._by_fileno[watch.fileno]
+                with contextlib.suppress(OSError):  # already forgotten after its hang-up
+                    self._epoll.unregister(watch.fileno)
+
+    def _start(self) -> select.epoll:
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            start_thread(self._run, "hangup-watcher")
+        return self._epoll
+
+    def _run(self) -> None:
+        epoll = self._epoll
+        assert epoll is not None  # noqa: S101 - set before the thread starts; tells the type checker
+        next_scan = time.monotonic() + SCAN_SECONDS
+        while True:
+            for fileno, _ in epoll.poll(ASK_SECONDS if self._asked else SCAN_SECONDS):
+                self._hang_up(epoll, fileno)
+            self._ask()
+            if time.monotonic() >= next_scan:
+                next_scan = time.monotonic() + SCAN_SECONDS
+                self._scan()
+
+    def _hang_up(self, epoll: select.epoll, fileno: int) -> None:
+        with self._lock:
+            watch = self._by_fileno.get(fileno)
+            # The number may have gone to another client since the poll: look again.
+            if watch is None or not _is_hung_up(fileno):
+                return
+            epoll.unregister(fileno)
+            # A thread that is blocked in a write to this client comes free.
+            watch.cut()
+        watch.on_gone()
+
+    def _ask(self) -> None:
+        with self._lock:
+            asked = list(self._asked)
+        for watch in asked:
+            if watch.disconnected is not None and watch.disconnected():
+                self.forget(watch)
+                watch.on_gone()
+
+    def _scan(self) -> None:
+        too_old = time.monotonic() - self._write_timeout_seconds
+        with self._lock:
+            watches = list(self._by_fileno.values())
+            for watch in watches:
+                since = watch.writing_since
+                if since is not None and since < too_old:
+                    watch.cut()
+
+
+def _is_hung_up(fileno: int) -> bool:
+    poll = select.poll()
+    poll.register(fileno, select.POLLRDHUP)
+    return bool(poll.poll(0))

@@ -1,0 +1,147 @@
+"""One reader's way through a session's events: the journal first, then live, without a seam."""
+
+from __future__ import annotations
+
+from wsgi_app.engine.log import Wakeup
+from wsgi_app.engine.run import TurnRun
+from wsgi_app.engine.runner import Runner
+from wsgi_app.events import (
+    Cancelled,
+    Done,
+    Error,
+    EventId,
+    Gap,
+    NumberedEvent,
+    decode_event,
+    encode_event,
+)
+from wsgi_app.store.base import JournalSlice, SessionKey
+
+#: Bounds one read, so that a long backlog is taken in pieces.
+MAX_EVENTS_PER_READ = 500
+#: How often a turn is looked for that is in the store but not (or no longer) in this worker.
+STORE_POLL_SECONDS = 0.25
+
+
+class Feed:
+    """Everything after a cursor, then live, until the newest turn (or the one named) has ended.
+
+    Read by one thread; `wake` may be called by any. While it reads a running turn of this worker
+    it counts as one of its readers.
+    """
+
+    def __init__(
+        self, runner: Runner, key: SessionKey, cursor: EventId, only_turn: int | None = None
+    ) -> None:
+        self._runner = runner
+        self._key = key
+        self._only_turn = only_turn
+        self._wakeup = Wakeup()
+        self._run: TurnRun | None = None
+        self._waits_for_store = False
+        #: The id of the last event read, or where the reader asked to start.
+        self.cursor = cursor
+        #: Whether nothing more will come.
+        self.ended = False
+        run = runner.find(key, cursor.turn)
+        if run is not None:
+            self._join(run)
+
+    def read(self, timeout_seconds: float) -> list[NumberedEvent]:
+        """Take what is there, or wait for it; nothing if time is over, woken or ended.
+
+        Raises StoreUnavailable.
+        """
+        events = self._take()
+        if events or self.ended or timeout_seconds <= 0:
+            return events
+        if self._waits_for_store:
+            timeout_seconds = min(timeout_seconds, STORE_POLL_SECONDS)
+        self._wakeup.wait(timeout_seconds)
+        return self._take()
+
+    def wake(self) -> None:
+        """Let the waiting `read` return."""
+        self._wakeup.set()
+
+    def close(self) -> None:
+        """Stop counting as a reader."""
+        self._leave()
+
+    def _take(self) -> list[NumberedEvent]:
+        while not self.ended:
+            events = self._take_from_log() if self._run else self._take_from_store()
+            if events is not None:
+                return events
+        return []
+
+    def _take_from_log(self) -> list[NumberedEvent] | None:
+        """Read the log; None when it has been read to its end."""
+        run = self._run
+        assert run is not None  # noqa: S101 - only called when there is one; tells the type checker
+        # In this order: an end seen first cannot hide events that came before it.
+        log_ended = run.log.ended
+        events = run.log.read(self.cursor.seq, MAX_EVENTS_PER_READ)
+        if events:
+            self._advance(events)
+            return events
+        if not log_ended:
+            return []
+        self._leave()
+        if self._only_turn == run.fence.turn:
+            self.ended = True
+        return None
+
+    def _take_from_store(self) -> list[NumberedEvent] | None:
+        """Read the store; None when a log has been found to read instead."""
+        found = self._runner.store.read(self._key, self.cursor, MAX_EVENTS_PER_READ)
+        if found is None:
+            self.ended = True
+            return []
+        events = self._decode(found)
+        if events:
+            self._advance(events)
+            return events
+        live_turn = found.live_turn
+        if live_turn is None or (self._only_turn is not None and live_turn > self._only_turn):
+            self.ended = True
+            return []
+        if live_turn > self.cursor.turn:
+            self.cursor = EventId(live_turn, 0)
+        run = self._runner.find(self._key, live_turn)
+        if run is None:
+            self._waits_for_store = True
+            return []
+        self._join(run)
+        return None
+
+    def _decode(self, found: JournalSlice) -> list[NumberedEvent]:
+        rows = found.events
+        if self._only_turn is not None:
+            rows = [row for row in rows if row[0].turn <= self._only_turn]
+        events = [NumberedEvent(place, decode_event(json), json) for place, json in rows]
+        if found.missed and (events or found.live_turn is not None):
+            resumes_at = events[0].id if events else EventId(found.live_turn or 1, 1)
+            gap = Gap(str(self.cursor), str(resumes_at))
+            before = EventId(resumes_at.turn, resumes_at.seq - 1)
+            events.insert(0, NumberedEvent(before, gap, encode_event(gap)))
+        return events
+
+    def _advance(self, events: list[NumberedEvent]) -> None:
+        self.cursor = events[-1].id
+        if isinstance(events[-1].event, (Done, Error, Cancelled)):
+            self._leave()
+            if self._only_turn == self.cursor.turn:
+                self.ended = True
+
+    def _join(self, run: TurnRun) -> None:
+        self._waits_for_store = False
+        self._run = run
+        run.readers.join()
+        run.log.add_waker(self.wake)
+
+    def _leave(self) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            run.log.remove_waker(self.wake)
+            run.readers.leave()

@@ -1,0 +1,90 @@
+"""The generator that drains a turn into SSE frames in its request's thread."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from wsgi_app.delivery.reader import Reader, ReaderGone
+from wsgi_app.errors import StoreUnavailable
+from wsgi_app.events import Cancelled, Done, Error, NumberedEvent, Thinking, Token
+from wsgi_app.wire.merge import merge_text
+from wsgi_app.wire.sse import KEEP_ALIVE, OPENING
+
+log = logging.getLogger("wsgi_app")
+
+#: A backlog above this is a slow reader's, and its text is merged. A reader that keeps up gets
+#: every event in a frame of its own.
+MERGE_ABOVE_EVENTS = 64
+#: The write timeout holds for one chunk: small enough for a slow but living client.
+MAX_CHUNK_BYTES = 65_536
+
+Encoder = Callable[[NumberedEvent], bytes]
+
+
+def stream_frames(
+    reader: Reader,
+    encode: Encoder,
+    *,
+    start: Callable[[], None],
+    keepalive_seconds: float,
+    batch_seconds: float = 0.0,
+) -> Iterator[bytes]:
+    """Yield the bytes of an SSE body: an opening comment, frames, and comments in silence.
+
+    ``start`` is called when the opening has been written. The body ends regularly only when the
+    feed ends; in all other cases the connection is cut first.
+    """
+    try:
+        yield from _write(reader, [OPENING])
+        start()
+        while not reader.ended:
+            events = _collect(reader, keepalive_seconds, batch_seconds)
+            if events:
+                yield from _write(reader, map(encode, events))
+            elif not reader.ended:
+                yield from _write(reader, [KEEP_ALIVE])
+    except ReaderGone:
+        reader.cut()
+    except StoreUnavailable:
+        log.warning("a reader is cut off: the store does not answer")
+        reader.cut()
+
+
+def _collect(
+    reader: Reader, keepalive_seconds: float, batch_seconds: float
+) -> Iterable[NumberedEvent]:
+    events = reader.read(keepalive_seconds)
+    if not batch_seconds or not events:
+        return list(merge_text(events)) if len(events) > MERGE_ABOVE_EVENTS else events
+    closes_at = time.monotonic() + batch_seconds
+    while not reader.ended and _can_wait(events) and (left := closes_at - time.monotonic()) > 0:
+        events += reader.read(left)
+    return list(merge_text(events))
+
+
+def _can_wait(events: list[NumberedEvent]) -> bool:
+    """Only text waits for more; tools, questions and ends go out at once."""
+    return isinstance(events[-1].event, (Token, Thinking)) and not any(
+        isinstance(numbered.event, (Done, Error, Cancelled)) for numbered in events
+    )
+
+
+def _write(reader: Reader, frames: Iterable[bytes]) -> Iterator[bytes]:
+    chunk = bytearray()
+    for frame in frames:
+        chunk += frame
+        if len(chunk) >= MAX_CHUNK_BYTES:
+            yield from _write_chunk(reader, bytes(chunk))
+            chunk.clear()
+    if chunk:
+        yield from _write_chunk(reader, bytes(chunk))
+
+
+def _write_chunk(reader: Reader, chunk: bytes) -> Iterator[bytes]:
+    if reader.gone:
+        raise ReaderGone
+    reader.begin_write()
+    yield chunk
+    reader.end_write()

@@ -1,0 +1,37 @@
+"""Readers that wait for one JSON answer: long polls, and turns awaited as a whole."""
+
+from __future__ import annotations
+
+from wsgi_app.delivery.reader import Reader
+from wsgi_app.events import Cancelled, Done, Error, InputRequest, NumberedEvent
+
+#: The most events in one poll's answer; the next poll brings the rest.
+MAX_EVENTS_PER_POLL = 1000
+#: How long a wait sleeps at the most before it looks whether the client is still there.
+WAIT_SECONDS = 15.0
+
+
+def poll_events(reader: Reader, wait_seconds: float) -> list[NumberedEvent]:
+    """Take what is there; only if there is nothing, wait for something.
+
+    Raises ReaderGone and StoreUnavailable.
+    """
+    events = reader.read(wait_seconds)
+    while events and not reader.ended and len(events) < MAX_EVENTS_PER_POLL:
+        more = reader.read(0)
+        if not more:
+            break
+        events += more
+    return events
+
+
+def await_answer(reader: Reader) -> Done | Error | Cancelled | InputRequest | None:
+    """Wait for the turn's end, or for a question; None if the turn is not known any more.
+
+    Raises ReaderGone and StoreUnavailable.
+    """
+    while not reader.ended:
+        for numbered in reader.read(WAIT_SECONDS):
+            if isinstance(numbered.event, (Done, Error, Cancelled, InputRequest)):
+                return numbered.event
+    return None

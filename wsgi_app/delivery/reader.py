@@ -1,0 +1,87 @@
+"""One client waiting for a turn: its slot, its feed and the watch over its connection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from wsgi_app.delivery.disconnect import HangupWatcher
+from wsgi_app.delivery.feed import Feed
+from wsgi_app.delivery.server import client_disconnected, client_socket
+from wsgi_app.delivery.slots import StreamSlots
+from wsgi_app.events import NumberedEvent
+
+
+class ReaderGone(Exception):  # noqa: N818 - nothing went wrong here
+    """The client has hung up."""
+
+
+class Reader:
+    """Reads a feed for a client until either of them ends; `close` must be called once done.
+
+    Used by its request's thread; the watcher's sets ``gone``.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        watcher: HangupWatcher,
+        environ: dict[str, Any],
+        give_slot_back: Callable[[], None],
+    ) -> None:
+        self._feed = feed
+        self._give_slot_back = give_slot_back
+        self._closed = False
+        self.gone = False
+        self._watch = watcher.watch(
+            client_socket(environ), client_disconnected(environ), self._set_gone
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self._feed.ended
+
+    def read(self, timeout_seconds: float) -> list[NumberedEvent]:
+        """Wait for events; nothing when the time is over or the feed ended.
+
+        Raises ReaderGone when the client has hung up, and StoreUnavailable.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            if self.gone:
+                raise ReaderGone
+            events = self._feed.read(deadline - time.monotonic())
+            if events or self.ended or time.monotonic() >= deadline:
+                return events
+
+    def begin_write(self) -> None:
+        """Start the clock of the write timeout."""
+        self._watch.writing_since = time.monotonic()
+
+    def end_write(self) -> None:
+        """Stop it: the server took the bytes."""
+        self._watch.writing_since = None
+
+    def cut(self) -> None:
+        """End the connection so that the client sees a cut, not an end."""
+        self._watch.cut()
+
+    def close(self) -> None:
+        """Leave the turn, the slot and the socket; may be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._watch.close()
+            self._feed.close()
+            self._give_slot_back()
+
+    def _set_gone(self) -> None:
+        self.gone = True
+        self._feed.wake()
+
+
+def take_slot(slots: StreamSlots, tenant: str) -> Callable[[], None]:
+    """Take a stream slot; answers what gives it back. Raises RequestError when there is none."""
+    slots.take(tenant)
+    return lambda: slots.give_back(tenant)

@@ -1,0 +1,82 @@
+"""Stream slots: how many of a worker's threads may wait for events at once."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+
+from wsgi_app.delivery.server import ServerFacts
+from wsgi_app.errors import RequestError
+
+
+def default_slots(threads: int) -> int:
+    """Threads minus a reserve of max(2, an eighth), at least 1.
+
+    The reserve keeps cancel, health and the site's own pages from queuing behind streams: a gthread
+    worker accepts connections up to ``worker_connections``, not up to its free threads.
+    """
+    return max(1, threads - max(2, threads // 8))
+
+
+class _InUse:
+    """Slots taken in this process, by all hosts in it together, since they share its threads.
+
+    Touched by every request thread; ``lock`` guards the counts.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.pid = 0
+        self.total = 0
+        self.by_tenant: Counter[str] = Counter()
+
+    def reset_after_fork(self) -> None:
+        if self.pid != os.getpid():
+            self.pid, self.total = os.getpid(), 0
+            self.by_tenant.clear()
+
+
+_in_use = _InUse()
+
+
+class StreamSlots:
+    """One host's view of the worker's slots.
+
+    Touched by every request thread; the counts are guarded by their own lock.
+    """
+
+    def __init__(self, slots: int | None, max_per_tenant: int) -> None:
+        self._slots = slots
+        self._max_per_tenant = max_per_tenant
+        self._learned = slots is not None
+
+    def learn(self, server: ServerFacts | None) -> None:
+        """Take the number from the server, unless a setting named it."""
+        if not self._learned and server is not None:
+            self._learned = True
+            self._slots = None if server.threads is None else default_slots(server.threads)
+
+    @property
+    def known(self) -> bool:
+        """Whether the number of slots is known, be it "no bound"."""
+        return self._learned
+
+    def take(self, tenant: str) -> None:
+        """Take a slot; raises RequestError ``at_capacity`` or ``too_many_readers``."""
+        with _in_use.lock:
+            _in_use.reset_after_fork()
+            if self._slots is not None and _in_use.total >= self._slots:
+                raise RequestError("at_capacity", "All stream slots of this worker are taken.")
+            if _in_use.by_tenant[tenant] >= self._max_per_tenant:
+                raise RequestError("too_many_readers", "This tenant has too many readers.")
+            _in_use.total += 1
+            _in_use.by_tenant[tenant] += 1
+
+    def give_back(self, tenant: str) -> None:
+        """Give a slot back."""
+        with _in_use.lock:
+            _in_use.total -= 1
+            _in_use.by_tenant[tenant] -= 1
+            if not _in_use.by_tenant[tenant]:
+                del _in_use.by_tenant[tenant]

@@ -1,0 +1,77 @@
+"""Where the parts meet: an agent, its settings, and the Flask app that it is mounted in."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+
+from wsgi_app.auth import Authenticate, make_authenticator
+from wsgi_app.config import Settings, load_settings
+from wsgi_app.engine.run import Agent
+from wsgi_app.store import MemoryStore, Store, StoreLimits
+from wsgi_app.web.blueprint import make_blueprint
+from wsgi_app.web.mount import Mount
+
+log = logging.getLogger("wsgi_app")
+
+EXTENSION_KEY = "wsgi_app"
+
+
+class AgentHost:
+    """Hosts an agent inside a Flask app.
+
+    ``agent`` is called with a `Turn` and yields strings and events. ``authenticate`` is called
+    with the request and answers the tenant's name, or None for 401; without it AGENT_TOKENS
+    decide. ``before_stream`` is called in the request's context before a response begins to wait
+    for events, to give back what the site holds (database connections of Flask-SQLAlchemy are given
+    back without it). ``settings`` are those of the README without ``AGENT_``, in lower case.
+
+    Nothing starts before the first request, so that it may be made before gunicorn forks.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        authenticate: Authenticate | None = None,
+        *,
+        before_stream: Callable[[], None] | None = None,
+        **settings: Any,
+    ) -> None:
+        self._agent = agent
+        self._authenticate = authenticate
+        self._before_stream = before_stream
+        self._overrides = settings
+
+    def init_app(self, app: Flask, url_prefix: str | None = None) -> None:
+        """Mount the host's routes; raises ConfigError for a malformed or unknown setting."""
+        settings = load_settings(self._overrides, app.config, os.environ)
+        mount = Mount(
+            app,
+            settings,
+            self._agent,
+            make_authenticator(settings, self._authenticate),
+            lambda: _make_store(settings),
+            shared_store=False,
+            before_stream=self._before_stream,
+        )
+        name = _blueprint_name(url_prefix)
+        app.register_blueprint(make_blueprint(name, mount), url_prefix=url_prefix)
+        app.extensions.setdefault(EXTENSION_KEY, {})[name] = mount
+        for warning in mount.setup_warnings():
+            log.warning("%s", warning)
+
+
+def _make_store(settings: Settings) -> Store:
+    return MemoryStore(StoreLimits.from_settings(settings))
+
+
+def _blueprint_name(url_prefix: str | None) -> str:
+    slug = re.sub(r"[^A-Za-z0-9]+", "_", url_prefix or "").strip("_")
+    return f"wsgi_app_{slug}" if slug else "wsgi_app"
+
+

@@ -1,0 +1,67 @@
+"""The stand-alone app: the host at the root of its own Flask app, with the chat page."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+from collections.abc import Mapping
+
+from flask import Flask
+
+from wsgi_app.agents import OpenAIAgent, demo_agent
+from wsgi_app.config import Settings, load_settings, setting_name
+from wsgi_app.engine.run import Agent
+from wsgi_app.errors import ConfigError
+from wsgi_app.host import AgentHost
+from wsgi_app.web.page import make_page_blueprint
+
+#: When AGENT_MODEL names none; one that every OpenAI account has.
+DEFAULT_MODEL = "gpt-4.1-mini"
+
+
+def create_app(environ: Mapping[str, str] = os.environ) -> Flask:
+    """Build the app that `wsgi_app:app` serves; raises ConfigError for a malformed setting."""
+    settings = load_settings({}, {}, environ)
+    app = Flask(__name__, static_folder=None, template_folder=None)
+    app.register_blueprint(make_page_blueprint())
+    AgentHost(choose_agent(settings, environ)).init_app(app)
+    return app
+
+
+def choose_agent(settings: Settings, environ: Mapping[str, str]) -> Agent:
+    """Take AGENT_FACTORY's agent, else a model's if one is configured, else the demo's."""
+    if settings.factory is not None:
+        return _load_agent(settings.factory)
+    if not (environ.get("OPENAI_API_KEY") or environ.get("OPENAI_BASE_URL")):
+        return demo_agent
+    return OpenAIAgent(
+        model=settings.model or DEFAULT_MODEL,
+        system=settings.system_prompt,
+        max_steps=settings.max_steps,
+    )
+
+
+def _load_agent(target: str) -> Agent:
+    key = setting_name("factory")
+    module_name, _, name = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{key} cannot be loaded: {target}: {error}") from error
+    if not callable(found):
+        raise ConfigError(f"{key} is not callable: {target}")
+    if _takes_no_argument(found):
+        found = found()
+    agent: Agent = found
+    return agent
+
+
+def _takes_no_argument(target: object) -> bool:
+    """A factory takes nothing; an agent takes its turn."""
+    assert callable(target)  # noqa: S101 - checked by the caller; tells the type checker
+    parameters = inspect.signature(target).parameters.values()
+    return not any(
+        p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        for p in parameters
+    )

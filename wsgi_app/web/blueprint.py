@@ -1,0 +1,102 @@
+"""The blueprint: which path leads to which view, who may pass, and errors in one shape."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from flask import Blueprint, Flask, Response, current_app, g, request
+from flask.sansio.blueprints import BlueprintSetupState
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import MapAdapter
+
+from wsgi_app.web import chat, health, read, sessions
+from wsgi_app.web.mount import Mount
+from wsgi_app.web.respond import exception_response
+
+View = Callable[..., Response]
+
+ROUTES: list[tuple[str, str, View]] = [
+    ("POST", "/chat", chat.post_new_chat),
+    ("POST", "/chat/<session_id>", chat.post_chat),
+    ("POST", "/chat/<session_id>/cancel", chat.post_cancel),
+    ("POST", "/chat/<session_id>/input", chat.post_input),
+    ("GET", "/chat/<session_id>/events", read.get_events),
+    ("GET", "/chat/<session_id>/poll", read.get_poll),
+    ("GET", "/session/<session_id>", sessions.get_session),
+    ("DELETE", "/session/<session_id>", sessions.delete_session),
+    ("GET", "/sessions", sessions.get_sessions),
+    ("GET", "/healthz", health.get_healthz),
+    ("GET", "/readyz", health.get_readyz),
+]
+#: Endpoints that need no login.
+OPEN = ("get_healthz", "get_readyz", "unknown")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+def make_blueprint(name: str, mount: Mount) -> Blueprint:
+    """Make the blueprint that serves a mount."""
+    blueprint = Blueprint(name, __name__)
+    for method, rule, view in ROUTES:
+        blueprint.add_url_rule(rule, view.__name__, _bind(mount, view), methods=[method])
+    blueprint.record(_add_catch_all)
+    blueprint.before_request(functools.partial(_authenticate, mount))
+    blueprint.url_value_preprocessor(lambda *_: _exempt_from_csrf(blueprint))
+    blueprint.register_error_handler(Exception, exception_response)
+    return blueprint
+
+
+def _bind(mount: Mount, view: View) -> View:
+    # Not functools.partial: extensions look at a view's __name__ and __module__.
+    @functools.wraps(view)
+    def bound(**values: str) -> Response:
+        return view(mount, **values)
+
+    return bound
+
+
+def _authenticate(mount: Mount) -> None:
+    endpoint = (request.endpoint or "").rpartition(".")[2]
+    if endpoint not in OPEN:
+        g.wsgi_app_principal = mount.authenticate(request)
+
+
+def _add_catch_all(state: BlueprintSetupState) -> None:
+    """Answer everything else below the prefix, in JSON, whatever the method."""
+    app: Flask = state.app  # type: ignore[assignment] # sansio's type; it is the app that registers
+    prefix = state.url_prefix or ""
+    endpoint = f"{state.name_prefix}.{state.name}.unknown".lstrip(".")
+    app.view_functions[endpoint] = _unknown
+    for path in [f"{prefix}/<path:_path>"] + ([prefix, f"{prefix}/"] if prefix else []):
+        # Not add_url_rule: it cannot make a rule for all methods, even unheard-of ones.
+        rule = app.url_rule_class(
+            path, endpoint=endpoint, strict_slashes=False, merge_slashes=False
+        )
+        app.url_map.add(rule)
+
+
+def _unknown(**_values: str) -> Response:
+    adapter = current_app.create_url_adapter(request)
+    allowed = [method for method in METHODS if adapter and _leads_to_view(adapter, method)]
+    if allowed:
+        raise MethodNotAllowed(allowed)
+    raise NotFound
+
+
+def _leads_to_view(adapter: MapAdapter, method: str) -> bool:
+    try:
+        endpoint, _ = adapter.match(method=method)
+    except HTTPException:
+        return False
+    return bool(endpoint != request.endpoint)
+
+
+def _exempt_from_csrf(blueprint: Blueprint) -> None:
+    """Let Flask-WTF's CSRFProtect pass requests that carry no form.
+
+    Its token is for forms; here a JSON content type and the Origin header do its work. Done per
+    request, since the extension may be set up after the blueprint.
+    """
+    csrf = current_app.extensions.get("csrf")
+    if csrf is not None:
+        csrf.exempt(blueprint)

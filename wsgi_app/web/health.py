@@ -1,0 +1,30 @@
+"""Routes for load balancers and people who look after the service."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from wsgi_app.engine.runner import MAX_ABANDONED_THREADS
+from wsgi_app.errors import RequestError, StoreUnavailable
+from wsgi_app.web.mount import Mount
+from wsgi_app.web.respond import error_response, json_response
+
+
+def get_healthz(_mount: Mount) -> Response:
+    """GET /healthz: the process answers."""
+    return json_response({"status": "ok"})
+
+
+def get_readyz(mount: Mount) -> Response:
+    """GET /readyz: whether this worker should get requests."""
+    mount.learn_server()
+    warnings = mount.warnings()
+    try:
+        if mount.draining:
+            raise RequestError("draining", "This worker is about to leave.")
+        if mount.runner.count_abandoned() > MAX_ABANDONED_THREADS:
+            raise RequestError("at_capacity", "Too many agent threads do not end.")
+        mount.store.ping()
+    except (RequestError, StoreUnavailable) as error:
+        return error_response(error, {"warnings": warnings})
+    return json_response({"status": "ready", "warnings": warnings})

@@ -1,0 +1,167 @@
+"""One host in one Flask app: what its views need."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from contextvars import Context, copy_context
+from typing import Any
+
+from flask import Flask, current_app, g, request
+from flask.ctx import AppContext, RequestContext
+
+from wsgi_app.auth import Authenticator, Principal
+from wsgi_app.config import Settings, setting_name
+from wsgi_app.delivery.disconnect import HangupWatcher
+from wsgi_app.delivery.feed import Feed
+from wsgi_app.delivery.reader import Reader, take_slot
+from wsgi_app.delivery.server import ServerFacts, find_server
+from wsgi_app.delivery.slots import StreamSlots
+from wsgi_app.engine.run import Agent
+from wsgi_app.engine.runner import Runner
+from wsgi_app.events import EventId
+from wsgi_app.store.base import SessionKey, Store
+
+
+class Worker:
+    """The parts of a mount that belong to one process, and start after its fork."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.pid = os.getpid()
+        self.store = store
+        self.runner = Runner(settings, store)
+        self.watcher = HangupWatcher(settings.write_timeout_seconds)
+
+
+class Mount:
+    """Settings, agent and worker of one host.
+
+    Used by every request thread; ``_lock`` guards the making of the worker's parts.
+    """
+
+    def __init__(
+        self,
+        app: Flask,
+        settings: Settings,
+        agent: Agent,
+        authenticate: Authenticator,
+        make_store: Callable[[], Store],
+        *,
+        shared_store: bool,
+        before_stream: Callable[[], None] | None = None,
+    ) -> None:
+        self.app = app
+        self.settings = settings
+        self.agent = agent
+        self.authenticate = authenticate
+        self.slots = StreamSlots(settings.stream_slots, settings.max_readers_per_tenant)
+        self.shared_store = shared_store
+        self._make_store = make_store
+        self._before_stream = before_stream
+        self._lock = threading.Lock()
+        self._worker: Worker | None = None
+        self.server: ServerFacts | None = None
+        self.learn_server()
+
+    @property
+    def worker(self) -> Worker:
+        """This process's parts, made on first use."""
+        with self._lock:
+            if self._worker is None or self._worker.pid != os.getpid():
+                self._worker = Worker(self.settings, self._make_store())
+            return self._worker
+
+    @property
+    def runner(self) -> Runner:
+        """This process's turns."""
+        return self.worker.runner
+
+    @property
+    def store(self) -> Store:
+        """This process's way to the store."""
+        return self.worker.store
+
+    @property
+    def draining(self) -> bool:
+        """Whether this worker refuses new work because it is about to leave."""
+        return False
+
+    def learn_server(self) -> None:
+        """Find out once which server runs this process."""
+        if self.server is None:
+            self.server = find_server()
+            self.slots.learn(self.server)
+
+    def warnings(self) -> list[str]:
+        """Tell what is not wrong but not right in this worker."""
+        return self.setup_warnings() + self.runner.warnings
+
+    def setup_warnings(self) -> list[str]:
+        """Tell what is not wrong but not right in this set-up."""
+        found = []
+        if self.server is not None and self.server.workers > 1 and not self.shared_store:
+            found.append(
+                f"{self.server.workers} workers without {setting_name('redis_url')}: cancel,"
+                " reconnect, poll and session data work only when the request lands on the worker"
+                " that runs the turn; set it, or run one worker"
+            )
+        if self.server is not None and not self.slots.known:
+            found.append(
+                "the number of threads is not known, so streams are not limited and may keep"
+                f" other requests waiting; set {setting_name('stream_slots')}"
+            )
+        return found
+
+    def open_reader(
+        self, key: SessionKey, cursor: EventId, only_turn: int | None, give_slot_back: Callable[[], None]
+    ) -> Reader:
+        """Make a reader for the client of this request."""
+        feed = Feed(self.runner, key, cursor, only_turn)
+        return Reader(feed, self.worker.watcher, request.environ, give_slot_back)
+
+    def take_slot(self, tenant: str) -> Callable[[], None]:
+        """Take a stream slot; answers what gives it back."""
+        self.learn_server()
+        return take_slot(self.slots, tenant)
+
+    def release_resources(self) -> None:
+        """Give the request's database connections back before a long wait."""
+        database: Any = current_app.extensions.get("sqlalchemy")
+        if hasattr(database, "session"):
+            database.session.remove()
+        if self._before_stream is not None:
+            self._before_stream()
+
+    def agent_context(self) -> Context:
+        """The request's context variables, but for Flask's own, for the turn's thread."""
+        context = Context()
+        for variable, value in copy_context().items():
+            if not isinstance(value, (AppContext, RequestContext)):
+                context.run(variable.set, value)
+        return context
+
+    def app_context(self) -> AbstractContextManager[Any]:
+        """A fresh Flask app context."""
+        return self.app.app_context()
+
+
+def streamed(mount: Mount, frames: Iterable[bytes]) -> Iterator[bytes]:
+    """The body of a stream; what the request holds is given back when the first byte is due.
+
+    Not earlier: the site's after_request functions still run before it.
+    """
+    mount.release_resources()
+    yield from frames
+
+
+def current_principal() -> Principal:
+    """Who sent this request."""
+    principal: Principal = g.wsgi_app_principal
+    return principal
+
+
+def session_key(session_id: str) -> SessionKey:
+    """The session's identity for this request's tenant."""
+    return SessionKey(current_principal().tenant, session_id)

@@ -1,0 +1,173 @@
+"""From a request to typed values; everything else is refused with a code."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import secrets
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from flask import Request
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from wsgi_app.errors import RequestError
+from wsgi_app.events import EventId
+
+T = TypeVar("T")
+
+_SESSION_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128}\Z", re.ASCII)
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
+#: msgspec's words: "Expected `str`, got `int` - at `$.message`", "… field `message`".
+_AT_PATH = re.compile(r"(?s)(.*) - at `(?:key in )?\$\.?([^`]*)`\Z")
+_NAMED_FIELD = re.compile(r"(?s).* field `([^`]*)`")
+
+MAX_POLL_WAIT_SECONDS = 55.0
+MAX_BATCH_MILLISECONDS = 1000
+MAX_ECHO_CHARS = 100
+
+
+class ChatBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """The body of ``POST /chat/<session_id>``."""
+
+    message: Annotated[str, Meta(min_length=1)]
+    metadata: dict[str, Any] = {}
+    on_disconnect: Literal["cancel", "continue"] = "cancel"
+    if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
+
+    def digest(self) -> str:
+        """The same for a request and its retry, whatever the order of their fields."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+
+class NewChatBody(ChatBody, forbid_unknown_fields=True, kw_only=True):
+    """The body of ``POST /chat``."""
+
+    session_id: str | UnsetType = UNSET
+
+
+class CancelBody(Struct, forbid_unknown_fields=True):
+    """The body of ``POST …/cancel``, which may be missing."""
+
+    turn_id: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,9}$")] | UnsetType = UNSET
+
+
+class InputBody(Struct, forbid_unknown_fields=True):
+    """The body of ``POST …/input``."""
+
+    request_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    value: msgspec.Raw
+
+
+def parse_body(request: Request, kind: type[T], max_bytes: int, *, optional: bool = False) -> T:
+    """Read the JSON body as ``kind``; an ``optional`` one that is missing is an empty object."""
+    request.max_content_length = max_bytes
+    body = request.get_data()
+    if not body:
+        if not optional:
+            raise RequestError("invalid_json", "The body is empty; send a JSON object.")
+        body = b"{}"
+    elif not request.is_json:
+        raise RequestError("unsupported_media_type", "Send Content-Type: application/json.")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise RequestError("invalid_json", "The body is not valid JSON.") from None
+
+
+def _explain(text: str) -> RequestError:
+    at_path = _AT_PATH.fullmatch(text)
+    reason, field = (at_path[1], at_path[2]) if at_path else (text, "")
+    named = _NAMED_FIELD.match(reason)
+    if named is not None:
+        field = f"{field}.{named[1]}" if field else named[1]
+    return invalid(field or "body", reason)
+
+
+def invalid(field: str, reason: str) -> RequestError:
+    """The refusal of a request with a bad field."""
+    field = field[:MAX_ECHO_CHARS]
+    details = {"field": field, "reason": reason[: 2 * MAX_ECHO_CHARS]}
+    return RequestError("invalid_request", f"The request is not valid: {field}.", details)
+
+
+def check_session_id(session_id: str) -> str:
+    """Refuse what is no session id."""
+    if _SESSION_ID.match(session_id) is None:
+        raise invalid(
+            "session_id", "Expected 1 to 128 of A-Z a-z 0-9 . _ ~ -, and not . or .. alone"
+        )
+    return session_id
+
+
+def check_message(message: str, max_chars: int) -> None:
+    """Refuse a message that is too long."""
+    if len(message) > max_chars:
+        raise invalid("message", f"Expected at most {max_chars} characters")
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The request's Idempotency-Key."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and _IDEMPOTENCY_KEY.match(key) is None:
+        raise invalid("Idempotency-Key", "Expected 1 to 255 printable ASCII characters")
+    return key
+
+
+def new_session_id(tenant: str, key: str | None) -> str:
+    """Name a new session.
+
+    With an idempotency key the name follows from it, so that a retry finds the session without a
+    look-up, on any worker.
+    """
+    if key is None:
+        return secrets.token_urlsafe(16)
+    return hashlib.sha256(f"{len(tenant)}:{tenant}:{key}".encode()).hexdigest()[:32]
+
+
+def last_event_id(request: Request, query_name: str = "last_event_id") -> EventId | None:
+    """The reader's cursor: the Last-Event-ID header beats the query."""
+    text = request.headers.get("Last-Event-ID") or request.args.get(query_name)
+    return _parse_event_id(text, query_name)
+
+
+def poll_cursor(request: Request) -> EventId | None:
+    """The poll's cursor."""
+    return _parse_event_id(request.args.get("after"), "after")
+
+
+def _parse_event_id(text: str | None, field: str) -> EventId | None:
+    if not text:
+        return None
+    try:
+        return EventId.parse(text)
+    except ValueError:
+        raise invalid(field, "Expected an event id, <turn>-<seq>") from None
+
+
+def number_query(
+    request: Request, name: str, default: float, maximum: float, minimum: float = 0
+) -> float:
+    """A number in the query, within its bounds."""
+    text = request.args.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not minimum <= value <= maximum:
+        raise invalid(name, f"Expected a number from {minimum:g} to {maximum:g}")
+    return value
+
+
+def wants_json(request: Request) -> bool:
+    """Whether the client prefers one JSON answer to a stream.
+
+    Equal weights mean a stream: many clients send ``application/json, text/plain, */*`` always.
+    """
+    accept = request.accept_mimetypes
+    return accept["application/json"] > accept["text/event-stream"]

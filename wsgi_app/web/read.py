@@ -1,0 +1,115 @@
+"""Routes that read turns: live, replayed, polled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Response, request
+
+from wsgi_app.delivery.polling import poll_events
+from wsgi_app.delivery.reader import ReaderGone
+from wsgi_app.errors import RequestError
+from wsgi_app.events import LOST_SEQ, EventId, NumberedEvent
+from wsgi_app.store.base import SessionKey, SessionView
+from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.parse import (
+    MAX_POLL_WAIT_SECONDS,
+    check_session_id,
+    last_event_id,
+    number_query,
+    poll_cursor,
+)
+from wsgi_app.web.respond import (
+    PASSING_CODES,
+    json_response,
+    refused_event_source,
+    stream_response,
+)
+from wsgi_app.wire import native, sse
+
+
+def get_events(mount: Mount, session_id: str) -> Response:
+    """GET /chat/<session_id>/events: attach or replay."""
+    check_session_id(session_id)
+    cursor = last_event_id(request)
+    try:
+        return _attach(mount, session_key(session_id), cursor)
+    except RequestError as error:
+        is_event_source = sse.MIME_TYPE in request.headers.get("Accept", "")
+        if error.code not in PASSING_CODES or not is_event_source:
+            raise
+        return refused_event_source(error, "" if cursor is None else str(cursor))
+
+
+def _attach(mount: Mount, key: SessionKey, cursor: EventId | None) -> Response:
+    if mount.draining:
+        raise RequestError("draining", "This worker is about to leave; try again.")
+    view = mount.store.describe_session(key)
+    start = _where_to_start(view, cursor)
+    if view is None or start is None:
+        return Response(status=204)
+    give_slot_back = mount.take_slot(key.tenant)
+    try:
+        if _nothing_left(mount, key, view, start):
+            give_slot_back()
+            return Response(status=204)
+        reader = mount.open_reader(key, start, None, give_slot_back)
+    except BaseException:
+        give_slot_back()
+        raise
+    return stream_response(mount, reader, key, view.turn, lambda: None)
+
+
+def _where_to_start(view: SessionView | None, cursor: EventId | None) -> EventId | None:
+    """The cursor, else the start of the running turn; None when there is neither."""
+    if view is None or cursor is not None:
+        return cursor
+    return EventId(view.active_turns[0], 0) if view.active_turns else None
+
+
+def _nothing_left(mount: Mount, key: SessionKey, view: SessionView, start: EventId) -> bool:
+    if view.active_turns:
+        return False
+    left = mount.store.read(key, start, 1)
+    return left is None or not (left.events or left.live_turn is not None)
+
+
+def get_poll(mount: Mount, session_id: str) -> Response:
+    """GET /chat/<session_id>/poll: events after a cursor, waited for if there are none."""
+    check_session_id(session_id)
+    cursor = poll_cursor(request)
+    wait_seconds = number_query(request, "wait", 0, MAX_POLL_WAIT_SECONDS)
+    key = session_key(session_id)
+    view = mount.store.describe_session(key)
+    if view is None:
+        raise RequestError("not_found", "There is no such session.")
+    start = _where_to_start(view, cursor)
+    if start is None:
+        # Behind everything: no event has a higher seq than a lost worker's terminal one.
+        return _poll_response([], EventId(view.turn, LOST_SEQ), running=False)
+    give_slot_back, wait_seconds = _slot_or_no_wait(mount, key, wait_seconds)
+    reader = mount.open_reader(key, start, None, give_slot_back)
+    try:
+        mount.release_resources()
+        events = poll_events(reader, wait_seconds)
+    except ReaderGone:
+        return Response(status=204)  # nobody reads it
+    finally:
+        reader.close()
+    return _poll_response(events, start, running=not reader.ended)
+
+
+def _slot_or_no_wait(
+    mount: Mount, key: SessionKey, wait_seconds: float
+) -> tuple[Callable[[], None], float]:
+    try:
+        return mount.take_slot(key.tenant), wait_seconds
+    except RequestError:
+        return (lambda: None), 0.0
+
+
+def _poll_response(events: list[NumberedEvent], start: EventId, *, running: bool) -> Response:
+    last = events[-1].id if events else start
+    return json_response(
+        {"events": list(map(native.with_id, events)), "next": str(last), "running": running}
+    )

@@ -1,0 +1,168 @@
+"""From results and errors to responses."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+from flask import Response, request, stream_with_context
+from werkzeug.exceptions import HTTPException
+
+from wsgi_app.delivery.generator import stream_frames
+from wsgi_app.delivery.reader import Reader
+from wsgi_app.errors import STATUS_BY_CODE, AgentHostError, RequestError
+from wsgi_app.events import Cancelled, Done, Error, InputRequest, NumberedEvent, encode_json
+from wsgi_app.store.base import SessionKey
+from wsgi_app.web.mount import Mount, streamed
+from wsgi_app.web.parse import MAX_BATCH_MILLISECONDS, number_query
+from wsgi_app.wire import native, sse
+
+log = logging.getLogger("wsgi_app")
+
+STREAM_HEADERS = {
+    "Content-Type": f"{sse.MIME_TYPE}; charset=utf-8",
+    "Cache-Control": "no-cache, no-transform",
+    # nginx would collect the answer otherwise
+    "X-Accel-Buffering": "no",
+}
+RETRY_MILLISECONDS = 2000
+#: Refusals that pass: an EventSource shall come back after them.
+PASSING_CODES = ("draining", "at_capacity", "store_unavailable", "rate_limited")
+_CODE_BY_STATUS = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+_HAS_RETRY_AFTER = (429, 503)
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Answer with a JSON document."""
+    response = Response(encode_json(value), status, content_type="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers.extend(headers or {})
+    return response
+
+
+def error_response(error: AgentHostError | Error, extra: dict[str, Any] | None = None) -> Response:
+    """Answer with an error in its one shape."""
+    body = {"code": error.code, "message": error.message, "details": error.details, **(extra or {})}
+    status = STATUS_BY_CODE.get(error.code, 500)
+    headers = dict(error.headers) if isinstance(error, RequestError) else {}
+    if status in _HAS_RETRY_AFTER:
+        seconds = error.retry_after_seconds if isinstance(error, RequestError) else 1
+        headers["Retry-After"] = str(seconds)
+    return json_response(body, status, headers)
+
+
+def exception_response(error: Exception) -> Response:
+    """Answer whatever a view raised, without telling its text."""
+    if isinstance(error, AgentHostError):
+        return error_response(error)
+    if isinstance(error, HTTPException):
+        status = error.code or 500
+        code = _CODE_BY_STATUS.get(status, "invalid_request" if status < 500 else "internal_error")  # noqa: PLR2004 - HTTP's own line between client and server errors
+        body = {"code": code, "message": error.name, "details": {}}
+        headers = dict(error.get_headers())
+        headers.pop("Content-Type", None)
+        return json_response(body, status, headers)
+    log.error("a request failed", exc_info=error)
+    return error_response(RequestError("internal_error", "The request failed."))
+
+
+def stream_response(
+    mount: Mount,
+    reader: Reader,
+    key: SessionKey,
+    turn: int,
+    start: Callable[[], None],
+) -> Response:
+    """Answer with the reader's events as SSE frames of the native wire.
+
+    ``start`` runs when the first bytes are out, and in any case when the response is closed.
+    """
+    batch_ms = number_query(request, "batch_ms", 0, MAX_BATCH_MILLISECONDS)
+    frames = stream_frames(
+        reader,
+        native_encoder(named=request.args.get("named") == "1"),
+        start=start,
+        keepalive_seconds=mount.settings.keepalive_seconds,
+        batch_seconds=batch_ms / 1000,
+    )
+    response = Response(stream_with_context(streamed(mount, frames)), headers=STREAM_HEADERS)
+    response.headers["X-Session-Id"] = key.session_id
+    response.headers["X-Turn-Id"] = str(turn)
+    # Registered with the response: a generator that never started runs no finally.
+    response.call_on_close(reader.close)
+    response.call_on_close(start)
+    return response
+
+
+def native_encoder(*, named: bool) -> Callable[[NumberedEvent], bytes]:
+    """The native wire's encoder; its first frame carries the reconnect time."""
+    retry: int | None = jittered_retry_milliseconds()
+
+    def encode(numbered: NumberedEvent) -> bytes:
+        nonlocal retry
+        made = native.encode_frame(numbered, named=named, retry_milliseconds=retry)
+        retry = None
+        return made
+
+    return encode
+
+
+def refused_event_source(error: RequestError, last_event_id: str) -> Response:
+    """Answer an EventSource that cannot be served now so that it comes back."""
+    body = native.encode_refusal(error.message, last_event_id, jittered_retry_milliseconds())
+    return Response(body, headers=STREAM_HEADERS)
+
+
+def jittered_retry_milliseconds() -> int:
+    """A reconnect time, spread so that the readers of a lost worker do not come all at once."""
+    return int(RETRY_MILLISECONDS * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load, keeps no secret
+
+
+def answer_response(
+    outcome: Done | Error | Cancelled | InputRequest | None, key: SessionKey, turn: int
+) -> Response:
+    """Answer a turn awaited as a whole."""
+    headers = {"X-Session-Id": key.session_id, "X-Turn-Id": str(turn)}
+    if isinstance(outcome, Done):
+        body = {
+            "session_id": outcome.session_id,
+            "turn_id": outcome.turn_id,
+            "reply": outcome.reply,
+            "usage": outcome.usage,
+        }
+        return json_response(body, headers=headers)
+    response = error_response(_as_error(outcome, turn))
+    response.headers.extend(headers)
+    return response
+
+
+def _as_error(outcome: Error | Cancelled | InputRequest | None, turn: int) -> AgentHostError | Error:
+    if isinstance(outcome, Error):
+        return outcome
+    if isinstance(outcome, InputRequest):
+        details: dict[str, Any] = {
+            "request_id": outcome.request_id,
+            "prompt": outcome.prompt,
+            "turn_id": str(turn),
+        }
+        return RequestError("input_required", "The agent asks something; answer it.", details)
+    reason = outcome.reason if isinstance(outcome, Cancelled) else "deleted"
+    return RequestError(
+        "cancelled", "The turn was cancelled.", {"reason": reason, "turn_id": str(turn)}
+    )
+
+
+def rfc3339(epoch_seconds: float) -> str:
+    """A time as RFC 3339 writes it, in UTC."""
+    moment = datetime.fromtimestamp(epoch_seconds, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,57 @@
+"""Routes that show, list and forget sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request
+
+from wsgi_app.errors import RequestError
+from wsgi_app.store.base import SessionView
+from wsgi_app.web.mount import Mount, current_principal, session_key
+from wsgi_app.web.parse import check_session_id, invalid, number_query
+from wsgi_app.web.respond import json_response, rfc3339
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 200
+
+
+def get_session(mount: Mount, session_id: str) -> Response:
+    """GET /session/<session_id>: state and messages."""
+    check_session_id(session_id)
+    view = mount.store.describe_session(session_key(session_id))
+    if view is None:
+        raise RequestError("not_found", "There is no such session.")
+    return json_response({**_describe(view), "owner": view.owner, "messages": view.messages})
+
+
+def delete_session(mount: Mount, session_id: str) -> Response:
+    """DELETE /session/<session_id>: end what runs, then forget."""
+    check_session_id(session_id)
+    deleted = mount.runner.delete_session(session_key(session_id))
+    return json_response({"ok": True, "deleted": deleted})
+
+
+def get_sessions(mount: Mount) -> Response:
+    """GET /sessions: the tenant's sessions, newest first."""
+    limit = number_query(request, "limit", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, minimum=1)
+    tenant = current_principal().tenant
+    try:
+        page = mount.store.list_sessions(tenant, int(limit), request.args.get("cursor"))
+    except ValueError:
+        raise invalid("cursor", "Expected the next_cursor of an earlier answer") from None
+    answer: dict[str, Any] = {"sessions": [_describe(view) for view in page.sessions]}
+    if page.next_cursor is not None:
+        answer["next_cursor"] = page.next_cursor
+    return json_response(answer)
+
+
+def _describe(view: SessionView) -> dict[str, Any]:
+    turn = view.active_turns[0] if view.active_turns else view.turn
+    return {
+        "session_id": view.session_id,
+        "state": "running" if view.active_turns else "idle",
+        "turn_id": str(turn),
+        "created_at": rfc3339(view.created_at),
+        "updated_at": rfc3339(view.updated_at),
+    }
