@@ -1,0 +1,212 @@
+"""Facts about the project's own files: what is shipped, locked, allowed and promised."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import requests
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.support.processes import ROOT, clean_environment, free_port, started
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LOCKS = ("requirements.lock", "requirements-runtime.lock")
+MAX_LINES = 350
+
+# Reads each module of the package, then reports what doing so started or opened.
+IMPORT_ALL = """
+import importlib, os, pkgutil, threading
+descriptors = os.listdir("/proc/self/fd")
+import wsgi_app
+assert "app" not in vars(wsgi_app), "the app is built by the import"
+for module in pkgutil.walk_packages(wsgi_app.__path__, "wsgi_app."):
+    importlib.import_module(module.name)
+assert threading.enumerate() == [threading.main_thread()], threading.enumerate()
+assert os.listdir("/proc/self/fd") == descriptors, "a file or socket stays open"
+"""
+
+
+def run(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the project's folder to its end."""
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=clean_environment(env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def locked(name: str) -> dict[str, list[Requirement]]:
+    """The requirements of a lock file by package; some have one per Python version."""
+    found: dict[str, list[Requirement]] = {}
+    for line in (ROOT / name).read_text().splitlines():
+        if re.match(r"\w", line):
+            requirement = Requirement(line.rstrip("\\ "))
+            found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return found
+
+
+def asked(*groups: str) -> list[Requirement]:
+    """What pyproject.toml asks for: the runtime packages and those of the groups."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lines = list(project["project"]["dependencies"])
+    for group in groups:
+        lines += [line for line in project["dependency-groups"][group] if isinstance(line, str)]
+    return [Requirement(line) for line in lines]
+
+
+def test_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> None:
+    """The wheel ships every file of the package, py.typed among them, and no other folder."""
+    built = run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path))
+    assert built.returncode == 0, built.stderr
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    package = [path for path in (ROOT / "wsgi_app").rglob("*") if path.is_file()]
+    sources = {str(path.relative_to(ROOT)) for path in package if path.suffix != ".pyc"}
+    assert shipped == sources
+    assert "wsgi_app/py.typed" in shipped
+
+
+def test_importing_builds_nothing() -> None:
+    """Importing any module starts no thread, opens no file, builds no app, gives no warning."""
+    done = run(sys.executable, "-W", "error", "-c", IMPORT_ALL)
+    assert done.returncode == 0, done.stderr
+
+
+def test_imports_go_one_way() -> None:
+    """Each part imports only from the parts before it."""
+    done = run(str(Path(sys.executable).with_name("lint-imports")), "--no-cache")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_has_hashes_and_no_addresses(lock: str) -> None:
+    """Every locked package has one version and a hash, and nothing says where to fetch it."""
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    assert not re.findall(r"^-.*", text, re.MULTILINE)
+    for entry in re.split(r"\n(?=\w)", text)[1:]:
+        assert "--hash=sha256:" in entry, entry
+    for requirement in [one for versions in locked(lock).values() for one in versions]:
+        assert re.fullmatch(r"==[^,*]+", str(requirement.specifier)), str(requirement)
+
+
+@pytest.mark.parametrize(
+    ("lock", "groups"), [(LOCKS[0], ("build", "test", "lint")), (LOCKS[1], ("build",))]
+)
+def test_lock_holds_what_pyproject_asks_for(lock: str, groups: tuple[str, ...]) -> None:
+    """Every package of pyproject.toml is locked, in a version within its bounds."""
+    versions = locked(lock)
+    for wanted in asked(*groups):
+        for found in versions[canonicalize_name(wanted.name)]:
+            version = str(found.specifier).removeprefix("==")
+            assert wanted.specifier.contains(version), f"{found} is not {wanted}"
+
+
+def test_locks_agree() -> None:
+    """A production host runs the versions that the tests ran with."""
+    everything, runtime = (locked(lock) for lock in LOCKS)
+    for name, versions in runtime.items():
+        assert {str(one.specifier) for one in versions} == {
+            str(one.specifier) for one in everything[name]
+        }
+
+
+def test_ci_calls_the_readmes_test_command_alone() -> None:
+    """The CI runs what README.md tells people to run, so that one cannot rot unseen."""
+    lines = (ROOT / ".ci/run").read_text().splitlines()
+    assert lines == ["#!/usr/bin/env bash", "set -eu", 'cd "$(dirname "$0")/.."', "exec make test"]
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    assert re.search(r"\bmake test\b(?!-)", (ROOT / "README.md").read_text())
+
+
+def test_modules_stay_small() -> None:
+    """No module of the package grows beyond what one can read at a sitting."""
+    sizes = {path: len(path.read_text().splitlines()) for path in ROOT.glob("wsgi_app/**/*.py")}
+    assert not {path: size for path, size in sizes.items() if size > MAX_LINES}
+
+
+def test_threads_start_in_one_place() -> None:
+    """Only engine/threads.py makes threads; a thread pool would hang a worker's exit."""
+    maker = re.compile(r"\b(Thread|threading\.Timer|ThreadPoolExecutor|to_thread)\(")
+    makers = [path for path in ROOT.glob("wsgi_app/**/*.py") if maker.search(path.read_text())]
+    assert makers == [ROOT / "wsgi_app/engine/threads.py"]
+
+
+def test_no_test_is_switched_off() -> None:
+    """A missing server or a known bug is a failure."""
+    switch = re.compile(r"pytest\.(mark\.)?(skip|skipif|xfail|importorskip)\b")
+    off = [path for path in ROOT.glob("tests/**/*.py") if switch.search(path.read_text())]
+    assert off == []
+
+
+def test_gunicorns_command_line_beats_the_projects_configuration() -> None:
+    """The documented command means what it says, though gunicorn.conf.py lies in the folder."""
+    options = "--worker-class gthread --threads 8 --workers 2 --bind 0.0.0.0:8000 --print-config"
+    shown = run(sys.executable, "-m", "gunicorn", *options.split(), "wsgi_app:app")
+    assert shown.returncode == 0, shown.stderr
+    for setting in ("threads += 8", "workers += 2", r"bind += \['0.0.0.0:8000'\]"):
+        assert re.search(f"^{setting}$", shown.stdout, re.MULTILINE), shown.stdout
+
+
+def test_gunicorn_waits_longer_than_the_drain_and_logs_no_ticket() -> None:
+    """The server gives the drain its time, and query strings, which may open sessions, no line."""
+    command = (sys.executable, "-m", "gunicorn", "--print-config", "wsgi_app:app")
+    shown = run(*command, AGENT_DRAIN_SECONDS="90", PORT="1234")
+    settings = dict(re.findall(r"^(\w+) += (.*)$", shown.stdout, re.MULTILINE))
+    assert int(settings["graceful_timeout"]) > 90
+    assert settings["bind"] == "['127.0.0.1:1234']"
+    assert settings["workers"] == "1"
+    assert not re.search(r"%\((r|q|f)\)s", settings["access_log_format"])
+
+
+def test_missing_packages_are_named_with_their_reason(tmp_path: Path) -> None:
+    """Without apt, the set-up says which packages are missing and what each is for."""
+    for tool in ("sh", "cat", "id"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    done = run(str(tmp_path / "sh"), "scripts/debian-packages", PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "apt-get install redis-server" in done.stderr
+    assert re.search(r"chromium +chromium +the chat page", done.stderr)
+
+
+def test_too_old_a_python_is_refused(tmp_path: Path) -> None:
+    """The set-up names the versions it needs instead of failing somewhere in pip."""
+    old = tmp_path / "python3.9"
+    old.write_text("#!/bin/sh\necho 3.9\n")
+    old.chmod(0o755)
+    done = run("scripts/virtualenv", str(tmp_path / "venv"), LOCKS[1], PYTHON=str(old))
+    assert done.returncode == 1
+    assert "is Python 3.9, but this needs 3.10 to 3.13" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_make_run_serves_from_a_fresh_copy(tmp_path: Path) -> None:
+    """In a folder without any set-up `make run` says what to open, and serves it."""
+    made = shutil.ignore_patterns(".venv", ".git", "__pycache__", ".*_cache", "dist")
+    copy = shutil.copytree(ROOT, tmp_path / "copy", ignore=made)
+    port = free_port()
+    env = {"PORT": str(port), "PYTHONPATH": "", "PYTHON": sys.executable}
+    with started(["make", "--no-print-directory", "run"], env=env, cwd=copy) as process:
+        process.wait_until(lambda: "Listening at" in process.log(), seconds=500)
+        health = requests.get(f"http://127.0.0.1:{port}/healthz", timeout=30)
+        assert health.status_code == 200
+        assert f"http://127.0.0.1:{port}/" in process.log()
+        assert "curl -N" in process.log()
