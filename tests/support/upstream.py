@@ -1,14 +1,14 @@
 """A model provider under the tests' control: chat completions over a real socket.
 
-A test scripts each request with a list of steps, in order::
+A test scripts each request with the steps of its answer, in order::
 
     with Upstream() as upstream:
         upstream.script(Refuse(429, retry_after_seconds=0.1))
-        upstream.script(Text(["Hel", "lo"]), Usage(3, 2))
+        upstream.script(Text(("Hel", "lo")), Usage(3, 2))
 
 or writes the scripts into the user's message (`scripted_message`), which reaches the server through
-any process in between. A request without a script gets `DEFAULT_SCRIPT`. After a script's last step
-the answer is ended properly, unless the step was one that breaks it.
+any process in between. A request without a script gets `DEFAULT_SCRIPT`. After its script's last
+step an answer is ended properly, unless that step was one that breaks it.
 
 ``python -m tests.support.upstream PORT`` serves until interrupted.
 """
@@ -20,123 +20,179 @@ import json
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter, deque
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from msgspec import Struct
 
-MAX_REQUEST_BYTES: Final = 64 * 1024 * 1024
+from tests.support.upstream_answer import Answer
+from tests.support.upstream_script import DEFAULT_SCRIPT, AnyStep, Script, read_scripts
+from tests.support.waiting import wait_for
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing's own is missing in Python 3.10
+
 START_SECONDS: Final = 10.0
 
 
-class Step(Struct, frozen=True, tag_field="step"):
-    """A part of an answer."""
+class Connection:
+    """A client's connection. Written by the server's thread, read by the test's."""
+
+    def __init__(self) -> None:
+        #: When the client closed it or the server did, on the clock of `time.monotonic`.
+        self.closed_at: float | None = None
+
+    def wait_closed(self, seconds: float = 10) -> float:
+        """Wait until it is closed and tell when that was."""
+        return wait_for(lambda: self.closed_at, "the connection is closed", seconds) or 0.0
 
 
-class Text(Step, frozen=True, tag="text"):
-    """Content chunks, ``pace_seconds`` apart."""
+class Request(Struct, frozen=True):
+    """A request as it came; header names are in lower case."""
 
-    tokens: tuple[str, ...]
-    pace_seconds: float = 0.0
-
-
-class Reasoning(Step, frozen=True, tag="reasoning"):
-    """Reasoning chunks; ``field`` is the name that a server gives them."""
-
-    tokens: tuple[str, ...]
-    field: str = "reasoning_content"
+    body: dict[str, Any]
+    headers: dict[str, str]
+    connection: Connection
+    received_at: float
 
 
-class Call(Struct, frozen=True):
-    """A tool call; ``arguments`` is the text as the model writes it."""
+class Upstream:
+    """The server, in a thread of its own for the length of a ``with`` block.
 
-    id: str
-    name: str
-    arguments: str
+    Scripts and requests are put in at one end and taken out at the other, by the test's thread
+    and the server's.
+    """
 
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
+        self.requests: list[Request] = []
+        self.connections: list[Connection] = []
+        self._scripts: deque[Script] = deque()
+        self._seen: Counter[str] = Counter()
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
 
-class ToolCalls(Step, frozen=True, tag="tool_calls"):
-    """Tool calls whose arguments come in fragments, taking turns between the calls."""
+    @property
+    def url(self) -> str:
+        """What ``OPENAI_BASE_URL`` takes."""
+        return f"http://127.0.0.1:{self.port}/v1"
 
-    calls: tuple[Call, ...]
-    fragment_chars: int = 4
-    pace_seconds: float = 0.0
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a stand-alone app that talks to this server."""
+        return {
+            "OPENAI_BASE_URL": self.url,
+            "OPENAI_API_KEY": "sk-upstream-test-key",
+            "AGENT_MODEL": "test-model",
+        }
 
+    def script(self, *steps: AnyStep) -> None:
+        """Say how the next request without a script is answered."""
+        self._scripts.append(steps)
 
-class Usage(Step, frozen=True, tag="usage"):
-    """The token counts that the last chunk tells if the request asks for them."""
+    def wait_request(self, number: int = 1, seconds: float = 10) -> Request:
+        """Wait for a request, counted from 1."""
+        wait_for(lambda: len(self.requests) >= number, f"upstream request {number}", seconds)
+        return self.requests[number - 1]
 
-    input_tokens: int
-    output_tokens: int
+    def take_script(self, request: Request) -> Script:
+        """Note a request and find its script; for the server's thread."""
+        self.requests.append(request)
+        message = _last_user_message(request.body)
+        scripted = read_scripts(message)
+        if scripted is not None:
+            number = self._seen[message]
+            self._seen[message] += 1
+            return scripted[min(number, len(scripted) - 1)]
+        return self._scripts.popleft() if self._scripts else DEFAULT_SCRIPT
 
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._started.wait(START_SECONDS), "the upstream server did not start"
+        return self
 
-class Finish(Step, frozen=True, tag="finish"):
-    """The reason of the end, where it is not what the steps before suggest."""
+    def __exit__(self, *_: object) -> None:
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(START_SECONDS)
 
-    reason: str
+    def _run(self) -> None:
+        asyncio.run(self._serve())
 
-
-class Data(Step, frozen=True, tag="data"):
-    """One event with any JSON in it."""
-
-    value: Any
-
-
-class Raw(Step, frozen=True, tag="raw"):
-    """Any text as it is, in pieces of ``piece_bytes``, 0 for one piece."""
-
-    text: str
-    piece_bytes: int = 0
-
-
-class Stall(Step, frozen=True, tag="stall"):
-    """Silence, until the client closes or the time is over; as the first step: without headers."""
-
-    seconds: float = 3600.0
-
-
-class Refuse(Step, frozen=True, tag="refuse"):
-    """An answer of another status, with JSON that holds ``secret``; ends the script."""
-
-    status: int
-    retry_after_seconds: float | None = None
-    secret: str = "upstream-secret-text"  # noqa: S105 - looked for where it must not appear
-
-
-class Cut(Step, frozen=True, tag="cut"):
-    """A connection reset; ends the script."""
-
-
-class EndOfFile(Step, frozen=True, tag="end_of_file"):
-    """A proper end of the HTTP answer without the end of the stream in it; ends the script."""
-
-
-AnyStep = (
-    Text
-    | Reasoning
-    | ToolCalls
-    | Usage
-    | Finish
-    | Data
-    | Raw
-    | Stall
-    | Refuse
-    | Cut
-    | EndOfFile
-)
-Script = tuple[AnyStep, ...]
-
-DEFAULT_SCRIPT: Final[Script] = (Text(("Hello", " from", " upstream")), Usage(7, 3))
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        server = await self._loop.create_server(lambda: _Peer(self), "127.0.0.1", self.port)
+        self.port = server.sockets[0].getsockname()[1]
+        self._started.set()
+        await self._stop.wait()
+        server.close()
 
 
-def scripted_message(*scripts: Sequence[AnyStep], tag: str = "") -> str:
-    """A user's message that scripts the requests of its turn; ``tag`` makes it unique."""
-    return msgspec.json.encode(_Scripts(scripts=tuple(map(tuple, scripts)), tag=tag)).decode()
+class _Peer(asyncio.Protocol):
+    """One connection: reads requests, plays their scripts, and notes when it is closed."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._connection = Connection()
+        upstream.connections.append(self._connection)
+        self._received = bytearray()
+        self._task: asyncio.Task[None] | None = None
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if self._task is None or self._task.done():
+            self._begin_answer()
+
+    def eof_received(self) -> None:
+        self._note_close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc  # however it was lost, it is closed
+        self._note_close()
+
+    def _note_close(self) -> None:
+        if self._connection.closed_at is None:
+            self._connection.closed_at = time.monotonic()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin_answer(self) -> None:
+        head, separator, rest = bytes(self._received).partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")[1:]
+        headers = {
+            name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)
+        }
+        length = int(headers.get("content-length", 0))
+        if not separator or len(rest) < length:
+            return
+        self._received = bytearray(rest[length:])
+        body = json.loads(rest[:length] or b"{}")
+        request = Request(body, headers, self._connection, time.monotonic())
+        script = self._upstream.take_script(request)
+        answer = Answer(self._transport, body)
+        self._task = asyncio.ensure_future(answer.play(script))
 
 
-class _Scripts(Struct, frozen=True):
-    scripts: tuple[Script, ...]
-    tag: str = ""
+def _last_user_message(body: dict[str, Any]) -> str:
+    messages = [m for m in body.get("messages", []) if m.get("role") == "user"]
+    content = messages[-1]["content"] if messages else ""
+    return content if isinstance(content, str) else ""
+
+
+def main() -> None:
+    """Serve on the port that the command line names."""
+    with Upstream(int(sys.argv[1])) as upstream, suppress(KeyboardInterrupt):
+        sys.stdout.write(f"OPENAI_BASE_URL={upstream.url}\n")
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

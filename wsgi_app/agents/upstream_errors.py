@@ -45,10 +45,8 @@ def from_openai(error: openai.OpenAIError) -> UpstreamError:
     """The error for one that the openai package raised."""
     if isinstance(error, openai.APIStatusError):
         return status_error(error.status_code)
-    if isinstance(error, openai.APITimeoutError):
-        return UpstreamError("The model provider did not answer in time.")
     if isinstance(error, openai.APIConnectionError):
-        return UpstreamError("The model provider cannot be reached.")
+        return UpstreamError("The model provider does not answer.")
     return UpstreamError("The request to the model provider failed.", retryable=False)
 
 

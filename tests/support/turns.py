@@ -1,0 +1,64 @@
+"""Turns on the real engine with the memory store, without a web server around them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
+from typing import Any
+
+from wsgi_app.config import Settings
+from wsgi_app.engine.run import TurnOrder, TurnRun
+from wsgi_app.engine.runner import Runner
+from wsgi_app.events import AnyEvent
+from wsgi_app.store.base import BeginTurn, SessionKey
+from wsgi_app.store.memory import MemoryStore
+
+END_SECONDS = 30.0
+
+
+class TurnBench:
+    """Runs agents; each turn is the first of a session of its own. Used by one thread."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._runner = Runner(Settings(**settings), MemoryStore())
+        self._numbers = itertools.count(1)
+
+    def start(
+        self,
+        agent: Callable[..., Any],
+        message: str = "hi",
+        app_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> TurnRun:
+        """Start a turn."""
+        number = next(self._numbers)
+        begin = BeginTurn(
+            key=SessionKey("tenant", f"session-{number}"),
+            run_id=f"run-{number}",
+            worker_id=self._runner.worker_id,
+            message=message,
+        )
+        order = TurnOrder(
+            agent=agent,
+            message=message,
+            metadata={},
+            on_disconnect="continue",
+            app_context=app_context,
+            context=copy_context(),
+        )
+        run = self._runner.begin(begin, order).run
+        assert run is not None
+        run.start()
+        return run
+
+    def run(self, agent: Callable[..., Any], message: str = "hi") -> list[AnyEvent]:
+        """Run a turn to its end and give its events."""
+        run = self.start(agent, message)
+        assert run.wait_ended(END_SECONDS), f"the turn did not end within {END_SECONDS} s"
+        return events_of(run)
+
+
+def events_of(run: TurnRun) -> list[AnyEvent]:
+    """The events of a turn so far."""
+    return [entry.event for entry in run.log.read(0, run.log.last_seq)]
