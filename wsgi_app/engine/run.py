@@ -224,7 +224,7 @@ class TurnRun:
             self._services.workdir,
         )
         try:
-            send_answer(self._order.agent(turn), self.emit, self.run_on_agents_loop)
+            self._answer(turn)
         except TurnError as error:
             self._end(Error(error.code, error.message, error.details, error.retryable))
         except BaseException as error:  # noqa: BLE001 - sys.exit in an agent must not end the turn silently
@@ -233,6 +233,14 @@ class TurnRun:
             self._end(_agent_error())
         else:
             self._end(None)
+
+    def _answer(self, turn: Turn) -> None:
+        try:
+            send_answer(self._order.agent(turn), self.emit, self.run_on_agents_loop)
+        finally:
+            # The agent has come to its own end: there is nothing left to wake.
+            with self._lock:
+                self._callbacks.clear()
 
     def _wait_for_place(self) -> list[Message] | None:
         while not self.ended:

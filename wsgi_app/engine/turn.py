@@ -95,7 +95,7 @@ class Turn:
             raise TurnCancelled
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` run, in a thread of its own, once the turn has ended.
+        """Have ``callback`` run, in a thread of its own, if the turn ends while the agent goes on.
 
         It runs at once if the turn has ended already. Use it to close what the agent is blocked
         in.

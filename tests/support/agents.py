@@ -1,0 +1,175 @@
+"""An agent that does what the request's metadata says, for servers in other processes.
+
+``metadata`` is ``{"kind": …, "steps": […]}``. Kinds: ``generator`` (default), ``async``,
+``nothing``, ``text``, ``number``, ``coroutine``. A step is an object with one key:
+
+``text`` a token; ``tokens`` a number of tokens ``w1 w2 …``, ``pause`` seconds between them;
+``wait`` seconds, ended by a cancel; ``sleep`` seconds, deaf to it; ``hold`` waits until the turn
+has ended; ``tool`` an exchange with this name and output; ``events`` a list of event kinds;
+``rubbish`` something no agent may send; ``raise`` an exception by name; ``exit`` a status; ``ask``
+a prompt, whose answer is sent as a token; ``usage`` a number of tokens; ``ignore_cancel`` goes on
+sending for so many tokens, whatever is raised; ``context`` tells what the agent sees of Flask.
+
+What a test shall know of the inside is printed as ``observed <name> <monotonic seconds> <more>``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from flask import current_app, g, has_request_context
+
+from wsgi_app import Status, Thinking, ToolCall, ToolResult, Turn, TurnError, UpstreamError, Usage
+from wsgi_app.events import Done, Token
+
+RUBBISH: dict[str, Callable[[], Any]] = {
+    "number": lambda: 42,
+    "none": lambda: None,
+    "bytes": lambda: b"bytes",
+    "terminal": lambda: Done("forged", "s", "1"),
+    "tool_output": lambda: ToolResult("t", "c", object()),
+    "token_content": lambda: Token(5),  # type: ignore[arg-type] # what is tested
+    "tool_input": lambda: ToolCall("t", "c", "no object"),  # type: ignore[arg-type] # what is tested
+    "deep": lambda: ToolResult("t", "c", _deep()),
+}
+
+
+def observe(name: str, *more: object) -> None:
+    """Tell the test something, with the time."""
+    print("observed", name, time.monotonic(), *more, file=sys.stderr, flush=True)
+
+
+def scripted(turn: Turn) -> Any:
+    """Do what the request says."""
+    observe("started", turn.session_id)
+    turn.on_cancel(lambda: observe("cancelled", turn.session_id))
+    steps = turn.metadata.get("steps", [{"text": turn.message}])
+    kind = turn.metadata.get("kind", "generator")
+    if kind == "async":
+        return _run_async(turn, steps)
+    if kind == "coroutine":
+        return _coroutine(turn)
+    return {"nothing": None, "text": turn.message, "number": 42}.get(kind, _run(turn, steps))
+
+
+def _run(turn: Turn, steps: list[dict[str, Any]]) -> Iterator[Any]:
+    try:
+        for step in steps:
+            yield from _step(turn, step)
+    finally:
+        observe("closed", turn.session_id)
+
+
+async def _run_async(turn: Turn, steps: list[dict[str, Any]]) -> AsyncIterator[Any]:
+    try:
+        for step in steps:
+            if "tokens" in step:
+                for number in range(1, step["tokens"] + 1):
+                    yield f"w{number} "
+                    await asyncio.sleep(step.get("pause", 0))
+            elif "wait" in step or "hold" in step:
+                await asyncio.sleep(step.get("wait", 3600))
+            elif "ask" in step:
+                yield str(await turn.ask_async(step["ask"]))
+            else:
+                for item in _step(turn, step):
+                    yield item
+    finally:
+        observe("closed", turn.session_id)
+
+
+async def _coroutine(turn: Turn) -> str:
+    await asyncio.sleep(0)
+    return turn.message
+
+
+def _step(turn: Turn, step: dict[str, Any]) -> Iterator[Any]:
+    ((name, value),) = [item for item in step.items() if item[0] != "pause"]
+    if name == "text":
+        yield value
+    elif name == "tokens":
+        yield from _tokens(turn, value, step.get("pause", 0))
+    elif name in ("wait", "hold"):
+        _wait(turn, value if name == "wait" else 3600)
+    elif name == "events":
+        yield from _events(value)
+    elif name == "rubbish":
+        yield RUBBISH[value]()
+    else:
+        yield from _act(turn, name, value)
+
+
+def _act(turn: Turn, name: str, value: Any) -> Iterator[Any]:
+    if name == "sleep":
+        time.sleep(value)
+    elif name == "tool":
+        yield ToolCall(value["name"], "call-1", value.get("input", {}))
+        yield ToolResult(value["name"], "call-1", value.get("output"))
+    elif name == "raise":
+        raise _exception(value)
+    elif name == "exit":
+        sys.exit(value)
+    elif name == "ask":
+        yield str(turn.ask(value))
+    elif name == "usage":
+        turn.add_usage(Usage(value, value, 2 * value))
+    elif name == "ignore_cancel":
+        _ignore_cancel(turn, value)
+    elif name == "context":
+        yield f"app={current_app.name} request={has_request_context()} g={'mark' in g}"
+
+
+def _tokens(turn: Turn, count: int, pause_seconds: float) -> Iterator[str]:
+    for number in range(1, count + 1):
+        yield f"w{number} "
+        if pause_seconds:
+            _wait(turn, pause_seconds)
+
+
+def _wait(turn: Turn, seconds: float) -> None:
+    ended = threading.Event()
+    turn.on_cancel(ended.set)
+    ended.wait(seconds)
+    turn.check()
+
+
+def _events(kinds: list[str]) -> Iterator[Any]:
+    known = {"status": Status("busy"), "thinking": Thinking("hm")}
+    for kind in kinds:
+        yield known[kind]
+
+
+def _ignore_cancel(turn: Turn, count: int) -> None:
+    observe("deaf", turn.session_id)
+    while not turn.cancelled:
+        time.sleep(0.01)
+    for _ in range(count):
+        try:
+            turn.emit("late ")
+        except BaseException as error:  # noqa: BLE001 - an agent that goes on whatever it is told
+            observe("refused", type(error).__name__)
+    observe("went_on", turn.session_id)
+
+
+def _exception(name: str) -> BaseException:
+    known: dict[str, BaseException] = {
+        "TurnError": TurnError("The shop is closed.", {"opens": "9:00"}),
+        "UpstreamError": UpstreamError("The model provider failed.", {"status": 529}),
+    }
+    if name in known:
+        return known[name]
+    made: BaseException = getattr(builtins, name)("secret-in-the-text")
+    return made
+
+
+def _deep() -> list[Any]:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    return deep

@@ -1,0 +1,33 @@
+"""Applications that the servers under test load; each is built by its own process."""
+
+from __future__ import annotations
+
+import os
+from wsgiref.validate import validator
+
+from flask import Flask, jsonify
+
+from tests.support.agents import scripted
+from wsgi_app import AgentHost
+
+
+def scripted_app() -> Flask:
+    """Mount the scripted agent below /agents in a site with a page of its own."""
+    app = Flask("site")
+    app.add_url_rule("/page", "page", lambda: "a page of the site")
+    app.add_url_rule("/pid", "pid", lambda: jsonify(os.getpid()))
+    AgentHost(scripted).init_app(app, url_prefix="/agents")
+    return app
+
+
+def two_hosts_app() -> Flask:
+    """Mount two hosts with different settings in one app."""
+    app = Flask("site")
+    AgentHost(scripted, max_message_chars=5).init_app(app, url_prefix="/short")
+    AgentHost(scripted).init_app(app, url_prefix="/long")
+    return app
+
+
+def validated_app() -> object:
+    """Wrap the app so that a breach of PEP 3333 fails the request."""
+    return validator(scripted_app().wsgi_app)
