@@ -1,0 +1,79 @@
+"""What deploy/README.md tells people to run, run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.support.processes import ROOT
+from tests.support.servers import Gunicorn, Server, gunicorn, nginx
+from tests.support.sse import open_stream, text_of
+from wsgi_app.delivery.slots import default_slots
+
+CONFIG = ROOT / "gunicorn.conf.py"
+AUTHORIZED = {"Authorization": "Bearer change-me"}
+QUESTION = {"message": "what is 12*34?"}
+
+
+def read_block(language: str) -> str:
+    """The one code block of deploy/README.md in this language."""
+    text = (ROOT / "deploy/README.md").read_text()
+    [block] = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return str(block)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Gunicorn]:
+    """The project's own gunicorn configuration with the token of deploy/README.md."""
+    [tokens] = re.findall(r"AGENT_TOKENS=(\S+)", read_block("sh"))
+    env = {"AGENT_TOKENS": tokens}
+    with gunicorn(config=CONFIG, workers=None, threads=None, env=env) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def proxy(served: Gunicorn) -> Iterator[Server]:
+    """An nginx with the configuration of deploy/README.md."""
+    with nginx(read_block("nginx"), upstreams=[served]) as server:
+        yield server
+
+
+def test_documented_proxy_streams(proxy: Server) -> None:
+    """Through the documented nginx, events come one by one and the stream ends cleanly."""
+    with open_stream("POST", f"{proxy.url}/chat/s-1", json=QUESTION, headers=AUTHORIZED) as stream:
+        frames = list(stream)
+    assert frames[-1].data["type"] == "done"
+    assert text_of(frames) == frames[-1].data["reply"]
+    # The demo agent pauses between words: what is buffered would come in one piece.
+    assert frames[-1].at - frames[0].at > 0.1
+
+
+def test_documented_proxy_leaves_refusals_to_the_host(proxy: Server) -> None:
+    """A body beyond the host's bound is refused by the host, in JSON, and not by nginx."""
+    body = {"message": "x" * 1_100_000}
+    answer = requests.post(f"{proxy.url}/chat/s-1", json=body, headers=AUTHORIZED, timeout=30)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+def test_development_mode_is_not_for_proxies() -> None:
+    """Without tokens, what comes through a proxy is told what to configure."""
+    with (
+        gunicorn(config=CONFIG, workers=None, threads=None) as server,
+        nginx(read_block("nginx"), upstreams=[server]) as proxy,
+    ):
+        headers = {"Authorization": "Bearer dev"}
+        answer = requests.post(f"{proxy.url}/chat/s-1", json=QUESTION, headers=headers, timeout=30)
+        assert answer.status_code == 401
+        assert "AGENT_TOKENS" in answer.json()["message"]
+
+
+def test_table_of_slots_is_true() -> None:
+    """The table of threads and streams says what the host computes."""
+    text = (ROOT / "deploy/README.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \|$", text, re.MULTILINE)
+    assert len(rows) == 3
+    for threads, free, streams in (map(int, row) for row in rows):
+        assert (threads - free, streams) == (default_slots(threads),) * 2
