@@ -24,7 +24,8 @@ export class Tokens {
    */
   async renew(refused, message) {
     if (this.current() !== refused) return;
-    this.#asking ??= this.#ask(message).finally(() => {
+    const again = refused === DEVELOPMENT_TOKEN ? "" : "This token was refused. ";
+    this.#asking ??= this.#ask(again + message).finally(() => {
       this.#asking = null;
     });
     const token = await this.#asking;
