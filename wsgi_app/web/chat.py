@@ -20,6 +20,7 @@ from wsgi_app.web.parse import (
     ChatBody,
     InputBody,
     NewChatBody,
+    batch_seconds,
     check_message,
     check_session_id,
     idempotency_key,
@@ -71,6 +72,7 @@ def post_input(mount: Mount, session_id: str) -> Response:
 def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None) -> Response:
     check_message(body.message, mount.settings.max_message_chars)
     cursor = last_event_id(request)
+    batch_seconds(request)  # a bad one is refused before there is a turn
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
     give_slot_back = mount.take_slot(key.tenant)

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId
+from wsgi_app.web.body import read_body
 
 T = TypeVar("T")
 
@@ -62,8 +63,7 @@ class InputBody(Struct, forbid_unknown_fields=True):
 
 def parse_body(request: Request, kind: type[T], max_bytes: int, *, optional: bool = False) -> T:
     """Read the JSON body as ``kind``; an ``optional`` one that is missing is an empty object."""
-    request.max_content_length = max_bytes
-    body = request.get_data()
+    body = read_body(request, max_bytes)
     if not body:
         if not optional:
             raise RequestError("invalid_json", "The body is empty; send a JSON object.")
@@ -162,6 +162,11 @@ def number_query(
     if not minimum <= value <= maximum:
         raise invalid(name, f"Expected a number from {minimum:g} to {maximum:g}")
     return value
+
+
+def batch_seconds(request: Request) -> float:
+    """How long a stream may collect text before it sends it."""
+    return number_query(request, "batch_ms", 0, MAX_BATCH_MILLISECONDS) / 1000
 
 
 def wants_json(request: Request) -> bool:

@@ -14,6 +14,7 @@ from wsgi_app.store.base import SessionKey, SessionView
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import (
     MAX_POLL_WAIT_SECONDS,
+    batch_seconds,
     check_session_id,
     last_event_id,
     number_query,
@@ -32,6 +33,7 @@ def get_events(mount: Mount, session_id: str) -> Response:
     """GET /chat/<session_id>/events: attach or replay."""
     check_session_id(session_id)
     cursor = last_event_id(request)
+    batch_seconds(request)  # a bad one is refused whether there is a stream or not
     try:
         return _attach(mount, session_key(session_id), cursor)
     except RequestError as error:

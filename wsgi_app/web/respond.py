@@ -16,8 +16,9 @@ from wsgi_app.delivery.reader import Reader
 from wsgi_app.errors import STATUS_BY_CODE, AgentHostError, RequestError
 from wsgi_app.events import Cancelled, Done, Error, InputRequest, NumberedEvent, encode_json
 from wsgi_app.store.base import SessionKey
+from wsgi_app.web.body import discard_body
 from wsgi_app.web.mount import Mount, streamed
-from wsgi_app.web.parse import MAX_BATCH_MILLISECONDS, number_query
+from wsgi_app.web.parse import batch_seconds
 from wsgi_app.wire import native, sse
 
 log = logging.getLogger("wsgi_app")
@@ -63,6 +64,7 @@ def error_response(error: AgentHostError | Error, extra: dict[str, Any] | None =
 
 def exception_response(error: Exception) -> Response:
     """Answer whatever a view raised, without telling its text."""
+    discard_body(request)
     if isinstance(error, AgentHostError):
         return error_response(error)
     if isinstance(error, HTTPException):
@@ -87,13 +89,12 @@ def stream_response(
 
     ``start`` runs when the first bytes are out, and in any case when the response is closed.
     """
-    batch_ms = number_query(request, "batch_ms", 0, MAX_BATCH_MILLISECONDS)
     frames = stream_frames(
         reader,
         native_encoder(named=request.args.get("named") == "1"),
         start=start,
         keepalive_seconds=mount.settings.keepalive_seconds,
-        batch_seconds=batch_ms / 1000,
+        batch_seconds=batch_seconds(request),
     )
     response = Response(stream_with_context(streamed(mount, frames)), headers=STREAM_HEADERS)
     response.headers["X-Session-Id"] = key.session_id
@@ -146,7 +147,9 @@ def answer_response(
     return response
 
 
-def _as_error(outcome: Error | Cancelled | InputRequest | None, turn: int) -> AgentHostError | Error:
+def _as_error(
+    outcome: Error | Cancelled | InputRequest | None, turn: int
+) -> AgentHostError | Error:
     if isinstance(outcome, Error):
         return outcome
     if isinstance(outcome, InputRequest):

@@ -1,0 +1,67 @@
+"""Reading a request's body, and getting rid of one that nobody reads."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import IO
+
+from flask import Request
+
+from wsgi_app.delivery.server import client_socket
+from wsgi_app.errors import RequestError
+
+#: What a refused client may still send before the connection is broken off.
+MAX_DISCARDED_BYTES = 67_108_864
+#: How long it may take for that: the request's thread is held meanwhile.
+DISCARD_SECONDS = 5.0
+_CHUNK_BYTES = 65_536
+
+
+def read_body(request: Request, max_bytes: int) -> bytes:
+    """The whole body; raises RequestError ``too_large``, or ``invalid_json`` if it breaks off."""
+    if (request.content_length or 0) > max_bytes:
+        raise _too_large(max_bytes)
+    # One byte more: werkzeug cuts a body of unknown length at the limit without a word.
+    request.max_content_length = max_bytes + 1
+    try:
+        body = request.get_data()
+    except Exception:  # noqa: BLE001 - every server has its own kinds for a body that breaks off
+        raise RequestError("invalid_json", "The body could not be read.") from None
+    if len(body) > max_bytes:
+        raise _too_large(max_bytes)
+    return body
+
+
+def discard_body(request: Request) -> None:
+    """Read what the client still sends, within bounds.
+
+    A server that closes a connection with unread bytes resets it, and the client, still sending,
+    loses the answer.
+    """
+    request.max_content_length = None
+    terminated = request.environ.get("wsgi.input_terminated")
+    client = client_socket(request.environ)
+    try:
+        _discard(request.environ["wsgi.input"] if terminated else request.stream, client)
+    except Exception:  # noqa: BLE001 - as above; there is an answer to give already
+        return
+    finally:
+        if client is not None:
+            client.settimeout(None)
+
+
+def _discard(body: IO[bytes], client: socket.socket | None) -> None:
+    deadline = time.monotonic() + DISCARD_SECONDS
+    left_bytes = MAX_DISCARDED_BYTES
+    while left_bytes > 0 and (left_seconds := deadline - time.monotonic()) > 0:
+        if client is not None:
+            client.settimeout(left_seconds)
+        data = body.read(_CHUNK_BYTES)
+        if not data:
+            return
+        left_bytes -= len(data)
+
+
+def _too_large(max_bytes: int) -> RequestError:
+    return RequestError("too_large", "The body is too large.", {"max_bytes": max_bytes})
