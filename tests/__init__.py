@@ -1,0 +1,1 @@
+"""The tests; they run on real servers."""

@@ -18,13 +18,14 @@ Number = int | float
 # Each quantifier is bounded, so that a long message costs linear time.
 _EXPRESSION = re.compile(r"[-+(.\d][-+*/%^().\d\s\u00d7\u00f7x]{0,200}[)\d]", re.ASCII)
 _OPERATION = re.compile(r"[\d)]\s*[-+*/%^\u00d7\u00f7x]+\s*[-+(.\d]", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}", re.ASCII)
 _SIGNS: Final = str.maketrans({"\u00d7": "*", "x": "*", "\u00f7": "/", "^": "**"})
 
 
 def find_expression(message: str) -> str | None:
     """Find the arithmetic in a sentence, in Python's notation; None if there is none."""
     for match in _EXPRESSION.finditer(message):
-        if _OPERATION.search(match[0]):
+        if _OPERATION.search(match[0]) and not _DATE.fullmatch(match[0]):
             return match[0].strip().translate(_SIGNS)
     return None
 

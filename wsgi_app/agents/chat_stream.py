@@ -94,13 +94,14 @@ class ChatStep:
 
     def take(self, message: SseMessage) -> None:
         """Take the next event; raises UpstreamError if it is malformed or tells an error."""
-        if self.ended:
+        data = message.data.strip()
+        if self.ended or not data:
             return
-        if message.data == b"[DONE]":
+        if data == b"[DONE]":
             self.ended = True
             return
         try:
-            chunk = _decoder.decode(message.data)
+            chunk = _decoder.decode(data)
         except (ValueError, RecursionError) as error:
             raise malformed_answer() from error
         if chunk.error is not None or chunk.object == "error" or message.event == b"error":
