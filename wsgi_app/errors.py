@@ -124,11 +124,11 @@ class ConfigError(Exception):
     """A setting is malformed or unknown; the message names it."""
 
 
-class Fenced(Exception):  # noqa: N818 - the store's own word for it, not an error of the caller
+class Fenced(Exception):
     """The (turn, run id) pair is not the session's current one: nothing was written."""
 
 
-class TurnCancelled(BaseException):  # noqa: N818 - like asyncio.CancelledError
+class TurnCancelled(BaseException):
     """Raised in agent code whose turn has ended.
 
     A ``BaseException``, like ``asyncio.CancelledError``, so that an agent's

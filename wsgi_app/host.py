@@ -73,5 +73,3 @@ def _make_store(settings: Settings) -> Store:
 def _blueprint_name(url_prefix: str | None) -> str:
     slug = re.sub(r"[^A-Za-z0-9]+", "_", url_prefix or "").strip("_")
     return f"wsgi_app_{slug}" if slug else "wsgi_app"
-
-

@@ -62,6 +62,5 @@ def _takes_no_argument(target: object) -> bool:
     assert callable(target)  # noqa: S101 - checked by the caller; tells the type checker
     parameters = inspect.signature(target).parameters.values()
     return not any(
-        p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        for p in parameters
+        p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters
     )

@@ -3,7 +3,7 @@
 ``metadata`` is ``{"kind": …, "steps": […]}``. Kinds: ``generator`` (default), ``async``,
 ``nothing``, ``text``, ``number``, ``coroutine``. A step is an object with one key:
 
-``text`` a token; ``tokens`` a number of tokens ``w1 w2 …``, ``pause`` seconds between them;
+``text`` a token; ``blobs`` so many tokens of 60,000 characters; ``tokens`` a number of tokens ``w1 w2 …``, ``pause`` seconds between them;
 ``wait`` seconds, ended by a cancel; ``sleep`` seconds, deaf to it; ``hold`` waits until the turn
 has ended; ``tool`` an exchange with this name and output; ``events`` a list of event kinds;
 ``rubbish`` something no agent may send; ``raise`` an exception by name; ``exit`` a status; ``ask``
@@ -38,6 +38,7 @@ RUBBISH: dict[str, Callable[[], Any]] = {
     "tool_input": lambda: ToolCall("t", "c", "no object"),  # type: ignore[arg-type] # what is tested
     "deep": lambda: ToolResult("t", "c", _deep()),
 }
+BLOB_CHARS = 60_000
 
 
 def observe(name: str, *more: object) -> None:
@@ -93,6 +94,8 @@ def _step(turn: Turn, step: dict[str, Any]) -> Iterator[Any]:
     ((name, value),) = [item for item in step.items() if item[0] != "pause"]
     if name == "text":
         yield value
+    elif name == "blobs":
+        yield from [chr(ord("a") + number % 26) * BLOB_CHARS for number in range(value)]
     elif name == "tokens":
         yield from _tokens(turn, value, step.get("pause", 0))
     elif name in ("wait", "hold"):

@@ -24,9 +24,7 @@ class Questions:
     ``_lock`` guards which question is pending.
     """
 
-    def __init__(
-        self, fence: Fence, store: Store, io: LoopThread, timeout_seconds: float
-    ) -> None:
+    def __init__(self, fence: Fence, store: Store, io: LoopThread, timeout_seconds: float) -> None:
         self._fence = fence
         self._store = store
         self._io = io

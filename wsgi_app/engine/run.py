@@ -227,9 +227,10 @@ class TurnRun:
             self._answer(turn)
         except TurnError as error:
             self._end(Error(error.code, error.message, error.details, error.retryable))
-        except BaseException as error:  # noqa: BLE001 - sys.exit in an agent must not end the turn silently
+        except BaseException:
+            # All of them: sys.exit in an agent must not end its turn without an event.
             if not self.ended:
-                log.error("an agent failed", exc_info=error)
+                log.exception("an agent failed")
             self._end(_agent_error())
         else:
             self._end(None)

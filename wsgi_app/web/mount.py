@@ -115,7 +115,11 @@ class Mount:
         return found
 
     def open_reader(
-        self, key: SessionKey, cursor: EventId, only_turn: int | None, give_slot_back: Callable[[], None]
+        self,
+        key: SessionKey,
+        cursor: EventId,
+        only_turn: int | None,
+        give_slot_back: Callable[[], None],
     ) -> Reader:
         """Make a reader for the client of this request."""
         feed = Feed(self.runner, key, cursor, only_turn)

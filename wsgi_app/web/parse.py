@@ -71,11 +71,18 @@ def parse_body(request: Request, kind: type[T], max_bytes: int, *, optional: boo
     elif not request.is_json:
         raise RequestError("unsupported_media_type", "Send Content-Type: application/json.")
     try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise _explain(str(error)) from None
+        return _decode(body, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RequestError("invalid_json", "The body is not valid JSON.") from None
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        # Found before the rest was read, which may be no JSON at all.
+        msgspec.json.decode(body)
+        raise _explain(str(error)) from None
 
 
 def _explain(text: str) -> RequestError:
