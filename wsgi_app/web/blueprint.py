@@ -8,7 +8,7 @@ from collections.abc import Callable
 from flask import Blueprint, Flask, Response, current_app, g, request
 from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
-from werkzeug.routing import MapAdapter
+from werkzeug.routing import BaseConverter, MapAdapter
 
 from wsgi_app.web import chat, health, read, sessions
 from wsgi_app.web.mount import Mount
@@ -31,7 +31,16 @@ ROUTES: list[tuple[str, str, View]] = [
 ]
 #: Endpoints that need no login.
 OPEN = ("get_healthz", "get_readyz", "unknown")
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+CONVERTER_NAME = "wsgi_app_rest"
+
+
+class RestConverter(BaseConverter):
+    """The rest of a path, whatever it is; werkzeug's own ``path`` cannot begin with a slash."""
+
+    regex = ".*?"
+    part_isolating = False
+    weight = 1000  # behind every other rule
 
 
 def make_blueprint(name: str, mount: Mount) -> Blueprint:
@@ -67,7 +76,8 @@ def _add_catch_all(state: BlueprintSetupState) -> None:
     prefix = state.url_prefix or ""
     endpoint = f"{state.name_prefix}.{state.name}.unknown".lstrip(".")
     app.view_functions[endpoint] = _unknown
-    for path in [f"{prefix}/<path:_path>"] + ([prefix, f"{prefix}/"] if prefix else []):
+    app.url_map.converters[CONVERTER_NAME] = RestConverter
+    for path in [f"{prefix}/<{CONVERTER_NAME}:_path>"] + ([prefix] if prefix else []):
         # Not add_url_rule: it cannot make a rule for all methods, even unheard-of ones.
         rule = app.url_rule_class(
             path, endpoint=endpoint, strict_slashes=False, merge_slashes=False
