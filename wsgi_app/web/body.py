@@ -11,6 +11,8 @@ from flask import Request
 from wsgi_app.delivery.server import client_socket
 from wsgi_app.errors import RequestError
 
+#: How long a client may pause in its body: its request's thread waits.
+PAUSE_SECONDS = 15.0
 #: What a refused client may still send before the connection is broken off.
 MAX_DISCARDED_BYTES = 67_108_864
 #: How long it may take for that: the request's thread is held meanwhile.
@@ -24,10 +26,16 @@ def read_body(request: Request, max_bytes: int) -> bytes:
         raise _too_large(max_bytes)
     # One byte more: werkzeug cuts a body of unknown length at the limit without a word.
     request.max_content_length = max_bytes + 1
+    client = client_socket(request.environ)
     try:
+        if client is not None:
+            client.settimeout(PAUSE_SECONDS)
         body = request.get_data()
     except Exception:  # noqa: BLE001 - every server has its own kinds for a body that breaks off
         raise RequestError("invalid_json", "The body could not be read.") from None
+    finally:
+        if client is not None:
+            client.settimeout(None)
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
     return body

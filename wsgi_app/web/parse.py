@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _SESSION_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128}\Z", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 #: msgspec's words: "Expected `str`, got `int` - at `$.message`", "… field `message`".
 _AT_PATH = re.compile(r"(?s)(.*) - at `(?:key in )?\$\.?([^`]*)`\Z")
 _NAMED_FIELD = re.compile(r"(?s).* field `([^`]*)`")
@@ -162,10 +163,7 @@ def number_query(
     text = request.args.get(name)
     if text is None:
         return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not minimum <= value <= maximum:
         raise invalid(name, f"Expected a number from {minimum:g} to {maximum:g}")
     return value
