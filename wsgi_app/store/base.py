@@ -4,15 +4,22 @@ Words: a session's turns are numbered from 1. A turn is *queued*, then *running*
 most one turn of a session runs, and queued turns start in their order. The turn number and its run
 id are the *fence*: a write with a pair that is not the session's raises `Fenced` and changes
 nothing. A turn's journal holds its events as JSON, numbered from 1 without a hole; its last event
-is its terminal event and is written by the same operation that ends the turn (`finish`, `mark_lost`).
+is its terminal event, written by the same operation that ends the turn (`finish`, `mark_lost`).
 
 Every operation is atomic against all others of all workers, and may be repeated: a retry after a
 lost reply finds what the first call did and changes nothing. Every operation raises
 `StoreUnavailable` when the store does not answer within its time limit, in which case it may or may
 not have happened.
 
-A session lives for ``session_ttl_seconds`` after its last write; running turns renew it. Another
-tenant's session is an unknown one.
+A session lives for ``session_ttl_seconds`` after its last write; heartbeats of its turns renew it.
+Another tenant's session is an unknown one.
+
+A running turn survives the loss of its session: `append`, `finish`, `open_input` and `take_input`
+make both anew if the turn's number is above the session's newest and no other turn runs or waits
+there. They never do so for a turn that was deleted with its session.
+
+What is stored comes back as equal JSON, and is nobody's but the store's: a caller may change what
+it gave or got.
 """
 
 from __future__ import annotations
@@ -87,7 +94,7 @@ class BeginTurn(Struct, frozen=True, kw_only=True):
 
 
 class TurnBegun(NamedTuple):
-    """What `begin_turn` did. ``history`` is empty unless the turn was started."""
+    """What `begin_turn` did. ``history`` is what came before the turn, empty unless started."""
 
     state: Literal["started", "queued", "attached"]
     turn: int
@@ -103,7 +110,7 @@ class TurnClaim(NamedTuple):
 
 
 class Appended(NamedTuple):
-    """``last_seq``: the last stored event of the turn; ``cancel``: its cancel flag."""
+    """``last_seq``: the last stored event of the turn, 0 for none; ``cancel``: its cancel flag."""
 
     last_seq: int
     cancel: CancelReason | None
@@ -115,6 +122,9 @@ class JournalSlice(NamedTuple):
     ``events`` are in order and end at the first turn that has not ended. ``missed``: events
     between the cursor and the first of ``events`` (or of ``live_turn``) are no longer kept.
     ``live_turn``: the lowest turn, not before the cursor's, that has not ended.
+
+    The cursor ``0-0`` is the start of what is kept, and misses nothing. One above the newest turn
+    is of a session that is gone: it has missed what it stood on, and reads all that is kept.
     """
 
     events: list[tuple[EventId, bytes]]
@@ -146,8 +156,8 @@ class SessionPage(NamedTuple):
 class Signal(NamedTuple):
     """A push to the workers; a lost one is healed by the next append or heartbeat.
 
-    ``cancel``: the turn's flag was set to ``value``. ``input``: an answer is there to take.
-    ``ended``: the turn has ended, the next queued one may be claimed.
+    ``cancel``: the turn's flag is ``value``, a CancelReason. ``input``: the answer to the question
+    ``value`` is there to take. ``ended``: the turn has ended, the next queued one may be claimed.
     """
 
     kind: Literal["cancel", "input", "ended"]
@@ -167,25 +177,32 @@ class Store(ABC):
         """Give the session its next turn, creating the session if need be.
 
         *started*: the turn runs and the user's message is in the history. *queued*: another one
-        runs; see `claim_turn`. *attached*: the idempotency key belongs to this earlier turn. With
-        ``if_busy="interrupt"`` all running and queued turns get the cancel flag ``interrupted``.
+        runs or waits; see `claim_turn`. *attached*: the idempotency key belongs to this earlier
+        turn, or the request's own turn has ended since (its run id is known while its journal is
+        kept). With ``if_busy="interrupt"`` all running and queued turns get the cancel flag
+        ``interrupted``, and no bound on queued turns applies.
 
-        Raises RequestError with ``session_busy``, ``queue_full``, ``too_many_turns``,
-        ``too_many_sessions`` or ``idempotency_key_reused``; nothing is changed then, and the key
-        is not used up. The newest ``max_idempotency_keys`` keys of a session are known.
+        Raises RequestError with ``session_busy`` (details: ``turn_id`` of the turn that runs, or
+        waits first), ``queue_full`` (waiting turns that are to be cancelled do not count),
+        ``too_many_turns``, ``too_many_sessions`` or ``idempotency_key_reused``; nothing is changed
+        then, and the key is not used up. The newest ``max_idempotency_keys`` keys of a session are
+        known.
         """
 
     @abstractmethod
     def claim_turn(self, fence: Fence) -> TurnClaim:
-        """Start a queued turn if it is its turn; raises Fenced if it has ended or never was."""
+        """Start a queued turn if it is its turn; raises Fenced if it has ended or never was.
+
+        A turn with a cancel flag does not start. A turn that runs already is answered as started.
+        """
 
     @abstractmethod
     def append(self, fence: Fence, first_seq: int, events: Sequence[bytes]) -> Appended:
         """Add events to the running turn's journal, skipping those already stored.
 
         ``first_seq`` numbers the first of ``events``. If it lies behind a hole, nothing is
-        written: the answer's ``last_seq`` says from where to send again. A session that the store
-        has lost is made anew, unless it was deleted. Raises Fenced when the turn has ended.
+        written: the answer's ``last_seq`` says from where to send again. Raises Fenced when the
+        turn does not run.
         """
 
     @abstractmethod
@@ -196,7 +213,9 @@ class Store(ABC):
 
         Adds ``messages`` to the history and answers the last stored seq: a smaller one than that
         of the terminal event means that there was a hole and the turn has not ended. A queued
-        turn may be finished too. Raises Fenced when another run or `mark_lost` ended it.
+        turn may be finished too, and leaves nothing in the history. Old turns and exchanges above
+        the limits leave now, but neither this turn nor the newest exchange. Raises Fenced when
+        another run or `mark_lost` ended it.
         """
 
     @abstractmethod
@@ -204,9 +223,7 @@ class Store(ABC):
         """Read what is stored after a cursor; None for an unknown session."""
 
     @abstractmethod
-    def request_cancel(
-        self, key: SessionKey, turn: int | None, reason: CancelReason
-    ) -> list[int]:
+    def request_cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:
         """Set the cancel flag of the named turn, or of all that run and wait.
 
         Answers their numbers, lowest first; empty when there are none. A flag that is set keeps
@@ -215,27 +232,43 @@ class Store(ABC):
 
     @abstractmethod
     def open_input(self, fence: Fence, request_id: str) -> None:
-        """Make this the session's pending question; raises Fenced when the turn does not run."""
+        """Make this the session's pending question, instead of an earlier one.
+
+        Raises Fenced when the turn does not run.
+        """
 
     @abstractmethod
     def post_input(self, key: SessionKey, request_id: str, value: bytes) -> None:
-        """Answer the pending question, once; raises RequestError ``no_pending_input``."""
+        """Answer the pending question; raises RequestError ``no_pending_input``.
+
+        A question takes one answer: to post another, even an equal one, is refused.
+        """
 
     @abstractmethod
     def take_input(self, fence: Fence, request_id: str) -> bytes | None:
-        """Take the answer, which closes the question; None while there is none."""
+        """Take the answer; None while there is none. Raises Fenced when the turn does not run.
+
+        It may be taken again until the question is closed, replaced or its turn has ended. A
+        question that was lost with its session is asked anew.
+        """
 
     @abstractmethod
     def close_input(self, fence: Fence, request_id: str) -> None:
-        """Withdraw the question; an answer that came meanwhile is dropped."""
+        """Withdraw the question, if it is still there; an answer that came is dropped."""
 
     @abstractmethod
     def heartbeat(self, worker_id: str, fences: Sequence[Fence]) -> dict[Fence, CancelReason]:
-        """Renew the worker's lease on its turns; answers which of them are to be cancelled."""
+        """Renew the worker's lease on its turns; answers which of them are to be cancelled.
+
+        A turn that was made anew is the worker's from then on. Turns that have ended are ignored.
+        """
 
     @abstractmethod
     def mark_lost(self, worker_id: str, error: bytes) -> list[Fence]:
-        """End every turn of a dead worker with the terminal event ``error``, at seq `LOST_SEQ`."""
+        """End every turn of a dead worker with the terminal event ``error``, at seq `LOST_SEQ`.
+
+        Queued ones too. Answers the fences of those that it ended.
+        """
 
     @abstractmethod
     def describe_session(self, key: SessionKey) -> SessionView | None:
@@ -243,19 +276,24 @@ class Store(ABC):
 
     @abstractmethod
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
-        """List a tenant's sessions by creation, newest first; raises ValueError for a bad cursor."""
+        """List a tenant's sessions by creation, newest first, at most ``limit`` (from 1).
+
+        Raises ValueError for a cursor that is none of ``next_cursor``.
+        """
 
     @abstractmethod
     def delete_session(self, key: SessionKey) -> bool:
-        """Forget a session; False for an unknown one.
+        """Forget a session; False for an unknown one. A later one of its id starts with turn 1.
 
-        Turns that still run are fenced from then on, and cannot make the session anew.
+        Turns that run or wait get the cancel flag ``deleted``, as a signal alone; they are fenced
+        from then on, and cannot make the session anew.
         """
 
     @abstractmethod
     def listen(self, listener: Callable[[Signal], None]) -> None:
-        """Have every signal passed to ``listener``, which must not block, on a thread of the store's
-        choice.
+        """Have every signal passed to ``listener``, on a thread of the store's choice.
+
+        It may call the store, but must neither block nor raise.
         """
 
     @abstractmethod

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 import time
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 
 from wsgi_app.errors import Fenced, RequestError
-from wsgi_app.events import CancelReason, EventId
+from wsgi_app.events import CancelReason, EventId, encode_json
 from wsgi_app.store.base import (
     Appended,
     BeginTurn,
@@ -25,6 +24,7 @@ from wsgi_app.store.base import (
     TurnBegun,
     TurnClaim,
 )
+from wsgi_app.store.cursor import decode_cursor, encode_cursor
 from wsgi_app.store.memory_session import Session, Turn
 
 
@@ -43,9 +43,10 @@ class MemoryStore(Store):
         self._limits = limits or StoreLimits()
         self._clock = clock
         self._lock = threading.Lock()
-        # In the order of their last write, so that expired ones are found at the front.
+        # In the order of their renewal, so that expired ones are found at the front.
         self._sessions: OrderedDict[SessionKey, Session] = OrderedDict()
-        self._deleted_runs: OrderedDict[str, float] = OrderedDict()
+        # When the ban of a run that was deleted with its session ends.
+        self._deleted_runs: OrderedDict[tuple[SessionKey, str], float] = OrderedDict()
         self._session_counts: Counter[str] = Counter()
         # Sessions in which a turn runs or waits, per tenant; pruned when counted.
         self._busy: defaultdict[str, set[SessionKey]] = defaultdict(set)
@@ -55,22 +56,23 @@ class MemoryStore(Store):
     # -- a turn's life
 
     def begin_turn(self, request: BeginTurn) -> TurnBegun:
+        key = request.key
         signals: list[Signal] = []
         with self._lock:
-            now = self._now()
-            session = self._sessions.get(request.key)
+            session = self._live_session(key)
             if session is not None:
                 earlier = session.find_earlier(request)
                 if earlier is not None:
                     return earlier
             self._check_limits(request, session)
             if session is None:
-                session = self._create_session(request.key, now)
+                session = self._create_session(key)
+                self._deleted_runs.pop((key, request.run_id), None)
             elif request.if_busy == "interrupt":
-                signals = self._flag(session, request.key, None, "interrupted")
-            begun = session.begin(request, self._limits, now)
-            self._busy[request.key.tenant].add(request.key)
-            self._touch(request.key, session, now)
+                signals = self._flag(session, key, None, "interrupted")
+            begun = session.begin(request, self._limits)
+            self._busy[key.tenant].add(key)
+            self._written(key, session)
         self._send(signals)
         return begun
 
@@ -79,39 +81,34 @@ class MemoryStore(Store):
             session, turn = self._find(fence)
             if turn.state == "ended":
                 raise Fenced
-            if turn.state == "queued" and turn.cancel is None and session.is_next(turn):
-                history = list(session.messages)
-                session.start(turn)
-                return TurnClaim("started", history, None)
-            return TurnClaim("waiting", [], turn.cancel)
+            claim = session.claim(turn)
+            if claim.state == "started":
+                self._written(fence.key, session)
+            return claim
 
     def append(self, fence: Fence, first_seq: int, events: Sequence[bytes]) -> Appended:
         with self._lock:
-            session, turn = self._find_or_revive(fence)
-            if turn.state != "running":
-                raise Fenced
+            session, turn = self._find_running(fence)
             turn.append(first_seq, events)
-            self._touch(fence.key, session, self._now())
+            self._written(fence.key, session)
             return Appended(len(turn.events), turn.cancel)
 
     def finish(
         self, fence: Fence, first_seq: int, events: Sequence[bytes], messages: Sequence[Message]
     ) -> int:
+        encoded = [encode_json(message) for message in messages]
         with self._lock:
             session, turn = self._find_or_revive(fence)
+            if turn.lost is not None:
+                raise Fenced
             if turn.state == "ended":
-                if turn.lost:
-                    raise Fenced
                 return len(turn.events)
             turn.append(first_seq, events)
-            if len(turn.events) < first_seq + len(events) - 1:
-                return len(turn.events)
-            turn.end()
-            session.close_question(fence.turn)
-            session.add_messages(messages, self._limits.history_bytes)
-            session.trim_journal(self._limits.journal_bytes)
-            self._touch(fence.key, session, self._now())
             last_seq = len(turn.events)
+            if last_seq < first_seq + len(events) - 1:
+                return last_seq
+            session.end(turn, encoded, self._limits)
+            self._written(fence.key, session)
         self._send([Signal("ended", fence.key, fence.turn)])
         return last_seq
 
@@ -120,14 +117,10 @@ class MemoryStore(Store):
             session = self._live_session(key)
             return None if session is None else session.read(after, max_events)
 
-    def request_cancel(
-        self, key: SessionKey, turn: int | None, reason: CancelReason
-    ) -> list[int]:
+    def request_cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:
         with self._lock:
             session = self._live_session(key)
-            if session is None:
-                return []
-            signals = self._flag(session, key, turn, reason)
+            signals = [] if session is None else self._flag(session, key, turn, reason)
         self._send(signals)
         return [signal.turn for signal in signals]
 
@@ -135,57 +128,58 @@ class MemoryStore(Store):
 
     def open_input(self, fence: Fence, request_id: str) -> None:
         with self._lock:
-            session, turn = self._find(fence)
-            if turn.state != "running":
-                raise Fenced
-            session.question = (fence.turn, request_id, None)
+            session, turn = self._find_running(fence)
+            session.ask(turn, request_id)
+            self._written(fence.key, session)
 
     def post_input(self, key: SessionKey, request_id: str, value: bytes) -> None:
         with self._lock:
             session = self._live_session(key)
             question = None if session is None else session.question
             if session is None or question is None or question[1:] != (request_id, None):
-                raise RequestError("no_pending_input", "No question of this id waits for an answer.")
-            session.question = (question[0], request_id, value)
-        self._send([Signal("input", key, question[0], request_id)])
+                raise RequestError("no_pending_input", "No such question waits for an answer.")
+            session.question = question._replace(answer=value)
+            self._written(key, session)
+        self._send([Signal("input", key, question.turn, request_id)])
 
     def take_input(self, fence: Fence, request_id: str) -> bytes | None:
         with self._lock:
-            session, _ = self._find(fence)
-            if session.question is None or session.question[:2] != (fence.turn, request_id):
-                return None
-            value = session.question[2]
-            if value is not None:
-                session.question = None
-            return value
+            session, turn = self._find_running(fence)
+            # No question: it was lost with its session.
+            question = session.question or session.ask(turn, request_id)
+            return question.answer if question[:2] == (fence.turn, request_id) else None
 
     def close_input(self, fence: Fence, request_id: str) -> None:
         with self._lock:
             session, _ = self._find(fence)
-            if session.question is not None and session.question[1] == request_id:
-                session.close_question(fence.turn)
+            if session.question is not None and session.question[:2] == (fence.turn, request_id):
+                session.question = None
 
     # -- workers
 
-    def heartbeat(self, worker_id: str, fences: Sequence[Fence]) -> dict[Fence, CancelReason]:  # noqa: ARG002 - a lease of this process on itself has no end
+    def heartbeat(self, worker_id: str, fences: Sequence[Fence]) -> dict[Fence, CancelReason]:
         flags: dict[Fence, CancelReason] = {}
         with self._lock:
             for fence in fences:
                 session = self._live_session(fence.key)
-                turn = None if session is None else session.turns.get(fence.turn)
-                if turn is not None and turn.run_id == fence.run_id and turn.cancel is not None:
+                turn = None if session is None else session.adopt(fence, worker_id)
+                if session is None or turn is None:
+                    continue
+                self._renew(fence.key, session)
+                if turn.cancel is not None:
                     flags[fence] = turn.cancel
-                if session is not None and turn is not None:
-                    self._touch(fence.key, session, self._now())
         return flags
 
     def mark_lost(self, worker_id: str, error: bytes) -> list[Fence]:
         lost: list[Fence] = []
         with self._lock:
-            for key, session in self._sessions.items():
+            self._drop_expired()
+            for key, session in list(self._sessions.items()):
                 for turn in session.active_turns():
                     if turn.worker_id == worker_id:
                         turn.lose(error)
+                        session.end(turn, (), self._limits)
+                        self._written(key, session)
                         lost.append(Fence(key, turn.number, turn.run_id))
         self._send([Signal("ended", fence.key, fence.turn) for fence in lost])
         return lost
@@ -198,21 +192,18 @@ class MemoryStore(Store):
             return None if session is None else session.view(key, with_messages=True)
 
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
-        before = None if cursor is None else _decode_cursor(cursor)
+        before = None if cursor is None else decode_cursor(cursor)
         with self._lock:
-            self._now()
-            found = [
-                (session.created_at, key.session_id, session.view(key, with_messages=False))
+            self._drop_expired()
+            places = (
+                (session.created_at, key.session_id)
                 for key, session in self._sessions.items()
                 if key.tenant == tenant
-                and (before is None or (session.created_at, key.session_id) < before)
-            ]
-        found.sort(key=lambda row: row[:2], reverse=True)
-        page = found[:limit]
-        more = len(found) > limit
-        return SessionPage(
-            [view for _, _, view in page], _encode_cursor(*page[-1][:2]) if more else None
-        )
+            )
+            found = sorted((p for p in places if before is None or p < before), reverse=True)
+            keys = [SessionKey(tenant, session_id) for _, session_id in found[:limit]]
+            views = [self._sessions[key].view(key, with_messages=False) for key in keys]
+        return SessionPage(views, encode_cursor(*found[limit - 1]) if len(found) > limit else None)
 
     def delete_session(self, key: SessionKey) -> bool:
         with self._lock:
@@ -220,9 +211,9 @@ class MemoryStore(Store):
             if session is None:
                 return False
             signals = self._flag(session, key, None, "deleted")
-            now = self._now()
+            banned_until = self._clock() + self._limits.session_ttl_seconds
             for turn in session.active_turns():
-                self._deleted_runs[turn.run_id] = now + self._limits.session_ttl_seconds
+                self._deleted_runs[key, turn.run_id] = banned_until
             self._forget(key)
         self._send(signals)
         return True
@@ -234,7 +225,7 @@ class MemoryStore(Store):
             self._listeners = (*self._listeners, listener)
 
     def ping(self) -> None:
-        """Memory always answers."""
+        pass
 
     def close(self) -> None:
         with self._lock:
@@ -242,43 +233,47 @@ class MemoryStore(Store):
 
     # -- inside; the caller holds the lock, but for _send
 
-    def _now(self) -> float:
+    def _drop_expired(self) -> None:
         now = self._clock()
         while self._sessions:
-            key = next(iter(self._sessions))
-            session = self._sessions[key]
-            if session.updated_at + self._limits.session_ttl_seconds > now:
+            key, session = next(iter(self._sessions.items()))
+            if session.expires_at > now:
                 break
             self._forget(key)
         while self._deleted_runs and next(iter(self._deleted_runs.values())) <= now:
             self._deleted_runs.popitem(last=False)
-        return now
 
     def _live_session(self, key: SessionKey) -> Session | None:
-        self._now()
+        self._drop_expired()
         return self._sessions.get(key)
 
     def _find(self, fence: Fence) -> tuple[Session, Turn]:
         session = self._live_session(fence.key)
-        turn = None if session is None else session.turns.get(fence.turn)
-        if session is None or turn is None or turn.run_id != fence.run_id:
+        if session is None:
+            raise Fenced
+        return session, session.find(fence)
+
+    def _find_or_revive(self, fence: Fence) -> tuple[Session, Turn]:
+        session = self._live_session(fence.key)
+        if (fence.key, fence.run_id) in self._deleted_runs:
+            raise Fenced
+        if session is None:
+            session = self._create_session(fence.key)
+        if session.newest_turn < fence.turn and not session.active_turns():
+            session.revive(fence)
+            self._busy[fence.key.tenant].add(fence.key)
+            self._written(fence.key, session)
+        return session, session.find(fence)
+
+    def _find_running(self, fence: Fence) -> tuple[Session, Turn]:
+        session, turn = self._find_or_revive(fence)
+        if turn.state != "running":
             raise Fenced
         return session, turn
 
-    def _find_or_revive(self, fence: Fence) -> tuple[Session, Turn]:
-        now = self._now()
-        if fence.run_id in self._deleted_runs:
-            raise Fenced
-        session = self._sessions.get(fence.key)
-        if session is None:
-            session = self._create_session(fence.key, now)
-        if session.newest_turn < fence.turn:
-            session.revive(fence)
-        return self._find(fence)
-
-    def _create_session(self, key: SessionKey, now: float) -> Session:
+    def _create_session(self, key: SessionKey) -> Session:
         # Strictly growing, so that a list by creation has one order.
-        self._last_created_at = max(now, self._last_created_at + 1e-6)
+        self._last_created_at = max(self._clock(), self._last_created_at + 1e-6)
         session = self._sessions[key] = Session(self._last_created_at)
         self._session_counts[key.tenant] += 1
         return session
@@ -289,8 +284,12 @@ class MemoryStore(Store):
         if not self._session_counts[key.tenant]:
             del self._session_counts[key.tenant]
 
-    def _touch(self, key: SessionKey, session: Session, now: float) -> None:
-        session.updated_at = max(now, session.created_at)
+    def _written(self, key: SessionKey, session: Session) -> None:
+        session.updated_at = max(self._clock(), session.updated_at)
+        self._renew(key, session)
+
+    def _renew(self, key: SessionKey, session: Session) -> None:
+        session.expires_at = self._clock() + self._limits.session_ttl_seconds
         self._sessions.move_to_end(key)
 
     def _check_limits(self, request: BeginTurn, session: Session | None) -> None:
@@ -327,14 +326,3 @@ class MemoryStore(Store):
         for signal in signals:
             for listener in self._listeners:
                 listener(signal)
-
-
-def _encode_cursor(created_at: float, session_id: str) -> str:
-    return base64.urlsafe_b64encode(f"{created_at!r} {session_id}".encode()).decode()
-
-
-def _decode_cursor(cursor: str) -> tuple[float, str]:
-    created_at, _, session_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
-    return float(created_at), session_id
-
-

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from wsgi_app.errors import RequestError
-from wsgi_app.events import LOST_SEQ, CancelReason, EventId
+import msgspec
+
+from wsgi_app.errors import Fenced, RequestError
+from wsgi_app.events import LOST_SEQ, CancelReason, EventId, encode_json
 from wsgi_app.store.base import (
     BeginTurn,
     Fence,
@@ -17,6 +19,7 @@ from wsgi_app.store.base import (
     SessionView,
     StoreLimits,
     TurnBegun,
+    TurnClaim,
 )
 
 
@@ -30,11 +33,14 @@ class Turn:
         self.message = message
         self.state: Literal["queued", "running", "ended"] = "queued"
         self.cancel: CancelReason | None = None
+        #: What the turn started with.
+        self.history: list[bytes] = []
         self.events: list[bytes] = []
         self.journal_bytes = 0
         self.lost: bytes | None = None
 
     def append(self, first_seq: int, events: Sequence[bytes]) -> None:
+        """Add what is not stored yet; nothing behind a hole."""
         stored = len(self.events)
         if first_seq > stored + 1:
             return
@@ -42,53 +48,76 @@ class Turn:
         self.events.extend(new)
         self.journal_bytes += sum(map(len, new))
 
-    def end(self) -> None:
-        self.state = "ended"
-        self.message = ""
-
     def lose(self, error: bytes) -> None:
+        """Write the terminal event of a dead worker's turn."""
         self.lost = error
         self.journal_bytes += len(error)
-        self.end()
 
     def read(self, after_seq: int, max_events: int) -> list[tuple[EventId, bytes]]:
+        """Read events in order."""
         chosen = self.events[after_seq : after_seq + max_events]
         rows = [(EventId(self.number, after_seq + 1 + i), json) for i, json in enumerate(chosen)]
         if self.lost is not None and after_seq < LOST_SEQ and len(rows) < max_events:
             rows.append((EventId(self.number, LOST_SEQ), self.lost))
         return rows
 
+    @property
+    def last_id(self) -> EventId:
+        """The id of the last event."""
+        return EventId(self.number, len(self.events) if self.lost is None else LOST_SEQ)
+
+
+class Question(NamedTuple):
+    """What a turn waits for; it stays after its answer, so that taking may be repeated."""
+
+    turn: int
+    request_id: str
+    answer: bytes | None
+
 
 class Session:
-    """A session's turns, history, idempotency keys and pending question."""
+    """A session's turns, history, idempotency keys and question.
+
+    Messages are kept as JSON, so that nobody changes the store's copy through his own.
+    """
 
     def __init__(self, created_at: float) -> None:
         self.created_at = created_at
         self.updated_at = created_at
+        self.expires_at = created_at
         self.newest_turn = 0
-        self.turns: OrderedDict[int, Turn] = OrderedDict()
-        self._active: list[int] = []
         self.owner = ""
-        self.messages: list[Message] = []
-        self.keys: OrderedDict[str, tuple[int, str]] = OrderedDict()
-        self.question: tuple[int, str, bytes | None] | None = None
+        #: The kept turns, by number; `_runs` holds the same ones by run id.
+        self.turns: OrderedDict[int, Turn] = OrderedDict()
+        self._runs: dict[str, Turn] = {}
+        self._active: list[Turn] = []
+        #: The last event that is no longer kept.
+        self._dropped = EventId(0, 0)
+        self._messages: list[bytes] = []
+        self._keys: OrderedDict[str, tuple[int, str]] = OrderedDict()
+        self.question: Question | None = None
 
     def active_turns(self) -> list[Turn]:
-        self._active = [n for n in self._active if self.turns[n].state != "ended"]
-        return [self.turns[number] for number in self._active]
+        """The turns that run (first) and wait."""
+        self._active = [turn for turn in self._active if turn.state != "ended"]
+        return list(self._active)
+
+    def find(self, fence: Fence) -> Turn:
+        """Find the turn of a fence; raises Fenced."""
+        turn = self.turns.get(fence.turn)
+        if turn is None or turn.run_id != fence.run_id:
+            raise Fenced
+        return turn
 
     # -- beginning
 
     def find_earlier(self, request: BeginTurn) -> TurnBegun | None:
         """Find the turn that this request, or one with its idempotency key, began."""
-        for turn in self.active_turns():
-            if turn.run_id == request.run_id:
-                if turn.state == "running":
-                    return TurnBegun("started", turn.number, self.messages[:-1])
-                return TurnBegun("queued", turn.number, [])
-        if request.idempotency_key is None or request.idempotency_key not in self.keys:
+        if request.run_id in self._runs:
+            return _begun(self._runs[request.run_id])
+        if request.idempotency_key is None or request.idempotency_key not in self._keys:
             return None
-        number, digest = self.keys[request.idempotency_key]
+        number, digest = self._keys[request.idempotency_key]
         if digest != request.request_digest:
             raise RequestError(
                 "idempotency_key_reused", "This Idempotency-Key was used for another request."
@@ -96,6 +125,7 @@ class Session:
         return TurnBegun("attached", number, [])
 
     def check_busy(self, request: BeginTurn, limits: StoreLimits) -> None:
+        """Refuse what ``if_busy`` does not allow now."""
         active = self.active_turns()
         if not active:
             return
@@ -109,76 +139,104 @@ class Session:
         if request.if_busy == "enqueue" and len(waiting) >= limits.max_queued_turns:
             raise RequestError("queue_full", "Too many turns of this session are waiting.")
 
-    def begin(self, request: BeginTurn, limits: StoreLimits, now: float) -> TurnBegun:
-        self.updated_at = now
-        self.newest_turn += 1
-        turn = Turn(self.newest_turn, request.run_id, request.worker_id, request.message)
-        busy = bool(self.active_turns())
-        self.turns[turn.number] = turn
-        self._active.append(turn.number)
+    def begin(self, request: BeginTurn, limits: StoreLimits) -> TurnBegun:
+        """Add the next turn, and start it if none runs or waits."""
+        idle = not self.active_turns()
+        number = self.newest_turn + 1
+        turn = Turn(number, request.run_id, request.worker_id, request.message)
+        self._add(turn)
         if request.idempotency_key is not None:
-            self.keys[request.idempotency_key] = (turn.number, request.request_digest)
-            while len(self.keys) > limits.max_idempotency_keys:
-                self.keys.popitem(last=False)
-        if busy:
-            return TurnBegun("queued", turn.number, [])
-        history = list(self.messages)
-        self.start(turn)
-        return TurnBegun("started", turn.number, history)
+            self._keys[request.idempotency_key] = (number, request.request_digest)
+            while len(self._keys) > limits.max_idempotency_keys:
+                self._keys.popitem(last=False)
+        if idle:
+            self._start(turn)
+        return _begun(turn)
 
-    def is_next(self, turn: Turn) -> bool:
-        return self.active_turns()[0] is turn
-
-    def start(self, turn: Turn) -> None:
-        turn.state = "running"
-        self.owner = turn.worker_id
-        self.messages = [*self.messages, {"role": "user", "content": turn.message}]
+    def claim(self, turn: Turn) -> TurnClaim:
+        """Start a queued turn if it is the next and not to be cancelled."""
+        is_next = self.active_turns()[0] is turn
+        if turn.state == "queued" and turn.cancel is None and is_next:
+            self._start(turn)
+        state: Literal["started", "waiting"] = "started" if turn.state == "running" else "waiting"
+        return TurnClaim(state, _decode(turn.history), turn.cancel)
 
     def revive(self, fence: Fence) -> None:
-        """Make a turn anew that the store has lost."""
+        """Make a running turn anew that the store has lost."""
+        if fence.turn > self.newest_turn + 1:
+            # The turns between are lost: keeping older ones would hide that from readers.
+            self.turns.clear()
+            self._runs.clear()
+            self._dropped = EventId(fence.turn - 1, LOST_SEQ)
         turn = Turn(fence.turn, fence.run_id, "", "")
         turn.state = "running"
-        self.newest_turn = fence.turn
-        self.turns[fence.turn] = turn
-        self._active.append(fence.turn)
+        self._add(turn)
+
+    def _add(self, turn: Turn) -> None:
+        self.newest_turn = turn.number
+        self.turns[turn.number] = self._runs[turn.run_id] = turn
+        self._active.append(turn)
+
+    def _start(self, turn: Turn) -> None:
+        turn.state = "running"
+        turn.history = self._messages
+        self.owner = turn.worker_id
+        message = encode_json({"role": "user", "content": turn.message})
+        self._messages = [*self._messages, message]
+
+    # -- running
+
+    def ask(self, turn: Turn, request_id: str) -> Question:
+        """Make this the question, unless it is already."""
+        if self.question is None or self.question[:2] != (turn.number, request_id):
+            self.question = Question(turn.number, request_id, None)
+        return self.question
+
+    def adopt(self, fence: Fence, worker_id: str) -> Turn | None:
+        """Note who has the turn, which is unknown of one made anew; None if it has ended."""
+        turn = self.turns.get(fence.turn)
+        if turn is None or turn.run_id != fence.run_id or turn.state == "ended":
+            return None
+        turn.worker_id = worker_id
+        if turn.state == "running":
+            self.owner = worker_id
+        return turn
 
     # -- ending
 
-    def close_question(self, turn: int) -> None:
-        if self.question is not None and self.question[0] == turn:
+    def end(self, turn: Turn, messages: Sequence[bytes], limits: StoreLimits) -> None:
+        """End a turn whose terminal event is written."""
+        if turn.state == "running":
+            self._messages = _trim_history([*self._messages, *messages], limits.history_bytes)
+        turn.state = "ended"
+        turn.message = ""
+        turn.history = []
+        if self.question is not None and self.question.turn == turn.number:
             self.question = None
+        self._trim_journal(turn, limits.journal_bytes)
 
-    def add_messages(self, messages: Sequence[Message], history_bytes: int) -> None:
-        kept = [*self.messages, *messages]
-        size = sum(_message_bytes(message) for message in kept)
-        while size > history_bytes and len(kept) > 1:
-            # An exchange goes as a whole: up to the next message of the user.
-            size -= _message_bytes(kept.pop(0))
-            while kept and kept[0].get("role") != "user":
-                size -= _message_bytes(kept.pop(0))
-        self.messages = kept
-
-    def trim_journal(self, journal_bytes: int) -> None:
+    def _trim_journal(self, ended: Turn, journal_bytes: int) -> None:
         size = sum(turn.journal_bytes for turn in self.turns.values())
         for turn in list(self.turns.values()):
-            if size <= journal_bytes or turn.number == self.newest_turn or turn.state != "ended":
+            if size <= journal_bytes or turn is ended or turn.state != "ended":
                 return
             size -= turn.journal_bytes
-            del self.turns[turn.number]
+            self._dropped = turn.last_id
+            del self.turns[turn.number], self._runs[turn.run_id]
 
     # -- reading
 
     def read(self, after: EventId, max_events: int) -> JournalSlice:
-        oldest = next(iter(self.turns))
+        """See `Store.read`."""
         ahead = after.turn > self.newest_turn
-        missed = ahead or (0, 0) < after < (oldest, 0)
-        cursor = EventId(oldest, 0) if ahead or after.turn < oldest else after
+        missed = ahead or EventId(0, 0) < after < self._dropped
+        start = EventId(0, 0) if ahead else after
         rows: list[tuple[EventId, bytes]] = []
         live_turn = None
         for number, turn in self.turns.items():
-            if number < cursor.turn:
+            if number < start.turn:
                 continue
-            after_seq = cursor.seq if number == cursor.turn else 0
+            after_seq = start.seq if number == start.turn else 0
             rows += turn.read(after_seq, max_events - len(rows))
             if turn.state != "ended":
                 live_turn = number
@@ -186,6 +244,7 @@ class Session:
         return JournalSlice(rows, missed, live_turn, self.newest_turn)
 
     def view(self, key: SessionKey, *, with_messages: bool) -> SessionView:
+        """Describe the session."""
         return SessionView(
             session_id=key.session_id,
             turn=self.newest_turn,
@@ -193,9 +252,29 @@ class Session:
             owner=self.owner,
             created_at=self.created_at,
             updated_at=self.updated_at,
-            messages=list(self.messages) if with_messages else [],
+            messages=_decode(self._messages) if with_messages else [],
         )
 
 
-def _message_bytes(message: Message) -> int:
-    return sum(len(str(value)) for value in message.values())
+def _begun(turn: Turn) -> TurnBegun:
+    if turn.state == "ended":
+        return TurnBegun("attached", turn.number, [])
+    state: Literal["started", "queued"] = "started" if turn.state == "running" else "queued"
+    return TurnBegun(state, turn.number, _decode(turn.history))
+
+
+def _decode(messages: Sequence[bytes]) -> list[Message]:
+    return [msgspec.json.decode(message) for message in messages]
+
+
+def _trim_history(messages: list[bytes], history_bytes: int) -> list[bytes]:
+    """Drop whole old exchanges, each from a user's message up to the next one."""
+    first, size = 0, sum(map(len, messages))
+    if size > history_bytes:
+        roles = [message.get("role") for message in _decode(messages)]
+        for start in (place for place, role in enumerate(roles) if role == "user"):
+            if size <= history_bytes:
+                break
+            size -= sum(map(len, messages[first:start]))
+            first = start
+    return messages[first:]
