@@ -38,7 +38,7 @@ CONVERTER_NAME = "wsgi_app_rest"
 class RestConverter(BaseConverter):
     """The rest of a path, whatever it is; werkzeug's own ``path`` cannot begin with a slash."""
 
-    regex = ".*?"
+    regex = "(?s:.*?)"
     part_isolating = False
     weight = 1000  # behind every other rule
 

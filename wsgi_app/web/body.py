@@ -32,12 +32,14 @@ def read_body(request: Request, max_bytes: int) -> bytes:
             client.settimeout(PAUSE_SECONDS)
         body = request.get_data()
     except Exception:  # noqa: BLE001 - every server has its own kinds for a body that breaks off
-        raise RequestError("invalid_json", "The body could not be read.") from None
+        raise _broken_off() from None
     finally:
         if client is not None:
             client.settimeout(None)
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
+    if len(body) < (request.content_length or 0):
+        raise _broken_off()
     return body
 
 
@@ -73,3 +75,7 @@ def _discard(body: IO[bytes], client: socket.socket | None) -> None:
 
 def _too_large(max_bytes: int) -> RequestError:
     return RequestError("too_large", "The body is too large.", {"max_bytes": max_bytes})
+
+
+def _broken_off() -> RequestError:
+    return RequestError("invalid_json", "The body could not be read to its end.")

@@ -52,7 +52,7 @@ class NewChatBody(ChatBody, forbid_unknown_fields=True, kw_only=True):
 class CancelBody(Struct, forbid_unknown_fields=True):
     """The body of ``POST …/cancel``, which may be missing."""
 
-    turn_id: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,9}$")] | UnsetType = UNSET
+    turn_id: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,9}\Z")] | UnsetType = UNSET
 
 
 class InputBody(Struct, forbid_unknown_fields=True):
