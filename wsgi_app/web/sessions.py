@@ -35,7 +35,7 @@ def delete_session(mount: Mount, session_id: str) -> Response:
 def get_sessions(mount: Mount) -> Response:
     """GET /sessions: the tenant's sessions, newest first."""
     limit = number_query(request, "limit", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, minimum=1)
-    if not limit.is_integer():
+    if limit % 1:
         raise invalid("limit", "Expected a whole number")
     tenant = current_principal().tenant
     try:
