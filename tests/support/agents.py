@@ -8,7 +8,8 @@
 has ended; ``tool`` an exchange with this name and output; ``events`` a list of event kinds;
 ``rubbish`` something no agent may send; ``raise`` an exception by name; ``exit`` a status; ``ask``
 a prompt, whose answer is sent as a token; ``usage`` a number of tokens; ``ignore_cancel`` goes on
-sending for so many tokens, whatever is raised; ``context`` tells what the agent sees of Flask.
+sending for so many tokens, whatever is raised; ``context`` tells what the agent sees of Flask;
+``tell`` sends the turn's attribute of this name as JSON.
 
 What a test shall know of the inside is printed as ``observed <name> <monotonic seconds> <more>``.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import json
 import sys
 import threading
 import time
@@ -124,6 +126,8 @@ def _act(turn: Turn, name: str, value: Any) -> Iterator[Any]:
         turn.add_usage(Usage(value, value, 2 * value))
     elif name == "ignore_cancel":
         _ignore_cancel(turn, value)
+    elif name == "tell":
+        yield json.dumps(getattr(turn, value))
     elif name == "context":
         yield f"app={current_app.name} request={has_request_context()} g={'mark' in g}"
 
