@@ -152,13 +152,14 @@ def test_another_tenants_session_looks_like_an_unknown_one(
         stream.close()
     else:
         alpha.chat_json(session, {"text": "private"})
-    before = alpha.call("GET", f"/session/{session}")
+    before = alpha.call("GET", f"/session/{session}").json
     if body and "request_id" in body:
         body = {**body, "request_id": request_id}
     answers = [beta.call(method, path.format(one), body) for one in (session, unknown)]
     assert visible(answers[0]) == visible(answers[1])
     assert session.encode() not in answers[0].body
-    assert visible(alpha.call("GET", f"/session/{session}")) == visible(before)
+    after = alpha.call("GET", f"/session/{session}").json
+    assert {**after, "updated_at": ""} == {**before, "updated_at": ""}
     alpha.call("DELETE", f"/session/{session}")
 
 
