@@ -21,7 +21,7 @@ MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='
 COUNT = " ".join(map(str, range(1, 61)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[Gunicorn]:
     """The stand-alone app with the demo agent."""
     with gunicorn() as server:
