@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from contextvars import Context
 from pathlib import Path
@@ -16,14 +16,16 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from msgspec import Struct
 
 from wsgi_app.config import Settings
+from wsgi_app.engine.clock import TurnClock
 from wsgi_app.engine.journal import Journal
 from wsgi_app.engine.log import EventLog, Wakeup
-from wsgi_app.engine.loop import LoopThread, Timer
+from wsgi_app.engine.loop import LoopThread
 from wsgi_app.engine.output import check_output, send_answer
 from wsgi_app.engine.question import Questions
 from wsgi_app.engine.readers import Readers
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.turn import Turn
+from wsgi_app.engine.waits import Waits
 from wsgi_app.errors import Fenced, StoreUnavailable, TurnCancelled, TurnError
 from wsgi_app.events import (
     Cancelled,
@@ -81,8 +83,8 @@ class TurnRun:
     """A turn from its first event to its terminal one.
 
     Touched by its own thread and the agent's other ones (emit, ask), by request threads (readers,
-    cancel), by the io loop (tokens, time limits) and by the journal. ``_lock`` guards the decision
-    to end, the futures and the callbacks; nothing is called while it is held.
+    cancel), by the io loop (tokens, time limits) and by the journal. ``_lock`` guards the start,
+    the decision to end and the counts; nothing is called while it is held.
     """
 
     def __init__(
@@ -95,7 +97,6 @@ class TurnRun:
         self.terminal: Terminal | None = None
         self.published = threading.Event()
         settings = services.settings
-        self.deadline = 0.0
         self.thread: threading.Thread | None = None
         self._order = order
         self._services = services
@@ -103,18 +104,17 @@ class TurnRun:
         self._lock = threading.Lock()
         self._started = False
         self._place_wakeup = Wakeup()
-        self._futures: set[Future[Any]] = set()
-        self._callbacks: list[Callable[[], None]] = []
+        self._waits = Waits()
+        self._clock = TurnClock(services.io, settings.turn_timeout_seconds, self._time_out)
         self._usage = Usage()
         self._output_bytes = 0
-        self._deadline_timer: Timer | None = None
         orphan_seconds = settings.orphan_seconds if order.on_disconnect == "cancel" else None
         self.readers = Readers(services.io, orphan_seconds, self._orphaned)
         self._questions = Questions(
             fence, services.store, services.io, settings.input_timeout_seconds
         )
         if history is not None:
-            self._restart_clock()
+            self._clock.start()
 
     # -- for request threads
 
@@ -158,19 +158,15 @@ class TurnRun:
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """See `Turn.on_cancel`."""
-        with self._lock:
-            if not self.ended:
-                self._callbacks.append(callback)
-                return
-        _run_callbacks([callback])
+        self._waits.on_end(callback)
 
     def run_on_io_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """See `Turn.run_io`."""
-        return self._wait(self._services.io.submit(coroutine))
+        return self._waits.wait(self._services.io.submit(coroutine))
 
     def run_on_agents_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """See `Turn.run_async`."""
-        return self._wait(self._services.agents.submit(coroutine))
+        return self._waits.wait(self._services.agents.submit(coroutine))
 
     def call_in_app_context(self, function: Callable[[], T]) -> T:
         """See `Turn.call`."""
@@ -179,11 +175,16 @@ class TurnRun:
 
     def ask(self, prompt: str, schema: dict[str, Any] | None) -> Any:
         """See `Turn.ask`."""
-        return self._wait(self._ask(prompt, schema))
+        return self._waits.wait(self._ask(prompt, schema))
 
     async def ask_async(self, prompt: str, schema: dict[str, Any] | None) -> Any:
         """See `Turn.ask_async`."""
         return await asyncio.wrap_future(self._ask(prompt, schema))
+
+    @property
+    def deadline(self) -> float:
+        """See `Turn.deadline`."""
+        return self._clock.deadline
 
     # -- for the journal (JournaledTurn)
 
@@ -239,9 +240,7 @@ class TurnRun:
         try:
             send_answer(self._order.agent(turn), self.emit, self.run_on_agents_loop)
         finally:
-            # The agent has come to its own end: there is nothing left to wake.
-            with self._lock:
-                self._callbacks.clear()
+            self._waits.forget_callbacks()
 
     def _wait_for_place(self) -> list[Message] | None:
         while not self.ended:
@@ -254,7 +253,7 @@ class TurnRun:
                 break
             else:
                 if claim.state == "started":
-                    self._restart_clock()
+                    self._clock.start()
                     return claim.history
                 if claim.cancel is not None:
                     self.cancel(claim.cancel)
@@ -269,19 +268,14 @@ class TurnRun:
             if self.ended:
                 return False
             self.ended = True
-            futures, callbacks = list(self._futures), list(self._callbacks)
         self.log.seal()
         self.ended_at = time.monotonic()
         self.terminal = terminal or self._done()
         self.readers.close()
         self._questions.withdraw()
-        self._stop_clock()
+        self._clock.close()
         self._place_wakeup.set()
-        for future in futures:
-            future.cancel()
-        if callbacks:
-            # They are the agent's code, and may block: not in the canceller's thread.
-            start_thread(lambda: _run_callbacks(callbacks), "on-cancel")
+        self._waits.end()
         self._services.journal.hurry()
         return True
 
@@ -306,52 +300,19 @@ class TurnRun:
             self._end(Error("output_too_large", "The turn's output exceeds its limit."))
             raise TurnCancelled
 
-    def _restart_clock(self) -> None:
-        self.deadline = time.monotonic() + self._services.settings.turn_timeout_seconds
-        self._start_clock()
-
-    def _start_clock(self) -> None:
-        seconds = max(0.0, self.deadline - time.monotonic())
-        self._deadline_timer = self._services.io.call_later(seconds, self._time_out)
-        if self.ended:
-            self._stop_clock()
-
-    def _stop_clock(self) -> None:
-        if self._deadline_timer is not None:
-            self._deadline_timer.cancel()
-
     def _orphaned(self) -> None:
         self.cancel("disconnected")
 
     def _time_out(self) -> None:
         self._end(Error("turn_timeout", "The turn took too long.", {}, retryable=True))
 
-    # -- waiting
-
-    def _wait(self, future: Future[T]) -> T:
-        with self._lock:
-            self._futures.add(future)
-            ended = self.ended
-        if ended:
-            future.cancel()
-        try:
-            return future.result()
-        except CancelledError:
-            raise TurnCancelled from None
-        finally:
-            with self._lock:
-                self._futures.discard(future)
-
     def _ask(self, prompt: str, schema: dict[str, Any] | None) -> Future[Any]:
         self.readers.pause()
-        self._stop_clock()
-        asked_at = time.monotonic()
+        self._clock.pause()
 
         def closed() -> None:
-            self.deadline += time.monotonic() - asked_at
-            if not self.ended:
-                self._start_clock()
-                self.readers.resume()
+            self._clock.resume()
+            self.readers.resume()
 
         return self._questions.ask(prompt, schema, self._emit_question, closed)
 
@@ -363,11 +324,3 @@ class TurnRun:
 
 def _agent_error() -> Error:
     return Error("agent_error", "The agent failed.")
-
-
-def _run_callbacks(callbacks: Sequence[Callable[[], None]]) -> None:
-    for callback in callbacks:
-        try:
-            callback()
-        except Exception:
-            log.exception("an on_cancel callback failed")

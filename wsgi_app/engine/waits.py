@@ -1,0 +1,77 @@
+"""What a turn's agent is blocked in, so that the turn's end can free it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future
+from typing import Any, TypeVar
+
+from wsgi_app.engine.threads import start_thread
+from wsgi_app.errors import TurnCancelled
+
+log = logging.getLogger("wsgi_app")
+
+T = TypeVar("T")
+
+
+class Waits:
+    """The futures that agent threads wait for, and the callbacks that wake what only they can.
+
+    Touched by the agent's threads and by whoever ends the turn; ``_lock`` guards the state, and
+    nothing is called while it is held.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ended = False
+        self._futures: set[Future[Any]] = set()
+        self._callbacks: list[Callable[[], None]] = []
+
+    def wait(self, future: Future[T]) -> T:
+        """Wait for a result; raises TurnCancelled if the turn ends first."""
+        with self._lock:
+            self._futures.add(future)
+            ended = self._ended
+        if ended:
+            future.cancel()
+        try:
+            return future.result()
+        except CancelledError:
+            raise TurnCancelled from None
+        finally:
+            with self._lock:
+                self._futures.discard(future)
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` run when the turn ends; at once if it has."""
+        with self._lock:
+            if not self._ended:
+                self._callbacks.append(callback)
+                return
+        _run_all([callback])
+
+    def forget_callbacks(self) -> None:
+        """Drop the callbacks: the agent has come to its own end, there is nothing to wake."""
+        with self._lock:
+            self._callbacks.clear()
+
+    def end(self) -> None:
+        """Free every waiting thread."""
+        with self._lock:
+            self._ended = True
+            futures, callbacks = list(self._futures), list(self._callbacks)
+        for future in futures:
+            future.cancel()
+        if callbacks:
+            # They are the agent's code, and may block: not in the canceller's thread.
+            start_thread(lambda: _run_all(callbacks), "on-cancel")
+
+
+def _run_all(callbacks: Sequence[Callable[[], None]]) -> None:
+    for callback in callbacks:
+        try:
+            callback()
+        except Exception:
+            log.exception("an on_cancel callback failed")
