@@ -24,7 +24,7 @@ from tests.store.steps import (
 )
 from wsgi_app.errors import Fenced
 from wsgi_app.events import EventId
-from wsgi_app.store.base import Appended, Fence, Store, StoreLimits, TurnBegun
+from wsgi_app.store.base import Appended, Fence, Message, Store, StoreLimits, TurnBegun
 
 
 def stored(store: Store, turn: int = 1) -> list[bytes]:
@@ -213,7 +213,7 @@ def test_queued_turn_may_be_finished(store: Store) -> None:
 
 def test_messages_come_back_as_equal_json(store: Store) -> None:
     """Messages come back as the JSON that they were: empty lists, big numbers, nulls and all."""
-    message = {
+    message: Message = {
         "role": "assistant",
         "content": None,
         "tool_calls": [],
@@ -248,7 +248,7 @@ def test_message_that_is_not_json_changes_nothing(store: Store) -> None:
 
 def test_store_keeps_its_own_copy(store: Store) -> None:
     """Whoever changes what he gave or got does not change what is stored."""
-    message = {"role": "assistant", "content": "hi", "parts": ["a"]}
+    message: Message = {"role": "assistant", "content": "hi", "parts": ["a"]}
     given = events(1, 1)
     fence = start(store)
     store.finish(fence, 1, given, [message])
