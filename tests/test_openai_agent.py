@@ -280,7 +280,7 @@ def test_a_connection_cut_before_the_answer_is_tried_again(chat: Chat) -> None:
 def test_a_stall_ends_with_the_turns_time(upstream: Upstream) -> None:
     """A provider that falls silent costs the turn's time limit, and its connection is closed."""
     app = "tests.support.openai_apps:tools_app()"
-    env = {**upstream.environment, "AGENT_TURN_TIMEOUT_SECONDS": "1"}
+    env = {**upstream.environment, "AGENT_TURN_TIMEOUT_SECONDS": "2"}
     with gunicorn(app, env=env) as server:
         for moment in ("before the headers", "after some tokens"):
             events = Chat(server).events(STALLS[moment])

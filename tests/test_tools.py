@@ -298,6 +298,7 @@ def test_sync_tools_run_in_the_turns_thread_with_an_app_context_of_their_own(
 
     toolbox = Toolbox([look])
     run = bench.start(agent, app_context=app_context)
+    assert run.wait_ended(10)
     wait_for(lambda: run.thread and not run.thread.is_alive(), "the turn's thread has ended")
     assert seen == [("wsgi_app-turn", [0]), ("wsgi_app-turn", [0, 1]), ("wsgi_app-turn", [0, 1])]
     assert open_contexts == []

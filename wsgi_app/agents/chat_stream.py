@@ -102,7 +102,7 @@ class ChatStep:
             return
         try:
             chunk = _decoder.decode(data)
-        except (ValueError, RecursionError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise malformed_answer() from error
         if chunk.error is not None or chunk.object == "error" or message.event == b"error":
             raise _reported(chunk)

@@ -10,6 +10,9 @@ from contextlib import aclosing, suppress
 from typing import Any, Final
 
 import openai
+
+# The package loads it on first use, which takes up to half a second: not on the io loop.
+import openai.resources.chat.completions
 from openai import DEFAULT_CONNECTION_LIMITS, AsyncOpenAI, DefaultAioHttpClient
 
 from wsgi_app.agents.chat_stream import ChatStep
