@@ -1,7 +1,8 @@
 """An agent that does what the request's metadata says, for servers in other processes.
 
 ``metadata`` is ``{"kind": …, "steps": […]}``. Kinds: ``generator`` (default), ``async``,
-``nothing``, ``text``, ``number``, ``coroutine``. A step is an object with one key:
+``nothing``, ``text``, ``number``, ``coroutine``, ``list`` (all steps done before it is returned),
+``emitter`` (an async function that yields nothing). A step is an object with one key:
 
 ``text`` a token; ``blobs`` so many tokens of 60,000 characters; ``tokens`` a number of tokens ``w1 w2 …``, ``pause`` seconds between them;
 ``wait`` seconds, ended by a cancel; ``sleep`` seconds, deaf to it; ``hold`` waits until the turn
@@ -9,7 +10,8 @@ has ended; ``tool`` an exchange with this name and output; ``events`` a list of 
 ``rubbish`` something no agent may send; ``raise`` an exception by name; ``exit`` a status; ``ask``
 a prompt, whose answer is sent as a token; ``usage`` a number of tokens; ``ignore_cancel`` goes on
 sending for so many tokens, whatever is raised; ``context`` tells what the agent sees of Flask;
-``tell`` sends the turn's attribute of this name as JSON.
+``tell`` sends the turn's attribute of this name as JSON; ``stubborn`` yields so many tokens even
+while it is closed.
 
 What a test shall know of the inside is printed as ``observed <name> <monotonic seconds> <more>``.
 """
@@ -18,17 +20,23 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import os
 import json
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from flask import current_app, g, has_request_context
 
 from wsgi_app import Status, Thinking, ToolCall, ToolResult, Turn, TurnError, UpstreamError, Usage
+from wsgi_app.errors import TurnCancelled
 from wsgi_app.events import Done, Token
+
+#: Set by a site's own code for each request.
+REQUEST_NAME: ContextVar[str] = ContextVar("request_name", default="none")
 
 RUBBISH: dict[str, Callable[[], Any]] = {
     "number": lambda: 42,
@@ -45,7 +53,9 @@ BLOB_CHARS = 60_000
 
 def observe(name: str, *more: object) -> None:
     """Tell the test something, with the time."""
-    print("observed", name, time.monotonic(), *more, file=sys.stderr, flush=True)
+    line = " ".join(map(str, ("observed", name, time.monotonic(), *more)))
+    # In one piece: other threads, and the server, write to the same file.
+    os.write(2, f"{line}\n".encode())
 
 
 def scripted(turn: Turn) -> Any:
@@ -58,6 +68,10 @@ def scripted(turn: Turn) -> Any:
         return _run_async(turn, steps)
     if kind == "coroutine":
         return _coroutine(turn)
+    if kind == "list":
+        return list(_run(turn, steps))
+    if kind == "emitter":
+        return _emit_all(turn, steps)
     return {"nothing": None, "text": turn.message, "number": 42}.get(kind, _run(turn, steps))
 
 
@@ -90,6 +104,11 @@ async def _run_async(turn: Turn, steps: list[dict[str, Any]]) -> AsyncIterator[A
 async def _coroutine(turn: Turn) -> str:
     await asyncio.sleep(0)
     return turn.message
+
+
+async def _emit_all(turn: Turn, steps: list[dict[str, Any]]) -> None:
+    async for item in _run_async(turn, steps):
+        turn.emit(item)
 
 
 def _step(turn: Turn, step: dict[str, Any]) -> Iterator[Any]:
@@ -129,7 +148,9 @@ def _act(turn: Turn, name: str, value: Any) -> Iterator[Any]:
     elif name == "tell":
         yield json.dumps(getattr(turn, value))
     elif name == "context":
-        yield f"app={current_app.name} request={has_request_context()} g={'mark' in g}"
+        yield f"app={current_app.name} request={has_request_context()} g={'mark' in g} name={REQUEST_NAME.get()}"
+    elif name == "stubborn":
+        yield from _go_on_yielding(value)
 
 
 def _tokens(turn: Turn, count: int, pause_seconds: float) -> Iterator[str]:
@@ -164,10 +185,24 @@ def _ignore_cancel(turn: Turn, count: int) -> None:
     observe("went_on", turn.session_id)
 
 
+def _go_on_yielding(count: int) -> Iterator[str]:
+    for _ in range(count):
+        try:
+            yield "again "
+            time.sleep(0.01)
+        except GeneratorExit:
+            observe("told to close")
+
+
 def _exception(name: str) -> BaseException:
     known: dict[str, BaseException] = {
         "TurnError": TurnError("The shop is closed.", {"opens": "9:00"}),
         "UpstreamError": UpstreamError("The model provider failed.", {"status": 529}),
+        "odd details": TurnError("The shop is closed.", {"opens": object()}),
+        "odd message": TurnError(object()),  # type: ignore[arg-type] # what is tested
+        "odd code": TurnError("The shop is closed.", code=["x"]),  # type: ignore[arg-type] # the same
+        "TurnCancelled": TurnCancelled("secret-in-the-text"),
+        "CancelledError": asyncio.CancelledError("secret-in-the-text"),
     }
     if name in known:
         return known[name]
