@@ -12,7 +12,7 @@ from wsgi_app.config import Settings
 from wsgi_app.engine.run import TurnOrder, TurnRun
 from wsgi_app.engine.runner import Runner
 from wsgi_app.events import AnyEvent
-from wsgi_app.store.base import BeginTurn, SessionKey
+from wsgi_app.store.base import BeginTurn, SessionKey, StoreLimits
 from wsgi_app.store.memory import MemoryStore
 
 END_SECONDS = 30.0
@@ -22,7 +22,8 @@ class TurnBench:
     """Runs agents; each turn is the first of a session of its own. Used by one thread."""
 
     def __init__(self, **settings: Any) -> None:
-        self._runner = Runner(Settings(**settings), MemoryStore())
+        made = Settings(**settings)
+        self._runner = Runner(made, MemoryStore(StoreLimits.from_settings(made)))
         self._numbers = itertools.count(1)
 
     def start(

@@ -105,8 +105,9 @@ class OpenAIAgent:
 
     async def _stream(self, messages: list[dict[str, Any]]) -> AsyncGenerator[bytes, None]:
         """Read the answer's raw bytes; whatever goes wrong on the way is an UpstreamError."""
+        client = await self._get_client()
+        completions = client.chat.completions.with_streaming_response
         try:
-            completions = (await self._get_client()).chat.completions.with_streaming_response
             async with completions.create(**self._request(messages)) as response:
                 async for piece in response.iter_bytes():
                     yield piece
@@ -140,10 +141,8 @@ class OpenAIAgent:
         self, loop: asyncio.AbstractEventLoop
     ) -> AsyncGenerator[AsyncOpenAI, None]:
         """Make a client whose connections end with the loop, which closes its open generators."""
-        limits = type(DEFAULT_CONNECTION_LIMITS)(
-            max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=DEFAULT_CONNECTION_LIMITS.max_keepalive_connections,
-        )
+        # Of httpx or httpx2, whichever this version of the openai package builds on.
+        limits = type(DEFAULT_CONNECTION_LIMITS)(max_connections=MAX_CONNECTIONS)
         # Servers of one's own often want no key, but the openai package insists on one.
         api_key = os.environ.get("OPENAI_API_KEY") or "none"
         http_client = DefaultAioHttpClient(limits=limits)
