@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, TypeVar
+from typing import Literal
 
 import pytest
 
@@ -14,7 +14,6 @@ from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId
 from wsgi_app.store.base import BeginTurn, Fence, Message, SessionKey, Signal, Store, StoreLimits
 
-T = TypeVar("T")
 MakeStore = Callable[[StoreLimits], Store]
 IfBusy = Literal["reject", "enqueue", "interrupt"]
 
@@ -130,10 +129,13 @@ class Signals:
         return all(signal in self.heard for signal in expected)
 
 
-def at_once(actions: Sequence[Callable[[], T]]) -> list[T | BaseException]:
-    """Run each action in a thread of its own, all released together; answers or exceptions."""
+def at_once(actions: Sequence[Callable[[], object]]) -> list[object]:
+    """Run each action in a thread of its own, all released together.
+
+    Answers in the actions' order what they returned or raised, but for None.
+    """
     barrier = threading.Barrier(len(actions))
-    outcomes: list[T | BaseException | None] = [None] * len(actions)
+    outcomes: list[object] = [None] * len(actions)
 
     def run(place: int) -> None:
         barrier.wait(30)

@@ -262,6 +262,10 @@ def test_repeated_request_after_delete_can_write(store: Store) -> None:
     store.delete_session(KEY)
     assert store.begin_turn(order) == TurnBegun("started", 1, [])
     end(store, fence_of(order, 1), 2)
+    store.delete_session(KEY)
+    run_turn(store)
+    assert store.begin_turn(order).turn == 2
+    end(store, fence_of(order, 2), 2)
 
 
 # -- idempotency keys

@@ -251,6 +251,15 @@ def test_delete_fences_its_turns_from_the_next_session(store: Store) -> None:
     assert ids(store) == ["1-1"]
 
 
+def test_ended_turn_does_not_bring_its_session_back(store: Store) -> None:
+    """A finish that is repeated after its session was deleted is fenced as well."""
+    fence = run_turn(store)
+    store.delete_session(KEY)
+    with pytest.raises(Fenced):
+        store.finish(fence, 1, events(1, 1), [])
+    assert store.describe_session(KEY) is None
+
+
 # -- expiry
 
 

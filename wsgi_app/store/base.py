@@ -31,6 +31,7 @@ from typing import Any, Literal, NamedTuple
 from msgspec import Struct
 
 from wsgi_app.config import Settings
+from wsgi_app.errors import Fenced, StoreUnavailable
 from wsgi_app.events import CancelReason, EventId
 
 #: A chat message, as the providers' chat APIs write it: ``role``, ``content`` and what else the
@@ -62,9 +63,9 @@ class StoreLimits(Struct, frozen=True, kw_only=True):
     max_idempotency_keys: int = 1000
     session_ttl_seconds: float = 86_400
     lease_seconds: float = 10
-    #: Whole old turns leave a session's journal above this; the newest turn always stays.
+    #: Whole old turns leave a session's journal, as JSON, when one ends above this; that one stays.
     journal_bytes: int = 8_388_608
-    #: Whole old exchanges leave a session's history above this.
+    #: Whole old exchanges leave a session's history, as JSON, above this; the newest stays.
     history_bytes: int = 1_048_576
 
     @classmethod
@@ -110,10 +111,33 @@ class TurnClaim(NamedTuple):
 
 
 class Appended(NamedTuple):
-    """``last_seq``: the last stored event of the turn, 0 for none; ``cancel``: its cancel flag."""
+    """``last_seq``: the last stored event of the turn, 0 for none; ``cancel``: its cancel flag.
+
+    ``followed``: readers on other workers wait for the session's events; see `Store.follow`.
+    """
 
     last_seq: int
     cancel: CancelReason | None
+    followed: bool = False
+
+
+class JournalWrite(NamedTuple):
+    """One turn's part of `Store.write`: an `append`, or a `finish` when there are ``messages``."""
+
+    fence: Fence
+    first_seq: int
+    events: Sequence[bytes]
+    messages: Sequence[Message] | None = None
+
+
+class Heartbeat(NamedTuple):
+    """What a worker learns of its turns.
+
+    ``cancels``: those with a cancel flag. ``fenced``: those that are not its own any more.
+    """
+
+    cancels: dict[Fence, CancelReason]
+    fenced: list[Fence]
 
 
 class JournalSlice(NamedTuple):
@@ -156,11 +180,15 @@ class SessionPage(NamedTuple):
 class Signal(NamedTuple):
     """A push to the workers; a lost one is healed by the next append or heartbeat.
 
-    ``cancel``: the turn's flag is ``value``, a CancelReason. ``input``: the answer to the question
-    ``value`` is there to take. ``ended``: the turn has ended, the next queued one may be claimed.
+    To the turn's worker go ``cancel`` (the turn's flag is ``value``, a CancelReason), ``input``
+    (the answer to the question ``value`` is there to take), ``follow`` (a reader on another worker
+    waits for events) and ``ended``; ``ended`` (the turn has ended, the next queued one may be
+    claimed) to the workers of waiting turns and of followers too. ``events`` (the journal has
+    grown) goes to followers. ``moved`` (another worker runs the session's turns from now on, or
+    the session was deleted) goes to the worker that ran them before.
     """
 
-    kind: Literal["cancel", "input", "ended"]
+    kind: Literal["cancel", "input", "follow", "ended", "events", "moved"]
     key: SessionKey
     turn: int
     value: str = ""
@@ -218,6 +246,29 @@ class Store(ABC):
         another run or `mark_lost` ended it.
         """
 
+    def write(self, writes: Sequence[JournalWrite]) -> list[Appended | Fenced | StoreUnavailable]:
+        """Do many appends and finishes, in as few round trips as the store allows.
+
+        Answers what each did, or the exception that it would have raised alone. Raises nothing.
+        """
+        return [self._write_one(write) for write in writes]
+
+    def _write_one(self, write: JournalWrite) -> Appended | Fenced | StoreUnavailable:
+        try:
+            if write.messages is None:
+                return self.append(write.fence, write.first_seq, write.events)
+            return Appended(self.finish(*write), None)  # type: ignore[arg-type] # there are messages
+        except (Fenced, StoreUnavailable) as error:
+            return error
+
+    @abstractmethod
+    def follow(self, worker_id: str, key: SessionKey) -> None:
+        """Have this worker told, for a lease from now, of every event of the session.
+
+        It gets the signals ``events`` and ``ended``; heartbeats renew it. Nothing happens for an
+        unknown session.
+        """
+
     @abstractmethod
     def read(self, key: SessionKey, after: EventId, max_events: int) -> JournalSlice | None:
         """Read what is stored after a cursor; None for an unknown session."""
@@ -257,17 +308,37 @@ class Store(ABC):
         """Withdraw the question, if it is still there; an answer that came is dropped."""
 
     @abstractmethod
-    def heartbeat(self, worker_id: str, fences: Sequence[Fence]) -> dict[Fence, CancelReason]:
-        """Renew the worker's lease on its turns; answers which of them are to be cancelled.
+    def heartbeat(
+        self, worker_id: str, fences: Sequence[Fence], following: Sequence[SessionKey] = ()
+    ) -> Heartbeat:
+        """Renew the worker's lease on its turns, and on the sessions that its readers follow.
 
-        A turn that was made anew is the worker's from then on. Turns that have ended are ignored.
+        A turn that was made anew is the worker's from then on. A worker counts as alive for a
+        lease from its last heartbeat, and as the owner of the turns that it listed then, and of
+        those that it began since.
         """
+
+    @abstractmethod
+    def leave(self, worker_id: str) -> None:
+        """Forget a worker that has ended its turns and goes."""
+
+    @abstractmethod
+    def lost_workers(self) -> list[str]:
+        """Find workers whose lease has run out; see `mark_lost`."""
 
     @abstractmethod
     def mark_lost(self, worker_id: str, error: bytes) -> list[Fence]:
         """End every turn of a dead worker with the terminal event ``error``, at seq `LOST_SEQ`.
 
-        Queued ones too. Answers the fences of those that it ended.
+        Queued ones too. Answers the fences of those that it ended, and forgets the worker.
+        """
+
+    @abstractmethod
+    def settle_session(self, key: SessionKey, error: bytes) -> list[Fence]:
+        """End the session's turns that no living worker owns, like `mark_lost`.
+
+        Such are turns of an unknown worker, and turns begun longer than a lease ago that their
+        worker did not list in its last heartbeat: it never learnt that it had begun them.
         """
 
     @abstractmethod
@@ -290,10 +361,17 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def listen(self, listener: Callable[[Signal], None]) -> None:
-        """Have every signal passed to ``listener``, on a thread of the store's choice.
+    def listen(
+        self,
+        listener: Callable[[Signal], None],
+        worker_id: str = "",
+        resync: Callable[[], None] | None = None,
+    ) -> None:
+        """Have the worker's signals passed to ``listener``, on a thread of the store's choice.
 
-        It may call the store, but must neither block nor raise.
+        Without a worker every signal comes, once however many workers it goes to. ``resync`` is
+        called when signals may have been lost, and come again: look at the flags and journals.
+        Both may call the store, but must neither block nor raise.
         """
 
     @abstractmethod

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from wsgi_app.errors import Fenced, RequestError
 from wsgi_app.events import CancelReason, EventId, encode_json
@@ -13,6 +14,7 @@ from wsgi_app.store.base import (
     Appended,
     BeginTurn,
     Fence,
+    Heartbeat,
     JournalSlice,
     Message,
     SessionKey,
@@ -26,6 +28,16 @@ from wsgi_app.store.base import (
 )
 from wsgi_app.store.cursor import decode_cursor, encode_cursor
 from wsgi_app.store.memory_session import Session, Turn
+
+#: A signal and the worker that it goes to.
+Push = tuple[str, Signal]
+
+
+class Worker(NamedTuple):
+    """A worker's last heartbeat."""
+
+    seen_at: float
+    run_ids: frozenset[str]
 
 
 class MemoryStore(Store):
@@ -50,14 +62,15 @@ class MemoryStore(Store):
         self._session_counts: Counter[str] = Counter()
         # Sessions in which a turn runs or waits, per tenant; pruned when counted.
         self._busy: defaultdict[str, set[SessionKey]] = defaultdict(set)
-        self._listeners: tuple[Callable[[Signal], None], ...] = ()
+        self._workers: dict[str, Worker] = {}
+        self._listeners: tuple[tuple[str, Callable[[Signal], None]], ...] = ()
         self._last_created_at = 0.0
 
     # -- a turn's life
 
     def begin_turn(self, request: BeginTurn) -> TurnBegun:
         key = request.key
-        signals: list[Signal] = []
+        pushes: list[Push] = []
         with self._lock:
             session = self._live_session(key)
             if session is not None:
@@ -67,13 +80,15 @@ class MemoryStore(Store):
             self._check_limits(request, session)
             if session is None:
                 session = self._create_session(key)
-                self._deleted_runs.pop((key, request.run_id), None)
             elif request.if_busy == "interrupt":
-                signals = self._flag(session, key, None, "interrupted")
-            begun = session.begin(request, self._limits)
+                pushes = self._flag(session, key, None, "interrupted")
+            owner = session.owner
+            begun = session.begin(request, self._limits, self._clock())
+            pushes += _moved(key, session, owner)
+            self._deleted_runs.pop((key, request.run_id), None)
             self._busy[key.tenant].add(key)
             self._written(key, session)
-        self._send(signals)
+        self._send(pushes)
         return begun
 
     def claim_turn(self, fence: Fence) -> TurnClaim:
@@ -81,17 +96,25 @@ class MemoryStore(Store):
             session, turn = self._find(fence)
             if turn.state == "ended":
                 raise Fenced
+            owner = session.owner
             claim = session.claim(turn)
             if claim.state == "started":
                 self._written(fence.key, session)
-            return claim
+            pushes = _moved(fence.key, session, owner)
+        self._send(pushes)
+        return claim
 
     def append(self, fence: Fence, first_seq: int, events: Sequence[bytes]) -> Appended:
         with self._lock:
             session, turn = self._find_running(fence)
+            stored = len(turn.events)
             turn.append(first_seq, events)
             self._written(fence.key, session)
-            return Appended(len(turn.events), turn.cancel)
+            followers = session.followers(self._clock())
+            appended = Appended(len(turn.events), turn.cancel, bool(followers))
+        if appended.last_seq > stored:
+            self._send([(w, Signal("events", fence.key, fence.turn)) for w in followers])
+        return appended
 
     def finish(
         self, fence: Fence, first_seq: int, events: Sequence[bytes], messages: Sequence[Message]
@@ -109,8 +132,18 @@ class MemoryStore(Store):
                 return last_seq
             session.end(turn, encoded, self._limits)
             self._written(fence.key, session)
-        self._send([Signal("ended", fence.key, fence.turn)])
+            pushes = self._ended(fence.key, session, turn)
+        self._send(pushes)
         return last_seq
+
+    def follow(self, worker_id: str, key: SessionKey) -> None:
+        with self._lock:
+            session = self._live_session(key)
+            if session is None:
+                return
+            session.follow(worker_id, self._clock() + self._limits.lease_seconds)
+            running = session.active_turns()[:1]
+        self._send([(turn.worker_id, Signal("follow", key, turn.number)) for turn in running])
 
     def read(self, key: SessionKey, after: EventId, max_events: int) -> JournalSlice | None:
         with self._lock:
@@ -120,9 +153,9 @@ class MemoryStore(Store):
     def request_cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:
         with self._lock:
             session = self._live_session(key)
-            signals = [] if session is None else self._flag(session, key, turn, reason)
-        self._send(signals)
-        return [signal.turn for signal in signals]
+            pushes = [] if session is None else self._flag(session, key, turn, reason)
+        self._send(pushes)
+        return [signal.turn for _, signal in pushes]
 
     # -- questions
 
@@ -140,7 +173,8 @@ class MemoryStore(Store):
                 raise RequestError("no_pending_input", "No such question waits for an answer.")
             session.question = question._replace(answer=value)
             self._written(key, session)
-        self._send([Signal("input", key, question.turn, request_id)])
+            worker_id = session.turns[question.turn].worker_id
+        self._send([(worker_id, Signal("input", key, question.turn, request_id))])
 
     def take_input(self, fence: Fence, request_id: str) -> bytes | None:
         with self._lock:
@@ -157,32 +191,59 @@ class MemoryStore(Store):
 
     # -- workers
 
-    def heartbeat(self, worker_id: str, fences: Sequence[Fence]) -> dict[Fence, CancelReason]:
-        flags: dict[Fence, CancelReason] = {}
+    def heartbeat(
+        self, worker_id: str, fences: Sequence[Fence], following: Sequence[SessionKey] = ()
+    ) -> Heartbeat:
+        beat = Heartbeat({}, [])
         with self._lock:
+            self._workers[worker_id] = Worker(self._clock(), frozenset(f.run_id for f in fences))
             for fence in fences:
                 session = self._live_session(fence.key)
                 turn = None if session is None else session.adopt(fence, worker_id)
                 if session is None or turn is None:
+                    if self._is_foreign(fence):
+                        beat.fenced.append(fence)
                     continue
                 self._renew(fence.key, session)
                 if turn.cancel is not None:
-                    flags[fence] = turn.cancel
-        return flags
+                    beat.cancels[fence] = turn.cancel
+            for key in following:
+                session = self._live_session(key)
+                if session is not None:
+                    session.follow(worker_id, self._clock() + self._limits.lease_seconds)
+        return beat
+
+    def leave(self, worker_id: str) -> None:
+        with self._lock:
+            self._workers.pop(worker_id, None)
+
+    def lost_workers(self) -> list[str]:
+        with self._lock:
+            oldest = self._clock() - self._limits.lease_seconds
+            return [w for w, worker in self._workers.items() if worker.seen_at < oldest]
 
     def mark_lost(self, worker_id: str, error: bytes) -> list[Fence]:
-        lost: list[Fence] = []
         with self._lock:
             self._drop_expired()
-            for key, session in list(self._sessions.items()):
-                for turn in session.active_turns():
-                    if turn.worker_id == worker_id:
-                        turn.lose(error)
-                        session.end(turn, (), self._limits)
-                        self._written(key, session)
-                        lost.append(Fence(key, turn.number, turn.run_id))
-        self._send([Signal("ended", fence.key, fence.turn) for fence in lost])
-        return lost
+            self._workers.pop(worker_id, None)
+            lost = [
+                (key, turn)
+                for key, session in self._sessions.items()
+                for turn in session.active_turns()
+                if turn.worker_id == worker_id
+            ]
+            pushes = [push for key, turn in lost for push in self._lose(key, turn, error)]
+        self._send(pushes)
+        return [Fence(key, turn.number, turn.run_id) for key, turn in lost]
+
+    def settle_session(self, key: SessionKey, error: bytes) -> list[Fence]:
+        with self._lock:
+            session = self._live_session(key)
+            turns = [] if session is None else session.active_turns()
+            lost = [turn for turn in turns if not self._is_owned(turn)]
+            pushes = [push for turn in lost for push in self._lose(key, turn, error)]
+        self._send(pushes)
+        return [Fence(key, turn.number, turn.run_id) for turn in lost]
 
     # -- sessions
 
@@ -210,19 +271,25 @@ class MemoryStore(Store):
             session = self._live_session(key)
             if session is None:
                 return False
-            signals = self._flag(session, key, None, "deleted")
+            pushes = self._flag(session, key, None, "deleted")
+            pushes.append((session.owner, Signal("moved", key, session.newest_turn)))
             banned_until = self._clock() + self._limits.session_ttl_seconds
-            for turn in session.active_turns():
+            for turn in session.turns.values():
                 self._deleted_runs[key, turn.run_id] = banned_until
             self._forget(key)
-        self._send(signals)
+        self._send(pushes)
         return True
 
     # -- the process
 
-    def listen(self, listener: Callable[[Signal], None]) -> None:
+    def listen(
+        self,
+        listener: Callable[[Signal], None],
+        worker_id: str = "",
+        resync: Callable[[], None] | None = None,  # noqa: ARG002 - a call cannot be lost
+    ) -> None:
         with self._lock:
-            self._listeners = (*self._listeners, listener)
+            self._listeners = (*self._listeners, (worker_id, listener))
 
     def ping(self) -> None:
         pass
@@ -314,15 +381,51 @@ class MemoryStore(Store):
     @staticmethod
     def _flag(
         session: Session, key: SessionKey, number: int | None, reason: CancelReason
-    ) -> list[Signal]:
-        signals = []
+    ) -> list[Push]:
+        pushes = []
         for turn in session.active_turns():
             if number is None or turn.number == number:
                 turn.cancel = turn.cancel or reason
-                signals.append(Signal("cancel", key, turn.number, turn.cancel))
-        return signals
+                pushes.append((turn.worker_id, Signal("cancel", key, turn.number, turn.cancel)))
+        return pushes
 
-    def _send(self, signals: Sequence[Signal]) -> None:
-        for signal in signals:
-            for listener in self._listeners:
+    def _lose(self, key: SessionKey, turn: Turn, error: bytes) -> list[Push]:
+        session = self._sessions[key]
+        turn.lose(error)
+        session.end(turn, (), self._limits)
+        self._written(key, session)
+        return self._ended(key, session, turn)
+
+    def _ended(self, key: SessionKey, session: Session, turn: Turn) -> list[Push]:
+        waiting = [other.worker_id for other in session.active_turns()]
+        workers = {turn.worker_id, *waiting, *session.followers(self._clock())}
+        return [(worker_id, Signal("ended", key, turn.number)) for worker_id in workers]
+
+    def _is_owned(self, turn: Turn) -> bool:
+        worker = self._workers.get(turn.worker_id)
+        lease_ago = self._clock() - self._limits.lease_seconds
+        if worker is None or worker.seen_at < lease_ago:
+            return False
+        return turn.run_id in worker.run_ids or turn.begun_at > lease_ago
+
+    def _is_foreign(self, fence: Fence) -> bool:
+        """Whether a turn cannot be made anew, being ended, deleted or another run's."""
+        session = self._sessions.get(fence.key)
+        if (fence.key, fence.run_id) in self._deleted_runs:
+            return True
+        return session is not None and session.newest_turn >= fence.turn
+
+    def _send(self, pushes: Sequence[Push]) -> None:
+        for listening, listener in self._listeners:
+            if listening:
+                signals = [signal for worker_id, signal in pushes if worker_id == listening]
+            else:
+                signals = list(dict.fromkeys(signal for _, signal in pushes))
+            for signal in signals:
                 listener(signal)
+
+
+def _moved(key: SessionKey, session: Session, owner_before: str) -> list[Push]:
+    if owner_before in ("", session.owner):
+        return []
+    return [(owner_before, Signal("moved", key, session.newest_turn))]

@@ -31,6 +31,7 @@ class Turn:
         self.run_id = run_id
         self.worker_id = worker_id
         self.message = message
+        self.begun_at = 0.0
         self.state: Literal["queued", "running", "ended"] = "queued"
         self.cancel: CancelReason | None = None
         #: What the turn started with.
@@ -96,6 +97,17 @@ class Session:
         self._messages: list[bytes] = []
         self._keys: OrderedDict[str, tuple[int, str]] = OrderedDict()
         self.question: Question | None = None
+        #: Workers whose readers wait for events, and until when.
+        self._followers: dict[str, float] = {}
+
+    def follow(self, worker_id: str, until: float) -> None:
+        """Note a worker that waits for events."""
+        self._followers[worker_id] = until
+
+    def followers(self, now: float) -> list[str]:
+        """The workers that wait for events."""
+        self._followers = {w: until for w, until in self._followers.items() if until > now}
+        return list(self._followers)
 
     def active_turns(self) -> list[Turn]:
         """The turns that run (first) and wait."""
@@ -139,11 +151,12 @@ class Session:
         if request.if_busy == "enqueue" and len(waiting) >= limits.max_queued_turns:
             raise RequestError("queue_full", "Too many turns of this session are waiting.")
 
-    def begin(self, request: BeginTurn, limits: StoreLimits) -> TurnBegun:
+    def begin(self, request: BeginTurn, limits: StoreLimits, now: float) -> TurnBegun:
         """Add the next turn, and start it if none runs or waits."""
         idle = not self.active_turns()
         number = self.newest_turn + 1
         turn = Turn(number, request.run_id, request.worker_id, request.message)
+        turn.begun_at = now
         self._add(turn)
         if request.idempotency_key is not None:
             self._keys[request.idempotency_key] = (number, request.request_digest)

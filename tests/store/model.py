@@ -1,0 +1,321 @@
+"""What the store contract means, in the plainest way: all turns ever, and a look over all of them.
+
+Independent of any backend. One thread, no clock, no signals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from wsgi_app.errors import Fenced, RequestError
+from wsgi_app.events import LOST_SEQ, CancelReason, EventId, encode_json
+from wsgi_app.store.base import (
+    Appended,
+    BeginTurn,
+    Fence,
+    JournalSlice,
+    Message,
+    SessionKey,
+    StoreLimits,
+    TurnBegun,
+    TurnClaim,
+)
+
+
+class Refused(Exception):  # noqa: N818 - a store may refuse for any of these reasons
+    """Everything that speaks against a request."""
+
+    def __init__(self, codes: set[str]) -> None:
+        super().__init__(codes)
+        self.codes = codes
+
+
+@dataclass
+class ModelTurn:
+    """A turn, kept in the model for good."""
+
+    number: int
+    run_id: str
+    worker_id: str
+    message: str
+    state: str = "queued"
+    cancel: CancelReason | None = None
+    history: list[Message] = field(default_factory=list)
+    events: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def last_seq(self) -> int:
+        """The seq of the last event."""
+        return max(self.events, default=0)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the journal."""
+        return sum(map(len, self.events.values()))
+
+    def append(self, first_seq: int, events: Sequence[bytes]) -> None:
+        """Add events, one by one, each only as the next."""
+        for seq, event in enumerate(events, first_seq):
+            if seq == self.last_seq + 1:
+                self.events[seq] = event
+
+
+@dataclass
+class ModelSession:
+    """A session: ``turns`` below ``kept_from`` are no longer in the journal."""
+
+    turns: dict[int, ModelTurn] = field(default_factory=dict)
+    kept_from: int = 1
+    newest: int = 0
+    owner: str = ""
+    messages: list[Message] = field(default_factory=list)
+    keys: list[tuple[str, int, str]] = field(default_factory=list)
+    question: tuple[int, str, bytes | None] | None = None
+
+    @property
+    def kept(self) -> list[ModelTurn]:
+        """Turns in the journal."""
+        return [turn for number, turn in sorted(self.turns.items()) if number >= self.kept_from]
+
+    @property
+    def active(self) -> list[ModelTurn]:
+        """Turns that run and wait."""
+        return [turn for turn in self.kept if turn.state != "ended"]
+
+    def start(self, turn: ModelTurn) -> None:
+        """Let a turn run."""
+        turn.state = "running"
+        turn.history = list(self.messages)
+        self.messages.append({"role": "user", "content": turn.message})
+        self.owner = turn.worker_id
+
+    def end(self, ended: ModelTurn, messages: Sequence[Message], limits: StoreLimits) -> None:
+        """End a turn, and keep within the limits."""
+        if ended.state == "running":
+            self.messages += messages
+            while self._history_size() > limits.history_bytes:
+                questions = [i for i, m in enumerate(self.messages) if m["role"] == "user"]
+                later = [place for place in questions if place > 0]
+                if not later:
+                    break
+                self.messages = self.messages[later[0] :]
+        ended.state = "ended"
+        if self.question is not None and self.question[0] == ended.number:
+            self.question = None
+        while sum(turn.size for turn in self.kept) > limits.journal_bytes:
+            oldest = self.kept[0]
+            if oldest is ended or oldest.state != "ended":
+                break
+            self.kept_from = oldest.number + 1
+
+    def _history_size(self) -> int:
+        return sum(len(encode_json(message)) for message in self.messages)
+
+    def missed(self, after: EventId) -> bool:
+        """Whether events behind a cursor were dropped; of unknown turns the end is unknown."""
+        if after == EventId(0, 0):
+            return False
+        ends = {
+            EventId(number, self.turns[number].last_seq if number in self.turns else LOST_SEQ)
+            for number in range(1, self.kept_from)
+        }
+        return after.turn > self.newest or any(after < end for end in ends)
+
+
+class Model:
+    """The operations, by the contract's words. Sessions are in the order of their creation."""
+
+    def __init__(self, limits: StoreLimits) -> None:
+        self.limits = limits
+        self.sessions: dict[SessionKey, ModelSession] = {}
+        self._deleted: set[tuple[SessionKey, str]] = set()
+
+    def begin_turn(self, request: BeginTurn) -> TurnBegun:
+        """See Store; raises Refused with all codes that apply."""
+        session = self.sessions.get(request.key, ModelSession())
+        for turn in session.kept:
+            if turn.run_id == request.run_id:
+                return self._begun(turn)
+        for name, number, digest in session.keys:
+            if name == request.idempotency_key and digest == request.request_digest:
+                return TurnBegun("attached", number, [])
+        refusals = self._refusals(request, session)
+        if refusals:
+            raise Refused(refusals)
+        self.sessions[request.key] = session
+        self._deleted.discard((request.key, request.run_id))
+        if request.if_busy == "interrupt":
+            self.request_cancel(request.key, None, "interrupted")
+        idle = not session.active
+        session.newest += 1
+        turn = ModelTurn(session.newest, request.run_id, request.worker_id, request.message)
+        session.turns[turn.number] = turn
+        if request.idempotency_key is not None:
+            session.keys.append((request.idempotency_key, turn.number, request.request_digest))
+            session.keys = session.keys[-self.limits.max_idempotency_keys :]
+        if idle:
+            session.start(turn)
+        return self._begun(turn)
+
+    @staticmethod
+    def _begun(turn: ModelTurn) -> TurnBegun:
+        if turn.state == "ended":
+            return TurnBegun("attached", turn.number, [])
+        if turn.state == "running":
+            return TurnBegun("started", turn.number, turn.history)
+        return TurnBegun("queued", turn.number, [])
+
+    def _refusals(self, request: BeginTurn, session: ModelSession) -> set[str]:
+        tenant = [held for key, held in self.sessions.items() if key.tenant == request.key.tenant]
+        waiting = [turn for turn in session.active if turn.state == "queued" and not turn.cancel]
+        checks = {
+            "idempotency_key_reused": request.idempotency_key in {key[0] for key in session.keys},
+            "session_busy": request.if_busy == "reject" and bool(session.active),
+            "queue_full": request.if_busy == "enqueue"
+            and bool(session.active)
+            and len(waiting) >= self.limits.max_queued_turns,
+            "too_many_turns": sum(len(held.active) for held in tenant)
+            >= self.limits.max_turns_per_tenant,
+            "too_many_sessions": request.key not in self.sessions
+            and len(tenant) >= self.limits.max_sessions_per_tenant,
+        }
+        return {code for code, applies in checks.items() if applies}
+
+    def _find(self, fence: Fence) -> tuple[ModelSession, ModelTurn]:
+        session = self.sessions.get(fence.key)
+        for turn in session.kept if session else []:
+            if session and (turn.number, turn.run_id) == (fence.turn, fence.run_id):
+                return session, turn
+        raise Fenced
+
+    def _find_or_revive(self, fence: Fence) -> tuple[ModelSession, ModelTurn]:
+        session = self.sessions.get(fence.key, ModelSession())
+        deleted = (fence.key, fence.run_id) in self._deleted
+        if fence.turn > session.newest and not session.active and not deleted:
+            if fence.turn > session.newest + 1:
+                session.kept_from = fence.turn
+            session.newest = fence.turn
+            session.turns[fence.turn] = ModelTurn(fence.turn, fence.run_id, "", "", "running")
+            self.sessions[fence.key] = session
+        return self._find(fence)
+
+    def _find_running(self, fence: Fence) -> tuple[ModelSession, ModelTurn]:
+        session, turn = self._find_or_revive(fence)
+        if turn.state != "running":
+            raise Fenced
+        return session, turn
+
+    def claim_turn(self, fence: Fence) -> TurnClaim:
+        """See Store."""
+        session, turn = self._find(fence)
+        if turn.state == "ended":
+            raise Fenced
+        if turn.state == "queued" and turn is session.active[0] and turn.cancel is None:
+            session.start(turn)
+        if turn.state == "running":
+            return TurnClaim("started", turn.history, turn.cancel)
+        return TurnClaim("waiting", [], turn.cancel)
+
+    def append(self, fence: Fence, first_seq: int, events: Sequence[bytes]) -> Appended:
+        """See Store."""
+        _, turn = self._find_running(fence)
+        turn.append(first_seq, events)
+        return Appended(turn.last_seq, turn.cancel)
+
+    def finish(
+        self, fence: Fence, first_seq: int, events: Sequence[bytes], messages: Sequence[Message]
+    ) -> int:
+        """See Store."""
+        session, turn = self._find_or_revive(fence)
+        if LOST_SEQ in turn.events:
+            raise Fenced
+        if turn.state != "ended":
+            turn.append(first_seq, events)
+            if turn.last_seq >= first_seq + len(events) - 1:
+                session.end(turn, messages, self.limits)
+        return turn.last_seq
+
+    def read(self, key: SessionKey, after: EventId, max_events: int) -> JournalSlice | None:
+        """See Store."""
+        session = self.sessions.get(key)
+        if session is None:
+            return None
+        start = EventId(0, 0) if after.turn > session.newest else after
+        ahead = [turn for turn in session.kept if turn.number >= start.turn]
+        live_turn = next((turn.number for turn in ahead if turn.state != "ended"), None)
+        rows = [
+            (EventId(turn.number, seq), event)
+            for turn in ahead
+            for seq, event in sorted(turn.events.items())
+            if EventId(turn.number, seq) > start and turn.number <= (live_turn or turn.number)
+        ]
+        return JournalSlice(rows[:max_events], session.missed(after), live_turn, session.newest)
+
+    def request_cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:
+        """See Store."""
+        session = self.sessions.get(key, ModelSession())
+        named = [one for one in session.active if turn in (None, one.number)]
+        for one in named:
+            one.cancel = one.cancel or reason
+        return [one.number for one in named]
+
+    def open_input(self, fence: Fence, request_id: str) -> None:
+        """See Store."""
+        session, turn = self._find_running(fence)
+        if session.question is None or session.question[:2] != (turn.number, request_id):
+            session.question = (turn.number, request_id, None)
+
+    def post_input(self, key: SessionKey, request_id: str, value: bytes) -> None:
+        """See Store."""
+        session = self.sessions.get(key, ModelSession())
+        if session.question is None or session.question[1:] != (request_id, None):
+            raise RequestError("no_pending_input", "")
+        session.question = (session.question[0], request_id, value)
+
+    def take_input(self, fence: Fence, request_id: str) -> bytes | None:
+        """See Store."""
+        session, turn = self._find_running(fence)
+        if session.question is None:
+            session.question = (turn.number, request_id, None)
+        asked = session.question[:2] == (turn.number, request_id)
+        return session.question[2] if asked else None
+
+    def close_input(self, fence: Fence, request_id: str) -> None:
+        """See Store."""
+        session, turn = self._find(fence)
+        if session.question is not None and session.question[:2] == (turn.number, request_id):
+            session.question = None
+
+    def heartbeat(self, worker_id: str, fences: Sequence[Fence]) -> dict[Fence, CancelReason]:
+        """See Store."""
+        flags: dict[Fence, CancelReason] = {}
+        for fence in fences:
+            try:
+                session, turn = self._find(fence)
+            except Fenced:
+                continue
+            if turn.state != "ended":
+                turn.worker_id = worker_id
+                session.owner = worker_id if turn.state == "running" else session.owner
+                if turn.cancel is not None:
+                    flags[fence] = turn.cancel
+        return flags
+
+    def mark_lost(self, worker_id: str, error: bytes) -> list[Fence]:
+        """See Store."""
+        lost = []
+        for key, session in self.sessions.items():
+            for turn in session.active:
+                if turn.worker_id == worker_id:
+                    turn.events[LOST_SEQ] = error
+                    session.end(turn, [], self.limits)
+                    lost.append(Fence(key, turn.number, turn.run_id))
+        return lost
+
+    def delete_session(self, key: SessionKey) -> bool:
+        """See Store."""
+        session = self.sessions.pop(key, None)
+        for turn in session.kept if session else []:
+            self._deleted.add((key, turn.run_id))
+        return session is not None

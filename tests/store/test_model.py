@@ -1,0 +1,273 @@
+"""Random operations on a store and on the model of the contract: they agree in every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.store.model import Model, Refused
+from tests.store.steps import ALL, START, IfBusy, MakeStore, events, request
+from wsgi_app.errors import Fenced, RequestError
+from wsgi_app.events import LOST_SEQ, CancelReason, EventId
+from wsgi_app.store.base import BeginTurn, Fence, SessionKey, StoreLimits
+
+#: So tight that random operations meet each of them.
+LIMITS = StoreLimits(
+    max_queued_turns=2,
+    max_turns_per_tenant=4,
+    max_sessions_per_tenant=2,
+    max_idempotency_keys=2,
+    journal_bytes=160,
+    history_bytes=160,
+)
+KEYS = [SessionKey(tenant, name) for tenant in ("acme", "rival") for name in ("a", "b", "c")]
+
+keys = st.sampled_from(KEYS)
+workers = st.sampled_from(["w1", "w2"])
+busy_rules = st.sampled_from(["reject", "enqueue", "enqueue", "interrupt"])
+reasons = st.sampled_from(["user", "disconnected"])
+questions = st.sampled_from(["q", "r"])
+#: Where a write begins, counted from the place right behind what is stored.
+offsets = st.sampled_from([0, 0, 0, 0, -1, -2, 1])
+cursors = st.builds(EventId, st.integers(0, 6), st.sampled_from([0, 1, 2, 3, 5, LOST_SEQ]))
+
+
+def outcome(operation: Callable[[], object]) -> object:
+    """What an operation answers, or why it does not."""
+    try:
+        return operation()
+    except Fenced:
+        return "fenced"
+    except Refused as refused:
+        return refused.codes
+    except RequestError as error:
+        return {error.code}
+
+
+class Agreement(RuleBasedStateMachine):
+    """Every rule does the same to store and model, and compares."""
+
+    #: What was asked for; `fence` knows the turns that came of it.
+    orders: Bundle[BeginTurn] = Bundle("orders")
+    make_store: MakeStore
+
+    @initialize()
+    def begin_empty(self) -> None:
+        """Start without any session."""
+        self.store = self.make_store(LIMITS)
+        self.model = Model(LIMITS)
+        self.turns: dict[BeginTurn, int] = {}
+
+    def teardown(self) -> None:
+        """Close this example's store."""
+        self.store.close()
+
+    def fence(self, order: BeginTurn) -> Fence:
+        """The fence of what was asked for, or one that fits nothing if it was refused."""
+        return Fence(order.key, self.turns.get(order, 1), order.run_id)
+
+    def stored_seq(self, fence: Fence) -> int:
+        """The last stored seq of a turn, 0 for an unknown one."""
+        session = self.model.sessions.get(fence.key)
+        turn = session.turns.get(fence.turn) if session else None
+        return turn.last_seq if turn and turn.last_seq < LOST_SEQ else 0
+
+    def agree(self, name: str, *arguments: object) -> object:
+        """Do it on both sides; a store may have any of the model's reasons to refuse."""
+        expected = outcome(partial(getattr(self.model, name), *arguments))
+        found = outcome(partial(getattr(self.store, name), *arguments))
+        if isinstance(expected, set):
+            assert isinstance(found, set), (name, arguments, found, expected)
+            assert found <= expected, (name, arguments)
+        else:
+            assert found == expected, (name, arguments)
+        return found
+
+    def _begin(self, order: BeginTurn) -> None:
+        found = self.agree("begin_turn", order)
+        if isinstance(found, tuple) and found[0] != "attached":
+            self.turns[order] = found[1]
+
+    @rule(
+        target=orders,
+        key=keys,
+        worker_id=workers,
+        message=st.sampled_from(["m", "long message " * 5]),
+        if_busy=busy_rules,
+        idempotency_key=st.sampled_from([None, None, "k", "l", "m"]),
+        digest=st.sampled_from(["d", "d", "e"]),
+    )
+    def begin(  # noqa: PLR0913 - a request has so many sides
+        self,
+        *,
+        key: SessionKey,
+        worker_id: str,
+        message: str,
+        if_busy: IfBusy,
+        idempotency_key: str | None,
+        digest: str,
+    ) -> BeginTurn:
+        """Ask for a turn."""
+        order = request(
+            key,
+            worker_id=worker_id,
+            message=message,
+            if_busy=if_busy,
+            idempotency_key=idempotency_key,
+            digest=digest,
+        )
+        self._begin(order)
+        return order
+
+    @rule(order=orders)
+    def begin_again(self, order: BeginTurn) -> None:
+        """Repeat a request."""
+        self._begin(order)
+
+    @rule(target=orders, key=keys, worker_id=workers, turn=st.integers(1, 6))
+    def lose_session(self, key: SessionKey, worker_id: str, turn: int) -> BeginTurn:
+        """Have a turn of a session that was lost: the fence is all that is left."""
+        order = request(key, worker_id=worker_id)
+        fence = Fence(key, turn, order.run_id)
+        self.agree("append", fence, 2, events(2, 2))
+        if fence.turn != self._newest(key):
+            return multiple()  # type: ignore[return-value] # hypothesis' word for nothing
+        self.turns[order] = turn
+        return order
+
+    def _newest(self, key: SessionKey) -> int:
+        session = self.model.sessions.get(key)
+        return session.newest if session else 0
+
+    @rule(order=orders)
+    def claim(self, order: BeginTurn) -> None:
+        """Claim a turn."""
+        self.agree("claim_turn", self.fence(order))
+
+    @rule(order=orders, offset=offsets, count=st.integers(0, 3))
+    def append(self, order: BeginTurn, offset: int, count: int) -> None:
+        """Append, overlapping or with a hole."""
+        fence = self.fence(order)
+        first = max(1, self.stored_seq(fence) + 1 + offset)
+        self.agree("append", fence, first, events(first, first + count - 1))
+
+    @rule(order=orders, offset=offsets, count=st.integers(1, 3), reply=st.booleans())
+    def finish(self, order: BeginTurn, offset: int, count: int, *, reply: bool) -> None:
+        """Finish, overlapping or with a hole, and again."""
+        fence = self.fence(order)
+        first = max(1, self.stored_seq(fence) + 1 + offset)
+        # What is stored last is the terminal event: a finish goes up to its end at least.
+        last = max(first + count - 1, self.stored_seq(fence))
+        messages = [{"role": "assistant", "content": f"reply {fence.turn}"}] if reply else []
+        for _ in range(2):
+            self.agree("finish", fence, first, events(first, last), messages)
+
+    @rule(order=orders, request_id=questions)
+    def open_input(self, order: BeginTurn, request_id: str) -> None:
+        """Ask."""
+        self.agree("open_input", self.fence(order), request_id)
+
+    @rule(key=keys, request_id=questions, value=st.binary(max_size=2))
+    def post_input(self, key: SessionKey, request_id: str, value: bytes) -> None:
+        """Answer."""
+        self.agree("post_input", key, request_id, value)
+
+    @rule(order=orders, request_id=questions)
+    def take_input(self, order: BeginTurn, request_id: str) -> None:
+        """Take the answer."""
+        self.agree("take_input", self.fence(order), request_id)
+
+    @rule(order=orders, request_id=questions)
+    def close_input(self, order: BeginTurn, request_id: str) -> None:
+        """Withdraw the question."""
+        self.agree("close_input", self.fence(order), request_id)
+
+    @rule(key=keys, turn=st.none() | st.integers(1, 6), reason=reasons)
+    def cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> None:
+        """Cancel."""
+        self.agree("request_cancel", key, turn, reason)
+
+    @rule(worker_id=workers)
+    def heartbeat(self, worker_id: str) -> None:
+        """Renew all that the worker ever began."""
+        own = [self.fence(order) for order in self.turns if order.worker_id == worker_id]
+        self.agree("heartbeat", worker_id, own)
+
+    @rule(worker_id=workers)
+    def mark_lost(self, worker_id: str) -> None:
+        """Let a worker die."""
+        expected = self.model.mark_lost(worker_id, b'{"type":"error"}')
+        assert sorted(self.store.mark_lost(worker_id, b'{"type":"error"}')) == sorted(expected)
+
+    @rule(key=keys)
+    def delete(self, key: SessionKey) -> None:
+        """Forget a session."""
+        self.agree("delete_session", key)
+
+    @rule(key=keys, after=cursors, max_events=st.sampled_from([1, 2, 3, ALL]))
+    def read(self, key: SessionKey, after: EventId, max_events: int) -> None:
+        """Read after any cursor."""
+        self.agree("read", key, after, max_events)
+
+    @rule(tenant=st.sampled_from(["acme", "rival"]), limit=st.integers(1, 3))
+    def list_all(self, tenant: str, limit: int) -> None:
+        """List a tenant's sessions, page by page."""
+        page = self.store.list_sessions(tenant, limit, None)
+        names = [view.session_id for view in page.sessions]
+        while page.next_cursor is not None:
+            page = self.store.list_sessions(tenant, limit, page.next_cursor)
+            names += [view.session_id for view in page.sessions]
+        mine = [key.session_id for key in self.model.sessions if key.tenant == tenant]
+        assert names == mine[::-1]
+
+    @invariant()
+    def same_sessions(self) -> None:
+        """Every session, read and described, is the model's."""
+        for key in KEYS:
+            self.agree("read", key, START, ALL)
+            view = self.store.describe_session(key)
+            session = self.model.sessions.get(key)
+            assert (view is None) == (session is None)
+            if view is not None and session is not None:
+                active = tuple(turn.number for turn in session.active)
+                assert (view.turn, view.active_turns) == (session.newest, active)
+                assert (view.owner, view.messages) == (session.owner, session.messages)
+                assert [turn.state for turn in session.active].count("running") <= 1
+
+
+def _agrees(make_store: MakeStore, examples: int, steps: int) -> None:
+    machine = type("Agreement", (Agreement,), {"make_store": staticmethod(make_store)})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_store_agrees_with_the_model(backend: MakeStore) -> None:
+    """Whatever is done in whatever order, the store answers what the contract's model answers."""
+    _agrees(backend, examples=60, steps=40)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_store_agrees_with_the_model_at_length(backend: MakeStore) -> None:
+    """The same, for many more and longer histories."""
+    _agrees(backend, examples=1500, steps=80)
