@@ -13,6 +13,7 @@ from contextvars import Context
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from wsgi_app.config import Settings
@@ -38,6 +39,7 @@ from wsgi_app.events import (
     ToolCall,
     ToolResult,
     Usage,
+    decode_event,
     encode_event,
 )
 from wsgi_app.store.base import Fence, Message, Store
@@ -227,7 +229,7 @@ class TurnRun:
         try:
             self._answer(turn)
         except TurnError as error:
-            self._end(Error(error.code, error.message, error.details, error.retryable))
+            self._end(_as_error(error))
         except BaseException:
             # All of them: sys.exit in an agent must not end its turn without an event.
             if not self.ended:
@@ -324,3 +326,14 @@ class TurnRun:
 
 def _agent_error() -> Error:
     return Error("agent_error", "The agent failed.")
+
+
+def _as_error(error: TurnError) -> Error:
+    """The event that an agent's error describes, if it is one that can be sent."""
+    event = Error(error.code, error.message, error.details, error.retryable)
+    try:
+        decode_event(encode_event(event))
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+        log.exception("an agent raised an error that is not JSON")
+        return _agent_error()
+    return event
