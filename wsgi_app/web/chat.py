@@ -12,7 +12,7 @@ from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.engine.run import TurnOrder
 from wsgi_app.engine.runner import BegunTurn
 from wsgi_app.errors import RequestError
-from wsgi_app.events import Cancelled, EventId
+from wsgi_app.events import Cancelled, EventId, encode_json
 from wsgi_app.store.base import BeginTurn, SessionKey
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.parse import (
@@ -65,7 +65,7 @@ def post_input(mount: Mount, session_id: str) -> Response:
     """POST /chat/<session_id>/input: answer the agent's question."""
     check_session_id(session_id)
     body = parse_body(request, InputBody, mount.settings.max_body_bytes)
-    mount.store.post_input(session_key(session_id), body.request_id, bytes(body.value))
+    mount.store.post_input(session_key(session_id), body.request_id, encode_json(body.value))
     return json_response({"ok": True})
 
 

@@ -59,7 +59,7 @@ class InputBody(Struct, forbid_unknown_fields=True):
     """The body of ``POST …/input``."""
 
     request_id: Annotated[str, Meta(min_length=1, max_length=128)]
-    value: msgspec.Raw
+    value: Any
 
 
 def parse_body(request: Request, kind: type[T], max_bytes: int, *, optional: bool = False) -> T:
