@@ -30,7 +30,10 @@ class Waits:
         self._callbacks: list[Callable[[], None]] = []
 
     def wait(self, future: Future[T]) -> T:
-        """Wait for a result; raises TurnCancelled if the turn ends first."""
+        """Wait for a result; raises TurnCancelled if the turn ends first.
+
+        A task that was cancelled by somebody else raises concurrent.futures.CancelledError.
+        """
         with self._lock:
             self._futures.add(future)
             ended = self._ended
@@ -39,7 +42,9 @@ class Waits:
         try:
             return future.result()
         except CancelledError:
-            raise TurnCancelled from None
+            if self._ended:
+                raise TurnCancelled from None
+            raise
         finally:
             with self._lock:
                 self._futures.discard(future)
