@@ -4,7 +4,8 @@
 ``nothing``, ``text``, ``number``, ``coroutine``, ``list`` (all steps done before it is returned),
 ``emitter`` (an async function that yields nothing). A step is an object with one key:
 
-``text`` a token; ``blobs`` so many tokens of 60,000 characters; ``tokens`` a number of tokens ``w1 w2 …``, ``pause`` seconds between them;
+``text`` a token; ``blobs`` so many tokens of 60,000 characters; ``tokens`` a number of tokens
+``w1 w2 …``, ``pause`` seconds between them;
 ``wait`` seconds, ended by a cancel; ``sleep`` seconds, deaf to it; ``hold`` waits until the turn
 has ended; ``tool`` an exchange with this name and output; ``events`` a list of event kinds;
 ``rubbish`` something no agent may send; ``raise`` an exception by name; ``exit`` a status; ``ask``
@@ -20,8 +21,8 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import os
 import json
+import os
 import sys
 import threading
 import time
@@ -35,6 +36,8 @@ from wsgi_app import Status, Thinking, ToolCall, ToolResult, Turn, TurnError, Up
 from wsgi_app.errors import TurnCancelled
 from wsgi_app.events import Done, Token
 
+#: In the text of every exception raised here; no client may see it.
+SECRET = "secret-in-the-text"
 #: Set by a site's own code for each request.
 REQUEST_NAME: ContextVar[str] = ContextVar("request_name", default="none")
 
@@ -130,27 +133,15 @@ def _step(turn: Turn, step: dict[str, Any]) -> Iterator[Any]:
 
 
 def _act(turn: Turn, name: str, value: Any) -> Iterator[Any]:
-    if name == "sleep":
-        time.sleep(value)
-    elif name == "tool":
+    if name == "tool":
         yield ToolCall(value["name"], "call-1", value.get("input", {}))
         yield ToolResult(value["name"], "call-1", value.get("output"))
-    elif name == "raise":
-        raise _exception(value)
-    elif name == "exit":
-        sys.exit(value)
-    elif name == "ask":
-        yield str(turn.ask(value))
-    elif name == "usage":
-        turn.add_usage(Usage(value, value, 2 * value))
-    elif name == "ignore_cancel":
-        _ignore_cancel(turn, value)
-    elif name == "tell":
-        yield json.dumps(getattr(turn, value))
-    elif name == "context":
-        yield f"app={current_app.name} request={has_request_context()} g={'mark' in g} name={REQUEST_NAME.get()}"
     elif name == "stubborn":
         yield from _go_on_yielding(value)
+    elif name in SAYING:
+        yield SAYING[name](turn, value)
+    else:
+        DOING[name](turn, value)
 
 
 def _tokens(turn: Turn, count: int, pause_seconds: float) -> Iterator[str]:
@@ -201,13 +192,38 @@ def _exception(name: str) -> BaseException:
         "odd details": TurnError("The shop is closed.", {"opens": object()}),
         "odd message": TurnError(object()),  # type: ignore[arg-type] # what is tested
         "odd code": TurnError("The shop is closed.", code=["x"]),  # type: ignore[arg-type] # the same
-        "TurnCancelled": TurnCancelled("secret-in-the-text"),
-        "CancelledError": asyncio.CancelledError("secret-in-the-text"),
+        "TurnCancelled": TurnCancelled(SECRET),
+        "CancelledError": asyncio.CancelledError(SECRET),
     }
     if name in known:
         return known[name]
-    made: BaseException = getattr(builtins, name)("secret-in-the-text")
+    made: BaseException = getattr(builtins, name)(SECRET)
     return made
+
+
+def _raise(_: Turn, name: str) -> None:
+    raise _exception(name)
+
+
+def _context(_turn: Turn, _: Any) -> str:
+    facts = {"app": current_app.name, "request": has_request_context(), "g": "mark" in g}
+    return json.dumps({**facts, "name": REQUEST_NAME.get()})
+
+
+#: Steps that send what they come to.
+SAYING: dict[str, Callable[[Turn, Any], str]] = {
+    "ask": lambda turn, prompt: str(turn.ask(prompt)),
+    "tell": lambda turn, name: json.dumps(getattr(turn, name)),
+    "context": _context,
+}
+#: Steps that send nothing.
+DOING: dict[str, Callable[[Turn, Any], object]] = {
+    "sleep": lambda _, seconds: time.sleep(seconds),
+    "raise": _raise,
+    "exit": lambda _, status: sys.exit(status),
+    "usage": lambda turn, count: turn.add_usage(Usage(count, count, 2 * count)),
+    "ignore_cancel": _ignore_cancel,
+}
 
 
 def _deep() -> list[Any]:

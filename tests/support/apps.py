@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from wsgiref.validate import validator
 
-from flask import Flask, jsonify
+from flask import Flask, g, jsonify, request
 
-from tests.support.agents import scripted
+from tests.support.agents import REQUEST_NAME, observe, scripted
 from wsgi_app import AgentHost
 
 
@@ -17,6 +18,22 @@ def scripted_app() -> Flask:
     app.add_url_rule("/page", "page", lambda: "a page of the site")
     app.add_url_rule("/pid", "pid", lambda: jsonify(os.getpid()))
     AgentHost(scripted).init_app(app, url_prefix="/agents")
+    return app
+
+
+def minding_app() -> Flask:
+    """Mount the scripted agent in a site that has a state for each request and each app context."""
+    app = scripted_app()
+
+    @app.before_request
+    def _name_request() -> None:
+        g.mark = True
+        REQUEST_NAME.set(request.headers.get("X-Name", "none"))
+
+    @app.teardown_appcontext
+    def _tear_down(_: BaseException | None) -> None:
+        observe("torn_down", threading.current_thread().name)
+
     return app
 
 
