@@ -189,6 +189,7 @@ def _exception(name: str) -> BaseException:
     known: dict[str, BaseException] = {
         "TurnError": TurnError("The shop is closed.", {"opens": "9:00"}),
         "UpstreamError": UpstreamError("The model provider failed.", {"status": 529}),
+        "step_limit": TurnError("Too many steps.", code="step_limit"),
         "odd details": TurnError("The shop is closed.", {"opens": object()}),
         "odd message": TurnError(object()),  # type: ignore[arg-type] # what is tested
         "odd code": TurnError("The shop is closed.", code=["x"]),  # type: ignore[arg-type] # the same
