@@ -14,6 +14,7 @@ from wsgi_app.store.base import (
     Appended,
     BeginTurn,
     Fence,
+    Heartbeat,
     JournalSlice,
     Message,
     SessionKey,
@@ -287,20 +288,20 @@ class Model:
         if session.question is not None and session.question[:2] == (turn.number, request_id):
             session.question = None
 
-    def heartbeat(self, worker_id: str, fences: Sequence[Fence]) -> dict[Fence, CancelReason]:
+    def heartbeat(self, worker_id: str, fences: Sequence[Fence]) -> Heartbeat:
         """See Store."""
-        flags: dict[Fence, CancelReason] = {}
+        beat = Heartbeat({}, [])
         for fence in fences:
-            try:
-                session, turn = self._find(fence)
-            except Fenced:
-                continue
-            if turn.state != "ended":
+            session = self.sessions.get(fence.key, ModelSession())
+            turn = session.turns.get(fence.turn)
+            if turn is not None and turn in session.active and turn.run_id == fence.run_id:
                 turn.worker_id = worker_id
                 session.owner = worker_id if turn.state == "running" else session.owner
                 if turn.cancel is not None:
-                    flags[fence] = turn.cancel
-        return flags
+                    beat.cancels[fence] = turn.cancel
+            elif fence.turn <= session.newest or (fence.key, fence.run_id) in self._deleted:
+                beat.fenced.append(fence)
+        return beat
 
     def mark_lost(self, worker_id: str, error: bytes) -> list[Fence]:
         """See Store."""

@@ -120,9 +120,9 @@ def refused(code: str) -> Iterator[None]:
 class Signals:
     """A listener that keeps what it hears. Heard on threads of the store; ``list`` is atomic."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, worker_id: str = "") -> None:
         self.heard: list[Signal] = []
-        store.listen(self.heard.append)
+        store.listen(self.heard.append, worker_id)
 
     def has(self, *expected: Signal) -> bool:
         """Whether all of these came."""

@@ -127,7 +127,7 @@ def test_interrupts_leave_one_unflagged(store: Store) -> None:
         if isinstance(begun, TurnBegun)
     ]
     assert sorted(fence.turn for fence in fences) == list(range(1, THREADS + 1))
-    flags = store.heartbeat("worker", fences)
+    flags = store.heartbeat("worker", fences).cancels
     assert set(flags.values()) == {"interrupted"}
     assert [fence.turn for fence in fences if fence not in flags] == [THREADS]
 

@@ -68,7 +68,7 @@ def test_turn_made_anew_is_an_ordinary_one(store: Store) -> None:
     waiting = request(if_busy="enqueue")
     assert store.begin_turn(waiting).turn == 6
     assert store.request_cancel(KEY, 5, "user") == [5]
-    assert store.heartbeat("worker", [LOST]) == {LOST: "user"}
+    assert store.heartbeat("worker", [LOST]).cancels == {LOST: "user"}
     view = store.describe_session(KEY)
     assert view is not None
     assert view.owner == "worker"

@@ -232,7 +232,7 @@ def test_delete_fences_its_turns(store: Store) -> None:
         ):
             with pytest.raises(Fenced):
                 write(fence)
-    assert store.heartbeat("worker", [running, waiting]) == {}
+    assert store.heartbeat("worker", [running, waiting]).fenced == [running, waiting]
     assert store.describe_session(KEY) is None
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.store.steps import (
     KEY,
     OTHER,
+    MakeStore,
     end,
     enqueue,
     events,
@@ -16,39 +17,52 @@ from tests.store.steps import (
     run_turn,
     start,
 )
+from tests.support.waiting import wait_for
 from wsgi_app.errors import Fenced
-from wsgi_app.events import LOST_SEQ
-from wsgi_app.store.base import SessionKey, Store, TurnBegun
+from wsgi_app.events import LOST_SEQ, CancelReason
+from wsgi_app.store.base import Fence, Heartbeat, SessionKey, Store, StoreLimits, TurnBegun
 
 ERROR = b'{"type":"error","code":"worker_lost"}'
+LEASE_SECONDS = 0.5
 
 
 def test_heartbeat_brings_flags(store: Store) -> None:
     """A heartbeat tells which of the turns it names are to be cancelled, running and queued."""
     running, waiting, other = start(store), enqueue(store), start(store, OTHER)
     fences = [running, waiting, other]
-    assert store.heartbeat("worker", fences) == {}
+    assert store.heartbeat("worker", fences) == Heartbeat({}, [])
     store.request_cancel(KEY, None, "user")
-    assert store.heartbeat("worker", fences) == {running: "user", waiting: "user"}
-    assert store.heartbeat("worker", [waiting]) == {waiting: "user"}
-    assert store.heartbeat("worker", []) == {}
+    flags: dict[Fence, CancelReason] = {running: "user", waiting: "user"}
+    assert store.heartbeat("worker", fences) == Heartbeat(flags, [])
+    assert store.heartbeat("worker", [waiting]).cancels == {waiting: "user"}
+    assert store.heartbeat("worker", []) == Heartbeat({}, [])
 
 
-def test_heartbeat_ignores_what_has_ended(store: Store) -> None:
-    """A heartbeat with fences of ended, unknown or foreign turns answers nothing about them."""
+def test_heartbeat_tells_what_is_fenced(store: Store) -> None:
+    """A heartbeat tells which turns are not the worker's: ended, of another run, or deleted."""
     ended = start(store)
     store.request_cancel(KEY, None, "user")
     end(store, ended)
     running = start(store)
     store.request_cancel(KEY, None, "user")
-    wrong = [ended, running._replace(run_id="other"), running._replace(turn=9)]
-    assert store.heartbeat("worker", [*wrong, running._replace(key=OTHER)]) == {}
-    assert store.heartbeat("worker", [*wrong, running]) == {running: "user"}
+    wrong = [ended, running._replace(run_id="other"), running._replace(turn=1)]
+    assert store.heartbeat("worker", [*wrong, running]) == Heartbeat({running: "user"}, wrong)
+    store.delete_session(KEY)
+    assert store.heartbeat("worker", [running]) == Heartbeat({}, [running])
+    start(store)
+    assert store.heartbeat("worker", [running]) == Heartbeat({}, [running])
+
+
+def test_heartbeat_tells_lost_turns(store: Store) -> None:
+    """A worker that was taken for dead learns by its heartbeat that its turns have ended."""
+    running, waiting = start(store), enqueue(store)
+    store.mark_lost("worker", ERROR)
+    assert store.heartbeat("worker", [running, waiting]) == Heartbeat({}, [running, waiting])
 
 
 def test_heartbeat_makes_no_session(store: Store) -> None:
-    """A heartbeat for a session that is not there does not make it."""
-    store.heartbeat("worker", [fence_of(request(), 1)])
+    """A turn whose session is not there is not fenced, as it may make it anew; nor made by this."""
+    assert store.heartbeat("worker", [fence_of(request(), 1)]) == Heartbeat({}, [])
     assert store.describe_session(KEY) is None
 
 
@@ -120,3 +134,64 @@ def test_late_finish_of_lost_turn_is_fenced(store: Store) -> None:
         with pytest.raises(Fenced):
             store.finish(fence, first_seq, events(first_seq, first_seq), [])
     assert ids(store) == ["1-1", f"1-{LOST_SEQ}"]
+
+
+# -- leases
+
+
+def test_silent_worker_is_found(make_store: MakeStore) -> None:
+    """A worker whose last heartbeat is a lease ago is lost, until it is marked or beats again."""
+    store = make_store(StoreLimits(lease_seconds=LEASE_SECONDS))
+    store.heartbeat("silent", [])
+    store.heartbeat("back", [])
+    assert store.lost_workers() == []
+    wait_for(lambda: sorted(store.lost_workers()) == ["back", "silent"], "two leases are over")
+    store.heartbeat("back", [])
+    assert store.lost_workers() == ["silent"]
+    store.mark_lost("silent", ERROR)
+    assert "silent" not in store.lost_workers()
+
+
+def test_worker_that_leaves_is_not_lost(make_store: MakeStore) -> None:
+    """A worker that has taken its leave is not found when its lease is over."""
+    store = make_store(StoreLimits(lease_seconds=LEASE_SECONDS))
+    store.heartbeat("gone", [])
+    store.heartbeat("silent", [])
+    store.leave("gone")
+    wait_for(lambda: store.lost_workers() == ["silent"], "a lease is over")
+
+
+def test_settling_spares_living_workers(store: Store) -> None:
+    """Turns that a living worker lists, or has begun since its last heartbeat, go on."""
+    store.heartbeat("worker", [])
+    running, waiting = start(store), enqueue(store)
+    assert store.settle_session(KEY, ERROR) == []
+    store.heartbeat("worker", [running, waiting])
+    assert store.settle_session(KEY, ERROR) == []
+    assert store.settle_session(OTHER, ERROR) == []
+    assert store.append(running, 1, events(1, 1)).last_seq == 1
+
+
+def test_settling_ends_turns_of_unknown_workers(store: Store) -> None:
+    """Turns of a worker that nobody knows end, running and waiting; those of others go on."""
+    store.heartbeat("alive", [])
+    lost = [start(store, worker_id="unknown"), enqueue(store, worker_id="unknown")]
+    kept = enqueue(store, worker_id="alive")
+    assert sorted(store.settle_session(KEY, ERROR)) == sorted(lost)
+    assert ids(store) == [f"1-{LOST_SEQ}", f"2-{LOST_SEQ}"]
+    assert store.settle_session(KEY, ERROR) == []
+    assert store.claim_turn(kept).state == "started"
+
+
+def test_settling_ends_turns_that_are_not_listed(make_store: MakeStore) -> None:
+    """A turn that its living worker has not listed for a lease ends: it was never learnt of."""
+    store = make_store(StoreLimits(lease_seconds=LEASE_SECONDS))
+    store.heartbeat("worker", [])
+    listed, unlisted = start(store), start(store, OTHER)
+
+    def settled() -> list[Fence]:
+        store.heartbeat("worker", [listed])
+        return store.settle_session(OTHER, ERROR)
+
+    assert wait_for(settled, "the turn is given up") == [unlisted]
+    assert store.settle_session(KEY, ERROR) == []
