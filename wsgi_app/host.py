@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import re
@@ -12,7 +13,8 @@ from flask import Flask
 
 from wsgi_app.auth import Authenticate, make_authenticator
 from wsgi_app.config import Settings, load_settings
-from wsgi_app.engine.run import Agent
+from wsgi_app.engine.turn import Agent
+from wsgi_app.errors import ConfigError
 from wsgi_app.store import MemoryStore, Store, StoreLimits
 from wsgi_app.web.blueprint import make_blueprint
 from wsgi_app.web.mount import Mount
@@ -25,7 +27,9 @@ EXTENSION_KEY = "wsgi_app"
 class AgentHost:
     """Hosts an agent inside a Flask app.
 
-    ``agent`` is called with a `Turn` and yields strings and events. ``authenticate`` is called
+    ``agent`` is called with a `Turn` and yields strings and events; or it is a factory, called
+    without an argument, that makes such agents: one for each session if they have ``close()``.
+    ``authenticate`` is called
     with the request and answers the tenant's name, or None for 401; without it AGENT_TOKENS
     decide. ``before_stream`` is called in the request's context before a response begins to wait
     for events, to give back what the site holds (database connections of Flask-SQLAlchemy are given
@@ -36,7 +40,7 @@ class AgentHost:
 
     def __init__(
         self,
-        agent: Agent,
+        agent: Agent | Callable[[], Agent],
         authenticate: Authenticate | None = None,
         *,
         before_stream: Callable[[], None] | None = None,
@@ -53,7 +57,7 @@ class AgentHost:
         mount = Mount(
             app,
             settings,
-            self._agent,
+            _factory_of(self._agent),
             make_authenticator(settings, self._authenticate),
             lambda: _make_store(settings),
             shared_store=False,
@@ -64,6 +68,25 @@ class AgentHost:
         app.extensions.setdefault(EXTENSION_KEY, {})[name] = mount
         for warning in mount.setup_warnings():
             log.warning("%s", warning)
+
+
+def _factory_of(agent: Agent | Callable[[], Agent]) -> Callable[[], Agent]:
+    """A factory needs no argument; an agent needs its turn.
+
+    Raises ConfigError for what can be neither.
+    """
+    try:
+        parameters = inspect.signature(agent).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the agent cannot be called: {agent!r}") from error
+    needed = [
+        p
+        for p in parameters
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    if needed:
+        return lambda: agent  # type: ignore[return-value] # it takes an argument
+    return agent  # type: ignore[return-value] # it takes none
 
 
 def _make_store(settings: Settings) -> Store:

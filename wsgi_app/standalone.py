@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 from collections.abc import Mapping
 
@@ -11,7 +10,7 @@ from flask import Flask
 
 from wsgi_app.agents import OpenAIAgent, demo_agent
 from wsgi_app.config import Settings, load_settings, setting_name
-from wsgi_app.engine.run import Agent
+from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import ConfigError
 from wsgi_app.host import AgentHost
 from wsgi_app.web.page import make_page_blueprint
@@ -51,16 +50,5 @@ def _load_agent(target: str) -> Agent:
         raise ConfigError(f"{key} cannot be loaded: {target}: {error}") from error
     if not callable(found):
         raise ConfigError(f"{key} is not callable: {target}")
-    if _takes_no_argument(found):
-        found = found()
     agent: Agent = found
     return agent
-
-
-def _takes_no_argument(target: object) -> bool:
-    """A factory takes nothing; an agent takes its turn."""
-    assert callable(target)  # noqa: S101 - checked by the caller; tells the type checker
-    parameters = inspect.signature(target).parameters.values()
-    return not any(
-        p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters
-    )

@@ -9,8 +9,10 @@ from contextvars import copy_context
 from typing import Any
 
 from wsgi_app.config import Settings
-from wsgi_app.engine.run import TurnOrder, TurnRun
+from wsgi_app.engine.order import TurnOrder
+from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import Runner
+from wsgi_app.engine.turn import Turn
 from wsgi_app.events import AnyEvent
 from wsgi_app.store.base import BeginTurn, SessionKey, StoreLimits
 from wsgi_app.store.memory import MemoryStore
@@ -23,7 +25,9 @@ class TurnBench:
 
     def __init__(self, **settings: Any) -> None:
         made = Settings(**settings)
-        self._runner = Runner(made, MemoryStore(StoreLimits.from_settings(made)))
+        self._agents: dict[str, Callable[..., Any]] = {}
+        store = MemoryStore(StoreLimits.from_settings(made))
+        self._runner = Runner(made, store, lambda: self._answer)
         self._numbers = itertools.count(1)
 
     def start(
@@ -34,6 +38,7 @@ class TurnBench:
     ) -> TurnRun:
         """Start a turn."""
         number = next(self._numbers)
+        self._agents[f"session-{number}"] = agent
         begin = BeginTurn(
             key=SessionKey("tenant", f"session-{number}"),
             run_id=f"run-{number}",
@@ -41,7 +46,6 @@ class TurnBench:
             message=message,
         )
         order = TurnOrder(
-            agent=agent,
             message=message,
             metadata={},
             on_disconnect="continue",
@@ -52,6 +56,9 @@ class TurnBench:
         assert run is not None
         run.start()
         return run
+
+    def _answer(self, turn: Turn) -> Any:
+        return self._agents[turn.session_id](turn)
 
     def run(self, agent: Callable[..., Any], message: str = "hi") -> list[AnyEvent]:
         """Run a turn to its end and give its events."""

@@ -19,8 +19,8 @@ from wsgi_app.store.base import JournalSlice, SessionKey
 
 #: Bounds one read, so that a long backlog is taken in pieces.
 MAX_EVENTS_PER_READ = 500
-#: How often a turn is looked for that is in the store but not (or no longer) in this worker.
-STORE_POLL_SECONDS = 0.25
+#: How often a turn of another worker is looked for beside the signals, and its owner's life.
+STORE_POLL_SECONDS = 1.0
 
 
 class Feed:
@@ -38,7 +38,7 @@ class Feed:
         self._only_turn = only_turn
         self._wakeup = Wakeup()
         self._run: TurnRun | None = None
-        self._waits_for_store = False
+        self._follows = False
         #: The id of the last event read, or where the reader asked to start.
         self.cursor = cursor
         #: Whether nothing more will come.
@@ -55,9 +55,10 @@ class Feed:
         events = self._take()
         if events or self.ended or timeout_seconds <= 0:
             return events
-        if self._waits_for_store:
-            timeout_seconds = min(timeout_seconds, STORE_POLL_SECONDS)
-        self._wakeup.wait(timeout_seconds)
+        if not self._follows:
+            self._wakeup.wait(timeout_seconds)
+        elif not self._wakeup.wait(min(timeout_seconds, STORE_POLL_SECONDS)):
+            self._runner.settle(self._key)
         return self._take()
 
     def wake(self) -> None:
@@ -67,6 +68,7 @@ class Feed:
     def close(self) -> None:
         """Stop counting as a reader."""
         self._leave()
+        self._unfollow()
 
     def _take(self) -> list[NumberedEvent]:
         while not self.ended:
@@ -80,7 +82,7 @@ class Feed:
         run = self._run
         assert run is not None  # noqa: S101 - only called when there is one; tells the type checker
         # In this order: an end seen first cannot hide events that came before it.
-        log_ended = run.log.ended
+        log_ended = run.log.ended or run.log.cut
         events = run.log.read(self.cursor.seq, MAX_EVENTS_PER_READ)
         if events:
             self._advance(events)
@@ -88,7 +90,7 @@ class Feed:
         if not log_ended:
             return []
         self._leave()
-        if self._only_turn == run.fence.turn:
+        if self._only_turn == run.fence.turn and not run.log.cut:
             self.ended = True
         return None
 
@@ -109,11 +111,20 @@ class Feed:
         if live_turn > self.cursor.turn:
             self.cursor = EventId(live_turn, 0)
         run = self._runner.find(self._key, live_turn)
-        if run is None:
-            self._waits_for_store = True
+        if run is not None:
+            self._join(run)
+            return None
+        if self._follows:
             return []
-        self._join(run)
+        # Read once more: what came before the owner knew of this reader brought no signal.
+        self._follows = True
+        self._runner.following.join(self._key, self.wake)
         return None
+
+    def _unfollow(self) -> None:
+        if self._follows:
+            self._follows = False
+            self._runner.following.leave(self._key, self.wake)
 
     def _decode(self, found: JournalSlice) -> list[NumberedEvent]:
         rows = found.events
@@ -135,7 +146,7 @@ class Feed:
                 self.ended = True
 
     def _join(self, run: TurnRun) -> None:
-        self._waits_for_store = False
+        self._unfollow()
         self._run = run
         run.readers.join()
         run.log.add_waker(self.wake)

@@ -12,15 +12,17 @@ from wsgi_app.engine.log import EventLog, Wakeup
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import Fenced, StoreUnavailable
 from wsgi_app.events import CancelReason, Terminal, encode_event
-from wsgi_app.store.base import Fence, Message, Store
+from wsgi_app.store.base import Appended, Fence, JournalWrite, Message, Store
 
 log = logging.getLogger("wsgi_app")
 
 #: How far the journal may be behind a turn that no other worker follows.
 FLUSH_SECONDS = 0.25
+#: How long events of a followed turn are collected: its readers shall see them within 50 ms.
+FOLLOWED_SECONDS = 0.004
 #: The most a terminal event waits for a store that does not answer.
 FINISH_PATIENCE_SECONDS = 1.0
-#: Bounds one call to the store.
+#: Bounds one turn's part of one call to the store.
 MAX_EVENTS_PER_WRITE = 2000
 
 
@@ -29,6 +31,7 @@ class JournaledTurn(Protocol):
 
     fence: Fence
     log: EventLog
+    running: bool
 
     @property
     def terminal(self) -> Terminal | None: ...
@@ -37,20 +40,40 @@ class JournaledTurn(Protocol):
     def cancel(self, reason: CancelReason) -> bool: ...
     def closing_messages(self) -> Sequence[Message]: ...
     def publish(self) -> None: ...
+    def fence_off(self) -> None: ...
     def take_answer(self) -> None: ...
+    def orphan_checked(self, *, followed: bool) -> None: ...
+
+
+class _Entry:
+    """How far one turn is written; used by the journal's thread, but for the flags."""
+
+    def __init__(self, turn: JournaledTurn) -> None:
+        self.turn = turn
+        self.stored_seq = 0
+        self.written_at = 0.0
+        self.urgent = True
+        self.followed = False
+        self.check_orphan = False
+
+    def is_due(self, now: float) -> bool:
+        if not self.turn.running and self.turn.terminal is None:
+            return False  # it waits for its place, and has nothing to write
+        behind = self.turn.log.last_seq > self.stored_seq
+        return self.urgent or (behind and (self.followed or now - self.written_at > FLUSH_SECONDS))
 
 
 class Journal:
     """One thread that carries the logs of this worker's turns to the store.
 
-    `add` and `hurry` are called from any thread; ``_lock`` guards the list of turns. How far each
-    turn is written is known to the journal's own thread alone.
+    `add`, `hurry`, `follow` and `check_orphan` are called from any thread; ``_lock`` guards the
+    table of turns. Their entries' flags are single assignments, seen by the next round.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._turns: dict[JournaledTurn, int] = {}
+        self._entries: dict[Fence, _Entry] = {}
         self._wakeup = Wakeup()
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -58,14 +81,36 @@ class Journal:
     def add(self, turn: JournaledTurn) -> None:
         """Write this turn's events from now on, until its terminal event is stored."""
         with self._lock:
-            self._turns[turn] = 0
+            self._entries[turn.fence] = _Entry(turn)
             if self._thread is None:
                 self._thread = start_thread(self._run, "journal")
-        self._wakeup.set()
 
-    def hurry(self) -> None:
+    def hurry(self, fence: Fence) -> None:
         """Write now: a tool, a question or an end shall not wait for the next flush."""
-        self._wakeup.set()
+        entry = self._entries.get(fence)
+        if entry is not None:
+            entry.urgent = True
+            self._wakeup.set()
+
+    def follow(self, fence: Fence) -> None:
+        """Write this turn's events within milliseconds: a reader on another worker waits."""
+        entry = self._entries.get(fence)
+        if entry is not None and not entry.followed:
+            entry.followed = entry.urgent = True
+            entry.turn.log.add_waker(self._wakeup.set)
+            self._wakeup.set()
+
+    def check_orphan(self, fence: Fence) -> None:
+        """Ask the store whether another worker's readers follow the turn, and tell the turn."""
+        entry = self._entries.get(fence)
+        if entry is not None:
+            entry.check_orphan = entry.urgent = True
+            self._wakeup.set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is written."""
+        return not self._entries
 
     def stop(self, timeout_seconds: float) -> None:
         """Write what is there and end the thread."""
@@ -77,66 +122,95 @@ class Journal:
     def _run(self) -> None:
         stopping = False
         while not stopping:
-            self._wakeup.wait(FLUSH_SECONDS if self._turns else None)
+            self._wakeup.wait(FLUSH_SECONDS if self._entries else None)
             stopping = self._stopping
             with self._lock:
-                turns = list(self._turns.items())
-            self._write_round(turns)
+                entries = list(self._entries.values())
+            if any(entry.followed for entry in entries) and not stopping:
+                time.sleep(FOLLOWED_SECONDS)  # collects what comes together
+            now = time.monotonic()
+            due = [entry for entry in entries if entry.is_due(now)]
+            if due:
+                self._write(due)
 
-    def _write_round(self, turns: list[tuple[JournaledTurn, int]]) -> None:
-        available = True
-        for turn, stored_seq in turns:
+    def _write(self, entries: list[_Entry]) -> None:
+        for entry in entries:
+            entry.urgent = False
+            entry.written_at = time.monotonic()
+        writes = [self._prepare(entry) for entry in entries]
+        try:
+            results = self._store.write([write for write, _ in writes])
+        except Exception:
+            # A fault in the driver must not end the journal of this worker.
+            log.exception("turns cannot be written to the store")
+            results = [StoreUnavailable() for _ in writes]
+        for entry, (write, ends), result in zip(entries, writes, results, strict=True):
             try:
-                if available:
-                    self._write(turn, stored_seq)
+                self._settle(entry, write, result, ends=ends)
             except StoreUnavailable:
-                # The others would wait for the same time limit, one after the other.
-                available = False
+                entry.urgent = True
             except Fenced:
-                self._give_up(turn)
-            except Exception:
-                # One turn's fault must not stop the journal of all others.
-                log.exception("a turn's events cannot be written to the store")
-                self._give_up(turn)
-            if not available:
-                self._release(turn)
+                self._drop(entry)
+                entry.turn.fence_off()
 
     @staticmethod
-    def _release(turn: JournaledTurn) -> None:
-        waited_seconds = time.monotonic() - turn.ended_at
-        if turn.terminal is not None and waited_seconds >= FINISH_PATIENCE_SECONDS:
-            turn.publish()
-
-    def _give_up(self, turn: JournaledTurn) -> None:
-        self._drop(turn)
-        turn.cancel("interrupted")
-        turn.publish()
-
-    def _write(self, turn: JournaledTurn, stored_seq: int) -> None:
-        turn.take_answer()
+    def _prepare(entry: _Entry) -> tuple[JournalWrite, bool]:
+        turn = entry.turn
+        # In this order: a log whose end is known does not grow any more.
         terminal = turn.terminal
-        entries = turn.log.read(stored_seq, MAX_EVENTS_PER_WRITE)
-        events = [entry.json for entry in entries]
-        if terminal is not None and len(events) < MAX_EVENTS_PER_WRITE:
-            self._finish(turn, stored_seq, [*events, encode_event(terminal)])
-        elif events:
-            appended = self._store.append(turn.fence, stored_seq + 1, events)
-            self._turns[turn] = appended.last_seq
-            if appended.cancel is not None:
-                turn.cancel(appended.cancel)
-            if len(events) == MAX_EVENTS_PER_WRITE:
-                self._wakeup.set()
-
-    def _finish(self, turn: JournaledTurn, stored_seq: int, events: list[bytes]) -> None:
+        logged = turn.log.read(entry.stored_seq, MAX_EVENTS_PER_WRITE)
+        events = [numbered.json for numbered in logged]
+        if terminal is None or len(events) == MAX_EVENTS_PER_WRITE:
+            return JournalWrite(turn.fence, entry.stored_seq + 1, events), False
+        if not turn.log.ended:
+            events.append(encode_event(terminal))
         messages = turn.closing_messages()
-        last_seq = self._store.finish(turn.fence, stored_seq + 1, events, messages)
-        if last_seq < stored_seq + len(events):
-            self._turns[turn] = last_seq
-            self._wakeup.set()
-            return
-        self._drop(turn)
-        turn.publish()
+        return JournalWrite(turn.fence, entry.stored_seq + 1, events, messages), True
 
-    def _drop(self, turn: JournaledTurn) -> None:
+    def _settle(
+        self,
+        entry: _Entry,
+        write: JournalWrite,
+        result: Appended | Fenced | StoreUnavailable,
+        *,
+        ends: bool,
+    ) -> None:
+        if isinstance(result, Fenced):
+            raise result
+        if isinstance(result, StoreUnavailable):
+            self._release(entry, ends=ends)
+            return
+        entry.stored_seq = result.last_seq
+        complete = result.last_seq >= write.first_seq + len(write.events) - 1
+        if ends and complete:
+            self._drop(entry)
+            entry.turn.publish()
+            return
+        if not complete or len(write.events) == MAX_EVENTS_PER_WRITE:
+            entry.urgent = True
+            self._wakeup.set()
+        if result.cancel is not None:
+            entry.turn.cancel(result.cancel)
+        if result.followed:
+            self.follow(entry.turn.fence)
+        else:
+            entry.followed = False
+            entry.turn.log.remove_waker(self._wakeup.set)
+        if entry.check_orphan:
+            entry.check_orphan = False
+            entry.turn.orphan_checked(followed=result.followed)
+        entry.turn.take_answer()
+
+    def _release(self, entry: _Entry, *, ends: bool) -> None:
+        """The store is away: nobody waits longer for it than `FINISH_PATIENCE_SECONDS`."""
+        if entry.check_orphan:
+            entry.check_orphan = False
+            entry.turn.orphan_checked(followed=False)
+        entry.urgent = ends
+        if ends and time.monotonic() - entry.turn.ended_at >= FINISH_PATIENCE_SECONDS:
+            entry.turn.publish()
+
+    def _drop(self, entry: _Entry) -> None:
+        entry.turn.log.remove_waker(self._wakeup.set)
         with self._lock:
-            self._turns.pop(turn, None)
+            self._entries.pop(entry.turn.fence, None)

@@ -23,7 +23,10 @@ class EventLog:
         self._entries: list[NumberedEvent] = []
         self._wakers: tuple[Callable[[], None], ...] = ()
         self._sealed = False
+        #: Whether the terminal event is out.
         self.ended = False
+        #: Whether the turn was taken away: its end is in the store alone.
+        self.cut = False
 
     def append(self, event: AnyEvent, json: bytes) -> bool:
         """Add an event and wake the readers; False, and nothing added, once the log is sealed."""
@@ -47,6 +50,11 @@ class EventLog:
                 return
             self._add(event, json)
             self.ended = True
+        self._wake()
+
+    def cut_off(self) -> None:
+        """Send the readers to the store."""
+        self.cut = True
         self._wake()
 
     def read(self, after_seq: int, max_events: int) -> list[NumberedEvent]:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 from wsgi_app.engine.loop import LoopThread, Timer
 
+#: How often other workers are asked for readers, even without an orphan time.
+MIN_RECHECK_SECONDS = 1.0
+
 
 class Readers:
     """Counts a turn's readers, and calls ``orphaned`` a while after the last one has left.
@@ -59,6 +62,13 @@ class Readers:
             at_once = self._start_timer()
         if at_once:
             self._orphaned()
+
+    def wait_again(self) -> None:
+        """Start the clock anew: there are readers, on other workers."""
+        with self._lock:
+            if self._count == 0 and not self._paused and not self._closed:
+                seconds = max(self._orphan_seconds or 0, MIN_RECHECK_SECONDS)
+                self._timer = self._io.call_later(seconds, self._expire)
 
     def close(self) -> None:
         """Stop for good: the turn has ended."""

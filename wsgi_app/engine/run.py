@@ -8,19 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
-from contextvars import Context
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
 
-from wsgi_app.config import Settings
 from wsgi_app.engine.clock import TurnClock
-from wsgi_app.engine.journal import Journal
 from wsgi_app.engine.log import EventLog, Wakeup
-from wsgi_app.engine.loop import LoopThread
+from wsgi_app.engine.order import Services, TurnOrder
 from wsgi_app.engine.output import check_output, send_answer
 from wsgi_app.engine.question import Questions
 from wsgi_app.engine.readers import Readers
@@ -42,7 +36,7 @@ from wsgi_app.events import (
     decode_event,
     encode_event,
 )
-from wsgi_app.store.base import Fence, Message, Store
+from wsgi_app.store.base import Fence, Message
 
 log = logging.getLogger("wsgi_app")
 
@@ -53,32 +47,6 @@ T = TypeVar("T")
 MAX_EVENTS_PER_TURN = 250_000
 #: How often a waiting turn asks for its place when no signal tells it.
 CLAIM_SECONDS = 1.0
-
-Agent = Callable[[Turn], Any]
-
-
-class TurnOrder(Struct, frozen=True, kw_only=True):
-    """What a request asks for, beside its place in the store."""
-
-    agent: Agent
-    message: str
-    metadata: dict[str, Any]
-    on_disconnect: Literal["cancel", "continue"]
-    #: Opens the surroundings that agent code runs in, such as a Flask app context.
-    app_context: Callable[[], AbstractContextManager[Any]]
-    #: The context variables of the request, as far as the agent shall see them.
-    context: Context
-
-
-class Services(NamedTuple):
-    """What all runs of a worker share."""
-
-    settings: Settings
-    store: Store
-    journal: Journal
-    io: LoopThread
-    agents: LoopThread
-    workdir: Path
 
 
 class TurnRun:
@@ -103,6 +71,8 @@ class TurnRun:
         self._order = order
         self._services = services
         self._history = history
+        #: Whether the store lets it run; before that it waits for its place.
+        self.running = history is not None
         self._lock = threading.Lock()
         self._started = False
         self._place_wakeup = Wakeup()
@@ -132,6 +102,10 @@ class TurnRun:
         """End the turn with `cancelled`; False if it has ended already."""
         return self._end(Cancelled(reason))
 
+    def end_with(self, error: Error) -> bool:
+        """End the turn with this error; False if it has ended already."""
+        return self._end(error)
+
     def wait_ended(self, timeout_seconds: float) -> bool:
         """Wait until the terminal event is out; False when the time is over first."""
         return self.published.wait(timeout_seconds)
@@ -151,7 +125,7 @@ class TurnRun:
         if not self.log.append(output.event, output.json):
             raise TurnCancelled
         if isinstance(output.event, (ToolCall, ToolResult)):
-            self._services.journal.hurry()
+            self._services.journal.hurry(self.fence)
 
     def add_usage(self, usage: Usage) -> None:
         """See `Turn.add_usage`."""
@@ -168,7 +142,7 @@ class TurnRun:
 
     def run_on_agents_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """See `Turn.run_async`."""
-        return self._waits.wait(self._services.agents.submit(coroutine))
+        return self._waits.wait(self._services.agents_loop.submit(coroutine))
 
     def call_in_app_context(self, function: Callable[[], T]) -> T:
         """See `Turn.call`."""
@@ -201,9 +175,26 @@ class TurnRun:
             self.log.publish_terminal(self.terminal)
             self.published.set()
 
+    def fence_off(self) -> None:
+        """End quietly: the session is deleted, or the turn was taken for lost."""
+        if self._services.store.describe_session(self.fence.key) is None:
+            self._end(Cancelled("deleted"))
+            self.publish()
+            return
+        self._end(Cancelled("interrupted"))
+        self.log.cut_off()
+        self.published.set()
+
     def take_answer(self) -> None:
         """Look whether the question has its answer."""
         self._questions.take_answer()
+
+    def orphan_checked(self, *, followed: bool) -> None:
+        """End a turn that no reader on any worker waits for."""
+        if followed:
+            self.readers.wait_again()
+        elif self.readers.count == 0 and not self._questions.waiting:
+            self.cancel("disconnected")
 
     # -- the turn's thread
 
@@ -239,10 +230,13 @@ class TurnRun:
             self._end(None)
 
     def _answer(self, turn: Turn) -> None:
+        agents = self._services.session_agents
+        agent = agents.take(self.fence.key)
         try:
-            send_answer(self._order.agent(turn), self.emit, self.run_on_agents_loop)
+            send_answer(agent(turn), self.emit, self.run_on_agents_loop)
         finally:
             self._waits.forget_callbacks()
+            agents.give_back(self.fence.key, agent)
 
     def _wait_for_place(self) -> list[Message] | None:
         while not self.ended:
@@ -256,6 +250,8 @@ class TurnRun:
             else:
                 if claim.state == "started":
                     self._clock.start()
+                    self.running = True
+                    self._services.journal.hurry(self.fence)
                     return claim.history
                 if claim.cancel is not None:
                     self.cancel(claim.cancel)
@@ -278,7 +274,7 @@ class TurnRun:
         self._clock.close()
         self._place_wakeup.set()
         self._waits.end()
-        self._services.journal.hurry()
+        self._services.journal.hurry(self.fence)
         return True
 
     def _done(self) -> Done:
@@ -303,7 +299,10 @@ class TurnRun:
             raise TurnCancelled
 
     def _orphaned(self) -> None:
-        self.cancel("disconnected")
+        if self.running:
+            self._services.journal.check_orphan(self.fence)
+        else:
+            self.cancel("disconnected")
 
     def _time_out(self) -> None:
         self._end(Error("turn_timeout", "The turn took too long.", {}, retryable=True))
@@ -321,7 +320,7 @@ class TurnRun:
     def _emit_question(self, question: InputRequest) -> None:
         if not self.log.append(question, encode_event(question)):
             raise TurnCancelled
-        self._services.journal.hurry()
+        self._services.journal.hurry(self.fence)
 
 
 def _agent_error() -> Error:

@@ -9,16 +9,31 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from wsgi_app.config import Settings
+from wsgi_app.engine.following import Following
 from wsgi_app.engine.journal import Journal
+from wsgi_app.engine.keeper import Keeper
+from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.loop import LoopThread
-from wsgi_app.engine.run import Services, TurnOrder, TurnRun
+from wsgi_app.engine.order import Services, TurnOrder
+from wsgi_app.engine.run import TurnRun
+from wsgi_app.engine.session_agents import SessionAgents
+from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import RequestError, StoreUnavailable
-from wsgi_app.events import CancelReason
-from wsgi_app.store.base import BeginTurn, Fence, SessionKey, Signal, Store
+from wsgi_app.events import LOST_SEQ, CancelReason, Error, EventId
+from wsgi_app.store.base import (
+    BeginTurn,
+    Fence,
+    Heartbeat,
+    SessionKey,
+    Signal,
+    Store,
+    TurnBegun,
+)
 
 log = logging.getLogger("wsgi_app")
 
@@ -28,6 +43,9 @@ MAX_ABANDONED_THREADS = 16
 ABANDONED_AFTER_SECONDS = 5.0
 #: The longest that a cancel request waits for the end.
 CANCEL_WAIT_SECONDS = 1.0
+#: How often a turn of another worker is looked at, beside the signals.
+FOLLOW_POLL_SECONDS = 0.25
+IDLE_POLL_SECONDS = 0.02
 
 
 class BegunTurn(NamedTuple):
@@ -44,28 +62,42 @@ class Runner:
     is not held over calls to the store or to a run.
     """
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, make_agent: Callable[[], Agent]) -> None:
         self.settings = settings
         self.store = store
         self.worker_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.draining = False
+        self.following = Following(store, self.worker_id)
         self._io = LoopThread("io")
-        self._agents = LoopThread("agents")
+        self._agents_loop = LoopThread("agents")
         self._journal = Journal(store)
-        workdir = settings.workdir or Path(tempfile.gettempdir()) / "wsgi_app"
-        self._services = Services(settings, store, self._journal, self._io, self._agents, workdir)
+        self._keeper = Keeper(store, self.worker_id, settings.lease_seconds, self)
+        self._session_agents = SessionAgents(make_agent, settings.idle_seconds)
+        self._services = Services(
+            settings=settings,
+            store=store,
+            journal=self._journal,
+            io=self._io,
+            agents_loop=self._agents_loop,
+            session_agents=self._session_agents,
+            workdir=settings.workdir or Path(tempfile.gettempdir()) / "wsgi_app",
+        )
         self._lock = threading.Lock()
         self._runs: dict[tuple[SessionKey, int], TurnRun] = {}
         self._leaving: set[TurnRun] = set()
-        store.listen(self._on_signal)
+        store.listen(self._on_signal, self.worker_id, self._resync)
 
     def begin(self, request: BeginTurn, order: TurnOrder) -> BegunTurn:
         """Claim the session's next turn; its run waits for `TurnRun.start`.
 
         Raises RequestError when this worker or the store refuses; nothing was begun then.
         """
+        if self.draining:
+            raise RequestError("draining", "This worker is about to leave; try again.")
         if self._count_runs() >= self.settings.max_turns:
             raise RequestError("at_capacity", "This worker runs as many turns as it may.")
-        begun = self.store.begin_turn(request)
+        self._keeper.start()
+        begun = self._begin_in_store(request)
         if begun.state == "attached":
             return BegunTurn(begun.turn, None)
         fence = Fence(request.key, begun.turn, request.run_id)
@@ -75,6 +107,15 @@ class Runner:
             self._runs[request.key, begun.turn] = run
         self._journal.add(run)
         return BegunTurn(begun.turn, run)
+
+    def _begin_in_store(self, request: BeginTurn) -> TurnBegun:
+        try:
+            return self.store.begin_turn(request)
+        except RequestError as error:
+            # The turn in the way may be a dead worker's.
+            if error.code != "session_busy" or not self._keeper.settle(request.key):
+                raise
+        return self.store.begin_turn(request)
 
     def find(self, key: SessionKey, turn: int) -> TurnRun | None:
         """Find a turn that this worker runs, until its end is out."""
@@ -103,16 +144,35 @@ class Runner:
             if not numbers:
                 raise
             stored = []
-        numbers.update(set(stored) - {run.fence.turn for run in local})
+        elsewhere = set(stored) - {run.fence.turn for run in local}
         deadline = time.monotonic() + CANCEL_WAIT_SECONDS
         for run in cancelled:
             run.wait_ended(max(0.0, deadline - time.monotonic()))
-        return sorted(numbers)
+        if elsewhere:
+            self._wait_ended_elsewhere(key, max(elsewhere), deadline)
+        return sorted(numbers | elsewhere)
+
+    def _wait_ended_elsewhere(self, key: SessionKey, turn: int, deadline: float) -> None:
+        wakeup = Wakeup()
+        self.following.join(key, wakeup.set)
+        try:
+            while time.monotonic() < deadline:
+                view = self.store.read(key, EventId(turn, LOST_SEQ), 0)
+                if view is None or view.live_turn is None or view.live_turn > turn:
+                    return
+                wakeup.wait(min(FOLLOW_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+        finally:
+            self.following.leave(key, wakeup.set)
 
     def delete_session(self, key: SessionKey) -> bool:
         """End what runs and forget the session; False for an unknown one."""
         self.cancel(key, None, "deleted")
+        self._session_agents.discard(key)
         return self.store.delete_session(key)
+
+    def settle(self, key: SessionKey) -> None:
+        """End what a dead worker has left running in a session; raises StoreUnavailable."""
+        self._keeper.settle(key)
 
     @property
     def warnings(self) -> list[str]:
@@ -150,15 +210,84 @@ class Runner:
         runs.sort(key=lambda run: run.fence.turn)
         return [run for run in runs if turn in (None, run.fence.turn)]
 
+    # -- for the keeper (Kept)
+
+    def fences(self) -> list[Fence]:
+        """See `Kept.fences`."""
+        with self._lock:
+            return [run.fence for run in self._runs.values() if not run.published.is_set()]
+
+    def followed_sessions(self) -> list[SessionKey]:
+        """See `Kept.followed_sessions`."""
+        return self.following.keys()
+
+    def take_heartbeat(self, beat: Heartbeat) -> None:
+        """See `Kept.take_heartbeat`."""
+        for fence, reason in beat.cancels.items():
+            run = self.find(fence.key, fence.turn)
+            if run is not None:
+                run.cancel(reason)
+        for fence in beat.fenced:
+            # The journal finds out what has become of it, and ends it.
+            self._journal.hurry(fence)
+
+    def close_idle(self) -> None:
+        """See `Kept.close_idle`."""
+        self._session_agents.close_idle()
+
+    # -- leaving
+
+    def end_turns(self, error: Error) -> None:
+        """End every turn of this worker with this error."""
+        with self._lock:
+            runs = list(self._runs.values())
+        for run in runs:
+            run.end_with(error)
+
+    def wait_idle(self, timeout_seconds: float) -> bool:
+        """Wait until no turn runs here and everything is written; False when time is over."""
+        deadline = time.monotonic() + timeout_seconds
+        while self.fences() or not self._journal.idle:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(IDLE_POLL_SECONDS)
+        return True
+
+    def close(self, timeout_seconds: float) -> None:
+        """Close agents, sign off and end the threads; turns have ended before."""
+        deadline = time.monotonic() + timeout_seconds
+        self._session_agents.close_all(timeout_seconds)
+        for stop in (
+            self._journal.stop,
+            self._keeper.stop,
+            self._io.stop,
+            self._agents_loop.stop,
+        ):
+            stop(max(0.1, deadline - time.monotonic()))
+        self.store.close()
+
+    # -- signals
+
+    def _resync(self) -> None:
+        self._keeper.beat_soon()
+        self.following.wake_all()
+
     def _on_signal(self, signal: Signal) -> None:
+        if signal.kind in ("events", "ended"):
+            self.following.wake(signal.key)
         if signal.kind == "ended":
             for run in self._session_runs(signal.key, None):
                 run.wake_queued()
+            return
+        if signal.kind == "moved":
+            self._session_agents.discard(signal.key)
             return
         found = self.find(signal.key, signal.turn)
         if found is None:
             return
         if signal.kind == "cancel":
             found.cancel(signal.value)  # type: ignore[arg-type] # the store sends what request_cancel took
+        elif signal.kind == "follow":
+            self._journal.follow(found.fence)
         else:
-            self._journal.hurry()
+            self._journal.hurry(found.fence)

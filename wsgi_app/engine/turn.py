@@ -147,3 +147,7 @@ class Turn:
     async def ask_async(self, prompt: str, schema: dict[str, Any] | None = None) -> Any:
         """Ask like `ask`, from a coroutine."""
         return await self._host.ask_async(prompt, schema)
+
+
+#: Takes its turn, and returns or yields strings and events; see the README.
+Agent = Callable[[Turn], Any]

@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from wsgi_app.delivery.polling import await_answer
 from wsgi_app.delivery.reader import Reader, ReaderGone
-from wsgi_app.engine.run import TurnOrder
+from wsgi_app.engine.order import TurnOrder
 from wsgi_app.engine.runner import BegunTurn
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Cancelled, EventId, encode_json
@@ -95,7 +95,6 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
 
 def _begin(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None) -> BegunTurn:
     order = TurnOrder(
-        agent=mount.agent,
         message=body.message,
         metadata=body.metadata,
         on_disconnect=body.on_disconnect,

@@ -19,12 +19,19 @@ def get_readyz(mount: Mount) -> Response:
     """GET /readyz: whether this worker should get requests."""
     mount.learn_server()
     warnings = mount.warnings()
-    try:
-        if mount.draining:
-            raise RequestError("draining", "This worker is about to leave.")
-        if mount.runner.count_abandoned() > MAX_ABANDONED_THREADS:
-            raise RequestError("at_capacity", "Too many agent threads do not end.")
-        mount.store.ping()
-    except (RequestError, StoreUnavailable) as error:
-        return error_response(error, {"warnings": warnings})
+    reason = _reason_not_ready(mount)
+    if reason is not None:
+        return error_response(reason, {"warnings": warnings})
     return json_response({"status": "ready", "warnings": warnings})
+
+
+def _reason_not_ready(mount: Mount) -> RequestError | None:
+    if mount.draining:
+        return RequestError("draining", "This worker is about to leave.")
+    if mount.runner.count_abandoned() > MAX_ABANDONED_THREADS:
+        return RequestError("at_capacity", "Too many agent threads do not end.")
+    try:
+        mount.store.ping()
+    except StoreUnavailable as error:
+        return error
+    return None

@@ -19,8 +19,8 @@ from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.reader import Reader, take_slot
 from wsgi_app.delivery.server import ServerFacts, find_server
 from wsgi_app.delivery.slots import StreamSlots
-from wsgi_app.engine.run import Agent
 from wsgi_app.engine.runner import Runner
+from wsgi_app.engine.turn import Agent
 from wsgi_app.events import EventId
 from wsgi_app.store.base import SessionKey, Store
 
@@ -28,10 +28,10 @@ from wsgi_app.store.base import SessionKey, Store
 class Worker:
     """The parts of a mount that belong to one process, and start after its fork."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, make_agent: Callable[[], Agent]) -> None:
         self.pid = os.getpid()
         self.store = store
-        self.runner = Runner(settings, store)
+        self.runner = Runner(settings, store, make_agent)
         self.watcher = HangupWatcher(settings.write_timeout_seconds)
 
 
@@ -41,11 +41,11 @@ class Mount:
     Used by every request thread; ``_lock`` guards the making of the worker's parts.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that a host brings together, by name
         self,
         app: Flask,
         settings: Settings,
-        agent: Agent,
+        make_agent: Callable[[], Agent],
         authenticate: Authenticator,
         make_store: Callable[[], Store],
         *,
@@ -54,10 +54,10 @@ class Mount:
     ) -> None:
         self.app = app
         self.settings = settings
-        self.agent = agent
         self.authenticate = authenticate
         self.slots = StreamSlots(settings.stream_slots, settings.max_readers_per_tenant)
         self.shared_store = shared_store
+        self._make_agent = make_agent
         self._make_store = make_store
         self._before_stream = before_stream
         self._lock = threading.Lock()
@@ -70,7 +70,7 @@ class Mount:
         """This process's parts, made on first use."""
         with self._lock:
             if self._worker is None or self._worker.pid != os.getpid():
-                self._worker = Worker(self.settings, self._make_store())
+                self._worker = Worker(self.settings, self._make_store(), self._make_agent)
             return self._worker
 
     @property
@@ -86,7 +86,7 @@ class Mount:
     @property
     def draining(self) -> bool:
         """Whether this worker refuses new work because it is about to leave."""
-        return False
+        return self.runner.draining
 
     def learn_server(self) -> None:
         """Find out once which server runs this process."""

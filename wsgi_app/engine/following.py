@@ -1,0 +1,58 @@
+"""Readers of this worker that wait for turns of other workers."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+
+from wsgi_app.store.base import SessionKey, Store
+
+
+class Following:
+    """Wakes readers when the sessions that they follow have grown.
+
+    Touched by readers' threads and by the store's signals; ``_lock`` guards the table, and is held
+    neither over calls to the store nor while a reader is woken.
+    """
+
+    def __init__(self, store: Store, worker_id: str) -> None:
+        self._store = store
+        self._worker_id = worker_id
+        self._lock = threading.Lock()
+        self._wakers: defaultdict[SessionKey, list[Callable[[], None]]] = defaultdict(list)
+
+    def join(self, key: SessionKey, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called when there may be more to read; raises StoreUnavailable.
+
+        The first follower of a session lets its owner know, who writes faster from then on.
+        """
+        with self._lock:
+            first = not self._wakers[key]
+            self._wakers[key].append(wake)
+        if first:
+            self._store.follow(self._worker_id, key)
+
+    def leave(self, key: SessionKey, wake: Callable[[], None]) -> None:
+        """Undo `join`; the store forgets the interest by itself, within a lease."""
+        with self._lock:
+            self._wakers[key].remove(wake)
+            if not self._wakers[key]:
+                del self._wakers[key]
+
+    def wake(self, key: SessionKey) -> None:
+        """Wake the readers of a session."""
+        with self._lock:
+            wakers = list(self._wakers.get(key, ()))
+        for wake in wakers:
+            wake()
+
+    def wake_all(self) -> None:
+        """Wake every reader: signals may have been lost."""
+        for key in self.keys():
+            self.wake(key)
+
+    def keys(self) -> list[SessionKey]:
+        """The sessions that are followed now."""
+        with self._lock:
+            return list(self._wakers)

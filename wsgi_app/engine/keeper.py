@@ -1,0 +1,129 @@
+"""Keeps this worker's lease, and ends the turns of workers that have lost theirs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from wsgi_app.engine.log import Wakeup
+from wsgi_app.engine.threads import start_thread
+from wsgi_app.errors import StoreUnavailable
+from wsgi_app.events import Error, encode_event
+from wsgi_app.store.base import Fence, Heartbeat, SessionKey, Store
+
+log = logging.getLogger("wsgi_app")
+
+#: Renewals in a lease: one may be late and one fail before the lease is over.
+RENEWALS_PER_LEASE = 10 / 3
+
+WORKER_LOST = encode_event(
+    Error("worker_lost", "The worker that ran this turn is gone.", {}, retryable=True)
+)
+
+
+class Kept(Protocol):
+    """What the keeper asks and tells its worker."""
+
+    def fences(self) -> list[Fence]:
+        """The turns that the worker runs or lets wait."""
+
+    def followed_sessions(self) -> list[SessionKey]:
+        """The sessions that its readers follow."""
+
+    def take_heartbeat(self, beat: Heartbeat) -> None:
+        """What the store says of the turns."""
+
+    def close_idle(self) -> None:
+        """Give back what has not been used for a while."""
+
+
+class Keeper:
+    """One thread that sends the worker's heartbeat.
+
+    `start`, `beat_soon` and `settle` are called from any thread; ``_lock`` guards the start.
+    """
+
+    def __init__(self, store: Store, worker_id: str, lease_seconds: float, worker: Kept) -> None:
+        self._store = store
+        self._worker_id = worker_id
+        self._lease_seconds = lease_seconds
+        self._worker = worker
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._wakeup = Wakeup()
+        self._stopping = False
+        #: Since when the store has always answered, on `time.monotonic`; None while it does not.
+        self._up_since: float | None = None
+
+    def start(self) -> None:
+        """Register the worker before its first turn; raises StoreUnavailable."""
+        if self._thread is not None:
+            return
+        self._beat()
+        with self._lock:
+            if self._thread is None:
+                self._thread = start_thread(self._run, "keeper")
+
+    def beat_soon(self) -> None:
+        """Renew now: signals may have been lost, and the flags are to be read again."""
+        self._wakeup.set()
+
+    def settle(self, key: SessionKey) -> bool:
+        """End the session's turns that no living worker owns; whether there were any.
+
+        Judges only once the store has been up for a whole lease: until then the living may not
+        have had a chance to renew. Raises StoreUnavailable.
+        """
+        return self._may_judge() and bool(self._store.settle_session(key, WORKER_LOST))
+
+    def stop(self, timeout_seconds: float) -> None:
+        """End the thread and sign off."""
+        self._stopping = True
+        self._wakeup.set()
+        if self._thread is None:
+            return
+        self._thread.join(timeout_seconds)
+        try:
+            self._store.leave(self._worker_id)
+        except StoreUnavailable:
+            log.warning("the store does not answer; this worker's lease runs out by itself")
+
+    def _run(self) -> None:
+        pause_seconds = self._lease_seconds / RENEWALS_PER_LEASE
+        while not self._stopping:
+            self._wakeup.wait(pause_seconds)
+            self._guard(self._beat)
+            self._guard(self._end_lost_workers)
+            self._guard(self._worker.close_idle)
+
+    def _guard(self, act: Callable[[], None]) -> None:
+        if self._stopping:
+            return
+        try:
+            act()
+        except StoreUnavailable:
+            self._up_since = None
+        except Exception:
+            # A worker without heartbeat would lose its turns.
+            log.exception("the worker's heartbeat failed")
+
+    def _beat(self) -> None:
+        fences, following = self._worker.fences(), self._worker.followed_sessions()
+        beat = self._store.heartbeat(self._worker_id, fences, following)
+        if self._up_since is None:
+            self._up_since = time.monotonic()
+        self._worker.take_heartbeat(beat)
+
+    def _end_lost_workers(self) -> None:
+        if not self._may_judge():
+            return
+        for worker_id in self._store.lost_workers():
+            lost = self._store.mark_lost(worker_id, WORKER_LOST)
+            log.warning("worker %s is lost, with %d turns", worker_id, len(lost))
+
+    def _may_judge(self) -> bool:
+        up_since = self._up_since
+        return up_since is not None and time.monotonic() - up_since >= self._lease_seconds

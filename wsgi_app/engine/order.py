@@ -1,0 +1,41 @@
+"""What a run is made from: the request's wishes, and what all runs of a worker share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from contextvars import Context
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from msgspec import Struct
+
+from wsgi_app.config import Settings
+from wsgi_app.engine.journal import Journal
+from wsgi_app.engine.loop import LoopThread
+from wsgi_app.engine.session_agents import SessionAgents
+from wsgi_app.store.base import Store
+
+
+class TurnOrder(Struct, frozen=True, kw_only=True):
+    """What a request asks for, beside its place in the store."""
+
+    message: str
+    metadata: dict[str, Any]
+    on_disconnect: Literal["cancel", "continue"]
+    #: Opens the surroundings that agent code runs in, such as a Flask app context.
+    app_context: Callable[[], AbstractContextManager[Any]]
+    #: The context variables of the request, as far as the agent shall see them.
+    context: Context
+
+
+class Services(NamedTuple):
+    """What all runs of a worker share."""
+
+    settings: Settings
+    store: Store
+    journal: Journal
+    io: LoopThread
+    agents_loop: LoopThread
+    session_agents: SessionAgents
+    workdir: Path
