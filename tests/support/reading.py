@@ -31,6 +31,10 @@ class ReadingClient(Client):
         assert answer.status == 200, answer.body
         return answer.json
 
+    def poll_now(self, session_id: str) -> Any:
+        """Poll once, without a cursor and without a wait."""
+        return self.call("GET", f"/chat/{session_id}/poll").json
+
     def cancel(self, session_id: str) -> Any:
         """Cancel what runs and waits."""
         return self.call("POST", f"/chat/{session_id}/cancel").json
@@ -46,7 +50,8 @@ class ReadingClient(Client):
 
 def observed(server: Server, name: str, session_id: str) -> list[float]:
     """When the scripted agent told this of this session, on `time.monotonic`."""
-    found = re.findall(rf"^observed {name} ([0-9.]+) {re.escape(session_id)}$", server.log(), re.MULTILINE)
+    line = rf"^observed {name} ([0-9.]+) {re.escape(session_id)}$"
+    found = re.findall(line, server.log(), re.MULTILINE)
     return [float(moment) for moment in found]
 
 
