@@ -3,6 +3,17 @@
 import os
 from pathlib import Path
 
+# On SIGTERM, a reload or max_requests a worker drains: it refuses new turns, lets the running ones
+# finish, and tells the readers of the rest to come back. The turns of a worker that dies are ended
+# by the arbiter, at once.
+from wsgi_app.gunicorn_hooks import (  # noqa: F401 - gunicorn looks them up by name
+    child_exit,
+    post_worker_init,
+    pre_fork,
+    worker_exit,
+    worker_int,
+)
+
 # Only this machine can reach it unless HOST says otherwise: without tokens the app is in
 # development mode, which is not for a network.
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
@@ -14,8 +25,10 @@ worker_class = "gthread"
 # worker, at 36 to 57 kB each. The next one gets 503 `at_capacity` at once.
 threads = 64
 
-# One process as long as sessions live in its memory: a second one would not know of them.
-workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+# With Redis all workers are one service: one per core, unless WEB_CONCURRENCY says otherwise.
+# Without it sessions live in a worker's memory, and a second worker would not know of them.
+_shared = os.environ.get("AGENT_REDIS_URL") or os.environ.get("REDIS_URL")
+workers = int(os.environ.get("WEB_CONCURRENCY") or os.cpu_count() or 1) if _shared else 1
 
 # Seconds. The main thread of a gthread worker never runs a request, so silence of this length means
 # a stuck interpreter; twice gunicorn's default, because a monolith's C extensions may hold the GIL.

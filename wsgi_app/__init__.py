@@ -1,18 +1,43 @@
-"""Streams AI agents from the Flask app you already run on gunicorn gthread."""
+"""Streams AI agents from the Flask app you already run on gunicorn gthread.
 
+Importing the package loads nothing and builds nothing: names are loaded on first use (PEP 562), so
+that gunicorn's arbiter can import the hooks alone, and ``wsgi_app:app`` is built where it is asked
+for.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from wsgi_app.agents import OpenAIAgent
-from wsgi_app.auth import Principal
-from wsgi_app.engine import Turn
-from wsgi_app.errors import AgentHostError, ConfigError, TurnCancelled, TurnError, UpstreamError
-from wsgi_app.events import Status, Thinking, Token, ToolCall, ToolResult, Usage
-from wsgi_app.host import AgentHost
 
 if TYPE_CHECKING:
     from flask import Flask
 
+    from wsgi_app.agents import OpenAIAgent as OpenAIAgent
+    from wsgi_app.auth import Principal as Principal
+    from wsgi_app.engine import Turn as Turn
+    from wsgi_app.errors import AgentHostError as AgentHostError
+    from wsgi_app.errors import ConfigError as ConfigError
+    from wsgi_app.errors import TurnCancelled as TurnCancelled
+    from wsgi_app.errors import TurnError as TurnError
+    from wsgi_app.errors import UpstreamError as UpstreamError
+    from wsgi_app.events import Status as Status
+    from wsgi_app.events import Thinking as Thinking
+    from wsgi_app.events import Token as Token
+    from wsgi_app.events import ToolCall as ToolCall
+    from wsgi_app.events import ToolResult as ToolResult
+    from wsgi_app.events import Usage as Usage
+    from wsgi_app.host import AgentHost as AgentHost
+
     app: Flask
+
+_MODULES = {
+    "agents": ("OpenAIAgent",),
+    "auth": ("Principal",),
+    "engine": ("Turn",),
+    "errors": ("AgentHostError", "ConfigError", "TurnCancelled", "TurnError", "UpstreamError"),
+    "events": ("Status", "Thinking", "Token", "ToolCall", "ToolResult", "Usage"),
+    "host": ("AgentHost",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "AgentHost",
@@ -35,10 +60,15 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Build ``wsgi_app:app`` on first access, so that importing the package builds nothing."""
-    if name != "app":
+    if name == "app":
+        value = import_module("wsgi_app.standalone").create_app()
+    elif name in _MODULE_OF:
+        value = getattr(import_module(f"wsgi_app.{_MODULE_OF[name]}"), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from wsgi_app.standalone import create_app  # noqa: PLC0415 - it would be built by an import
+    globals()[name] = value
+    return value
 
-    globals()["app"] = create_app()
-    return globals()["app"]
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

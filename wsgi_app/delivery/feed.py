@@ -5,6 +5,7 @@ from __future__ import annotations
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import Runner
+from wsgi_app.errors import RequestError
 from wsgi_app.events import (
     Cancelled,
     Done,
@@ -50,9 +51,12 @@ class Feed:
     def read(self, timeout_seconds: float) -> list[NumberedEvent]:
         """Take what is there, or wait for it; nothing if time is over, woken or ended.
 
-        Raises StoreUnavailable.
+        Raises StoreUnavailable, and RequestError ``draining`` when this worker is about to leave
+        and the turn is another's: the reader goes on elsewhere.
         """
         events = self._take()
+        if self._follows and self._runner.draining:
+            raise RequestError("draining", "This worker is about to leave; try again.")
         if events or self.ended or timeout_seconds <= 0:
             return events
         if not self._follows:

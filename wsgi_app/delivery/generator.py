@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from wsgi_app.delivery.reader import Reader, ReaderGone
-from wsgi_app.errors import StoreUnavailable
+from wsgi_app.errors import RequestError
 from wsgi_app.events import Cancelled, Done, Error, NumberedEvent, Thinking, Token
 from wsgi_app.wire.merge import merge_text
 from wsgi_app.wire.sse import KEEP_ALIVE, OPENING
@@ -47,8 +47,8 @@ def stream_frames(
                 yield from _write(reader, [KEEP_ALIVE])
     except ReaderGone:
         reader.cut()
-    except StoreUnavailable:
-        log.warning("a reader is cut off: the store does not answer")
+    except RequestError as error:
+        log.warning("a reader is cut off: %s", error.code)
         reader.cut()
 
 

@@ -9,6 +9,7 @@ import socket
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -48,6 +49,15 @@ FOLLOW_POLL_SECONDS = 0.25
 IDLE_POLL_SECONDS = 0.02
 
 
+#: This process's runners, for the server's hooks, which know no app. Dropped with their last use.
+_live: weakref.WeakSet[Runner] = weakref.WeakSet()
+
+
+def live_runners() -> list[Runner]:
+    """The runners that this process has made."""
+    return [runner for runner in list(_live) if runner.pid == os.getpid()]
+
+
 class BegunTurn(NamedTuple):
     """A turn to read; ``run`` is None for an earlier one that the request attaches to."""
 
@@ -66,6 +76,7 @@ class Runner:
         self.settings = settings
         self.store = store
         self.worker_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.pid = os.getpid()
         self.draining = False
         self.following = Following(store, self.worker_id)
         self._io = LoopThread("io")
@@ -86,6 +97,7 @@ class Runner:
         self._runs: dict[tuple[SessionKey, int], TurnRun] = {}
         self._leaving: set[TurnRun] = set()
         store.listen(self._on_signal, self.worker_id, self._resync)
+        _live.add(self)
 
     def begin(self, request: BeginTurn, order: TurnOrder) -> BegunTurn:
         """Claim the session's next turn; its run waits for `TurnRun.start`.

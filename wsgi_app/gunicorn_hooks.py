@@ -1,0 +1,142 @@
+"""Server hooks of gunicorn for a clean drain and end. Import them in gunicorn.conf.py.
+
+    from wsgi_app.gunicorn_hooks import (
+        child_exit, post_worker_init, pre_fork, worker_exit, worker_int,
+    )
+
+A site that has hooks of its own calls these from them. Nothing else of the package is imported
+before a worker has forked.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsgi_app.engine.runner import Runner
+
+log = logging.getLogger("wsgi_app")
+
+#: How often a worker looks whether it shall leave. gunicorn has no hook for the start of a graceful
+#: stop: SIGTERM, a reload and max_requests only clear ``worker.alive`` (workers/gthread.py there).
+LOOK_SECONDS = 0.1
+#: What the arbiter spends at the most on a dead worker's turns.
+CHILD_EXIT_SECONDS = 0.5
+NOTE_ATTRIBUTE = "wsgi_app_note"
+
+
+def pre_fork(_server: Any, worker: Any) -> None:
+    """Give the worker a note to its arbiter: an unnamed file that both have open."""
+    note = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - child_exit closes it
+    setattr(worker, NOTE_ATTRIBUTE, note)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Watch for the worker's end, and drain its hosts when it comes."""
+    from wsgi_app.engine.threads import start_thread  # noqa: PLC0415 - not before the fork
+
+    drained = threading.Event()
+    worker.wsgi_app_drained = drained
+    start_thread(lambda: _watch(worker, drained), "drain-watch")
+
+
+def worker_int(worker: Any) -> None:
+    """SIGINT or SIGQUIT: gunicorn leaves at once, so the turns end at once."""
+    _drain_all(0.0)
+    getattr(worker, "wsgi_app_drained", threading.Event()).set()
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Wait until the drain is through, so that the last events are in the store."""
+    drained = getattr(worker, "wsgi_app_drained", None)
+    if drained is not None:
+        drained.wait(max(1.0, worker.cfg.graceful_timeout / 2))
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """End the turns of a worker that died; runs in the arbiter, with a fresh connection."""
+    note = getattr(worker, NOTE_ATTRIBUTE, None)
+    if note is None:
+        return
+    try:
+        note.seek(0)
+        lines = note.read().decode().splitlines()
+    finally:
+        note.close()
+    left = [json.loads(line) for line in lines]
+    for one in left:
+        _end_turns(one["redis_url"], one["worker_id"])
+
+
+def _watch(worker: Any, drained: threading.Event) -> None:
+    noted: set[str] = set()
+    while worker.alive:
+        for runner in _live_runners():
+            if runner.worker_id not in noted and runner.store.shared:
+                noted.add(runner.worker_id)
+                _write_note(worker, runner)
+        _recycle(worker)
+        time.sleep(LOOK_SECONDS)
+    _drain_all(None)
+    drained.set()
+
+
+def _recycle(worker: Any) -> None:
+    """Have a worker replaced that holds too many threads which do not end."""
+    from wsgi_app.engine.runner import MAX_ABANDONED_THREADS  # noqa: PLC0415 - not before the fork
+
+    if any(runner.count_abandoned() > MAX_ABANDONED_THREADS for runner in _live_runners()):
+        log.error("too many agent threads do not end: the worker is replaced")
+        worker.alive = False
+
+
+def _write_note(worker: Any, runner: Runner) -> None:
+    note = getattr(worker, NOTE_ATTRIBUTE, None)
+    if note is not None:
+        line = {"redis_url": runner.settings.redis_url, "worker_id": runner.worker_id}
+        note.write(json.dumps(line).encode() + b"\n")
+
+
+def _drain_all(seconds: float | None) -> None:
+    """Drain the hosts of this process at the same time; None is AGENT_DRAIN_SECONDS."""
+    from wsgi_app.engine.drain import drain  # noqa: PLC0415 - not before the fork
+    from wsgi_app.engine.threads import start_thread  # noqa: PLC0415 - the same
+
+    threads = []
+    for runner in _live_runners():
+        time_left = runner.settings.drain_seconds if seconds is None else seconds
+        threads.append(start_thread(lambda r=runner, s=time_left: drain(r, s), "drain"))  # type: ignore[misc] # mypy cannot infer a lambda's defaults
+    for thread in threads:
+        thread.join()
+
+
+def _live_runners() -> list[Runner]:
+    from wsgi_app.engine.runner import live_runners  # noqa: PLC0415 - not before the fork
+
+    return live_runners()
+
+
+def _end_turns(redis_url: str, worker_id: str) -> None:
+    from wsgi_app.engine.keeper import WORKER_LOST  # noqa: PLC0415 - keeps the arbiter small
+    from wsgi_app.errors import StoreUnavailable  # noqa: PLC0415 - the same
+    from wsgi_app.store.redis import RedisStore  # noqa: PLC0415 - the same
+
+    try:
+        store = RedisStore(redis_url, timeout_seconds=CHILD_EXIT_SECONDS)
+        try:
+            lost = store.mark_lost(worker_id, WORKER_LOST)
+        finally:
+            store.close()
+    except StoreUnavailable:
+        log.warning(
+            "pid %d: the store does not answer; a dead worker's lease runs out", os.getpid()
+        )
+    else:
+        if lost:
+            log.warning("worker %s died with %d turns", worker_id, len(lost))
