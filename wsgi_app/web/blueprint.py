@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from flask import Blueprint, Flask, Response, current_app, g, request
 from flask.sansio.blueprints import BlueprintSetupState
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, default_exceptions
 from werkzeug.routing import BaseConverter, MapAdapter
 
 from wsgi_app.web import chat, health, read, sessions
@@ -52,6 +52,9 @@ def make_blueprint(name: str, mount: Mount) -> Blueprint:
     blueprint.before_request(functools.partial(_authenticate, mount))
     blueprint.url_value_preprocessor(lambda *_: _exempt_from_csrf(blueprint))
     blueprint.register_error_handler(Exception, exception_response)
+    for code in default_exceptions:
+        # The site's own handler of a code would beat ours of every Exception.
+        blueprint.register_error_handler(code, exception_response)
     return blueprint
 
 

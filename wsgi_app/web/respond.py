@@ -39,7 +39,10 @@ _CODE_BY_STATUS = {
     405: "method_not_allowed",
     413: "too_large",
     415: "unsupported_media_type",
+    429: "rate_limited",
+    503: "at_capacity",
 }
+_FIRST_ERROR, _FIRST_SERVER_ERROR = 400, 500
 _HAS_RETRY_AFTER = (429, 503)
 
 
@@ -68,14 +71,23 @@ def exception_response(error: Exception) -> Response:
     if isinstance(error, AgentHostError):
         return error_response(error)
     if isinstance(error, HTTPException):
-        status = error.code or 500
-        code = _CODE_BY_STATUS.get(status, "invalid_request" if status < 500 else "internal_error")  # noqa: PLR2004 - HTTP's own line between client and server errors
-        body = {"code": code, "message": error.name, "details": {}}
-        headers = dict(error.get_headers())
-        headers.pop("Content-Type", None)
-        return json_response(body, status, headers)
+        return _http_error_response(error)
     log.error("a request failed", exc_info=error)
     return error_response(RequestError("internal_error", "The request failed."))
+
+
+def _http_error_response(error: HTTPException) -> Response:
+    """Answer what werkzeug, or the site's own code, gave up with."""
+    status = error.code if error.response is None else error.response.status_code
+    if status is None or status < _FIRST_ERROR:
+        status = 500
+    other = "invalid_request" if status < _FIRST_SERVER_ERROR else "internal_error"
+    body = {"code": _CODE_BY_STATUS.get(status, other), "message": error.name, "details": {}}
+    headers = dict(error.get_headers())
+    headers.pop("Content-Type", None)
+    if status in _HAS_RETRY_AFTER:
+        headers.setdefault("Retry-After", "1")
+    return json_response(body, status, headers)
 
 
 def stream_response(
