@@ -14,7 +14,7 @@ INSIDE = (
     "</",
     "Traceback",
     "Exception",
-    "Error",
+    "Error:",
     "wsgi_app",
     ".py",
     "secret",

@@ -1,0 +1,92 @@
+"""Sites that mount hosts in different ways; each is built by its own process."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from flask import Flask, Request, abort, request
+from flask_wtf import CSRFProtect
+from werkzeug.exceptions import HTTPException
+
+from tests.support.agents import SECRET, scripted
+from wsgi_app import AgentHost, Principal
+
+SECRET_KEY = "the site's own"
+
+
+def settings_site() -> Flask:
+    """Mount hosts whose settings come from the arguments, the app's config and the environment."""
+    app = Flask("site")
+    app.config["AGENT_MAX_MESSAGE_CHARS"] = 10
+    AgentHost(scripted, max_message_chars=5).init_app(app, url_prefix="/argument")
+    AgentHost(scripted).init_app(app, url_prefix="/config")
+    return app
+
+
+def misconfigured_site(place: str, name: str, value: str) -> Flask:
+    """Give a host one setting, by argument or by the app's config."""
+    app = Flask("site")
+    if place == "config":
+        app.config[name] = value
+    settings: dict[str, Any] = {name: value} if place == "argument" else {}
+    AgentHost(scripted, **settings).init_app(app)
+    return app
+
+
+def log_in(sent: Request) -> Principal | str | None:
+    """Trust the X-User header, with a few users that are special."""
+    user = sent.headers.get("X-User")
+    if user in ("401", "403", "404", "500"):
+        abort(int(user))
+    if user == "raise":
+        raise ValueError(SECRET)
+    return Principal("principal") if user == "principal" else user
+
+
+def login_site() -> Flask:
+    """Mount a host behind the site's own login."""
+    app = Flask("site")
+    AgentHost(scripted, authenticate=log_in).init_app(app, url_prefix="/agents")
+    AgentHost(scripted, authenticate=log_in, cors_origins=["https://friend.example"]).init_app(
+        app, url_prefix="/open"
+    )
+    return app
+
+
+def csrf_site(order: str) -> Flask:
+    """Mount a host before or after CSRFProtect, which guards the site's form."""
+    app = Flask("site")
+    app.secret_key = SECRET_KEY
+    app.add_url_rule("/form", "form", lambda: request.form["x"], methods=["POST"])
+    protect = CSRFProtect()
+    if order == "before":
+        protect.init_app(app)
+    AgentHost(scripted).init_app(app, url_prefix="/agents")
+    if order == "after":
+        protect.init_app(app)
+    return app
+
+
+def opinionated_site() -> Flask:
+    """Mount a host in a site that handles every error in its own way."""
+    app = Flask("site")
+
+    def handle(error: Exception) -> tuple[str, int]:
+        code = error.code if isinstance(error, HTTPException) else None
+        return "<h1>The site's own page</h1>", code or 500
+
+    for code in (400, 401, 403, 404, 405, 413, 500):
+        app.register_error_handler(code, handle)
+    app.register_error_handler(Exception, handle)
+    AgentHost(scripted, authenticate=log_in).init_app(app, url_prefix="/agents")
+
+    @app.before_request
+    def _abort() -> None:
+        if "X-Abort" in request.headers:
+            abort(int(request.headers["X-Abort"]))
+
+    @app.route("/broken")
+    def _broken() -> NoReturn:
+        raise ValueError(SECRET)
+
+    return app
