@@ -1,0 +1,33 @@
+"""An agent that belongs to one session, and an app that hosts it."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from tests.support.agents import observe
+from wsgi_app import AgentHost, Turn
+
+
+class CountingAgent:
+    """Belongs to one session; counts its turns."""
+
+    def __init__(self) -> None:
+        self._turns = 0
+        self._session = ""
+
+    def __call__(self, turn: Turn) -> str:
+        """Answer how many turns this object has had."""
+        self._turns += 1
+        self._session = turn.session_id
+        return str(self._turns)
+
+    def close(self) -> None:
+        """Tell the test."""
+        observe("closed_agent", self._session)
+
+
+def session_agents_app() -> Flask:
+    """Mount agents that belong to one session each."""
+    app = Flask("site")
+    AgentHost(CountingAgent).init_app(app, url_prefix="/agents")
+    return app
