@@ -263,3 +263,19 @@ def test_a_client_that_leaves_in_mid_upload_starts_nothing(client: Client) -> No
         connection.shutdown(socket.SHUT_WR)
         connection.recv(65_536)
     assert client.call("GET", f"/session/{session}").status == 404
+
+
+@pytest.mark.slow  # it takes the server's patience
+def test_a_client_that_stops_in_mid_upload_is_given_up(client: Client) -> None:
+    """A client that announces more than it sends does not keep its thread for ever."""
+    head = (
+        b"POST /agents/chat/s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer dev\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    )
+    with socket.create_connection(("127.0.0.1", client.server.port), timeout=40) as connection:
+        connection.sendall(head)
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        answer = Answer(response.status, response.msg, response.read())
+        response.close()
+    check_refusal(answer, 400, "invalid_json")

@@ -37,14 +37,6 @@ def minding_app() -> Flask:
     return app
 
 
-def two_hosts_app() -> Flask:
-    """Mount two hosts with different settings in one app."""
-    app = Flask("site")
-    AgentHost(scripted, max_message_chars=5).init_app(app, url_prefix="/short")
-    AgentHost(scripted).init_app(app, url_prefix="/long")
-    return app
-
-
 def validated_app() -> object:
     """Wrap the app so that a breach of PEP 3333 fails the request."""
     return validator(scripted_app().wsgi_app)
