@@ -160,3 +160,19 @@ def test_a_question_can_be_polled_for(client: ReadingClient) -> None:
             assert wait_question(attached) == request_id
         answer_to(client, session, request_id, "yes")
         wait_for(lambda: not client.poll(session, "1-2", 1)["running"], "the turn has ended")
+
+
+def test_repeated_json_request_gets_the_answer_and_not_the_old_question(
+    client: ReadingClient,
+) -> None:
+    """Under its Idempotency-Key a JSON request that was told of a question gets the turn's end."""
+    session = new_session()
+    headers = {"Idempotency-Key": "k"}
+    first = client.chat_json(session, {"ask": "Really?"}, {"text": "!"}, headers=headers)
+    assert (first.status, first.json["code"]) == (409, "input_required")
+    request_id = first.json["details"]["request_id"]
+    assert answer_to(client, session, request_id, "yes").status == 200
+    again = client.chat_json(session, {"ask": "Really?"}, {"text": "!"}, headers=headers)
+    assert (again.status, again.json["reply"]) == (200, "yes!")
+    third = client.chat_json(session, {"ask": "Really?"}, {"text": "!"}, headers=headers)
+    assert third.json == again.json

@@ -47,6 +47,15 @@ STATUS_BY_CODE: Final[dict[str, int]] = {
     "turn_timeout": 504,
 }
 
+#: What agents and their providers may end a turn with; the host has codes of its own.
+TURN_ERROR_CODES: Final = (
+    "agent_error",
+    "upstream_error",
+    "turn_timeout",
+    "step_limit",
+    "output_too_large",
+)
+
 
 class AgentHostError(Exception):
     """An error that a client may see; ``message`` must never hold a secret or foreign text."""
@@ -93,7 +102,10 @@ class StoreUnavailable(RequestError):
 
 
 class TurnError(AgentHostError):
-    """Ends the turn with an ``error`` event of this code; agents may raise it."""
+    """Ends the turn with an ``error`` event; agents may raise it.
+
+    ``code`` is one of TURN_ERROR_CODES, ``details`` a JSON object.
+    """
 
     def __init__(
         self,
@@ -103,6 +115,8 @@ class TurnError(AgentHostError):
         code: str = "agent_error",
         retryable: bool = False,
     ) -> None:
+        if code not in TURN_ERROR_CODES:
+            raise ValueError(f"a turn cannot end with the code {code!r}")
         super().__init__(code, message, details)
         self.retryable = retryable
 

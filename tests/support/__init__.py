@@ -1,0 +1,1 @@
+"""What the tests run on: real servers, strict clients, scripted agents."""

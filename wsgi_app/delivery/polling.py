@@ -30,8 +30,16 @@ def await_answer(reader: Reader) -> Done | Error | Cancelled | InputRequest | No
 
     Raises ReaderGone and StoreUnavailable.
     """
+    question = None
     while not reader.ended:
-        for numbered in reader.read(WAIT_SECONDS):
-            if isinstance(numbered.event, (Done, Error, Cancelled, InputRequest)):
+        # What follows a question shows that it was answered: it came with a replay.
+        events = reader.read(0 if question else WAIT_SECONDS)
+        if question and not events:
+            return question
+        question = None
+        for numbered in events:
+            if isinstance(numbered.event, (Done, Error, Cancelled)):
                 return numbered.event
-    return None
+        if events and isinstance(events[-1].event, InputRequest):
+            question = events[-1].event
+    return question
