@@ -15,6 +15,7 @@ from tests.store.steps import (
     events,
     fence_of,
     ids,
+    refused,
     request,
     run_turn,
     start,
@@ -22,7 +23,7 @@ from tests.store.steps import (
 from tests.support.waiting import wait_for
 from wsgi_app.errors import Fenced
 from wsgi_app.events import LOST_SEQ, EventId
-from wsgi_app.store.base import Fence, Store, StoreLimits
+from wsgi_app.store.base import Fence, SessionKey, Store, StoreLimits
 
 #: A running turn of another life of the store.
 LOST = Fence(KEY, 5, "lost-run")
@@ -82,11 +83,12 @@ def test_turn_made_anew_counts(make_store: MakeStore) -> None:
     fence = start(store, OTHER)
     assert store.append(LOST, 1, events(1, 1)).last_seq == 1
     end(store, fence)
-    assert store.describe_session(KEY) is not None
-    store.delete_session(OTHER)
-    store.append(Fence(OTHER, 1, "other-run"), 1, events(1, 1))
-    end(store, Fence(OTHER, 1, "other-run"), 1)
+    with refused("too_many_turns"):
+        store.begin_turn(request(OTHER))
+    third = SessionKey(KEY.tenant, "s-3")
     assert store.finish(LOST, 2, events(2, 2), []) == 2
+    with refused("too_many_sessions"):
+        store.begin_turn(request(third))
     assert start(store).turn == 6
 
 

@@ -62,11 +62,18 @@ def test_times_are_those_of_writes(store: Store) -> None:
     fence = start(store)
     first = describe(store)
     assert before < first.created_at <= first.updated_at < time.time() + 1
-    wait_for(lambda: time.time() > first.updated_at + 0.01, "the clock goes on")
-    store.append(fence, 1, events(1, 1))
-    written = describe(store)
-    assert written.created_at == first.created_at
-    assert written.updated_at > first.updated_at
+    updated_at = first.updated_at
+    for write in (
+        lambda: store.append(fence, 1, events(1, 1)),
+        lambda: store.finish(fence, 2, events(2, 2), []),
+        lambda: store.begin_turn(request()),
+    ):
+        wait_for(lambda: time.time() > updated_at + 0.01, "the clock goes on")  # noqa: B023 - called at once
+        write()
+        view = describe(store)
+        assert view.created_at == first.created_at
+        assert view.updated_at > updated_at
+        updated_at = view.updated_at
 
 
 # -- list
