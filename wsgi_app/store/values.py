@@ -1,0 +1,170 @@
+"""What goes into a store's operations and comes out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from msgspec import Struct
+
+from wsgi_app.config import Settings
+from wsgi_app.events import CancelReason, EventId
+
+#: A chat message, as the providers' chat APIs write it: ``role``, ``content`` and what else the
+#: agent keeps with it.
+Message = dict[str, Any]
+
+
+class SessionKey(NamedTuple):
+    """A session's identity; the tenant comes from authentication."""
+
+    tenant: str
+    session_id: str
+
+
+class Fence(NamedTuple):
+    """The right to write one turn."""
+
+    key: SessionKey
+    turn: int
+    run_id: str
+
+
+class StoreLimits(Struct, frozen=True, kw_only=True):
+    """The bounds that a store keeps."""
+
+    max_queued_turns: int = 10
+    max_turns_per_tenant: int = 20
+    max_sessions_per_tenant: int = 10_000
+    max_idempotency_keys: int = 1000
+    session_ttl_seconds: float = 86_400
+    lease_seconds: float = 10
+    #: Whole old turns leave a session's journal, as JSON, when one ends above this; that one stays.
+    journal_bytes: int = 8_388_608
+    #: Whole old exchanges leave a session's history, as JSON, above this; the newest stays.
+    history_bytes: int = 1_048_576
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> StoreLimits:
+        """Take over the bounds that settings name."""
+        return cls(
+            max_queued_turns=settings.max_queued_turns,
+            max_turns_per_tenant=settings.max_turns_per_tenant,
+            max_sessions_per_tenant=settings.max_sessions_per_tenant,
+            session_ttl_seconds=settings.session_ttl_seconds,
+            lease_seconds=settings.lease_seconds,
+            journal_bytes=2 * settings.max_output_bytes,
+        )
+
+
+class BeginTurn(Struct, frozen=True, kw_only=True):
+    """A request for a turn; ``run_id`` is its nonce and becomes part of its fence."""
+
+    key: SessionKey
+    run_id: str
+    worker_id: str
+    message: str
+    if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
+    idempotency_key: str | None = None
+    #: Digest of the request, to tell a retry from another request under the same key.
+    request_digest: str = ""
+
+
+class TurnBegun(NamedTuple):
+    """What `begin_turn` did. ``history`` is what came before the turn, empty unless started."""
+
+    state: Literal["started", "queued", "attached"]
+    turn: int
+    history: list[Message]
+
+
+class TurnClaim(NamedTuple):
+    """A queued turn's place: it runs now, still waits, or shall end for ``cancel``'s reason."""
+
+    state: Literal["started", "waiting"]
+    history: list[Message]
+    cancel: CancelReason | None
+
+
+class Appended(NamedTuple):
+    """``last_seq``: the last stored event of the turn, 0 for none; ``cancel``: its cancel flag.
+
+    ``followed``: readers on other workers wait for the session's events; see `Store.follow`.
+    """
+
+    last_seq: int
+    cancel: CancelReason | None
+    followed: bool = False
+
+
+class JournalWrite(NamedTuple):
+    """One turn's part of `Store.write`: an `append`, or a `finish` when there are ``messages``."""
+
+    fence: Fence
+    first_seq: int
+    events: Sequence[bytes]
+    messages: Sequence[Message] | None = None
+
+
+class Heartbeat(NamedTuple):
+    """What a worker learns of its turns.
+
+    ``cancels``: those with a cancel flag. ``fenced``: those that are not its own any more.
+    """
+
+    cancels: dict[Fence, CancelReason]
+    fenced: list[Fence]
+
+
+class JournalSlice(NamedTuple):
+    """Stored events after a cursor, and what to expect behind them.
+
+    ``events`` are in order and end at the first turn that has not ended. ``missed``: events
+    between the cursor and the first of ``events`` (or of ``live_turn``) are no longer kept.
+    ``live_turn``: the lowest turn, not before the cursor's, that has not ended.
+
+    The cursor ``0-0`` is the start of what is kept, and misses nothing. One above the newest turn
+    is of a session that is gone: it has missed what it stood on, and reads all that is kept.
+    """
+
+    events: list[tuple[EventId, bytes]]
+    missed: bool
+    live_turn: int | None
+    newest_turn: int
+
+
+class SessionView(Struct, frozen=True, kw_only=True):
+    """A session as others see it; times are seconds since the epoch."""
+
+    session_id: str
+    turn: int
+    #: Numbers of the turns that run (first) and wait.
+    active_turns: tuple[int, ...]
+    owner: str
+    created_at: float
+    updated_at: float
+    messages: list[Message]
+
+
+class SessionPage(NamedTuple):
+    """Sessions without their messages, newest first; ``next_cursor`` continues the list."""
+
+    sessions: list[SessionView]
+    next_cursor: str | None
+
+
+class Signal(NamedTuple):
+    """A push to the workers; a lost one is healed by the next append or heartbeat.
+
+    To the turn's worker go ``cancel`` (the turn's flag is ``value``, a CancelReason), ``input``
+    (the answer to the question ``value`` is there to take), ``follow`` (a reader on another worker
+    waits for events) and ``ended``; ``ended`` (the turn has ended, the next queued one may be
+    claimed) to the workers of waiting turns and of followers too. ``events`` (the journal has
+    grown) goes to followers. ``moved`` (another worker runs the session's turns from now on, or
+    the session was deleted) goes to the worker that ran them before.
+    """
+
+    kind: Literal["cancel", "input", "follow", "ended", "events", "moved"]
+    key: SessionKey
+    turn: int
+    value: str = ""
