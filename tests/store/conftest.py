@@ -8,8 +8,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 import pytest
 
 from tests.store.steps import MakeStore
+from tests.support.servers import redis_server
 from wsgi_app.store.base import Store, StoreLimits
 from wsgi_app.store.memory import MemoryStore
+from wsgi_app.store.redis import RedisStore
 
 
 @contextmanager
@@ -18,8 +20,23 @@ def memory() -> Iterator[MakeStore]:
     yield MemoryStore
 
 
+@contextmanager
+def redis() -> Iterator[MakeStore]:
+    """Make stores in a redis-server of their own."""
+    with redis_server(unix_socket=True) as server, server.client() as client:
+
+        def make(limits: StoreLimits) -> Store:
+            client.flushdb()
+            return RedisStore(server.url, limits, timeout_seconds=10)
+
+        yield make
+
+
 #: What starts a backend, once, and makes empty stores in it. A new backend is one more line.
-BACKENDS: dict[str, Callable[[], AbstractContextManager[MakeStore]]] = {"memory": memory}
+BACKENDS: dict[str, Callable[[], AbstractContextManager[MakeStore]]] = {
+    "memory": memory,
+    "redis": redis,
+}
 
 
 @pytest.fixture(scope="session", params=BACKENDS.values(), ids=list(BACKENDS))

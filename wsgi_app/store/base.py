@@ -249,6 +249,10 @@ class Store(ABC):
     def ping(self) -> None:
         """Return when the store answers; raises StoreUnavailable."""
 
+    def warnings(self) -> list[str]:
+        """Say what is not as it should be, though the store works; raises StoreUnavailable."""
+        return []
+
     @abstractmethod
     def close(self) -> None:
         """Give back connections and threads."""

@@ -1,0 +1,88 @@
+-- ARGV: ttl, run, worker, message, if_busy, key ('' or '=' and it), digest, max_queued_turns,
+--       max_idempotency_keys, created ('' if the tenant may have no more)
+-- Answers: {state, turn, {message…}}, {'refused', code, turn} or {'unadmitted'}
+use(KEYS[1])
+local run, worker, message, if_busy, key, digest = unpack(ARGV, 2, 7)
+local max_queued, max_keys, created = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
+
+local function begun(turn)
+  local state = get('state:' .. turn)
+  if state == 'running' then
+    return { 'started', turn, history(turn) }
+  end
+  return { state and 'queued' or 'attached', turn, {} }
+end
+
+local function find_earlier()
+  local turn = get('turn:' .. run)
+  if turn then
+    return begun(turn)
+  end
+  local known = key ~= '' and redis.call('HGET', base .. 'k', key)
+  if not known then
+    return nil
+  end
+  local number_of_turn, known_digest = string.match(known, '^(%d+) (.*)$')
+  if known_digest ~= digest then
+    return { 'refused', 'idempotency_key_reused' }
+  end
+  return { 'attached', number_of_turn, {} }
+end
+
+local function refusal()
+  local turns = active()
+  if #turns == 0 then
+    return nil
+  end
+  if if_busy == 'reject' then
+    return { 'refused', 'session_busy', turns[1] }
+  end
+  local waiting = 0
+  for _, turn in ipairs(turns) do
+    if get('state:' .. turn) == 'queued' and not get('cancel:' .. turn) then
+      waiting = waiting + 1
+    end
+  end
+  if if_busy == 'enqueue' and waiting >= max_queued then
+    return { 'refused', 'queue_full' }
+  end
+  return nil
+end
+
+local function remember_key(turn)
+  redis.call('HSET', base .. 'k', key, turn .. ' ' .. digest)
+  redis.call('RPUSH', base .. 'o', key)
+  while redis.call('LLEN', base .. 'o') > max_keys do
+    redis.call('HDEL', base .. 'k', redis.call('LPOP', base .. 'o'))
+  end
+  keep(base .. 'k')
+  keep(base .. 'o')
+end
+
+local known = exists()
+local answer = known and (find_earlier() or refusal())
+if answer then
+  return answer
+end
+if created == '' then
+  return { 'unadmitted' }
+end
+if not known then
+  create(created)
+elseif if_busy == 'interrupt' then
+  flag('', 'interrupted')
+end
+local owner, idle = get('owner'), get('active') == ''
+local turn = int(number('newest') + 1)
+add(turn, run, worker)
+set('message:' .. turn, message)
+if key ~= '' then
+  remember_key(turn)
+end
+if idle then
+  start(turn)
+end
+push_moved(owner)
+redis.call('ZREM', base .. 'x', run)
+written()
+return begun(turn)

@@ -1,0 +1,11 @@
+-- ARGV: ttl, turn, run, request_id
+-- Answers: nothing, or 'fenced'
+use(KEYS[1])
+local turn, run, request_id = ARGV[2], ARGV[3], ARGV[4]
+if not find(turn, run) then
+  return 'fenced'
+end
+if get('question_turn') == turn and get('question_id') == request_id then
+  close_question()
+end
+return ''

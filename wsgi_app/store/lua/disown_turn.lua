@@ -1,0 +1,2 @@
+-- ARGV: ttl, lease, member
+redis.call('ZREM', TURNS, ARGV[3])

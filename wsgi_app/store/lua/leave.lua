@@ -1,0 +1,2 @@
+-- ARGV: ttl, lease, worker
+redis.call('ZREM', ALIVE, ARGV[3])

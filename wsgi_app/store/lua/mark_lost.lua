@@ -1,0 +1,21 @@
+-- ARGV: ttl, history_bytes, journal_bytes, error, worker ('' for whichever), run…
+-- Answers: {creation of the session or '', turn, run, worker, …} of those that it ended
+use(KEYS[1])
+local history_bytes, journal_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
+local event, worker = ARGV[4], ARGV[5]
+local lost = { get('created') or '' }
+for place = 6, #ARGV do
+  local run = ARGV[place]
+  local turn = get('turn:' .. run)
+  local owner = turn and get('worker:' .. turn)
+  if owner and (worker == '' or worker == owner) then
+    set('lost:' .. turn, event)
+    redis.call('HINCRBY', s, 'bytes:' .. turn, #event)
+    redis.call('HINCRBY', s, 'journal_bytes', #event)
+    finish_turn(turn, 1, 0, history_bytes, journal_bytes)
+    for _, value in ipairs({ turn, run, owner }) do
+      lost[#lost + 1] = value
+    end
+  end
+end
+return lost

@@ -1,0 +1,2 @@
+-- ARGV: ttl, lease, member
+note_turns(3)

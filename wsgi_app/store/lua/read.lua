@@ -1,0 +1,44 @@
+-- ARGV: ttl, turn, seq, max_events
+-- Answers nothing for an unknown session, else {newest turn, missed, live turn or '', piece…} where
+-- a piece is {turn, seq of its first event, {event…}, lost event or ''}
+use(KEYS[1])
+local after_turn, after_seq, room = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+if not exists() then
+  return false
+end
+local newest = number('newest')
+local dropped_turn, dropped_seq = number('dropped_turn'), number('dropped_seq')
+local ahead = after_turn > newest
+local before_dropped = after_turn < dropped_turn
+  or (after_turn == dropped_turn and after_seq < dropped_seq)
+local missed = ahead or (before_dropped and (after_turn > 0 or after_seq > 0))
+if ahead then
+  after_turn, after_seq = 0, 0
+end
+
+local live = ''
+for _, turn in ipairs(active()) do
+  if tonumber(turn) >= after_turn then
+    live = turn
+    break
+  end
+end
+
+local answer = { int(newest), missed and 1 or 0, live }
+for turn = math.max(after_turn, number('first')), live == '' and newest or tonumber(live) do
+  if room <= 0 then
+    break
+  end
+  local name = int(turn)
+  local seen = turn == after_turn and after_seq or 0
+  local events = redis.call('LRANGE', journal(name), int(seen), int(seen + room - 1))
+  room = room - #events
+  local lost = room > 0 and seen < LOST_SEQ and get('lost:' .. name) or ''
+  if lost ~= '' then
+    room = room - 1
+  end
+  if #events > 0 or lost ~= '' then
+    answer[#answer + 1] = { name, int(seen + 1), events, lost }
+  end
+end
+return answer

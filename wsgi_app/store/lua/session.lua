@@ -1,0 +1,249 @@
+-- One session: put before every script whose first key is a session's.
+--
+-- All keys of a session share a slot and begin alike; `use` names them:
+--   …:s      hash: created, updated, swept (µs), newest, first (lowest kept turn), active ("3,4"),
+--            owner, dropped_turn and dropped_seq (the last event no longer kept), history_bytes,
+--            journal_bytes, question_turn, question_id, answer,
+--            of each kept turn: run:3, bytes:3, and lost:3 (the terminal event of a dead worker),
+--            of those that have not ended: state:3 (queued or running), worker:3, begun:3,
+--            before:3 (messages in the history at its start), message:3 (while queued), cancel:3,
+--            and turn:<run id>, its number
+--   …:m      list: the history's messages, "u" (of a user) or "-" and JSON
+--   …:k, :o  hash and list: idempotency keys ("3 digest") and their order
+--   …:f      sorted set: workers that follow, by the end of their lease
+--   …:x      sorted set: runs that were deleted with their session, by the end of their ban
+--   …:t:3    list: a turn's events, in order from seq 1
+--
+-- The hash alone says whether there is a session: the others live somewhat longer, so that they
+-- need not be renewed with every write.
+
+local LOST_SEQ = 1000000000
+-- More at once would not fit on Lua's stack.
+local CHUNK = 4000
+local MAX_BANS = 10000
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local ttl = tonumber(ARGV[1])
+local s, base
+
+local function int(number)
+  return string.format('%.0f', number)
+end
+
+local function use(key)
+  s, base = key, string.sub(key, 1, -2)
+end
+
+local function get(field)
+  return redis.call('HGET', s, field)
+end
+
+local function number(field)
+  return tonumber(get(field) or 0)
+end
+
+local function set(...)
+  redis.call('HSET', s, ...)
+end
+
+local function remove(...)
+  redis.call('HDEL', s, ...)
+end
+
+local function journal(turn)
+  return base .. 't:' .. turn
+end
+
+local function exists()
+  return redis.call('EXISTS', s) == 1
+end
+
+-- Lifetimes
+
+local function keep(key)
+  redis.call('PEXPIRE', key, int(ttl + ttl / 8 + 1000))
+end
+
+local function renew()
+  redis.call('PEXPIRE', s, int(ttl))
+  if (now - number('swept')) / 1000 <= ttl / 8 then
+    return
+  end
+  set('swept', int(now))
+  for _, part in ipairs({ 'm', 'k', 'o' }) do
+    keep(base .. part)
+  end
+  for turn = number('first'), number('newest') do
+    keep(journal(int(turn)))
+  end
+end
+
+local function written()
+  set('updated', int(math.max(now, number('updated'))))
+  renew()
+end
+
+local function create(created)
+  for _, part in ipairs({ 'm', 'k', 'o', 'f' }) do
+    redis.call('DEL', base .. part)
+  end
+  set('created', created, 'updated', created, 'swept', int(now), 'newest', 0, 'first', 1,
+    'active', '', 'owner', '', 'history_bytes', 0, 'journal_bytes', 0)
+end
+
+-- Signals
+
+local function push(worker, kind, turn, value)
+  local tag = string.match(s, '{(.*)}')
+  local signal = table.concat({ kind, tag, turn, int(now), value or '' }, ' ')
+  redis.call('PUBLISH', 'agent:signals:' .. worker, signal)
+end
+
+local function push_moved(owner_before)
+  if owner_before ~= '' and owner_before ~= get('owner') then
+    push(owner_before, 'moved', get('newest'))
+  end
+end
+
+local function followers()
+  return redis.call('ZRANGEBYSCORE', base .. 'f', '(' .. int(now), '+inf')
+end
+
+-- Turns; a turn's number is a string
+
+local function active()
+  local turns = {}
+  for turn in string.gmatch(get('active') or '', '%d+') do
+    turns[#turns + 1] = turn
+  end
+  return turns
+end
+
+local function add(turn, run, worker)
+  local turns = active()
+  turns[#turns + 1] = turn
+  redis.call('DEL', journal(turn))
+  set('newest', turn, 'active', table.concat(turns, ','), 'turn:' .. run, turn,
+    'run:' .. turn, run, 'worker:' .. turn, worker, 'state:' .. turn, 'queued',
+    'begun:' .. turn, int(now), 'bytes:' .. turn, 0)
+end
+
+local function start(turn)
+  local message = get('message:' .. turn)
+  set('state:' .. turn, 'running', 'owner', get('worker:' .. turn),
+    'before:' .. turn, redis.call('LLEN', base .. 'm'))
+  remove('message:' .. turn)
+  redis.call('RPUSH', base .. 'm', message)
+  redis.call('HINCRBY', s, 'history_bytes', #message - 1)
+  keep(base .. 'm')
+end
+
+local function history(turn)
+  local count = number('before:' .. turn)
+  return count > 0 and redis.call('LRANGE', base .. 'm', 0, count - 1) or {}
+end
+
+local function flag(only, reason)
+  local flagged = {}
+  for _, turn in ipairs(active()) do
+    if only == '' or only == turn then
+      redis.call('HSETNX', s, 'cancel:' .. turn, reason)
+      push(get('worker:' .. turn), 'cancel', turn, get('cancel:' .. turn))
+      flagged[#flagged + 1] = turn
+    end
+  end
+  return flagged
+end
+
+local function drop(turn)
+  redis.call('HINCRBY', s, 'journal_bytes', -number('bytes:' .. turn))
+  remove('turn:' .. get('run:' .. turn), 'run:' .. turn, 'bytes:' .. turn, 'lost:' .. turn)
+  redis.call('DEL', journal(turn))
+end
+
+-- Fences
+
+local function is_banned(run)
+  return tonumber(redis.call('ZSCORE', base .. 'x', run) or 0) > now
+end
+
+local function find(turn, run)
+  return get('run:' .. turn) == run
+end
+
+local function revive(turn, run)
+  local number_of_turn = tonumber(turn)
+  if number_of_turn > number('newest') + 1 then
+    -- The turns between are lost: keeping older ones would hide that from readers.
+    for old = number('first'), number('newest') do
+      drop(int(old))
+    end
+    set('dropped_turn', int(number_of_turn - 1), 'dropped_seq', LOST_SEQ, 'first', turn)
+  end
+  add(turn, run, '')
+  set('state:' .. turn, 'running')
+  written()
+end
+
+-- Whether the fence holds, and if the turn was made anew the session's creation, else ''.
+local function find_or_revive(turn, run)
+  if is_banned(run) then
+    return false, ''
+  end
+  if not exists() then
+    create(int(now))
+  end
+  if tonumber(turn) > number('newest') and get('active') == '' then
+    revive(turn, run)
+    return true, get('created')
+  end
+  return find(turn, run), ''
+end
+
+local function find_running(turn, run)
+  local found, revived = find_or_revive(turn, run)
+  return found and get('state:' .. turn) == 'running', revived
+end
+
+-- Journal
+
+local function push_all(key, first, last)
+  for from = first, last, CHUNK do
+    redis.call('RPUSH', key, unpack(ARGV, from, math.min(last, from + CHUNK - 1)))
+  end
+end
+
+-- Adds the events ARGV[from] to ARGV[to], the first of which has this seq; answers the last seq.
+local function store_events(turn, first_seq, from, to)
+  local stored = redis.call('LLEN', journal(turn))
+  if first_seq > stored + 1 then
+    return stored
+  end
+  local new = from + stored + 1 - first_seq
+  if new > to then
+    return stored
+  end
+  local bytes = 0
+  for place = new, to do
+    bytes = bytes + #ARGV[place]
+  end
+  push_all(journal(turn), new, to)
+  keep(journal(turn))
+  redis.call('HINCRBY', s, 'bytes:' .. turn, bytes)
+  redis.call('HINCRBY', s, 'journal_bytes', bytes)
+  return stored + to - new + 1
+end
+
+-- Questions
+
+local function ask(turn, request_id)
+  if get('question_turn') ~= turn or get('question_id') ~= request_id then
+    set('question_turn', turn, 'question_id', request_id)
+    remove('answer')
+  end
+end
+
+local function close_question()
+  remove('question_turn', 'question_id', 'answer')
+end

@@ -1,0 +1,42 @@
+-- One tenant: put before the scripts whose keys are a tenant's.
+--   KEYS[1]  sorted set: turns that run and wait ("<session> <run>"), by the end of their lease
+--   KEYS[2]  sorted set: sessions by creation (µs)
+--   KEYS[3]  sorted set: sessions by expiry (µs)
+-- A member of the first has no other life than its lease; the second and third have the same ones.
+
+local TURNS, CREATED, EXPIRES = KEYS[1], KEYS[2], KEYS[3]
+local CHUNK = 1000
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local ttl = tonumber(ARGV[1])
+
+local function int(number)
+  return string.format('%.0f', number)
+end
+
+local function purge()
+  redis.call('ZREMRANGEBYSCORE', TURNS, '-inf', int(now))
+  repeat
+    local gone = redis.call('ZRANGEBYSCORE', EXPIRES, '-inf', int(now), 'LIMIT', 0, CHUNK)
+    if #gone > 0 then
+      redis.call('ZREM', EXPIRES, unpack(gone))
+      redis.call('ZREM', CREATED, unpack(gone))
+    end
+  until #gone < CHUNK
+end
+
+local function renew()
+  for _, key in ipairs(KEYS) do
+    redis.call('PEXPIRE', key, int(ttl))
+  end
+end
+
+local function keep_session(session, created)
+  redis.call('ZADD', EXPIRES, int(now + ttl * 1000), session)
+  redis.call('ZADD', CREATED, 'NX', created, session)
+end
+
+local function keep_turn(member, lease)
+  redis.call('ZADD', TURNS, int(now + math.min(lease, ttl) * 1000), member)
+end

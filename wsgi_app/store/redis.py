@@ -1,0 +1,328 @@
+"""The store of many workers: the contract as Lua scripts in Redis, one for each operation.
+
+What concerns one session happens in one script. What is counted beside it (a tenant's turns and
+sessions, a worker's turns) lives in keys of its own, which may be in other slots of a cluster: they
+are written before a turn begins and after it has ended, and heartbeats put right what an untimely
+end in between has left over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, cast
+
+from redis import Redis
+
+from wsgi_app.errors import Fenced, StoreUnavailable
+from wsgi_app.events import LOST_SEQ, CancelReason, EventId
+from wsgi_app.store.base import (
+    Appended,
+    BeginTurn,
+    Fence,
+    Heartbeat,
+    JournalSlice,
+    JournalWrite,
+    Message,
+    SessionKey,
+    SessionPage,
+    SessionView,
+    Signal,
+    Store,
+    StoreLimits,
+    TurnBegun,
+    TurnClaim,
+)
+from wsgi_app.store.cursor import decode_cursor, encode_cursor
+from wsgi_app.store.redis_calls import Calls, Kept, pairs, triples
+from wsgi_app.store.redis_edge import Edge
+from wsgi_app.store.redis_keys import (
+    decode_messages,
+    parse_pieces,
+    parse_worker_member,
+    worker_member,
+)
+from wsgi_app.store.redis_scripts import Argument, Call
+from wsgi_app.store.redis_signals import SignalThread
+from wsgi_app.store.refusals import refusal
+
+#: How long a request waits for the places of others that are just being refused.
+ADMISSION_SECONDS: Final = 0.2
+ADMISSION_POLL_SECONDS: Final = 0.01
+
+
+class RedisStore(Store):
+    """Sessions in Redis, a Sentinel's master, or a Redis Cluster.
+
+    Touched by every thread of the worker; its parts guard themselves. Connects on first use.
+    """
+
+    shared = True
+
+    def __init__(
+        self, url: str, limits: StoreLimits | None = None, *, timeout_seconds: float = 1.0
+    ) -> None:
+        self._calls = Calls(limits or StoreLimits())
+        self._edge = Edge(url, timeout_seconds)
+        self._listeners: list[SignalThread] = []
+
+    # -- a turn's life
+
+    def begin_turn(self, request: BeginTurn) -> TurnBegun:
+        runs = [(request.run_id, request.worker_id)]
+        state, *answer = self._begin(request)
+        if state not in (b"started", b"queued"):
+            self._edge.run_many(self._calls.release_turns(request.key, runs))
+        if state == b"refused":
+            code, *turn = [part.decode() for part in answer]
+            raise refusal(code, turn=turn[0] if turn else None)
+        return TurnBegun(state.decode(), int(answer[0]), decode_messages(answer[1]))
+
+    def _begin(self, request: BeginTurn) -> Any:
+        """Take the tenant's place, then begin: a session's own refusal goes before the tenant's."""
+        deadline = time.monotonic() + ADMISSION_SECONDS
+        admission = [self._calls.own_turn(request), self._calls.admit_turn(request)]
+        while True:
+            code, created = self._edge.run_all(admission)[1]
+            call = self._calls.begin_turn(request, "" if code else created.decode())
+            answer = self._edge.run(call)
+            if answer[0] != b"unadmitted":
+                return answer
+            # A place that was taken a moment ago may be given back.
+            if not created or time.monotonic() > deadline:
+                return [b"refused", code]
+            time.sleep(ADMISSION_POLL_SECONDS)
+
+    def claim_turn(self, fence: Fence) -> TurnClaim:
+        state, cancel, messages = self._run_fenced("claim_turn", fence)
+        return TurnClaim(state.decode(), decode_messages(messages), _reason(cancel))
+
+    def append(self, fence: Fence, first_seq: int, events: Sequence[bytes]) -> Appended:
+        return self._write_alone(JournalWrite(fence, first_seq, events))
+
+    def finish(
+        self, fence: Fence, first_seq: int, events: Sequence[bytes], messages: Sequence[Message]
+    ) -> int:
+        return self._write_alone(JournalWrite(fence, first_seq, events, messages)).last_seq
+
+    def write(self, writes: Sequence[JournalWrite]) -> list[Appended | Fenced | StoreUnavailable]:
+        replies = self._edge.run_many([self._calls.write(write) for write in writes])
+        answers: list[Appended | Fenced | StoreUnavailable] = []
+        after: list[Call] = []
+        for write, reply in zip(writes, replies, strict=True):
+            if reply == b"fenced":
+                answers.append(Fenced())
+            elif isinstance(reply, StoreUnavailable):
+                answers.append(reply)
+            elif write.messages is None:
+                answers.append(Appended(reply[0], _reason(reply[1]), bool(reply[2])))
+                after += self._enrol(write.fence, reply[3])
+            else:
+                last_seq, ended, worker, created = reply
+                answers.append(Appended(last_seq, None))
+                if ended:
+                    run = (write.fence.run_id, worker.decode())
+                    after += self._calls.release_turns(write.fence.key, [run], created.decode())
+                else:
+                    after += self._enrol(write.fence, created)
+        # What of this fails, the next heartbeat or the end of a lease puts right.
+        self._edge.run_many(after)
+        return answers
+
+    def _write_alone(self, write: JournalWrite) -> Appended:
+        answer = self.write([write])[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def follow(self, worker_id: str, key: SessionKey) -> None:
+        self._edge.run(self._calls.follow(worker_id, key))
+
+    def read(self, key: SessionKey, after: EventId, max_events: int) -> JournalSlice | None:
+        reply = self._run("read", key, after.turn, after.seq, max_events)
+        if reply is None:
+            return None
+        newest, missed, live, *pieces = reply
+        events = parse_pieces(pieces, LOST_SEQ)
+        return JournalSlice(events, bool(missed), int(live) if live else None, int(newest))
+
+    def request_cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:
+        flagged = self._run("request_cancel", key, "" if turn is None else turn, reason)
+        return [int(number) for number in flagged]
+
+    # -- questions
+
+    def open_input(self, fence: Fence, request_id: str) -> None:
+        revived = self._run_fenced("open_input", fence, request_id)
+        self._edge.run_many(self._enrol(fence, revived))
+
+    def post_input(self, key: SessionKey, request_id: str, value: bytes) -> None:
+        if not self._run("post_input", key, request_id, value):
+            raise refusal("no_pending_input")
+
+    def take_input(self, fence: Fence, request_id: str) -> bytes | None:
+        revived, *answer = self._run_fenced("take_input", fence, request_id)
+        self._edge.run_many(self._enrol(fence, revived))
+        return answer[0] if answer else None
+
+    def close_input(self, fence: Fence, request_id: str) -> None:
+        self._run_fenced("close_input", fence, request_id)
+
+    # -- workers
+
+    def heartbeat(
+        self, worker_id: str, fences: Sequence[Fence], following: Sequence[SessionKey] = ()
+    ) -> Heartbeat:
+        shares = self._calls.heartbeats(worker_id, fences, following, self._edge.group)
+        calls = [self._calls.beat(worker_id, fences), *(call for call, _ in shares)]
+        states: dict[Fence, list[str]] = {}
+        for (_, share), answers in zip(shares, self._edge.run_all(calls)[1:], strict=True):
+            states |= {f: a.decode().split(" ") for f, a in zip(share, answers, strict=True)}
+        kept = [Kept(f, state[1]) for f, state in states.items() if state[0] == "kept"]
+        self._edge.run_all(self._calls.renew_turns(kept))
+        cancels = {f: cast("CancelReason", states[f][2]) for f, _ in kept if states[f][2]}
+        return Heartbeat(cancels, [fence for fence in fences if states[fence][0] == "fenced"])
+
+    def leave(self, worker_id: str) -> None:
+        self._edge.run(self._calls.workers("leave", [], worker_id))
+
+    def lost_workers(self) -> list[str]:
+        lost = self._edge.run(self._calls.workers("lost_workers", []))
+        return [worker_id.decode() for worker_id in lost]
+
+    def mark_lost(self, worker_id: str, error: bytes) -> list[Fence]:
+        runs: defaultdict[SessionKey, list[str]] = defaultdict(list)
+        for member in self._edge.run(self._calls.workers("list_turns", [worker_id])):
+            key, run_id = parse_worker_member(member.decode())
+            runs[key].append(run_id)
+        lost = self._lose(runs, error, worker_id)
+        self._edge.run(self._calls.workers("leave", [], worker_id))
+        return lost
+
+    def settle_session(self, key: SessionKey, error: bytes) -> list[Fence]:
+        turns = pairs(self._run("settle_session", key))
+        if not turns:
+            return []
+        members = [part for run, worker in turns for part in (worker, worker_member(key, run))]
+        asked = self._calls.workers("owned_turns", [worker for _, worker in turns], *members)
+        owned = self._edge.run(asked)
+        lost = [run for (run, _), is_owned in zip(turns, owned, strict=True) if not is_owned]
+        return self._lose({key: lost} if lost else {}, error)
+
+    # -- sessions
+
+    def describe_session(self, key: SessionKey) -> SessionView | None:
+        return _view(key, self._run("describe_session", key, 1))
+
+    def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
+        before = ("", "")
+        if cursor is not None:
+            created_at, session_id = decode_cursor(cursor)
+            before = (f"{created_at * 1e6:.0f}", session_id)
+        views: list[SessionView] = []
+        while len(views) <= limit:
+            rows = pairs(self._edge.run(self._calls.list_sessions(tenant, limit + 1, before)))
+            keys = [SessionKey(tenant, session_id) for session_id, _ in rows]
+            calls = [self._calls.session("describe_session", key, 0) for key in keys]
+            replies = zip(keys, self._edge.run_all(calls), strict=True)
+            # A session may have gone since it was listed.
+            views += [view for key, reply in replies if (view := _view(key, reply)) is not None]
+            if len(rows) <= limit:
+                break
+            before = (rows[-1][1], rows[-1][0])
+        if len(views) <= limit:
+            return SessionPage(views, None)
+        last = views[limit - 1]
+        return SessionPage(views[:limit], encode_cursor(last.created_at, last.session_id))
+
+    def delete_session(self, key: SessionKey) -> bool:
+        reply = self._run("delete_session", key)
+        if reply is None:
+            return False
+        created, *runs = reply
+        self._edge.run_many(
+            self._calls.release_turns(key, pairs(runs), created.decode(), deleted=True)
+        )
+        return True
+
+    # -- the process
+
+    def listen(
+        self,
+        listener: Callable[[Signal], None],
+        worker_id: str = "",
+        resync: Callable[[], None] | None = None,
+    ) -> None:
+        thread = SignalThread(self._edge.pubsub, worker_id, listener, resync)
+        self._listeners.append(thread)
+        thread.start(self._edge.timeout_seconds)
+
+    def ping(self) -> None:
+        self._edge.ask_servers(lambda server: server.ping())
+
+    def warnings(self) -> list[str]:
+        policies = set(self._edge.ask_servers(_eviction_policy)) - {"noeviction"}
+        return [
+            f"Redis may drop sessions: its maxmemory-policy is {policy}, not noeviction."
+            for policy in sorted(policies)
+        ]
+
+    def close(self) -> None:
+        while self._listeners:
+            self._listeners.pop().close(self._edge.timeout_seconds)
+        self._edge.close()
+
+    # -- inside
+
+    def _run(self, verb: str, key: SessionKey, *arguments: Argument) -> Any:
+        return self._edge.run(self._calls.session(verb, key, *arguments))
+
+    def _run_fenced(self, verb: str, fence: Fence, *arguments: Argument) -> Any:
+        reply = self._edge.run(self._calls.fenced(verb, fence, *arguments))
+        if reply == b"fenced":
+            raise Fenced
+        return reply
+
+    def _enrol(self, fence: Fence, created: bytes) -> list[Call]:
+        """Count a turn that was made anew, in a session that was created then ('' if not)."""
+        return self._calls.renew_turns([Kept(fence, created.decode())] if created else [])
+
+    def _lose(
+        self, runs: Mapping[SessionKey, Sequence[str]], error: bytes, worker_id: str = ""
+    ) -> list[Fence]:
+        calls = [self._calls.mark_lost(key, error, worker_id, ids) for key, ids in runs.items()]
+        lost: list[Fence] = []
+        after: list[Call] = []
+        for key, (created, *ended) in zip(runs, self._edge.run_all(calls), strict=True):
+            turns = triples(ended)
+            lost += [Fence(key, int(turn), run_id) for turn, run_id, _ in turns]
+            # Those that had ended already may still have their places.
+            workers = {run_id: worker for _, run_id, worker in turns}
+            places = [(run_id, workers.get(run_id, worker_id)) for run_id in runs[key]]
+            after += self._calls.release_turns(key, places, created.decode())
+        self._edge.run_many(after)
+        return lost
+
+
+def _view(key: SessionKey, reply: Any) -> SessionView | None:
+    if reply is None:
+        return None
+    newest, active, owner, created, updated, *messages = reply
+    return SessionView(
+        session_id=key.session_id,
+        turn=int(newest),
+        active_turns=tuple(int(turn) for turn in active.split(b",") if turn),
+        owner=owner.decode(),
+        created_at=int(created) / 1e6,
+        updated_at=int(updated) / 1e6,
+        messages=decode_messages(messages[0]) if messages else [],
+    )
+
+
+def _reason(cancel: bytes) -> CancelReason | None:
+    return cast("CancelReason", cancel.decode()) if cancel else None
+
+
+def _eviction_policy(server: Redis) -> str:
+    return str(server.info("memory").get("maxmemory_policy", "noeviction"))

@@ -1,0 +1,191 @@
+"""The calls of the Redis store's scripts, with their keys and arguments in order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import NamedTuple
+
+from wsgi_app.store.base import BeginTurn, Fence, JournalWrite, SessionKey, StoreLimits
+from wsgi_app.store.redis_keys import (
+    ALIVE,
+    encode_message,
+    session_key,
+    tenant_keys,
+    tenant_member,
+    worker_key,
+    worker_member,
+)
+from wsgi_app.store.redis_scripts import Argument, Call, script
+
+
+class Kept(NamedTuple):
+    """A turn that goes on, and when its session was created (µs, as text)."""
+
+    fence: Fence
+    created: str
+
+
+class Calls:
+    """Makes calls with a store's limits; has no state."""
+
+    def __init__(self, limits: StoreLimits) -> None:
+        self._limits = limits
+        self._ttl = max(1, round(limits.session_ttl_seconds * 1000))
+        self._lease = max(1, round(limits.lease_seconds * 1000))
+
+    # -- of one session
+
+    def session(self, verb: str, key: SessionKey, *arguments: Argument) -> Call:
+        """A call that is about one session."""
+        return Call(script(verb), [session_key(key)], [self._ttl, *arguments])
+
+    def fenced(self, verb: str, fence: Fence, *arguments: Argument) -> Call:
+        """A call that is about one turn."""
+        return self.session(verb, fence.key, fence.turn, fence.run_id, *arguments)
+
+    def begin_turn(self, request: BeginTurn, created: str) -> Call:
+        """Begin a turn, in a session created then; with '' only if it needs no new one."""
+        key = request.idempotency_key
+        return self.session(
+            "begin_turn",
+            request.key,
+            request.run_id,
+            request.worker_id,
+            encode_message({"role": "user", "content": request.message}),
+            request.if_busy,
+            "" if key is None else "=" + key,
+            request.request_digest,
+            self._limits.max_queued_turns,
+            self._limits.max_idempotency_keys,
+            created,
+        )
+
+    def write(self, write: JournalWrite) -> Call:
+        """An append or a finish."""
+        if write.messages is None:
+            return self.fenced("append", write.fence, write.first_seq, *write.events)
+        return self.fenced(
+            "finish",
+            write.fence,
+            write.first_seq,
+            self._limits.history_bytes,
+            self._limits.journal_bytes,
+            len(write.events),
+            *write.events,
+            *map(encode_message, write.messages),
+        )
+
+    def follow(self, worker_id: str, key: SessionKey) -> Call:
+        """Note a follower."""
+        return self.session("follow", key, self._lease, worker_id)
+
+    def mark_lost(self, key: SessionKey, error: bytes, worker_id: str, runs: Iterable[str]) -> Call:
+        """End runs of one worker, or of whichever ('')."""
+        bounds = (self._limits.history_bytes, self._limits.journal_bytes)
+        return self.session("mark_lost", key, *bounds, error, worker_id, *runs)
+
+    # -- of a tenant
+
+    def _tenant(self, verb: str, tenant: str, *arguments: Argument) -> Call:
+        return Call(script(verb), tenant_keys(tenant), [self._ttl, *arguments])
+
+    def admit_turn(self, request: BeginTurn) -> Call:
+        """Take a place among the tenant's turns and sessions."""
+        return self._tenant(
+            "admit_turn",
+            request.key.tenant,
+            self._lease,
+            request.key.session_id,
+            tenant_member(request.key, request.run_id),
+            self._limits.max_turns_per_tenant,
+            self._limits.max_sessions_per_tenant,
+        )
+
+    def renew_turns(self, kept: Iterable[Kept]) -> list[Call]:
+        """Renew the places of turns and sessions, or give them one."""
+        by_tenant: defaultdict[str, list[Argument]] = defaultdict(list)
+        for (key, _, run_id), created in kept:
+            member = tenant_member(key, run_id)
+            by_tenant[key.tenant] += [key.session_id, created, member]
+        return [
+            self._tenant("renew_turns", tenant, self._lease, *arguments)
+            for tenant, arguments in by_tenant.items()
+        ]
+
+    def release_turns(
+        self,
+        key: SessionKey,
+        runs: Sequence[tuple[str, str]],
+        created: str = "",
+        *,
+        deleted: bool = False,
+    ) -> list[Call]:
+        """Give back the places of ended runs (each with its worker), or of their session too."""
+        members = [tenant_member(key, run_id) for run_id, _ in runs]
+        session = (key.session_id, created, int(deleted))
+        return [
+            self._tenant("release_turns", key.tenant, *session, *members),
+            *(
+                self.workers("disown_turn", [worker_id], worker_member(key, run_id))
+                for run_id, worker_id in runs
+                if worker_id
+            ),
+        ]
+
+    def list_sessions(self, tenant: str, count: int, before: tuple[str, str]) -> Call:
+        """List sessions, from the one behind ``before``: a creation and a name."""
+        return self._tenant("list_sessions", tenant, count, *before)
+
+    # -- of workers
+
+    def workers(self, verb: str, worker_ids: Sequence[str], *arguments: Argument) -> Call:
+        """A call that is about workers; their turns are its keys."""
+        keys = [ALIVE, *map(worker_key, worker_ids)]
+        return Call(script(verb), keys, [self._ttl, self._lease, *arguments])
+
+    def own_turn(self, request: BeginTurn) -> Call:
+        """Note a turn of the worker, before it begins."""
+        member = worker_member(request.key, request.run_id)
+        return self.workers("own_turn", [request.worker_id], member)
+
+    def beat(self, worker_id: str, fences: Iterable[Fence]) -> Call:
+        """Renew a worker's lease on these turns."""
+        members = [worker_member(fence.key, fence.run_id) for fence in fences]
+        return self.workers("beat", [worker_id], worker_id, *members)
+
+    def heartbeats(
+        self,
+        worker_id: str,
+        fences: Sequence[Fence],
+        following: Sequence[SessionKey],
+        group: Callable[[str, int], Hashable],
+    ) -> list[tuple[Call, list[Fence]]]:
+        """Renew sessions; each call with the fences that it answers for."""
+        shares: defaultdict[Hashable, tuple[list[Fence], list[SessionKey]]]
+        shares = defaultdict(lambda: ([], []))
+        for place, fence in enumerate(fences):
+            shares[group(session_key(fence.key), place)][0].append(fence)
+        for place, key in enumerate(following, len(fences)):
+            shares[group(session_key(key), place)][1].append(key)
+        return [(self._heartbeat(worker_id, *share), share[0]) for share in shares.values()]
+
+    def _heartbeat(
+        self, worker_id: str, fences: Sequence[Fence], following: Sequence[SessionKey]
+    ) -> Call:
+        keys = [*(fence.key for fence in fences), *following]
+        turns = [part for fence in fences for part in (fence.turn, fence.run_id)]
+        arguments = [self._ttl, self._lease, worker_id, len(fences), *turns]
+        return Call(script("heartbeat"), [session_key(key) for key in keys], arguments)
+
+
+def pairs(flat: Sequence[bytes]) -> list[tuple[str, str]]:
+    """Take up a script's flat list by twos."""
+    texts = [text.decode() for text in flat]
+    return list(zip(texts[::2], texts[1::2], strict=True))
+
+
+def triples(flat: Sequence[bytes]) -> list[tuple[str, str, str]]:
+    """Take up a script's flat list by threes."""
+    texts = [text.decode() for text in flat]
+    return list(zip(texts[::3], texts[1::3], texts[2::3], strict=True))

@@ -1,0 +1,262 @@
+"""From ``AGENT_REDIS_URL`` to what runs scripts: one server, a Sentinel's master, or a cluster."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Final, NamedTuple, cast
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from redis import ConnectionPool, Redis
+from redis.backoff import ExponentialBackoff
+from redis.client import PubSub
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import (
+    AskError,
+    ConnectionError,  # noqa: A004 - redis-py's name
+    NoScriptError,
+    RedisError,
+    TryAgainError,
+)
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from wsgi_app.errors import ConfigError
+from wsgi_app.store.redis_scripts import Call
+
+#: The longest list of keys for one script, so that it does not hold up the server.
+MAX_KEYS: Final = 500
+
+Reply = Any
+Outcome = Reply | RedisError
+
+
+class Nodes(ABC):
+    """The servers behind a URL. Touched by all threads; redis-py guards its pools.
+
+    All methods raise RedisError or OSError.
+    """
+
+    @abstractmethod
+    def run(self, call: Call) -> Reply:
+        """Run one script."""
+
+    @abstractmethod
+    def run_many(self, calls: Sequence[Call]) -> list[Outcome]:
+        """Run scripts in one round trip per server, in order; answers what each did or raised."""
+
+    @abstractmethod
+    def group(self, key: str, place: int) -> Hashable:
+        """Name the script call which this key, the ``place``-th of a list, may share."""
+
+    @abstractmethod
+    def pubsub(self) -> PubSub:
+        """A new subscriber with a connection of its own."""
+
+    @abstractmethod
+    def servers(self) -> list[Redis]:
+        """A client of each server that holds keys."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close all connections."""
+
+
+class OneNode(Nodes):
+    """A single server, or what Sentinel names as the master."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    def run(self, call: Call) -> Reply:
+        try:
+            return self._client.evalsha(
+                call.script.sha, len(call.keys), *call.keys, *call.arguments
+            )
+        except NoScriptError:
+            return self._client.eval(call.script.text, len(call.keys), *call.keys, *call.arguments)
+
+    def run_many(self, calls: Sequence[Call]) -> list[Outcome]:
+        if len(calls) == 1:
+            return [_outcome(self.run, calls[0])]
+        pipeline = self._client.pipeline(transaction=False)
+        for call in calls:
+            pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
+        try:
+            outcomes = pipeline.execute(raise_on_error=False)
+        except RedisError as error:
+            return [error] * len(calls)
+        return [
+            _outcome(self.run, call) if isinstance(outcome, NoScriptError) else outcome
+            for call, outcome in zip(calls, outcomes, strict=True)
+        ]
+
+    def group(self, key: str, place: int) -> Hashable:  # noqa: ARG002 - any keys go together
+        return place // MAX_KEYS
+
+    def pubsub(self) -> PubSub:
+        return self._client.pubsub()
+
+    def servers(self) -> list[Redis]:
+        return [self._client]
+
+    def close(self) -> None:
+        self._client.close()
+        self._client.connection_pool.disconnect()
+
+
+class Cluster(Nodes):
+    """A Redis Cluster. Its pipeline refuses EVALSHA, so that each node gets one of its own."""
+
+    def __init__(self, client: RedisCluster) -> None:
+        self._client = client
+
+    def run(self, call: Call) -> Reply:
+        try:
+            return self._client.evalsha(
+                call.script.sha, len(call.keys), *call.keys, *call.arguments
+            )
+        except NoScriptError:
+            return self._client.eval(call.script.text, len(call.keys), *call.keys, *call.arguments)
+
+    def run_many(self, calls: Sequence[Call]) -> list[Outcome]:
+        places_by_node: defaultdict[str, list[int]] = defaultdict(list)
+        for place, call in enumerate(calls):
+            places_by_node[self._node_name(call)].append(place)
+        outcomes: list[Outcome] = [None] * len(calls)
+        for name, places in places_by_node.items():
+            done = self._run_on(name, [calls[place] for place in places])
+            for place, outcome in zip(places, done, strict=True):
+                outcomes[place] = outcome
+        return outcomes
+
+    def _node_name(self, call: Call) -> str:
+        return str(self._client.get_node_from_key(call.keys[0]).name)
+
+    def _run_on(self, node_name: str, calls: Sequence[Call]) -> list[Outcome]:
+        node = self._client.get_node(node_name=node_name)
+        outcomes = OneNode(self._client.get_redis_connection(node)).run_many(calls)
+        for place, outcome in enumerate(outcomes):
+            # The cluster's own client learns where the slot, or the node's successor, is now.
+            if isinstance(outcome, AskError | TryAgainError | ConnectionError):
+                outcomes[place] = again = _outcome(self.run, calls[place])
+                if isinstance(again, RedisError):
+                    break
+        return outcomes
+
+    def group(self, key: str, place: int) -> Hashable:  # noqa: ARG002 - a slot has few sessions
+        return key
+
+    def pubsub(self) -> PubSub:
+        return cast("PubSub", self._client.pubsub())
+
+    def servers(self) -> list[Redis]:
+        return [self._client.get_redis_connection(node) for node in self._client.get_primaries()]
+
+    def close(self) -> None:
+        self._client.close()
+        for node in self._client.get_nodes():
+            if node.redis_connection is not None:
+                node.redis_connection.connection_pool.disconnect()
+
+
+def _outcome(run: Callable[[Call], Reply], call: Call) -> Outcome:
+    try:
+        return run(call)
+    except RedisError as error:
+        return error
+
+
+class _Hosts(NamedTuple):
+    """What the URL of several hosts says."""
+
+    hosts: list[tuple[str, int]]
+    path: str
+    options: dict[str, Any]
+    db: int
+
+
+def connector(url: str, timeout_seconds: float) -> Callable[[], Nodes]:
+    """Read a URL; what comes back connects. Raises ConfigError for what is none."""
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "protocol": 2,
+        # A connection that the server closed in idleness is found out by use. What timed out has
+        # had its time.
+        "retry": Retry(ExponentialBackoff(cap=0.1, base=0.01), 1, (ConnectionError,)),
+    }
+    connectors = {"redis+sentinel": _sentinel, "redis+cluster": _cluster}
+    try:
+        return connectors.get(urlsplit(url).scheme, _single)(url, options)
+    except (ValueError, TypeError, AttributeError):
+        # Their texts may hold the password.
+        raise ConfigError(
+            "AGENT_REDIS_URL must be redis://, rediss://, unix://, "
+            "redis+sentinel://host:port,host:port/service or redis+cluster://host:port"
+        ) from None
+
+
+def _single(url: str, options: dict[str, Any]) -> Callable[[], Nodes]:
+    def connect() -> Nodes:
+        return OneNode(Redis.from_url(url, **options))
+
+    pool = ConnectionPool.from_url(url, **options)
+    pool.connection_class(**pool.connection_kwargs)  # refuses unknown options; does not connect
+    return connect
+
+
+def _sentinel(url: str, options: dict[str, Any]) -> Callable[[], Nodes]:
+    parts = _parse_hosts(url, 26379)
+    if not parts.path:
+        raise ValueError("no service")
+
+    def connect() -> Nodes:
+        # The same user and password on both is what a URL can say.
+        sentinel = Sentinel(parts.hosts, sentinel_kwargs={**options, **parts.options})
+        client = sentinel.master_for(
+            parts.path,
+            db=parts.db,
+            **options,
+            **parts.options,
+        )
+        return OneNode(client)
+
+    return connect
+
+
+def _cluster(url: str, options: dict[str, Any]) -> Callable[[], Nodes]:
+    parts = _parse_hosts(url, 6379)
+    if parts.path or parts.db:
+        raise ValueError("a cluster has no databases")
+    startup = [functools.partial(ClusterNode, host, port) for host, port in parts.hosts]
+
+    def connect() -> Nodes:
+        client = RedisCluster(
+            startup_nodes=[make() for make in startup],
+            **options,
+            **parts.options,
+        )
+        return Cluster(client)
+
+    return connect
+
+
+def _parse_hosts(url: str, default_port: int) -> _Hosts:
+    parts = urlsplit(url)
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    username, _, password = credentials.partition(":")
+    found = []
+    for host in hosts.split(","):
+        place = urlsplit(f"//{host}")
+        if not place.hostname:
+            raise ValueError("no host")
+        found.append((place.hostname, place.port or default_port))
+    query = parse_qs(parts.query, strict_parsing=bool(parts.query))
+    db = int(query.pop("db", ["0"])[0])
+    if query or db < 0:
+        raise ValueError("unknown option")
+    options = {"username": unquote(username) or None, "password": unquote(password) or None}
+    return _Hosts(found, unquote(parts.path.strip("/")), options, db)

@@ -1,0 +1,140 @@
+"""The edge to Redis: what comes through it is a reply or StoreUnavailable, soon."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from redis import Redis
+from redis.client import PubSub
+from redis.exceptions import (
+    ConnectionError,  # noqa: A004 - redis-py's name
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004 - redis-py's name
+)
+
+from wsgi_app.errors import StoreUnavailable
+from wsgi_app.store.redis_connect import Nodes, Reply, connector
+from wsgi_app.store.redis_scripts import Call
+
+log = logging.getLogger(__name__)
+
+#: Calls at a time, and so connections of one worker to a server, besides those that listen: a call
+#: takes well under a millisecond, so that a few connections serve many threads.
+MAX_CALLS: Final = 16
+#: For so long after a failure nobody waits for another one.
+REST_SECONDS: Final = 0.5
+#: What a server says that is up and cannot serve now. Redis 6 puts some behind other words.
+_CONDITIONS: Final = (
+    *("OOM", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "MISCONF", "BUSY", "CLUSTERDOWN"),
+    *("MOVED", "ASK", "TRYAGAIN", "NOAUTH", "NOPERM", "WRONGPASS", "max number of clients"),
+)
+
+
+class Edge:
+    """Runs scripts; connects on first use.
+
+    Touched by all threads of the worker. ``_connecting`` guards ``_nodes``, and ``_lock`` who tries
+    next: a server that has just failed is left alone for a while, then tried by one thread.
+    """
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        self.timeout_seconds = timeout_seconds
+        self._connect = connector(url, timeout_seconds)
+        self._lock = threading.Lock()
+        self._connecting = threading.Lock()
+        self._places = threading.BoundedSemaphore(MAX_CALLS)
+        self._nodes: Nodes | None = None
+        self._rest_until = 0.0
+
+    def run(self, call: Call) -> Reply:
+        """Run a script; raises StoreUnavailable."""
+        with self._guarded() as nodes:
+            return nodes.run(call)
+
+    def run_all(self, calls: Sequence[Call]) -> list[Reply]:
+        """Run scripts in few round trips; raises StoreUnavailable if one of them fails."""
+        replies = self.run_many(calls)
+        for reply in replies:
+            if isinstance(reply, StoreUnavailable):
+                raise reply
+        return replies
+
+    def run_many(self, calls: Sequence[Call]) -> list[Reply | StoreUnavailable]:
+        """Run scripts in few round trips; answers what each did or raised."""
+        if not calls:
+            return []
+        try:
+            with self._guarded() as nodes:
+                outcomes = nodes.run_many(calls)
+        except StoreUnavailable as error:
+            return [error] * len(calls)
+        return [self._judge(one) if isinstance(one, Exception) else one for one in outcomes]
+
+    def group(self, key: str, place: int) -> Hashable:
+        """Name the script call which this key, the ``place``-th of a list, may share."""
+        with self._judged():
+            return self._connected().group(key, place)
+
+    def pubsub(self) -> PubSub:
+        """A new subscriber; raises StoreUnavailable when there is no server to ask for it."""
+        with self._judged():
+            return self._connected().pubsub()
+
+    def ask_servers(self, question: Callable[[Redis], Reply]) -> list[Reply]:
+        """Ask each server something; raises StoreUnavailable."""
+        with self._guarded() as nodes:
+            return [question(server) for server in nodes.servers()]
+
+    def close(self) -> None:
+        """Close all connections; the next use opens new ones."""
+        with self._connecting:
+            nodes, self._nodes = self._nodes, None
+        if nodes is not None:
+            nodes.close()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[Nodes]:
+        self._enter()
+        if not self._places.acquire(timeout=self.timeout_seconds):
+            raise StoreUnavailable
+        try:
+            with self._judged():
+                yield self._connected()
+            self._rest_until = 0.0
+        finally:
+            self._places.release()
+
+    @contextmanager
+    def _judged(self) -> Iterator[None]:
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            raise self._judge(error) from error
+
+    def _enter(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if now < self._rest_until:
+                raise StoreUnavailable
+            if self._rest_until:
+                # This one tries; the others do not wait with it.
+                self._rest_until = now + self.timeout_seconds
+
+    def _connected(self) -> Nodes:
+        with self._connecting:
+            if self._nodes is None:
+                self._nodes = self._connect()
+            return self._nodes
+
+    def _judge(self, error: Exception) -> StoreUnavailable:
+        if isinstance(error, ConnectionError | TimeoutError | OSError):
+            self._rest_until = time.monotonic() + REST_SECONDS
+        elif isinstance(error, ResponseError) and not any(c in str(error) for c in _CONDITIONS):
+            log.error("A script failed in Redis", exc_info=error)
+        return StoreUnavailable()

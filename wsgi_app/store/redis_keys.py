@@ -1,0 +1,106 @@
+"""The names of keys and channels in Redis, and what is written into them; no other file knows.
+
+But for the parts of a session, which ``lua/session.lua`` derives from the one name given here:
+they share its hash tag, and so its slot in a cluster. Names of tenants, sessions and workers are
+percent-encoded, so that none can end a tag or pass for another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from wsgi_app.events import EventId, encode_json
+from wsgi_app.store.base import Message, SessionKey, Signal
+
+ALIVE: Final = "agent:{workers}:alive"
+_CHANNEL: Final = "agent:signals:"
+
+
+def _quote(name: str) -> str:
+    return quote(name, safe="", errors="surrogatepass")
+
+
+def _unquote(text: str) -> str:
+    return unquote(text, errors="surrogatepass")
+
+
+def _tag(key: SessionKey) -> str:
+    return f"{_quote(key.tenant)}:{_quote(key.session_id)}"
+
+
+def _from_tag(tag: str) -> SessionKey:
+    tenant, _, session_id = tag.partition(":")
+    return SessionKey(_unquote(tenant), _unquote(session_id))
+
+
+def session_key(key: SessionKey) -> str:
+    """The hash of a session, from which the scripts derive its other keys."""
+    return f"agent:{{{_tag(key)}}}:s"
+
+
+def tenant_keys(tenant: str) -> list[str]:
+    """A tenant's turns, its sessions by creation, and by expiry."""
+    return [f"agent:tenant:{{{_quote(tenant)}}}:{part}" for part in ("turns", "created", "expires")]
+
+
+def worker_key(worker_id: str) -> str:
+    """The turns of a worker; in one slot with those of all others, and with `ALIVE`."""
+    return f"agent:{{workers}}:turns:{_quote(worker_id)}"
+
+
+def channel(worker_id: str) -> str:
+    """The channel of a worker's signals."""
+    return _CHANNEL + worker_id
+
+
+def all_channels() -> str:
+    """The pattern of all workers' channels."""
+    return _CHANNEL + "*"
+
+
+def tenant_member(key: SessionKey, run_id: str) -> str:
+    """A turn among its tenant's."""
+    return f"{_quote(key.session_id)} {run_id}"
+
+
+def worker_member(key: SessionKey, run_id: str) -> str:
+    """A turn among its worker's."""
+    return f"{_tag(key)} {run_id}"
+
+
+def parse_worker_member(member: str) -> tuple[SessionKey, str]:
+    """Read back what `worker_member` made."""
+    tag, _, run_id = member.partition(" ")
+    return _from_tag(tag), run_id
+
+
+def parse_signal(payload: bytes) -> Signal:
+    """Read what a script has published; its time only tells apart two that are equal."""
+    kind, tag, turn, _, value = payload.decode().split(" ", 4)
+    return msgspec.convert((kind, tuple(_from_tag(tag)), int(turn), value), Signal)
+
+
+def encode_message(message: Message) -> bytes:
+    """A chat message behind a mark that tells a user's, at which an exchange begins."""
+    return (b"u" if message.get("role") == "user" else b"-") + encode_json(message)
+
+
+def decode_messages(encoded: Sequence[bytes]) -> list[Message]:
+    """Read back what `encode_message` made."""
+    return [msgspec.json.decode(message[1:]) for message in encoded]
+
+
+def parse_pieces(
+    pieces: Sequence[tuple[bytes, bytes, Sequence[bytes], bytes]], lost_seq: int
+) -> list[tuple[EventId, bytes]]:
+    """Number the events that ``lua/read.lua`` answers."""
+    rows = []
+    for turn, first_seq, events, lost in pieces:
+        rows += [(EventId(int(turn), int(first_seq) + i), json) for i, json in enumerate(events)]
+        if lost:
+            rows.append((EventId(int(turn), lost_seq), lost))
+    return rows

@@ -1,0 +1,21 @@
+"""Why a store refuses a request: one text for each reason, whichever store it is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from wsgi_app.errors import RequestError
+
+_MESSAGES: Final = {
+    "idempotency_key_reused": "This Idempotency-Key was used for another request.",
+    "session_busy": "A turn of this session is running.",
+    "queue_full": "Too many turns of this session are waiting.",
+    "too_many_sessions": "This tenant has too many sessions.",
+    "too_many_turns": "This tenant has too many turns at once.",
+    "no_pending_input": "No such question waits for an answer.",
+}
+
+
+def refusal(code: str, *, turn: str | None = None) -> RequestError:
+    """The error for one of a store's reasons; ``turn`` is the one that keeps the session busy."""
+    return RequestError(code, _MESSAGES[code], None if turn is None else {"turn_id": turn})
