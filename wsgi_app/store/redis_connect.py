@@ -71,12 +71,7 @@ class OneNode(Nodes):
         self._client = client
 
     def run(self, call: Call) -> Reply:
-        try:
-            return self._client.evalsha(
-                call.script.sha, len(call.keys), *call.keys, *call.arguments
-            )
-        except NoScriptError:
-            return self._client.eval(call.script.text, len(call.keys), *call.keys, *call.arguments)
+        return _run(self._client, call)
 
     def run_many(self, calls: Sequence[Call]) -> list[Outcome]:
         if len(calls) == 1:
@@ -97,7 +92,8 @@ class OneNode(Nodes):
         return place // MAX_KEYS
 
     def pubsub(self) -> PubSub:
-        return self._client.pubsub()
+        client: Any = self._client  # redis-py has no types for this
+        return cast("PubSub", client.pubsub())
 
     def servers(self) -> list[Redis]:
         return [self._client]
@@ -111,15 +107,10 @@ class Cluster(Nodes):
     """A Redis Cluster. Its pipeline refuses EVALSHA, so that each node gets one of its own."""
 
     def __init__(self, client: RedisCluster) -> None:
-        self._client = client
+        self._client: Any = client  # redis-py has types for few of its methods
 
     def run(self, call: Call) -> Reply:
-        try:
-            return self._client.evalsha(
-                call.script.sha, len(call.keys), *call.keys, *call.arguments
-            )
-        except NoScriptError:
-            return self._client.eval(call.script.text, len(call.keys), *call.keys, *call.arguments)
+        return _run(self._client, call)
 
     def run_many(self, calls: Sequence[Call]) -> list[Outcome]:
         places_by_node: defaultdict[str, list[int]] = defaultdict(list)
@@ -160,6 +151,15 @@ class Cluster(Nodes):
         for node in self._client.get_nodes():
             if node.redis_connection is not None:
                 node.redis_connection.connection_pool.disconnect()
+
+
+def _run(client: Any, call: Call) -> Reply:
+    operands = (len(call.keys), *call.keys, *call.arguments)
+    try:
+        return client.evalsha(call.script.sha, *operands)
+    except NoScriptError:
+        # The server has lost it, or never had it; from now on it has.
+        return client.eval(call.script.text, *operands)
 
 
 def _outcome(run: Callable[[Call], Reply], call: Call) -> Outcome:
@@ -215,7 +215,8 @@ def _sentinel(url: str, options: dict[str, Any]) -> Callable[[], Nodes]:
 
     def connect() -> Nodes:
         # The same user and password on both is what a URL can say.
-        sentinel = Sentinel(parts.hosts, sentinel_kwargs={**options, **parts.options})
+        make_sentinel: Any = Sentinel  # redis-py has no types for it
+        sentinel = make_sentinel(parts.hosts, sentinel_kwargs={**options, **parts.options})
         client = sentinel.master_for(
             parts.path,
             db=parts.db,

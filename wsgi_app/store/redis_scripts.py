@@ -8,22 +8,19 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Final, NamedTuple
 
+#: The files that stand before those of the verbs.
 _SHARED: Final = {
-    **dict.fromkeys(
-        (
-            "begin_turn claim_turn append follow read request_cancel open_input post_input "
-            "take_input close_input heartbeat settle_session describe_session delete_session"
-        ).split(),
-        ("session",),
-    ),
-    **dict.fromkeys(("finish", "mark_lost"), ("session", "ending")),
-    **dict.fromkeys(
-        ("admit_turn", "renew_turns", "release_turns", "list_sessions"),
-        ("tenant",),
-    ),
-    **dict.fromkeys(
-        "beat own_turn disown_turn owned_turns list_turns lost_workers leave".split(), ("workers",)
-    ),
+    ("session",): {
+        *("begin_turn", "claim_turn", "append", "follow", "read", "request_cancel", "heartbeat"),
+        *("open_input", "post_input", "take_input", "close_input"),
+        *("settle_session", "describe_session", "delete_session"),
+    },
+    ("session", "ending"): {"finish", "mark_lost"},
+    ("tenant",): {"admit_turn", "renew_turns", "release_turns", "list_sessions"},
+    ("workers",): {
+        *("beat", "leave", "lost_workers"),
+        *("own_turn", "disown_turn", "list_turns", "owned_turns"),
+    },
 }
 
 Argument = str | bytes | int
@@ -48,7 +45,8 @@ class Call(NamedTuple):
 def script(verb: str) -> Script:
     """Load the script of a verb, once per process."""
     folder = resources.files("wsgi_app.store") / "lua"
-    parts = (*_SHARED[verb], verb)
+    shared = next(files for files, verbs in _SHARED.items() if verb in verbs)
+    parts = (*shared, verb)
     text = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
     # The digest that Redis itself names scripts by; it protects nothing.
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
