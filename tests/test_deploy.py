@@ -9,7 +9,8 @@ import pytest
 import requests
 
 from tests.support.processes import ROOT
-from tests.support.servers import Gunicorn, Server, gunicorn, nginx
+from tests.support.servers import Gunicorn, Server, gunicorn
+from tests.support.service import project_nginx
 from tests.support.sse import open_stream, text_of
 from wsgi_app.delivery.slots import default_slots
 
@@ -36,8 +37,8 @@ def served() -> Iterator[Gunicorn]:
 
 @pytest.fixture(scope="module")
 def proxy(served: Gunicorn) -> Iterator[Server]:
-    """An nginx with the configuration of deploy/README.md."""
-    with nginx(read_block("nginx"), upstreams=[served]) as server:
+    """Put nginx with deploy/nginx.conf in front of it."""
+    with project_nginx([served], balance="ip_hash;") as server:
         yield server
 
 
@@ -62,7 +63,7 @@ def test_development_mode_is_not_for_proxies() -> None:
     """Without tokens, what comes through a proxy is told what to configure."""
     with (
         gunicorn(config=CONFIG, workers=None, threads=None) as server,
-        nginx(read_block("nginx"), upstreams=[server]) as proxy,
+        project_nginx([server]) as proxy,
     ):
         headers = {"Authorization": "Bearer dev"}
         answer = requests.post(f"{proxy.url}/chat/s-1", json=QUESTION, headers=headers, timeout=30)
@@ -77,3 +78,16 @@ def test_table_of_slots_is_true() -> None:
     assert len(rows) == 3
     for threads, free, streams in (map(int, row) for row in rows):
         assert (threads - free, streams) == (default_slots(threads),) * 2
+
+
+def test_documented_hooks_are_all_there_are() -> None:
+    """The import in deploy/README.md names every hook, as gunicorn.conf.py does."""
+    hooks = re.findall(
+        r"^def ([a-z]\w+)\(", (ROOT / "wsgi_app/gunicorn_hooks.py").read_text(), re.MULTILINE
+    )
+    names: dict[str, object] = {}
+    exec(read_block("python"), names)  # noqa: S102 - the README's own code
+    config = CONFIG.read_text()
+    for hook in hooks:
+        assert callable(names[hook])
+        assert re.search(rf"^    {hook},$", config, re.MULTILINE)

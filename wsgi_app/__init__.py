@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
     from wsgi_app.agents import OpenAIAgent as OpenAIAgent
     from wsgi_app.auth import Principal as Principal
+    from wsgi_app.engine import Agent as Agent
     from wsgi_app.engine import Turn as Turn
     from wsgi_app.errors import AgentHostError as AgentHostError
     from wsgi_app.errors import ConfigError as ConfigError
     from wsgi_app.errors import TurnCancelled as TurnCancelled
     from wsgi_app.errors import TurnError as TurnError
     from wsgi_app.errors import UpstreamError as UpstreamError
+    from wsgi_app.events import Event as Event
     from wsgi_app.events import Status as Status
     from wsgi_app.events import Thinking as Thinking
     from wsgi_app.events import Token as Token
@@ -32,17 +34,19 @@ if TYPE_CHECKING:
 _MODULES = {
     "agents": ("OpenAIAgent",),
     "auth": ("Principal",),
-    "engine": ("Turn",),
+    "engine": ("Agent", "Turn"),
     "errors": ("AgentHostError", "ConfigError", "TurnCancelled", "TurnError", "UpstreamError"),
-    "events": ("Status", "Thinking", "Token", "ToolCall", "ToolResult", "Usage"),
+    "events": ("Event", "Status", "Thinking", "Token", "ToolCall", "ToolResult", "Usage"),
     "host": ("AgentHost",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "Agent",
     "AgentHost",
     "AgentHostError",
     "ConfigError",
+    "Event",
     "OpenAIAgent",
     "Principal",
     "Status",

@@ -50,6 +50,9 @@ def _by_callable(authenticate: Authenticate, allowed_origins: frozenset[str]) ->
         if found is None:
             raise _unauthorized("Log in first.")
         principal = Principal(found) if isinstance(found, str) else found
+        if not isinstance(principal, Principal):
+            kind = type(found).__name__
+            raise TypeError(f"authenticate must return a str, a Principal or None, not {kind}")
         if not principal.tenant:
             raise _unauthorized("Log in first.")
         return principal

@@ -24,6 +24,8 @@ Count = Annotated[int, Meta(ge=1)]
 RateLimit = Annotated[
     str, Meta(pattern=r"^\s*\d+\s*(/|per)\s*(\d+\s*)?(second|minute|hour|day|month|year)s?\s*$")
 ]
+#: Scheme, host and port, as browsers send it (RFC 6454, section 6.2).
+Origin = Annotated[str, Meta(pattern=r"^https?://[^/\s]+$")]
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,7 +59,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stream_slots: Count | None = None
     delivery: Literal["thread", "parked", "auto"] | None = None
     max_streams: Count = 5000
-    cors_origins: tuple[str, ...] = ()
+    cors_origins: tuple[Origin, ...] = ()
     workdir: Path | None = None
 
     def __repr__(self) -> str:
@@ -107,7 +109,7 @@ def _convert(name: str, value: Any) -> Any:
         if name == "tokens":
             return _parse_tokens(value)
         if name == "cors_origins" and isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
+            value = tuple(part.strip() for part in value.split(",") if part.strip())
         converted = msgspec.convert(
             value, _field_types()[name], strict=False, dec_hook=lambda kind, text: kind(text)
         )

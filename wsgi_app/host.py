@@ -16,6 +16,7 @@ from wsgi_app.config import Settings, load_settings
 from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import ConfigError
 from wsgi_app.store import MemoryStore, Store, StoreLimits
+from wsgi_app.store.redis import RedisStore
 from wsgi_app.web.blueprint import make_blueprint
 from wsgi_app.web.mount import Mount
 
@@ -29,11 +30,11 @@ class AgentHost:
 
     ``agent`` is called with a `Turn` and yields strings and events; or it is a factory, called
     without an argument, that makes such agents: one for each session if they have ``close()``.
-    ``authenticate`` is called
-    with the request and answers the tenant's name, or None for 401; without it AGENT_TOKENS
-    decide. ``before_stream`` is called in the request's context before a response begins to wait
-    for events, to give back what the site holds (database connections of Flask-SQLAlchemy are given
-    back without it). ``settings`` are those of the README without ``AGENT_``, in lower case.
+    ``authenticate`` is called with the request and answers the tenant's name (or a `Principal`),
+    None for 401; without it AGENT_TOKENS decide. ``before_stream`` is called in the request's
+    context before a response begins to wait for events, to give back what the site holds (database
+    connections of Flask-SQLAlchemy are given back without it). ``settings`` are those of the
+    README without ``AGENT_``, in lower case.
 
     Nothing starts before the first request, so that it may be made before gunicorn forks.
     """
@@ -52,18 +53,26 @@ class AgentHost:
         self._overrides = settings
 
     def init_app(self, app: Flask, url_prefix: str | None = None) -> None:
-        """Mount the host's routes; raises ConfigError for a malformed or unknown setting."""
+        """Mount the host's routes below a prefix; without one, at the root, over all other paths.
+
+        Raises ConfigError for a malformed or unknown setting, a prefix that is taken, and an agent
+        that cannot be called.
+        """
         settings = load_settings(self._overrides, app.config, os.environ)
+        if url_prefix is not None and not url_prefix.startswith("/"):
+            raise ConfigError(f"url_prefix must start with a slash: {url_prefix!r}")
+        name = _blueprint_name(url_prefix)
+        if name in app.blueprints:
+            raise ConfigError(f"another host is mounted at url_prefix={url_prefix!r}")
         mount = Mount(
             app,
             settings,
             _factory_of(self._agent),
             make_authenticator(settings, self._authenticate),
             lambda: _make_store(settings),
-            shared_store=False,
+            shared_store=settings.redis_url is not None,
             before_stream=self._before_stream,
         )
-        name = _blueprint_name(url_prefix)
         app.register_blueprint(make_blueprint(name, mount), url_prefix=url_prefix)
         app.extensions.setdefault(EXTENSION_KEY, {})[name] = mount
         for warning in mount.setup_warnings():
@@ -84,13 +93,18 @@ def _factory_of(agent: Agent | Callable[[], Agent]) -> Callable[[], Agent]:
         for p in parameters
         if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
+    if needed and inspect.isclass(agent):
+        raise ConfigError(f"{agent.__name__} is a class that needs arguments: pass an object")
     if needed:
         return lambda: agent  # type: ignore[return-value] # it takes an argument
     return agent  # type: ignore[return-value] # it takes none
 
 
 def _make_store(settings: Settings) -> Store:
-    return MemoryStore(StoreLimits.from_settings(settings))
+    limits = StoreLimits.from_settings(settings)
+    if settings.redis_url is None:
+        return MemoryStore(limits)
+    return RedisStore(settings.redis_url, limits)
 
 
 def _blueprint_name(url_prefix: str | None) -> str:

@@ -34,11 +34,7 @@ def choose_agent(settings: Settings, environ: Mapping[str, str]) -> Agent:
         return _load_agent(settings.factory)
     if not (environ.get("OPENAI_API_KEY") or environ.get("OPENAI_BASE_URL")):
         return demo_agent
-    return OpenAIAgent(
-        model=settings.model or DEFAULT_MODEL,
-        system=settings.system_prompt,
-        max_steps=settings.max_steps,
-    )
+    return OpenAIAgent(model=settings.model or DEFAULT_MODEL, system=settings.system_prompt)
 
 
 def _load_agent(target: str) -> Agent:

@@ -36,7 +36,8 @@ class OpenAIAgent:
 
     ``model``: the model's name, as the provider knows it. ``tools``: functions with type hints and
     a docstring, see `Tool`. ``system``: the system prompt. ``max_steps``: how many times the model
-    may be asked in one turn; needing more ends the turn with ``step_limit``. ``client``: an
+    may be asked in one turn, AGENT_MAX_STEPS if not given; needing more ends the turn with
+    ``step_limit``. ``client``: an
     ``AsyncOpenAI`` of your own, used as it is, by one host; without it the agent makes one for each
     worker, which reads ``OPENAI_API_KEY`` and ``OPENAI_BASE_URL``.
 
@@ -49,7 +50,7 @@ class OpenAIAgent:
         model: str,
         tools: Sequence[Callable[..., Any]] = (),
         system: str | None = None,
-        max_steps: int = 25,
+        max_steps: int | None = None,
         client: AsyncOpenAI | None = None,
     ) -> None:
         self._model = model
@@ -68,7 +69,8 @@ class OpenAIAgent:
         TurnError with code ``step_limit``.
         """
         messages = self._opening_messages(turn)
-        for steps_left in range(self._max_steps - 1, -1, -1):
+        max_steps = self._max_steps or turn.max_steps
+        for steps_left in range(max_steps - 1, -1, -1):
             step = turn.run_io(self._run_step(turn, messages))
             turn.add_usage(step.usage)
             calls = step.calls
@@ -81,8 +83,8 @@ class OpenAIAgent:
                 result = yield from self._toolbox.run(turn, call)
                 messages.append(_tool_message(result))
         raise TurnError(
-            f"The model needs more than {self._max_steps} steps.",
-            {"max_steps": self._max_steps},
+            f"The model needs more than {max_steps} steps.",
+            {"max_steps": max_steps},
             code="step_limit",
         )
 

@@ -122,7 +122,7 @@ class Feed:
             return []
         # Read once more: what came before the owner knew of this reader brought no signal.
         self._follows = True
-        self._runner.following.join(self._key, self.wake)
+        self._runner.follow(self._key, self.wake)
         return None
 
     def _unfollow(self) -> None:

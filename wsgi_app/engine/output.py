@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from wsgi_app.events import (
     decode_event,
     encode_event,
 )
+
+log = logging.getLogger("wsgi_app")
 
 
 class Output(NamedTuple):
@@ -35,6 +38,7 @@ def check_output(item: Any) -> Output:
     """
     event = Token(item) if isinstance(item, str) else item
     if not isinstance(event, AGENT_EVENTS):
+        log.error("an agent sent %s, which is neither text nor an event of its own", type(item))
         raise TurnError("The agent sent something that is neither text nor an event of its own.")
     try:
         json = encode_event(event)
@@ -45,6 +49,7 @@ def check_output(item: Any) -> Output:
             return Output(event, json, len(event.content.encode("utf-8", "replace")))
         return Output(decode_event(json), json, len(json))
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        log.error("an agent sent %s with data that is not JSON: %s", type(item), error)  # noqa: TRY400 - the traceback is of this check, not of the agent
         raise TurnError("The agent sent an event with data that is not JSON.") from error
 
 
@@ -69,6 +74,7 @@ def send_answer(
             for item in answer:
                 emit(item)
     else:
+        log.error("an agent returned %s, which is neither text nor iterable", type(answer))
         raise TurnError("The agent returned something that is neither text nor an iterable.")
 
 

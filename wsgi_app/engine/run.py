@@ -162,6 +162,11 @@ class TurnRun:
         """See `Turn.deadline`."""
         return self._clock.deadline
 
+    @property
+    def max_steps(self) -> int:
+        """See `Turn.max_steps`."""
+        return self._services.settings.max_steps
+
     # -- for the journal (JournaledTurn)
 
     def closing_messages(self) -> Sequence[Message]:
@@ -224,7 +229,8 @@ class TurnRun:
         except BaseException:
             # All of them: sys.exit in an agent must not end its turn without an event.
             if not self.ended:
-                log.exception("an agent failed")
+                key = self.fence.key
+                log.exception("an agent failed in turn %d of %s", self.fence.turn, key.session_id)
             self._end(_agent_error())
         else:
             self._end(None)

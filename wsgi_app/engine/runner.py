@@ -166,7 +166,7 @@ class Runner:
 
     def _wait_ended_elsewhere(self, key: SessionKey, turn: int, deadline: float) -> None:
         wakeup = Wakeup()
-        self.following.join(key, wakeup.set)
+        self.follow(key, wakeup.set)
         try:
             while time.monotonic() < deadline:
                 view = self.store.read(key, EventId(turn, LOST_SEQ), 0)
@@ -181,6 +181,11 @@ class Runner:
         self.cancel(key, None, "deleted")
         self._session_agents.discard(key)
         return self.store.delete_session(key)
+
+    def follow(self, key: SessionKey, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called when a turn of another worker has more; raises StoreUnavailable."""
+        self._keeper.start()  # its heartbeat renews the interest
+        self.following.join(key, wake)
 
     def settle(self, key: SessionKey) -> None:
         """End what a dead worker has left running in a session; raises StoreUnavailable."""

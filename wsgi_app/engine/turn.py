@@ -28,6 +28,8 @@ class TurnHost(Protocol):
 
     @property
     def deadline(self) -> float: ...
+    @property
+    def max_steps(self) -> int: ...
     def emit(self, item: str | AnyEvent) -> None: ...
     def add_usage(self, usage: Usage) -> None: ...
     def on_cancel(self, callback: Callable[[], None]) -> None: ...
@@ -79,6 +81,11 @@ class Turn:
     def seconds_left(self) -> float:
         """Time until the deadline, at least 0."""
         return max(0.0, self._host.deadline - time.monotonic())
+
+    @property
+    def max_steps(self) -> int:
+        """AGENT_MAX_STEPS: how many steps an agent may take that asks a model repeatedly."""
+        return self._host.max_steps
 
     @property
     def workdir(self) -> Path:

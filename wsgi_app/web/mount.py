@@ -24,6 +24,9 @@ from wsgi_app.engine.turn import Agent
 from wsgi_app.events import EventId
 from wsgi_app.store.base import SessionKey, Store
 
+#: Below this the reserve of stream slots leaves nothing to stream with, or no reserve.
+MIN_THREADS = 4
+
 
 class Worker:
     """The parts of a mount that belong to one process, and start after its fork."""
@@ -106,6 +109,12 @@ class Mount:
                 f"{self.server.workers} workers without {setting_name('redis_url')}: cancel,"
                 " reconnect, poll and session data work only when the request lands on the worker"
                 " that runs the turn; set it, or run one worker"
+            )
+        threads = None if self.server is None else self.server.threads
+        if threads is not None and threads < MIN_THREADS:
+            found.append(
+                f"too few threads ({threads}): while a stream runs, cancel, health and the site's"
+                f" pages have to wait; run --worker-class gthread --threads {MIN_THREADS} or more"
             )
         if self.server is not None and not self.slots.known:
             found.append(

@@ -1,0 +1,93 @@
+"""The whole service as it is deployed: Redis, two gunicorns of two workers, nginx."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.support.processes import ROOT, free_port, temporary_folder
+from tests.support.reading import ReadingClient
+from tests.support.servers import Gunicorn, Redis, Server, gunicorn, nginx, redis_server
+
+CONFIG = ROOT / "gunicorn.conf.py"
+NGINX_CONF = ROOT / "deploy" / "nginx.conf"
+SCRIPTED = "tests.support.apps:scripted_app()"
+WORKERS = 2
+THREADS = 48
+TOKENS = {"AGENT_TOKENS": "dev=demo-tenant", "AGENT_MAX_TURNS_PER_TENANT": "1000"}
+
+
+class Service:
+    """Two "hosts" that share a Redis, behind the project's nginx.conf. Used by any thread."""
+
+    def __init__(self, store: Redis, hosts: list[Gunicorn], proxy: Server, prefix: str) -> None:
+        self.store = store
+        self.hosts = hosts
+        self.proxy = proxy
+        self.client = ReadingClient(proxy, prefix=prefix)
+        self.direct = [ReadingClient(host, prefix=prefix) for host in hosts]
+
+    def log(self) -> str:
+        """What all hosts have written."""
+        return "".join(host.log() for host in self.hosts)
+
+
+@contextmanager
+def service(  # noqa: PLR0913 - each is a part of the deployment, by keyword
+    app: str = SCRIPTED,
+    *,
+    hosts: int = 2,
+    workers: int = WORKERS,
+    env: Mapping[str, str] | None = None,
+    prefix: str = "/agents",
+    store_args: tuple[str, ...] = (),
+) -> Iterator[Service]:
+    """Run it all; ``env`` adds to the hosts' settings."""
+    with ExitStack() as stack:
+        store = stack.enter_context(redis_server(args=store_args))
+        settings = {**TOKENS, "AGENT_REDIS_URL": store.url, "WEB_CONCURRENCY": str(workers)}
+        settings |= env or {}
+        servers = [
+            stack.enter_context(
+                gunicorn(app, workers=None, threads=THREADS, config=CONFIG, env=settings)
+            )
+            for _ in range(hosts)
+        ]
+        proxy = stack.enter_context(project_nginx(servers))
+        yield Service(store, servers, proxy, prefix)
+
+
+@contextmanager
+def project_nginx(hosts: list[Gunicorn], *, balance: str = "") -> Iterator[Server]:
+    """Run nginx with deploy/nginx.conf, but for its addresses, its certificate and ``ip_hash``.
+
+    All tests come from one address, and their requests shall land on every host.
+    """
+    with temporary_folder() as folder:
+        _make_certificate(folder)
+        text = NGINX_CONF.read_text()
+        text = text.replace("listen 443 ssl http2;", f"listen 127.0.0.1:{free_port()} ssl http2;")
+        text = text.replace("/etc/nginx/agents.", f"{folder}/agents.")
+        text = text.replace("    ip_hash;\n", f"    {balance}\n")
+        with nginx(text, upstreams=hosts) as proxy:
+            yield proxy
+
+
+def _make_certificate(folder: Path) -> None:
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=localhost", "-keyout", "agents.key", "-out", "agents.crt"),
+        ],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+
+
+def owner_pid(client: ReadingClient, session_id: str) -> int:
+    """The process that runs the session's turn: its owner is named host:pid:nonce."""
+    return int(client.session(session_id)["owner"].rsplit(":", 2)[1])
