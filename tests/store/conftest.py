@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 import pytest
 
 from tests.store.steps import MakeStore
+from tests.support.redis_sets import redis_cluster
 from tests.support.servers import redis_server
 from wsgi_app.store.base import Store, StoreLimits
 from wsgi_app.store.memory import MemoryStore
@@ -32,14 +33,35 @@ def redis() -> Iterator[MakeStore]:
         yield make
 
 
+@contextmanager
+def cluster() -> Iterator[MakeStore]:
+    """Make stores in a Redis Cluster of their own."""
+    with redis_cluster() as servers:
+
+        def make(limits: StoreLimits) -> Store:
+            servers.flush()
+            return RedisStore(servers.url, limits, timeout_seconds=10)
+
+        yield make
+
+
 #: What starts a backend, once, and makes empty stores in it. A new backend is one more line.
 BACKENDS: dict[str, Callable[[], AbstractContextManager[MakeStore]]] = {
     "memory": memory,
     "redis": redis,
+    "cluster": cluster,
 }
+#: Those whose place is in the full run.
+SLOW = {"cluster"}
 
 
-@pytest.fixture(scope="session", params=BACKENDS.values(), ids=list(BACKENDS))
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(start, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name, start in BACKENDS.items()
+    ],
+)
 def backend(request: pytest.FixtureRequest) -> Iterator[MakeStore]:
     """Each backend in turn."""
     with request.param() as make_store:

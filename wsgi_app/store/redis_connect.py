@@ -191,7 +191,7 @@ def connector(url: str, timeout_seconds: float) -> Callable[[], Nodes]:
     connectors = {"redis+sentinel": _sentinel, "redis+cluster": _cluster}
     try:
         return connectors.get(urlsplit(url).scheme, _single)(url, options)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RedisError):
         # Their texts may hold the password.
         raise ConfigError(
             "AGENT_REDIS_URL must be redis://, rediss://, unix://, "
@@ -203,6 +203,12 @@ def _single(url: str, options: dict[str, Any]) -> Callable[[], Nodes]:
     def connect() -> Nodes:
         return OneNode(Redis.from_url(url, **options))
 
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        if not parts.path:
+            raise ValueError("no socket")
+    else:
+        int(parts.path.strip("/") or 0)  # the database; redis-py ignores a bad one
     pool = ConnectionPool.from_url(url, **options)
     pool.connection_class(**pool.connection_kwargs)  # refuses unknown options; does not connect
     return connect

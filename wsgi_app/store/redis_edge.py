@@ -12,10 +12,16 @@ from typing import Final
 from redis import Redis
 from redis.client import PubSub
 from redis.exceptions import (
+    AskError,
+    ClusterError,
     ConnectionError,  # noqa: A004 - redis-py's name
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
     RedisError,
-    ResponseError,
     TimeoutError,  # noqa: A004 - redis-py's name
+    TryAgainError,
 )
 
 from wsgi_app.errors import StoreUnavailable
@@ -29,10 +35,23 @@ log = logging.getLogger(__name__)
 MAX_CALLS: Final = 16
 #: For so long after a failure nobody waits for another one.
 REST_SECONDS: Final = 0.5
-#: What a server says that is up and cannot serve now. Redis 6 puts some behind other words.
-_CONDITIONS: Final = (
-    *("OOM", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "MISCONF", "BUSY", "CLUSTERDOWN"),
-    *("MOVED", "ASK", "TRYAGAIN", "NOAUTH", "NOPERM", "WRONGPASS", "max number of clients"),
+#: How often an outage is told.
+WARN_SECONDS: Final = 10.0
+
+_SILENCE: Final = (ConnectionError, TimeoutError, OSError)
+_REFUSALS: Final = (
+    *(OutOfMemoryError, ReadOnlyError, NoPermissionError),
+    *(ClusterError, RedisClusterException, AskError, TryAgainError),
+)
+#: Refusals for which redis-py has no class, or that Redis 6 puts behind other words in a script.
+_REFUSING_WORDS: Final = (
+    "OOM",
+    "READONLY",
+    "NOREPLICAS",
+    "MISCONF",
+    "BUSY",
+    "NOAUTH",
+    "max number",
 )
 
 
@@ -51,6 +70,7 @@ class Edge:
         self._places = threading.BoundedSemaphore(MAX_CALLS)
         self._nodes: Nodes | None = None
         self._rest_until = 0.0
+        self._warned_at = -WARN_SECONDS
 
     def run(self, call: Call) -> Reply:
         """Run a script; raises StoreUnavailable."""
@@ -133,8 +153,17 @@ class Edge:
             return self._nodes
 
     def _judge(self, error: Exception) -> StoreUnavailable:
-        if isinstance(error, ConnectionError | TimeoutError | OSError):
+        if isinstance(error, _SILENCE):
             self._rest_until = time.monotonic() + REST_SECONDS
-        elif isinstance(error, ResponseError) and not any(c in str(error) for c in _CONDITIONS):
+            self._warn("Redis does not answer", error)
+        elif isinstance(error, _REFUSALS) or any(word in str(error) for word in _REFUSING_WORDS):
+            self._warn("Redis refuses", error)
+        else:
             log.error("A script failed in Redis", exc_info=error)
         return StoreUnavailable()
+
+    def _warn(self, what: str, error: Exception) -> None:
+        now = time.monotonic()
+        if now > self._warned_at + WARN_SECONDS:
+            self._warned_at = now
+            log.warning("%s: %s: %s", what, type(error).__name__, error)
