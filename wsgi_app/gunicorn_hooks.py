@@ -39,8 +39,10 @@ def pre_fork(_server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Watch for the worker's end, and drain its hosts when it comes."""
-    from wsgi_app.engine.threads import start_thread  # noqa: PLC0415 - not before the fork
+    from wsgi_app.engine.runner import announce_runners  # noqa: PLC0415 - not before the fork
+    from wsgi_app.engine.threads import start_thread  # noqa: PLC0415 - the same
 
+    announce_runners(lambda runner: _write_note(worker, runner))
     drained = threading.Event()
     worker.wsgi_app_drained = drained
     start_thread(lambda: _watch(worker, drained), "drain-watch")
@@ -75,12 +77,7 @@ def child_exit(_server: Any, worker: Any) -> None:
 
 
 def _watch(worker: Any, drained: threading.Event) -> None:
-    noted: set[str] = set()
     while worker.alive:
-        for runner in _live_runners():
-            if runner.worker_id not in noted and runner.store.shared:
-                noted.add(runner.worker_id)
-                _write_note(worker, runner)
         _recycle(worker)
         time.sleep(LOOK_SECONDS)
     _drain_all(None)
@@ -98,7 +95,7 @@ def _recycle(worker: Any) -> None:
 
 def _write_note(worker: Any, runner: Runner) -> None:
     note = getattr(worker, NOTE_ATTRIBUTE, None)
-    if note is not None:
+    if note is not None and runner.store.shared:
         line = {"redis_url": runner.settings.redis_url, "worker_id": runner.worker_id}
         note.write(json.dumps(line).encode() + b"\n")
 

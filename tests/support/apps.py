@@ -17,8 +17,15 @@ def scripted_app() -> Flask:
     app = Flask("site")
     app.add_url_rule("/page", "page", lambda: "a page of the site")
     app.add_url_rule("/pid", "pid", lambda: jsonify(os.getpid()))
+    app.add_url_rule("/threads", "threads", lambda: jsonify(own_threads()))
     AgentHost(scripted).init_app(app, url_prefix="/agents")
     return app
+
+
+def own_threads() -> list[str]:
+    """The names of the threads that the package has started and that go on."""
+    names = [thread.name for thread in threading.enumerate()]
+    return sorted(name for name in names if name.startswith("wsgi_app-"))
 
 
 def minding_app() -> Flask:

@@ -53,6 +53,14 @@ IDLE_POLL_SECONDS = 0.02
 _live: weakref.WeakSet[Runner] = weakref.WeakSet()
 
 
+_announcers: list[Callable[[Runner], None]] = []
+
+
+def announce_runners(announce: Callable[[Runner], None]) -> None:
+    """Have ``announce`` called with every runner that this process makes, before its first turn."""
+    _announcers.append(announce)
+
+
 def live_runners() -> list[Runner]:
     """The runners that this process has made."""
     return [runner for runner in list(_live) if runner.pid == os.getpid()]
@@ -98,6 +106,8 @@ class Runner:
         self._leaving: set[TurnRun] = set()
         store.listen(self._on_signal, self.worker_id, self._resync)
         _live.add(self)
+        for announce in _announcers:
+            announce(self)
 
     def begin(self, request: BeginTurn, order: TurnOrder) -> BegunTurn:
         """Claim the session's next turn; its run waits for `TurnRun.start`.
