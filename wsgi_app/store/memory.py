@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from wsgi_app.errors import Fenced, RequestError
+from wsgi_app.errors import Fenced
 from wsgi_app.events import CancelReason, EventId, encode_json
 from wsgi_app.store.base import (
     Appended,
@@ -28,6 +27,8 @@ from wsgi_app.store.base import (
 )
 from wsgi_app.store.cursor import decode_cursor, encode_cursor
 from wsgi_app.store.memory_session import Session, Turn
+from wsgi_app.store.memory_table import SessionTable
+from wsgi_app.store.refusals import refusal
 
 #: A signal and the worker that it goes to.
 Push = tuple[str, Signal]
@@ -55,16 +56,9 @@ class MemoryStore(Store):
         self._limits = limits or StoreLimits()
         self._clock = clock
         self._lock = threading.Lock()
-        # In the order of their renewal, so that expired ones are found at the front.
-        self._sessions: OrderedDict[SessionKey, Session] = OrderedDict()
-        # When the ban of a run that was deleted with its session ends.
-        self._deleted_runs: OrderedDict[tuple[SessionKey, str], float] = OrderedDict()
-        self._session_counts: Counter[str] = Counter()
-        # Sessions in which a turn runs or waits, per tenant; pruned when counted.
-        self._busy: defaultdict[str, set[SessionKey]] = defaultdict(set)
+        self._sessions = SessionTable(self._limits, clock)
         self._workers: dict[str, Worker] = {}
         self._listeners: tuple[tuple[str, Callable[[Signal], None]], ...] = ()
-        self._last_created_at = 0.0
 
     # -- a turn's life
 
@@ -72,44 +66,44 @@ class MemoryStore(Store):
         key = request.key
         pushes: list[Push] = []
         with self._lock:
-            session = self._live_session(key)
+            session = self._sessions.get(key)
             if session is not None:
                 earlier = session.find_earlier(request)
                 if earlier is not None:
                     return earlier
-            self._check_limits(request, session)
+            self._sessions.check_limits(request, session)
             if session is None:
-                session = self._create_session(key)
+                session = self._sessions.create(key)
             elif request.if_busy == "interrupt":
                 pushes = self._flag(session, key, None, "interrupted")
             owner = session.owner
             begun = session.begin(request, self._limits, self._clock())
             pushes += _moved(key, session, owner)
-            self._deleted_runs.pop((key, request.run_id), None)
-            self._busy[key.tenant].add(key)
-            self._written(key, session)
+            self._sessions.pardon(key, request.run_id)
+            self._sessions.note_busy(key)
+            self._sessions.written(key, session)
         self._send(pushes)
         return begun
 
     def claim_turn(self, fence: Fence) -> TurnClaim:
         with self._lock:
-            session, turn = self._find(fence)
+            session, turn = self._sessions.find(fence)
             if turn.state == "ended":
                 raise Fenced
             owner = session.owner
             claim = session.claim(turn)
             if claim.state == "started":
-                self._written(fence.key, session)
+                self._sessions.written(fence.key, session)
             pushes = _moved(fence.key, session, owner)
         self._send(pushes)
         return claim
 
     def append(self, fence: Fence, first_seq: int, events: Sequence[bytes]) -> Appended:
         with self._lock:
-            session, turn = self._find_running(fence)
+            session, turn = self._sessions.find_running(fence)
             stored = len(turn.events)
             turn.append(first_seq, events)
-            self._written(fence.key, session)
+            self._sessions.written(fence.key, session)
             followers = session.followers(self._clock())
             appended = Appended(len(turn.events), turn.cancel, bool(followers))
         if appended.last_seq > stored:
@@ -121,7 +115,7 @@ class MemoryStore(Store):
     ) -> int:
         encoded = [encode_json(message) for message in messages]
         with self._lock:
-            session, turn = self._find_or_revive(fence)
+            session, turn = self._sessions.find_or_revive(fence)
             if turn.lost is not None:
                 raise Fenced
             if turn.state == "ended":
@@ -131,14 +125,14 @@ class MemoryStore(Store):
             if last_seq < first_seq + len(events) - 1:
                 return last_seq
             session.end(turn, encoded, self._limits)
-            self._written(fence.key, session)
+            self._sessions.written(fence.key, session)
             pushes = self._ended(fence.key, session, turn)
         self._send(pushes)
         return last_seq
 
     def follow(self, worker_id: str, key: SessionKey) -> None:
         with self._lock:
-            session = self._live_session(key)
+            session = self._sessions.get(key)
             if session is None:
                 return
             session.follow(worker_id, self._clock() + self._limits.lease_seconds)
@@ -147,12 +141,12 @@ class MemoryStore(Store):
 
     def read(self, key: SessionKey, after: EventId, max_events: int) -> JournalSlice | None:
         with self._lock:
-            session = self._live_session(key)
+            session = self._sessions.get(key)
             return None if session is None else session.read(after, max_events)
 
     def request_cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:
         with self._lock:
-            session = self._live_session(key)
+            session = self._sessions.get(key)
             pushes = [] if session is None else self._flag(session, key, turn, reason)
         self._send(pushes)
         return [signal.turn for _, signal in pushes]
@@ -161,31 +155,31 @@ class MemoryStore(Store):
 
     def open_input(self, fence: Fence, request_id: str) -> None:
         with self._lock:
-            session, turn = self._find_running(fence)
+            session, turn = self._sessions.find_running(fence)
             session.ask(turn, request_id)
-            self._written(fence.key, session)
+            self._sessions.written(fence.key, session)
 
     def post_input(self, key: SessionKey, request_id: str, value: bytes) -> None:
         with self._lock:
-            session = self._live_session(key)
+            session = self._sessions.get(key)
             question = None if session is None else session.question
             if session is None or question is None or question[1:] != (request_id, None):
-                raise RequestError("no_pending_input", "No such question waits for an answer.")
+                raise refusal("no_pending_input")
             session.question = question._replace(answer=value)
-            self._written(key, session)
+            self._sessions.written(key, session)
             worker_id = session.turns[question.turn].worker_id
         self._send([(worker_id, Signal("input", key, question.turn, request_id))])
 
     def take_input(self, fence: Fence, request_id: str) -> bytes | None:
         with self._lock:
-            session, turn = self._find_running(fence)
+            session, turn = self._sessions.find_running(fence)
             # No question: it was lost with its session.
             question = session.question or session.ask(turn, request_id)
             return question.answer if question[:2] == (fence.turn, request_id) else None
 
     def close_input(self, fence: Fence, request_id: str) -> None:
         with self._lock:
-            session, _ = self._find(fence)
+            session, _ = self._sessions.find(fence)
             if session.question is not None and session.question[:2] == (fence.turn, request_id):
                 session.question = None
 
@@ -198,17 +192,17 @@ class MemoryStore(Store):
         with self._lock:
             self._workers[worker_id] = Worker(self._clock(), frozenset(f.run_id for f in fences))
             for fence in fences:
-                session = self._live_session(fence.key)
+                session = self._sessions.get(fence.key)
                 turn = None if session is None else session.adopt(fence, worker_id)
                 if session is None or turn is None:
-                    if self._is_foreign(fence):
+                    if self._sessions.is_foreign(fence):
                         beat.fenced.append(fence)
                     continue
-                self._renew(fence.key, session)
+                self._sessions.renew(fence.key, session)
                 if turn.cancel is not None:
                     beat.cancels[fence] = turn.cancel
             for key in following:
-                session = self._live_session(key)
+                session = self._sessions.get(key)
                 if session is not None:
                     session.follow(worker_id, self._clock() + self._limits.lease_seconds)
         return beat
@@ -224,24 +218,24 @@ class MemoryStore(Store):
 
     def mark_lost(self, worker_id: str, error: bytes) -> list[Fence]:
         with self._lock:
-            self._drop_expired()
             self._workers.pop(worker_id, None)
             lost = [
-                (key, turn)
+                (key, session, turn)
                 for key, session in self._sessions.items()
                 for turn in session.active_turns()
                 if turn.worker_id == worker_id
             ]
-            pushes = [push for key, turn in lost for push in self._lose(key, turn, error)]
+            pushes = [push for found in lost for push in self._lose(*found, error)]
         self._send(pushes)
-        return [Fence(key, turn.number, turn.run_id) for key, turn in lost]
+        return [Fence(key, turn.number, turn.run_id) for key, _, turn in lost]
 
     def settle_session(self, key: SessionKey, error: bytes) -> list[Fence]:
         with self._lock:
-            session = self._live_session(key)
-            turns = [] if session is None else session.active_turns()
-            lost = [turn for turn in turns if not self._is_owned(turn)]
-            pushes = [push for turn in lost for push in self._lose(key, turn, error)]
+            session = self._sessions.get(key)
+            if session is None:
+                return []
+            lost = [turn for turn in session.active_turns() if not self._is_owned(turn)]
+            pushes = [push for turn in lost for push in self._lose(key, session, turn, error)]
         self._send(pushes)
         return [Fence(key, turn.number, turn.run_id) for turn in lost]
 
@@ -249,34 +243,27 @@ class MemoryStore(Store):
 
     def describe_session(self, key: SessionKey) -> SessionView | None:
         with self._lock:
-            session = self._live_session(key)
+            session = self._sessions.get(key)
             return None if session is None else session.view(key, with_messages=True)
 
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
         before = None if cursor is None else decode_cursor(cursor)
         with self._lock:
-            self._drop_expired()
-            places = (
-                (session.created_at, key.session_id)
-                for key, session in self._sessions.items()
-                if key.tenant == tenant
-            )
+            mine = [(key, one) for key, one in self._sessions.items() if key.tenant == tenant]
+            places = {(one.created_at, key.session_id): (key, one) for key, one in mine}
             found = sorted((p for p in places if before is None or p < before), reverse=True)
-            keys = [SessionKey(tenant, session_id) for _, session_id in found[:limit]]
-            views = [self._sessions[key].view(key, with_messages=False) for key in keys]
+            shown = [places[place] for place in found[:limit]]
+            views = [session.view(key, with_messages=False) for key, session in shown]
         return SessionPage(views, encode_cursor(*found[limit - 1]) if len(found) > limit else None)
 
     def delete_session(self, key: SessionKey) -> bool:
         with self._lock:
-            session = self._live_session(key)
+            session = self._sessions.get(key)
             if session is None:
                 return False
             pushes = self._flag(session, key, None, "deleted")
             pushes.append((session.owner, Signal("moved", key, session.newest_turn)))
-            banned_until = self._clock() + self._limits.session_ttl_seconds
-            for turn in session.turns.values():
-                self._deleted_runs[key, turn.run_id] = banned_until
-            self._forget(key)
+            self._sessions.delete(key, session)
         self._send(pushes)
         return True
 
@@ -300,84 +287,6 @@ class MemoryStore(Store):
 
     # -- inside; the caller holds the lock, but for _send
 
-    def _drop_expired(self) -> None:
-        now = self._clock()
-        while self._sessions:
-            key, session = next(iter(self._sessions.items()))
-            if session.expires_at > now:
-                break
-            self._forget(key)
-        while self._deleted_runs and next(iter(self._deleted_runs.values())) <= now:
-            self._deleted_runs.popitem(last=False)
-
-    def _live_session(self, key: SessionKey) -> Session | None:
-        self._drop_expired()
-        return self._sessions.get(key)
-
-    def _find(self, fence: Fence) -> tuple[Session, Turn]:
-        session = self._live_session(fence.key)
-        if session is None:
-            raise Fenced
-        return session, session.find(fence)
-
-    def _find_or_revive(self, fence: Fence) -> tuple[Session, Turn]:
-        session = self._live_session(fence.key)
-        if (fence.key, fence.run_id) in self._deleted_runs:
-            raise Fenced
-        if session is None:
-            session = self._create_session(fence.key)
-        if session.newest_turn < fence.turn and not session.active_turns():
-            session.revive(fence)
-            self._busy[fence.key.tenant].add(fence.key)
-            self._written(fence.key, session)
-        return session, session.find(fence)
-
-    def _find_running(self, fence: Fence) -> tuple[Session, Turn]:
-        session, turn = self._find_or_revive(fence)
-        if turn.state != "running":
-            raise Fenced
-        return session, turn
-
-    def _create_session(self, key: SessionKey) -> Session:
-        # Strictly growing, so that a list by creation has one order.
-        self._last_created_at = max(self._clock(), self._last_created_at + 1e-6)
-        session = self._sessions[key] = Session(self._last_created_at)
-        self._session_counts[key.tenant] += 1
-        return session
-
-    def _forget(self, key: SessionKey) -> None:
-        del self._sessions[key]
-        self._session_counts[key.tenant] -= 1
-        if not self._session_counts[key.tenant]:
-            del self._session_counts[key.tenant]
-
-    def _written(self, key: SessionKey, session: Session) -> None:
-        session.updated_at = max(self._clock(), session.updated_at)
-        self._renew(key, session)
-
-    def _renew(self, key: SessionKey, session: Session) -> None:
-        session.expires_at = self._clock() + self._limits.session_ttl_seconds
-        self._sessions.move_to_end(key)
-
-    def _check_limits(self, request: BeginTurn, session: Session | None) -> None:
-        if session is not None:
-            session.check_busy(request, self._limits)
-        tenant = request.key.tenant
-        if session is None and self._session_counts[tenant] >= self._limits.max_sessions_per_tenant:
-            raise RequestError("too_many_sessions", "This tenant has too many sessions.")
-        if self._count_active_turns(tenant) >= self._limits.max_turns_per_tenant:
-            raise RequestError("too_many_turns", "This tenant has too many turns at once.")
-
-    def _count_active_turns(self, tenant: str) -> int:
-        counts = {
-            key: len(self._sessions[key].active_turns()) if key in self._sessions else 0
-            for key in self._busy[tenant]
-        }
-        self._busy[tenant] = {key for key, count in counts.items() if count}
-        if not self._busy[tenant]:
-            del self._busy[tenant]
-        return sum(counts.values())
-
     @staticmethod
     def _flag(
         session: Session, key: SessionKey, number: int | None, reason: CancelReason
@@ -389,11 +298,10 @@ class MemoryStore(Store):
                 pushes.append((turn.worker_id, Signal("cancel", key, turn.number, turn.cancel)))
         return pushes
 
-    def _lose(self, key: SessionKey, turn: Turn, error: bytes) -> list[Push]:
-        session = self._sessions[key]
+    def _lose(self, key: SessionKey, session: Session, turn: Turn, error: bytes) -> list[Push]:
         turn.lose(error)
         session.end(turn, (), self._limits)
-        self._written(key, session)
+        self._sessions.written(key, session)
         return self._ended(key, session, turn)
 
     def _ended(self, key: SessionKey, session: Session, turn: Turn) -> list[Push]:
@@ -407,13 +315,6 @@ class MemoryStore(Store):
         if worker is None or worker.seen_at < lease_ago:
             return False
         return turn.run_id in worker.run_ids or turn.begun_at > lease_ago
-
-    def _is_foreign(self, fence: Fence) -> bool:
-        """Whether a turn cannot be made anew, being ended, deleted or another run's."""
-        session = self._sessions.get(fence.key)
-        if (fence.key, fence.run_id) in self._deleted_runs:
-            return True
-        return session is not None and session.newest_turn >= fence.turn
 
     def _send(self, pushes: Sequence[Push]) -> None:
         for listening, listener in self._listeners:

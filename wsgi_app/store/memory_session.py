@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from wsgi_app.errors import Fenced, RequestError
+from wsgi_app.errors import Fenced
 from wsgi_app.events import LOST_SEQ, CancelReason, EventId, encode_json
 from wsgi_app.store.base import (
     BeginTurn,
@@ -21,6 +21,7 @@ from wsgi_app.store.base import (
     TurnBegun,
     TurnClaim,
 )
+from wsgi_app.store.refusals import refusal
 
 
 class Turn:
@@ -131,9 +132,7 @@ class Session:
             return None
         number, digest = self._keys[request.idempotency_key]
         if digest != request.request_digest:
-            raise RequestError(
-                "idempotency_key_reused", "This Idempotency-Key was used for another request."
-            )
+            raise refusal("idempotency_key_reused")
         return TurnBegun("attached", number, [])
 
     def check_busy(self, request: BeginTurn, limits: StoreLimits) -> None:
@@ -142,14 +141,10 @@ class Session:
         if not active:
             return
         if request.if_busy == "reject":
-            raise RequestError(
-                "session_busy",
-                "A turn of this session is running.",
-                {"turn_id": str(active[0].number)},
-            )
+            raise refusal("session_busy", turn=str(active[0].number))
         waiting = [turn for turn in active if turn.state == "queued" and turn.cancel is None]
         if request.if_busy == "enqueue" and len(waiting) >= limits.max_queued_turns:
-            raise RequestError("queue_full", "Too many turns of this session are waiting.")
+            raise refusal("queue_full")
 
     def begin(self, request: BeginTurn, limits: StoreLimits, now: float) -> TurnBegun:
         """Add the next turn, and start it if none runs or waits."""

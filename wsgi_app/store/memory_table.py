@@ -1,0 +1,146 @@
+"""The memory store's sessions: found, made, forgotten and counted; its lock is the store's."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Iterator
+
+from wsgi_app.errors import Fenced
+from wsgi_app.store.base import BeginTurn, Fence, SessionKey, StoreLimits
+from wsgi_app.store.memory_session import Session, Turn
+from wsgi_app.store.refusals import refusal
+
+
+class SessionTable:
+    """Sessions by their keys, until they expire."""
+
+    def __init__(self, limits: StoreLimits, clock: Callable[[], float]) -> None:
+        self._limits = limits
+        self._clock = clock
+        # In the order of their renewal, so that expired ones are found at the front.
+        self._sessions: OrderedDict[SessionKey, Session] = OrderedDict()
+        # When the ban of a run that was deleted with its session ends.
+        self._deleted_runs: OrderedDict[tuple[SessionKey, str], float] = OrderedDict()
+        self._counts: Counter[str] = Counter()
+        # Sessions in which a turn runs or waits, per tenant; pruned when counted.
+        self._busy: defaultdict[str, set[SessionKey]] = defaultdict(set)
+        self._last_created_at = 0.0
+
+    # -- finding
+
+    def get(self, key: SessionKey) -> Session | None:
+        """Find a session that has not expired."""
+        self._drop_expired()
+        return self._sessions.get(key)
+
+    def items(self) -> Iterator[tuple[SessionKey, Session]]:
+        """All sessions that have not expired."""
+        self._drop_expired()
+        return iter(self._sessions.items())
+
+    def find(self, fence: Fence) -> tuple[Session, Turn]:
+        """Find a turn; raises Fenced."""
+        session = self.get(fence.key)
+        if session is None:
+            raise Fenced
+        return session, session.find(fence)
+
+    def find_or_revive(self, fence: Fence) -> tuple[Session, Turn]:
+        """Find a turn, or make it anew if it was lost; raises Fenced."""
+        session = self.get(fence.key)
+        if (fence.key, fence.run_id) in self._deleted_runs:
+            raise Fenced
+        if session is None:
+            session = self.create(fence.key)
+        if session.newest_turn < fence.turn and not session.active_turns():
+            session.revive(fence)
+            self.note_busy(fence.key)
+            self.written(fence.key, session)
+        return session, session.find(fence)
+
+    def find_running(self, fence: Fence) -> tuple[Session, Turn]:
+        """Find a turn that runs, or make it anew if it was lost; raises Fenced."""
+        session, turn = self.find_or_revive(fence)
+        if turn.state != "running":
+            raise Fenced
+        return session, turn
+
+    def is_foreign(self, fence: Fence) -> bool:
+        """Whether a turn cannot be made anew, being ended, deleted or another run's."""
+        session = self._sessions.get(fence.key)
+        if (fence.key, fence.run_id) in self._deleted_runs:
+            return True
+        return session is not None and session.newest_turn >= fence.turn
+
+    # -- making and forgetting
+
+    def create(self, key: SessionKey) -> Session:
+        """Make a session, which lives from its first write on."""
+        # Strictly growing, so that a list by creation has one order.
+        self._last_created_at = max(self._clock(), self._last_created_at + 1e-6)
+        session = self._sessions[key] = Session(self._last_created_at)
+        self._counts[key.tenant] += 1
+        return session
+
+    def written(self, key: SessionKey, session: Session) -> None:
+        """Note a write, which renews the session."""
+        session.updated_at = max(self._clock(), session.updated_at)
+        self.renew(key, session)
+
+    def renew(self, key: SessionKey, session: Session) -> None:
+        """Let the session's lifetime begin now."""
+        session.expires_at = self._clock() + self._limits.session_ttl_seconds
+        self._sessions.move_to_end(key)
+
+    def delete(self, key: SessionKey, session: Session) -> None:
+        """Forget a session, and ban its runs."""
+        banned_until = self._clock() + self._limits.session_ttl_seconds
+        for turn in session.turns.values():
+            self._deleted_runs[key, turn.run_id] = banned_until
+        self._forget(key)
+
+    def pardon(self, key: SessionKey, run_id: str) -> None:
+        """Lift the ban of a run that has begun again."""
+        self._deleted_runs.pop((key, run_id), None)
+
+    def _drop_expired(self) -> None:
+        now = self._clock()
+        while self._sessions:
+            key, session = next(iter(self._sessions.items()))
+            if session.expires_at > now:
+                break
+            self._forget(key)
+        while self._deleted_runs and next(iter(self._deleted_runs.values())) <= now:
+            self._deleted_runs.popitem(last=False)
+
+    def _forget(self, key: SessionKey) -> None:
+        del self._sessions[key]
+        self._counts[key.tenant] -= 1
+        if not self._counts[key.tenant]:
+            del self._counts[key.tenant]
+
+    # -- counting
+
+    def note_busy(self, key: SessionKey) -> None:
+        """Note that a turn runs or waits in this session."""
+        self._busy[key.tenant].add(key)
+
+    def check_limits(self, request: BeginTurn, session: Session | None) -> None:
+        """Refuse a turn for which there is no room now; ``session`` is None if it is to be made."""
+        if session is not None:
+            session.check_busy(request, self._limits)
+        tenant = request.key.tenant
+        if session is None and self._counts[tenant] >= self._limits.max_sessions_per_tenant:
+            raise refusal("too_many_sessions")
+        if self._count_active_turns(tenant) >= self._limits.max_turns_per_tenant:
+            raise refusal("too_many_turns")
+
+    def _count_active_turns(self, tenant: str) -> int:
+        counts = {
+            key: len(self._sessions[key].active_turns()) if key in self._sessions else 0
+            for key in self._busy[tenant]
+        }
+        self._busy[tenant] = {key for key, count in counts.items() if count}
+        if not self._busy[tenant]:
+            del self._busy[tenant]
+        return sum(counts.values())
