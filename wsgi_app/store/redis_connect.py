@@ -39,6 +39,9 @@ class Nodes(ABC):
     All methods raise RedisError or OSError.
     """
 
+    #: Whether one server that does not answer means that none does.
+    alone: bool
+
     @abstractmethod
     def run(self, call: Call) -> Reply:
         """Run one script."""
@@ -66,6 +69,8 @@ class Nodes(ABC):
 
 class OneNode(Nodes):
     """A single server, or what Sentinel names as the master."""
+
+    alone = True
 
     def __init__(self, client: Redis) -> None:
         self._client = client
@@ -105,6 +110,8 @@ class OneNode(Nodes):
 
 class Cluster(Nodes):
     """A Redis Cluster. Its pipeline refuses EVALSHA, so that each node gets one of its own."""
+
+    alone = False
 
     def __init__(self, client: RedisCluster) -> None:
         self._client: Any = client  # redis-py has types for few of its methods

@@ -154,7 +154,8 @@ class Edge:
 
     def _judge(self, error: Exception) -> StoreUnavailable:
         if isinstance(error, _SILENCE):
-            self._rest_until = time.monotonic() + REST_SECONDS
+            if self._nodes is None or self._nodes.alone:
+                self._rest_until = time.monotonic() + REST_SECONDS
             self._warn("Redis does not answer", error)
         elif isinstance(error, _REFUSALS) or any(word in str(error) for word in _REFUSING_WORDS):
             self._warn("Redis refuses", error)
