@@ -16,7 +16,12 @@ NGINX_CONF = ROOT / "deploy" / "nginx.conf"
 SCRIPTED = "tests.support.apps:scripted_app()"
 WORKERS = 2
 THREADS = 48
-TOKENS = {"AGENT_TOKENS": "dev=demo-tenant", "AGENT_MAX_TURNS_PER_TENANT": "1000"}
+# Servers of tests shall not wait for what a test leaves running.
+SETTINGS = {
+    "AGENT_TOKENS": "dev=demo-tenant",
+    "AGENT_MAX_TURNS_PER_TENANT": "1000",
+    "AGENT_DRAIN_SECONDS": "2",
+}
 
 
 class Service:
@@ -47,7 +52,7 @@ def service(  # noqa: PLR0913 - each is a part of the deployment, by keyword
     """Run it all; ``env`` adds to the hosts' settings."""
     with ExitStack() as stack:
         store = stack.enter_context(redis_server(args=store_args))
-        settings = {**TOKENS, "AGENT_REDIS_URL": store.url, "WEB_CONCURRENCY": str(workers)}
+        settings = {**SETTINGS, "AGENT_REDIS_URL": store.url, "WEB_CONCURRENCY": str(workers)}
         settings |= env or {}
         servers = [
             stack.enter_context(
