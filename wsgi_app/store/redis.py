@@ -8,6 +8,7 @@ end in between has left over.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -158,7 +159,7 @@ class RedisStore(Store):
         self._edge.run_many(self._enrol(fence, revived))
 
     def post_input(self, key: SessionKey, request_id: str, value: bytes) -> None:
-        if not self._run("post_input", key, request_id, value):
+        if not self._run("post_input", key, request_id, value, secrets.token_hex(8)):
             raise refusal("no_pending_input")
 
     def take_input(self, fence: Fence, request_id: str) -> bytes | None:

@@ -120,10 +120,11 @@ class Edge:
 
     @contextmanager
     def _guarded(self) -> Iterator[Nodes]:
-        self._enter()
+        self._check_rest()
         if not self._places.acquire(timeout=self.timeout_seconds):
             raise StoreUnavailable
         try:
+            self._try_next()
             with self._judged():
                 yield self._connected()
             self._rest_until = 0.0
@@ -137,25 +138,33 @@ class Edge:
         except (RedisError, OSError) as error:
             raise self._judge(error) from error
 
-    def _enter(self) -> None:
-        now = time.monotonic()
+    def _check_rest(self) -> None:
+        if time.monotonic() < self._rest_until:
+            raise StoreUnavailable
+
+    def _try_next(self) -> None:
         with self._lock:
-            if now < self._rest_until:
-                raise StoreUnavailable
+            self._check_rest()
             if self._rest_until:
                 # This one tries; the others do not wait with it.
-                self._rest_until = now + self.timeout_seconds
+                self._rest_until = time.monotonic() + self.timeout_seconds
 
     def _connected(self) -> Nodes:
-        with self._connecting:
+        if not self._connecting.acquire(timeout=self.timeout_seconds):
+            raise StoreUnavailable
+        try:
             if self._nodes is None:
                 self._nodes = self._connect()
             return self._nodes
+        finally:
+            self._connecting.release()
 
     def _judge(self, error: Exception) -> StoreUnavailable:
-        if isinstance(error, _SILENCE):
-            if self._nodes is None or self._nodes.alone:
-                self._rest_until = time.monotonic() + REST_SECONDS
+        silent = isinstance(error, _SILENCE)
+        # A cluster goes on without one of its nodes.
+        if self._nodes is None or (silent and self._nodes.alone):
+            self._rest_until = time.monotonic() + REST_SECONDS
+        if silent:
             self._warn("Redis does not answer", error)
         elif isinstance(error, _REFUSALS) or any(word in str(error) for word in _REFUSING_WORDS):
             self._warn("Redis refuses", error)

@@ -64,8 +64,8 @@ local function finish_turn(turn, from, to, history_bytes, journal_bytes)
     redis.call('HINCRBY', s, 'history_bytes', bytes)
     trim_history(history_bytes)
   end
-  remove('state:' .. turn, 'worker:' .. turn, 'begun:' .. turn, 'before:' .. turn,
-    'message:' .. turn, 'cancel:' .. turn)
+  remove('state:' .. turn, 'worker:' .. turn, 'before:' .. turn, 'message:' .. turn,
+    'cancel:' .. turn)
   local turns = {}
   for _, other in ipairs(active()) do
     if other ~= turn then

@@ -3,9 +3,9 @@
 -- All keys of a session share a slot and begin alike; `use` names them:
 --   …:s      hash: created, updated, swept (µs), newest, first (lowest kept turn), active ("3,4"),
 --            owner, dropped_turn and dropped_seq (the last event no longer kept), history_bytes,
---            journal_bytes, question_turn, question_id, answer,
+--            journal_bytes, question_turn, question_id, answer, answer_nonce,
 --            of each kept turn: run:3, bytes:3, and lost:3 (the terminal event of a dead worker),
---            of those that have not ended: state:3 (queued or running), worker:3, begun:3,
+--            of those that have not ended: state:3 (queued or running), worker:3,
 --            before:3 (messages in the history at its start), message:3 (while queued), cancel:3,
 --            and turn:<run id>, its number
 --   …:m      list: the history's messages, "u" (of a user) or "-" and JSON
@@ -126,7 +126,7 @@ local function add(turn, run, worker)
   redis.call('DEL', journal(turn))
   set('newest', turn, 'active', table.concat(turns, ','), 'turn:' .. run, turn,
     'run:' .. turn, run, 'worker:' .. turn, worker, 'state:' .. turn, 'queued',
-    'begun:' .. turn, int(now), 'bytes:' .. turn, 0)
+    'bytes:' .. turn, 0)
 end
 
 local function start(turn)
@@ -240,10 +240,10 @@ end
 local function ask(turn, request_id)
   if get('question_turn') ~= turn or get('question_id') ~= request_id then
     set('question_turn', turn, 'question_id', request_id)
-    remove('answer')
+    remove('answer', 'answer_nonce')
   end
 end
 
 local function close_question()
-  remove('question_turn', 'question_id', 'answer')
+  remove('question_turn', 'question_id', 'answer', 'answer_nonce')
 end
