@@ -13,6 +13,7 @@ from flask import Flask
 
 from wsgi_app.auth import Authenticate, make_authenticator
 from wsgi_app.config import Settings, load_settings
+from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import ConfigError
 from wsgi_app.store import MemoryStore, Store, StoreLimits
@@ -104,7 +105,7 @@ def _make_store(settings: Settings) -> Store:
     limits = StoreLimits.from_settings(settings)
     if settings.redis_url is None:
         return MemoryStore(limits)
-    return RedisStore(settings.redis_url, limits)
+    return RedisStore(settings.redis_url, limits, start_thread=start_thread)
 
 
 def _blueprint_name(url_prefix: str | None) -> str:

@@ -10,6 +10,7 @@ import pytest
 from tests.store.steps import MakeStore
 from tests.support.redis_sets import redis_cluster
 from tests.support.servers import redis_server
+from wsgi_app.engine.threads import start_thread
 from wsgi_app.store.base import Store, StoreLimits
 from wsgi_app.store.memory import MemoryStore
 from wsgi_app.store.redis import RedisStore
@@ -28,7 +29,7 @@ def redis() -> Iterator[MakeStore]:
 
         def make(limits: StoreLimits) -> Store:
             client.flushdb()
-            return RedisStore(server.url, limits, timeout_seconds=10)
+            return RedisStore(server.url, limits, timeout_seconds=10, start_thread=start_thread)
 
         yield make
 
@@ -40,7 +41,7 @@ def cluster() -> Iterator[MakeStore]:
 
         def make(limits: StoreLimits) -> Store:
             servers.flush()
-            return RedisStore(servers.url, limits, timeout_seconds=10)
+            return RedisStore(servers.url, limits, timeout_seconds=10, start_thread=start_thread)
 
         yield make
 

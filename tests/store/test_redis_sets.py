@@ -10,6 +10,7 @@ from tests.store.steps import KEY, OTHER, Signals, events, ids, request, start
 from tests.support.redis_sets import RedisSet, redis_cluster, redis_sentinels
 from tests.support.servers import Redis
 from tests.support.waiting import wait_for
+from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.store.base import Appended, Fence, JournalWrite, SessionKey, Signal
 from wsgi_app.store.redis import RedisStore
@@ -36,7 +37,7 @@ def appended(store: RedisStore, fence: Fence, last: int) -> Appended | None:
 def test_turn_goes_on_after_a_failover() -> None:
     """When the master dies in mid-turn, the promoted replica gets the rest; signals come again."""
     with redis_sentinels() as servers:
-        store = RedisStore(servers.url, timeout_seconds=TIMEOUT_SECONDS)
+        store = RedisStore(servers.url, timeout_seconds=TIMEOUT_SECONDS, start_thread=start_thread)
         heard: list[Signal] = []
         resyncs: list[float] = []
         store.listen(heard.append, "worker", lambda: resyncs.append(time.monotonic()))
@@ -67,7 +68,7 @@ def calls_by_server(servers: list[Redis]) -> list[int]:
 def test_cluster_shares_the_work() -> None:
     """Sessions spread over a cluster's nodes; a write of many turns is a command for each."""
     with redis_cluster() as servers:
-        store = RedisStore(servers.url, timeout_seconds=10)
+        store = RedisStore(servers.url, timeout_seconds=10, start_thread=start_thread)
         orders = [request(SessionKey(f"t-{n}", "s")) for n in range(30)]
         fences = [Fence(o.key, store.begin_turn(o).turn, o.run_id) for o in orders]
         store.write([JournalWrite(fence, 1, events(1, 1)) for fence in fences])
@@ -84,7 +85,7 @@ def test_cluster_shares_the_work() -> None:
 def test_signals_cross_the_cluster() -> None:
     """A worker hears of every session, whichever node it and its own connection are on."""
     with redis_cluster() as servers:
-        store = RedisStore(servers.url, timeout_seconds=10)
+        store = RedisStore(servers.url, timeout_seconds=10, start_thread=start_thread)
         keys = [SessionKey("acme", f"s-{number}") for number in range(12)]
         for key in keys:
             start(store, key)
@@ -104,7 +105,7 @@ def test_dead_node_takes_only_its_own_sessions_along() -> None:
         for server in servers.servers:
             with server.client() as client:
                 client.config_set("cluster-require-full-coverage", "no")
-        store = RedisStore(servers.url, timeout_seconds=TIMEOUT_SECONDS)
+        store = RedisStore(servers.url, timeout_seconds=TIMEOUT_SECONDS, start_thread=start_thread)
         fences = [start(store, SessionKey(f"t-{n}", "s")) for n in range(20)]
         with servers.servers[2].client() as client:
             dead_keys = {key.decode() for key in client.scan_iter(match="*:s}:s")}
@@ -127,7 +128,7 @@ def test_dead_node_takes_only_its_own_sessions_along() -> None:
 def test_lost_slot_cache_heals() -> None:
     """A session whose slot has moved to another node is found there, in a pipeline too."""
     with redis_cluster() as servers:
-        store = RedisStore(servers.url, timeout_seconds=10)
+        store = RedisStore(servers.url, timeout_seconds=10, start_thread=start_thread)
         fences = [start(store, KEY), start(store, OTHER)]
         move_slot(servers, "acme:s-1")
         answers = store.write([JournalWrite(fence, 1, events(1, 1)) for fence in fences])

@@ -26,6 +26,7 @@ from tests.store.steps import (
 from tests.support.processes import free_port
 from tests.support.servers import Redis, redis_server
 from tests.support.waiting import wait_for
+from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import ConfigError, Fenced, RequestError, StoreUnavailable
 from wsgi_app.store.base import Appended, Fence, JournalWrite, SessionKey, Signal, StoreLimits
 from wsgi_app.store.redis import RedisStore
@@ -37,7 +38,7 @@ ERROR = b'{"type":"error"}'
 @pytest.fixture
 def store(redis: Redis) -> Iterator[RedisStore]:
     """A store in a server of its own."""
-    store = RedisStore(redis.url, timeout_seconds=TIMEOUT_SECONDS)
+    store = RedisStore(redis.url, timeout_seconds=TIMEOUT_SECONDS, start_thread=start_thread)
     yield store
     store.close()
 
@@ -199,7 +200,7 @@ def _begins(store: RedisStore) -> bool:
 
 def test_long_lists_fit(redis: Redis) -> None:
     """Thousands of events and messages go in and come out at once."""
-    store = RedisStore(redis.url, timeout_seconds=10)
+    store = RedisStore(redis.url, timeout_seconds=10, start_thread=start_thread)
     fence = start(store)
     messages = [{"role": "assistant", "content": str(number)} for number in range(20_000)]
     assert store.finish(fence, 1, events(1, 20_000), messages) == 20_000
@@ -213,7 +214,11 @@ def test_long_lists_fit(redis: Redis) -> None:
 
 def test_no_server_is_told_in_time() -> None:
     """Without a server every operation says so within its limit, and starting needs none."""
-    store = RedisStore(f"redis://127.0.0.1:{free_port()}", timeout_seconds=TIMEOUT_SECONDS)
+    store = RedisStore(
+        f"redis://127.0.0.1:{free_port()}",
+        timeout_seconds=TIMEOUT_SECONDS,
+        start_thread=start_thread,
+    )
     store.listen(lambda _: None)
     for operation in (store.ping, store.lost_workers, lambda: store.read(KEY, START, 1)):
         began = time.monotonic()
@@ -254,7 +259,7 @@ def test_empty_server_gets_its_turn_back() -> None:
     """A server that was killed and comes back empty is used at once, and gets the turn anew."""
     port = free_port()
     with redis_server(port=port) as server:
-        store = RedisStore(server.url, timeout_seconds=TIMEOUT_SECONDS)
+        store = RedisStore(server.url, timeout_seconds=TIMEOUT_SECONDS, start_thread=start_thread)
         fence = start(store)
         store.append(fence, 1, events(1, 3))
         server.kill()
@@ -300,7 +305,7 @@ def test_fault_of_a_script_is_logged(
 def test_arbiter_marks_a_worker_lost(store: RedisStore, redis: Redis, client: Client) -> None:
     """A store of its own, without a thread, ends the turns of a worker that never beat."""
     fence = start(store, worker_id="dead")
-    other = RedisStore(redis.url, timeout_seconds=TIMEOUT_SECONDS)
+    other = RedisStore(redis.url, timeout_seconds=TIMEOUT_SECONDS, start_thread=start_thread)
     assert other.mark_lost("dead", ERROR) == [fence]
     other.close()
     with pytest.raises(Fenced):
@@ -328,7 +333,9 @@ def test_listener_reconnects(store: RedisStore, client: Client) -> None:
 def test_late_listener_looks_around() -> None:
     """A listener that could not subscribe at first is told to look once it has."""
     port = free_port()
-    store = RedisStore(f"redis://127.0.0.1:{port}", timeout_seconds=TIMEOUT_SECONDS)
+    store = RedisStore(
+        f"redis://127.0.0.1:{port}", timeout_seconds=TIMEOUT_SECONDS, start_thread=start_thread
+    )
     resyncs: list[float] = []
     store.listen(lambda _: None, "worker", lambda: resyncs.append(time.monotonic()))
     with redis_server(port=port):

@@ -45,7 +45,7 @@ from wsgi_app.store.redis_keys import (
     worker_member,
 )
 from wsgi_app.store.redis_scripts import Argument, Call
-from wsgi_app.store.redis_signals import SignalThread
+from wsgi_app.store.redis_signals import SignalThread, StartThread
 from wsgi_app.store.refusals import refusal
 
 #: How long a request waits for the places of others that are just being refused.
@@ -56,16 +56,23 @@ ADMISSION_POLL_SECONDS: Final = 0.01
 class RedisStore(Store):
     """Sessions in Redis, a Sentinel's master, or a Redis Cluster.
 
-    Touched by every thread of the worker; its parts guard themselves. Connects on first use.
+    Touched by every thread of the worker; its parts guard themselves. Connects on first use, and
+    starts no thread but by ``start_thread``, for which `listen` asks.
     """
 
     shared = True
 
     def __init__(
-        self, url: str, limits: StoreLimits | None = None, *, timeout_seconds: float = 1.0
+        self,
+        url: str,
+        limits: StoreLimits | None = None,
+        *,
+        timeout_seconds: float = 1.0,
+        start_thread: StartThread | None = None,
     ) -> None:
         self._calls = Calls(limits or StoreLimits())
         self._edge = Edge(url, timeout_seconds)
+        self._start_thread = start_thread
         self._listeners: list[SignalThread] = []
 
     # -- a turn's life
@@ -255,9 +262,11 @@ class RedisStore(Store):
         worker_id: str = "",
         resync: Callable[[], None] | None = None,
     ) -> None:
+        if self._start_thread is None:
+            raise RuntimeError("a store made without start_thread cannot listen")
         thread = SignalThread(self._edge.pubsub, worker_id, listener, resync)
         self._listeners.append(thread)
-        thread.start(self._edge.timeout_seconds)
+        thread.start(self._start_thread, self._edge.timeout_seconds)
 
     def ping(self) -> None:
         self._edge.ask_servers(lambda server: server.ping())

@@ -1,8 +1,4 @@
-"""Signals from Redis: one thread and one connection for each listener.
-
-The thread is a plain daemon: it holds nothing that must be given back, so that a process may end
-without it. It is started by `Store.listen` alone, never by making a store.
-"""
+"""Signals from Redis: one thread and one connection for each listener."""
 
 from __future__ import annotations
 
@@ -18,6 +14,9 @@ from redis.exceptions import RedisError
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.store.base import Signal
 from wsgi_app.store.redis_keys import all_channels, channel, parse_signal
+
+#: Starts a daemon thread with a name, as ``engine/threads.py`` does.
+StartThread = Callable[[Callable[[], None], str], threading.Thread]
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +51,11 @@ class SignalThread:
         self._closed = threading.Event()
         self._wait_seconds = FIRST_WAIT_SECONDS
         self._heard: OrderedDict[bytes, None] = OrderedDict()
-        self._thread = threading.Thread(target=self._run, name="agent-signals", daemon=True)
+        self._thread: threading.Thread | None = None
 
-    def start(self, timeout_seconds: float) -> None:
+    def start(self, start_thread: StartThread, timeout_seconds: float) -> None:
         """Start; returns when subscribed, or when the time is over."""
-        self._thread.start()
+        self._thread = start_thread(self._run, "signals")
         self._late = not self._subscribed.wait(timeout_seconds)
 
     def close(self, timeout_seconds: float) -> None:
@@ -65,7 +64,7 @@ class SignalThread:
         pubsub = self._pubsub
         if pubsub is not None and pubsub.connection is not None:
             pubsub.connection.disconnect()  # wakes the thread up
-        if self._thread is not threading.current_thread():
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
