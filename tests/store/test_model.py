@@ -271,4 +271,4 @@ def test_store_agrees_with_the_model(backend: MakeStore) -> None:
 @pytest.mark.timeout(1800)
 def test_store_agrees_with_the_model_at_length(backend: MakeStore) -> None:
     """The same, for many more and longer histories."""
-    _agrees(backend, examples=4000, steps=100)
+    _agrees(backend, examples=1000, steps=100)
