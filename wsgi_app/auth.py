@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from flask import Request
 
@@ -15,8 +14,15 @@ from wsgi_app.errors import RequestError
 DEVELOPMENT_TOKEN = "dev"  # noqa: S105 - public on purpose, and only good on the machine itself
 DEVELOPMENT_TENANT = "demo-tenant"
 
-#: A proxy that adds one of these speaks for somebody else.
-FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
+#: A proxy that adds one of these, or any X-Forwarded-…, speaks for somebody else.
+FORWARDING_HEADERS = (
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+)
 LOOPBACK_ADDRESSES = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
@@ -70,7 +76,7 @@ def _refuse_cross_site(request: Request, allowed_origins: frozenset[str]) -> Non
         return
     if request.headers.get("Sec-Fetch-Site") == "same-origin":
         return
-    if urlsplit(origin).netloc != request.host:
+    if origin not in (f"http://{request.host}", f"https://{request.host}"):
         raise RequestError("forbidden", "This origin may not use the site's login.")
 
 
@@ -88,7 +94,8 @@ def _by_tokens(tokens: dict[str, str]) -> Authenticator:
 
 
 def _development(request: Request) -> Principal:
-    forwarded = any(header in request.headers for header in FORWARDING_HEADERS)
+    names = [name.lower() for name, _ in request.headers]
+    forwarded = any(n in FORWARDING_HEADERS or n.startswith("x-forwarded-") for n in names)
     if request.remote_addr not in LOOPBACK_ADDRESSES or forwarded:
         raise _unauthorized(
             "No tokens are configured, so only this machine itself may use the development token:"

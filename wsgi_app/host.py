@@ -60,8 +60,10 @@ class AgentHost:
         that cannot be called.
         """
         settings = load_settings(self._overrides, app.config, os.environ)
-        if url_prefix is not None and not url_prefix.startswith("/"):
-            raise ConfigError(f"url_prefix must start with a slash: {url_prefix!r}")
+        if url_prefix is not None:
+            url_prefix = url_prefix.rstrip("/")
+            if not re.fullmatch(r"(/[^/<>]+)*", url_prefix):
+                raise ConfigError(f"url_prefix must be a path such as /agents, not {url_prefix!r}")
         name = _blueprint_name(url_prefix)
         if name in app.blueprints:
             raise ConfigError(f"another host is mounted at url_prefix={url_prefix!r}")
@@ -74,7 +76,7 @@ class AgentHost:
             shared_store=settings.redis_url is not None,
             before_stream=self._before_stream,
         )
-        app.register_blueprint(make_blueprint(name, mount), url_prefix=url_prefix)
+        app.register_blueprint(make_blueprint(name, mount), url_prefix=url_prefix or None)
         app.extensions.setdefault(EXTENSION_KEY, {})[name] = mount
         for warning in mount.setup_warnings():
             log.warning("%s", warning)
@@ -109,5 +111,5 @@ def _make_store(settings: Settings) -> Store:
 
 
 def _blueprint_name(url_prefix: str | None) -> str:
-    slug = re.sub(r"[^A-Za-z0-9]+", "_", url_prefix or "").strip("_")
-    return f"wsgi_app_{slug}" if slug else "wsgi_app"
+    # Flask divides blueprints' names by dots.
+    return "wsgi_app" + (url_prefix or "").replace(".", "%2E")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import select
 import socket
 import sys
@@ -11,6 +12,8 @@ import time
 from collections.abc import Callable
 
 from wsgi_app.engine.threads import start_thread
+
+log = logging.getLogger("wsgi_app")
 
 #: How often writes are looked at for their time limit.
 SCAN_SECONDS = 1.0
@@ -109,12 +112,17 @@ class HangupWatcher:
         assert epoll is not None  # noqa: S101 - set before the thread starts; tells the type checker
         next_scan = time.monotonic() + SCAN_SECONDS
         while True:
-            for fileno, _ in epoll.poll(ASK_SECONDS if self._asked else SCAN_SECONDS):
-                self._hang_up(epoll, fileno)
-            self._ask()
-            if time.monotonic() >= next_scan:
-                next_scan = time.monotonic() + SCAN_SECONDS
-                self._scan()
+            try:
+                for fileno, _ in epoll.poll(ASK_SECONDS if self._asked else SCAN_SECONDS):
+                    self._hang_up(epoll, fileno)
+                self._ask()
+                if time.monotonic() >= next_scan:
+                    next_scan = time.monotonic() + SCAN_SECONDS
+                    self._scan()
+            except Exception:
+                # Without this thread no hang-up on the worker would be noticed any more.
+                log.exception("a round of the hang-up watcher failed")
+                time.sleep(SCAN_SECONDS)
 
     def _hang_up(self, epoll: select.epoll, fileno: int) -> None:
         with self._lock:
@@ -122,7 +130,9 @@ class HangupWatcher:
             # The number may have gone to another client since the poll: look again.
             if watch is None or not _is_hung_up(fileno):
                 return
-            epoll.unregister(fileno)
+            del self._by_fileno[fileno]
+            with contextlib.suppress(OSError):  # the server has closed it already
+                epoll.unregister(fileno)
             # A thread that is blocked in a write to this client comes free.
             watch.cut()
         watch.on_gone()

@@ -27,8 +27,8 @@ STORE_POLL_SECONDS = 1.0
 class Feed:
     """Everything after a cursor, then live, until the newest turn (or the one named) has ended.
 
-    Read by one thread; `wake` may be called by any. While it reads a running turn of this worker
-    it counts as one of its readers.
+    Read by one thread; `wake` may be called by any. While a turn of the session runs that it will
+    come to, it counts as one of that turn's readers, on whichever worker that is.
     """
 
     def __init__(
@@ -39,20 +39,23 @@ class Feed:
         self._only_turn = only_turn
         self._wakeup = Wakeup()
         self._run: TurnRun | None = None
+        self._counted_at: TurnRun | None = None
         self._follows = False
+        self._at_end_of_turn = False
         #: The id of the last event read, or where the reader asked to start.
         self.cursor = cursor
         #: Whether nothing more will come.
         self.ended = False
         run = runner.find(key, cursor.turn)
         if run is not None:
-            self._join(run)
+            self._open_log(run)
 
     def read(self, timeout_seconds: float) -> list[NumberedEvent]:
         """Take what is there, or wait for it; nothing if time is over, woken or ended.
 
-        Raises StoreUnavailable, and RequestError ``draining`` when this worker is about to leave
-        and the turn is another's: the reader goes on elsewhere.
+        Raises StoreUnavailable, and RequestError: ``not_found`` when the session was deleted in
+        mid-turn, ``draining`` when this worker is about to leave and the turn is another's, so that
+        the reader goes on elsewhere.
         """
         events = self._take()
         if self._follows and self._runner.draining:
@@ -71,7 +74,8 @@ class Feed:
 
     def close(self) -> None:
         """Stop counting as a reader."""
-        self._leave()
+        self._close_log()
+        self._count_at(None)
         self._unfollow()
 
     def _take(self) -> list[NumberedEvent]:
@@ -93,50 +97,58 @@ class Feed:
             return events
         if not log_ended:
             return []
-        self._leave()
+        self._close_log()
         if self._only_turn == run.fence.turn and not run.log.cut:
             self.ended = True
         return None
 
     def _take_from_store(self) -> list[NumberedEvent] | None:
-        """Read the store; None when a log has been found to read instead."""
+        """Read the store; None when there is a log to read instead, or the store once more."""
+        if self._at_end_of_turn and self._open_next_log():
+            return None
         found = self._runner.store.read(self._key, self.cursor, MAX_EVENTS_PER_READ)
-        if found is None:
+        if found is None or found.newest_turn < (self._only_turn or 0):
+            if not self._at_end_of_turn:
+                raise RequestError("not_found", "The session was deleted.")
             self.ended = True
             return []
+        live_turn = found.live_turn
+        if live_turn is not None and live_turn > (self._only_turn or live_turn):
+            live_turn = None
+        run = None if live_turn is None else self._runner.find(self._key, live_turn)
+        followed_before = self._follows
+        self._attend(run, elsewhere=live_turn is not None and run is None)
         events = self._decode(found)
         if events:
             self._advance(events)
             return events
-        live_turn = found.live_turn
-        if live_turn is None or (self._only_turn is not None and live_turn > self._only_turn):
+        if live_turn is None:
             self.ended = True
             return []
         if live_turn > self.cursor.turn:
             self.cursor = EventId(live_turn, 0)
-        run = self._runner.find(self._key, live_turn)
         if run is not None:
-            self._join(run)
+            self._open_log(run)
             return None
-        if self._follows:
-            return []
-        # Read once more: what came before the owner knew of this reader brought no signal.
-        self._follows = True
-        self._runner.follow(self._key, self.wake)
-        return None
+        # Once more: what came before the owner knew of this reader brought no signal.
+        return [] if followed_before else None
 
-    def _unfollow(self) -> None:
-        if self._follows:
-            self._follows = False
-            self._runner.following.leave(self._key, self.wake)
+    def _open_next_log(self) -> bool:
+        """Go on to the next turn's log, if it waits or runs here already."""
+        run = self._runner.find(self._key, self.cursor.turn + 1)
+        if run is None or self._only_turn is not None:
+            return False
+        self.cursor = EventId(run.fence.turn, 0)
+        self._open_log(run)
+        return True
 
     def _decode(self, found: JournalSlice) -> list[NumberedEvent]:
         rows = found.events
         if self._only_turn is not None:
             rows = [row for row in rows if row[0].turn <= self._only_turn]
         events = [NumberedEvent(place, decode_event(json), json) for place, json in rows]
-        if found.missed and (events or found.live_turn is not None):
-            resumes_at = events[0].id if events else EventId(found.live_turn or 1, 1)
+        if found.missed and (found.events or found.live_turn is not None):
+            resumes_at = found.events[0][0] if found.events else EventId(found.live_turn or 1, 1)
             gap = Gap(str(self.cursor), str(resumes_at))
             before = EventId(resumes_at.turn, resumes_at.seq - 1)
             events.insert(0, NumberedEvent(before, gap, encode_event(gap)))
@@ -144,19 +156,45 @@ class Feed:
 
     def _advance(self, events: list[NumberedEvent]) -> None:
         self.cursor = events[-1].id
-        if isinstance(events[-1].event, (Done, Error, Cancelled)):
-            self._leave()
-            if self._only_turn == self.cursor.turn:
-                self.ended = True
+        self._at_end_of_turn = isinstance(events[-1].event, (Done, Error, Cancelled))
+        if self._at_end_of_turn:
+            self._close_log()
+        if self._only_turn is not None:
+            passed = isinstance(events[-1].event, Gap) and self.cursor.turn >= self._only_turn
+            self.ended = passed or (self._at_end_of_turn and self.cursor.turn == self._only_turn)
 
-    def _join(self, run: TurnRun) -> None:
-        self._unfollow()
+    # -- which turn it counts at, and hears of
+
+    def _open_log(self, run: TurnRun) -> None:
+        self._attend(run, elsewhere=False)
+        self._at_end_of_turn = False
         self._run = run
-        run.readers.join()
         run.log.add_waker(self.wake)
 
-    def _leave(self) -> None:
+    def _close_log(self) -> None:
         run, self._run = self._run, None
         if run is not None:
             run.log.remove_waker(self.wake)
-            run.readers.leave()
+            self._count_at(None)
+
+    def _attend(self, run: TurnRun | None, *, elsewhere: bool) -> None:
+        self._count_at(run)
+        if not elsewhere:
+            self._unfollow()
+        elif not self._follows:
+            self._follows = True
+            self._runner.follow(self._key, self.wake)
+
+    def _unfollow(self) -> None:
+        if self._follows:
+            self._follows = False
+            self._runner.following.leave(self._key, self.wake)
+
+    def _count_at(self, run: TurnRun | None) -> None:
+        before, self._counted_at = self._counted_at, run
+        if before is run:
+            return
+        if run is not None:
+            run.readers.join()
+        if before is not None:
+            before.readers.leave()

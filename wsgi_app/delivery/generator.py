@@ -50,6 +50,8 @@ def stream_frames(
     except RequestError as error:
         log.warning("a reader is cut off: %s", error.code)
         reader.cut()
+    finally:
+        reader.close()
 
 
 def _collect(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from wsgi_app.delivery.reader import Reader
-from wsgi_app.events import Cancelled, Done, Error, InputRequest, NumberedEvent
+from wsgi_app.errors import RequestError
+from wsgi_app.events import Cancelled, Done, Error, Gap, InputRequest, NumberedEvent
 
 #: The most events in one poll's answer; the next poll brings the rest.
 MAX_EVENTS_PER_POLL = 1000
@@ -28,7 +29,7 @@ def poll_events(reader: Reader, wait_seconds: float) -> list[NumberedEvent]:
 def await_answer(reader: Reader) -> Done | Error | Cancelled | InputRequest | None:
     """Wait for the turn's end, or for a question; None if the turn is not known any more.
 
-    Raises ReaderGone and StoreUnavailable.
+    Raises ReaderGone, StoreUnavailable, and RequestError ``not_found`` for what is not kept.
     """
     question = None
     while not reader.ended:
@@ -40,6 +41,8 @@ def await_answer(reader: Reader) -> Done | Error | Cancelled | InputRequest | No
         for numbered in events:
             if isinstance(numbered.event, (Done, Error, Cancelled)):
                 return numbered.event
+            if isinstance(numbered.event, Gap):
+                raise RequestError("not_found", "The turn's events are no longer kept.")
         if events and isinstance(events[-1].event, InputRequest):
             question = events[-1].event
     return question

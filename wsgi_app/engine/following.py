@@ -31,7 +31,11 @@ class Following:
             first = not self._wakers[key]
             self._wakers[key].append(wake)
         if first:
-            self._store.follow(self._worker_id, key)
+            try:
+                self._store.follow(self._worker_id, key)
+            except BaseException:
+                self.leave(key, wake)
+                raise
 
     def leave(self, key: SessionKey, wake: Callable[[], None]) -> None:
         """Undo `join`; the store forgets the interest by itself, within a lease."""

@@ -41,6 +41,7 @@ class JournaledTurn(Protocol):
     def closing_messages(self) -> Sequence[Message]: ...
     def publish(self) -> None: ...
     def fence_off(self) -> None: ...
+    def fail(self) -> None: ...
     def take_answer(self) -> None: ...
     def orphan_checked(self, *, followed: bool) -> None: ...
 
@@ -55,6 +56,7 @@ class _Entry:
         self.urgent = True
         self.followed = False
         self.check_orphan = False
+        self.failed = False
 
     def is_due(self, now: float) -> bool:
         if not self.turn.running and self.turn.terminal is None:
@@ -84,6 +86,7 @@ class Journal:
             self._entries[turn.fence] = _Entry(turn)
             if self._thread is None:
                 self._thread = start_thread(self._run, "journal")
+        self._wakeup.set()
 
     def hurry(self, fence: Fence) -> None:
         """Write now: a tool, a question or an end shall not wait for the next flush."""
@@ -120,38 +123,65 @@ class Journal:
             self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
-        stopping = False
-        while not stopping:
+        while not self._stopping:
             self._wakeup.wait(FLUSH_SECONDS if self._entries else None)
-            stopping = self._stopping
-            with self._lock:
-                entries = list(self._entries.values())
-            if any(entry.followed for entry in entries) and not stopping:
-                time.sleep(FOLLOWED_SECONDS)  # collects what comes together
-            now = time.monotonic()
-            due = [entry for entry in entries if entry.is_due(now)]
-            if due:
-                self._write(due)
-
-    def _write(self, entries: list[_Entry]) -> None:
-        for entry in entries:
-            entry.urgent = False
-            entry.written_at = time.monotonic()
-        writes = [self._prepare(entry) for entry in entries]
-        try:
-            results = self._store.write([write for write, _ in writes])
-        except Exception:
-            # A fault in the driver must not end the journal of this worker.
-            log.exception("turns cannot be written to the store")
-            results = [StoreUnavailable() for _ in writes]
-        for entry, (write, ends), result in zip(entries, writes, results, strict=True):
             try:
-                self._settle(entry, write, result, ends=ends)
-            except StoreUnavailable:
-                entry.urgent = True
-            except Fenced:
-                self._drop(entry)
-                entry.turn.fence_off()
+                self._run_round()
+            except Exception:
+                # Without this thread no turn of the worker would come to an end.
+                log.exception("a round of the journal failed")
+                time.sleep(FLUSH_SECONDS)
+
+    def _run_round(self) -> None:
+        with self._lock:
+            entries = list(self._entries.values())
+        if any(entry.followed for entry in entries) and not self._stopping:
+            time.sleep(FOLLOWED_SECONDS)  # collects what comes together
+        now = time.monotonic()
+        due = [entry for entry in entries if entry.is_due(now)]
+        prepared = [one for one in map(self._prepare_safely, due) if one is not None]
+        if prepared:
+            results = self._store.write([write for _, write, _ in prepared])
+            for (entry, write, ends), result in zip(prepared, results, strict=True):
+                self._settle_safely(entry, write, result, ends=ends)
+
+    def _prepare_safely(self, entry: _Entry) -> tuple[_Entry, JournalWrite, bool] | None:
+        entry.urgent = False
+        entry.written_at = time.monotonic()
+        try:
+            write, ends = self._prepare(entry)
+        except Exception:
+            log.exception("a turn cannot be written to the store")
+            self._fail(entry)
+            return None
+        return entry, write, ends
+
+    def _settle_safely(
+        self,
+        entry: _Entry,
+        write: JournalWrite,
+        result: Appended | Fenced | StoreUnavailable,
+        *,
+        ends: bool,
+    ) -> None:
+        try:
+            self._settle(entry, write, result, ends=ends)
+        except StoreUnavailable:
+            entry.urgent = True
+        except Exception:
+            log.exception("a turn cannot be written to the store")
+            self._fail(entry)
+
+    def _fail(self, entry: _Entry) -> None:
+        """One turn's fault must not stop the journal of all others."""
+        if entry.failed:
+            self._drop(entry)
+            entry.turn.publish()
+            return
+        # Once more, with an end that is safe to write.
+        entry.failed = entry.urgent = True
+        entry.turn.fail()
+        self._wakeup.set()
 
     @staticmethod
     def _prepare(entry: _Entry) -> tuple[JournalWrite, bool]:
@@ -176,7 +206,9 @@ class Journal:
         ends: bool,
     ) -> None:
         if isinstance(result, Fenced):
-            raise result
+            entry.turn.fence_off()
+            self._drop(entry)
+            return
         if isinstance(result, StoreUnavailable):
             self._release(entry, ends=ends)
             return

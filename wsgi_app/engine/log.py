@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from wsgi_app.events import AnyEvent, EventId, NumberedEvent, Terminal, encode_event
+from wsgi_app.events import AnyEvent, EventId, NumberedEvent, Terminal, Token, encode_event
 
 
 class EventLog:
@@ -60,6 +60,11 @@ class EventLog:
     def read(self, after_seq: int, max_events: int) -> list[NumberedEvent]:
         """Read what lies behind a seq, at once, possibly nothing."""
         return self._entries[after_seq : after_seq + max_events]
+
+    def reply(self) -> str:
+        """All tokens so far, joined."""
+        events = [entry.event for entry in self._entries]
+        return "".join(event.content for event in events if isinstance(event, Token))
 
     @property
     def last_seq(self) -> int:

@@ -35,9 +35,14 @@ class LoopThread:
         """The running loop."""
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = start_thread(self._run, f"loop-{self._name}")
+                loop = asyncio.new_event_loop()
+                self._thread = start_thread(lambda: self._run(loop), f"loop-{self._name}")
+                self._loop = loop  # not before its thread: without one nothing on it would happen
             return self._loop
+
+    def is_current(self) -> bool:
+        """Whether the caller runs on this loop's thread."""
+        return self._thread is threading.current_thread()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Run a coroutine on the loop in a copy of the caller's context.
@@ -59,8 +64,7 @@ class LoopThread:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout_seconds)
 
-    def _run(self) -> None:
-        loop = self.loop
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stopping:
             try:
                 loop.run_forever()

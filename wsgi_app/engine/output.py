@@ -13,6 +13,7 @@ from wsgi_app.errors import TurnError
 from wsgi_app.events import (
     AGENT_EVENTS,
     AnyEvent,
+    Event,
     Status,
     Thinking,
     Token,
@@ -21,6 +22,9 @@ from wsgi_app.events import (
 )
 
 log = logging.getLogger("wsgi_app")
+
+#: The deepest nesting of a tool's data.
+MAX_DEPTH = 100
 
 
 class Output(NamedTuple):
@@ -31,13 +35,14 @@ class Output(NamedTuple):
     weight_bytes: int
 
 
-def check_output(item: Any) -> Output:
+def check_output(item: Any, kinds: tuple[type[Event], ...] = AGENT_EVENTS) -> Output:
     """Turn what an agent sent into an event; raises TurnError for what is none.
 
     Text weighs its UTF-8 bytes, a tool event its JSON.
     """
-    event = Token(item) if isinstance(item, str) else item
-    if not isinstance(event, AGENT_EVENTS):
+    # str.__str__: a subclass, such as a safe string of a template, is text like any other.
+    event = Token(str.__str__(item)) if isinstance(item, str) else item
+    if type(event) not in kinds:
         log.error("an agent sent %s, which is neither text nor an event of its own", type(item))
         raise TurnError("The agent sent something that is neither text nor an event of its own.")
     try:
@@ -47,10 +52,23 @@ def check_output(item: Any) -> Output:
             if not isinstance(event.content, str):
                 raise TurnError("The agent sent an event whose content is no text.")
             return Output(event, json, len(event.content.encode("utf-8", "replace")))
-        return Output(decode_event(json), json, len(json))
+        decoded = decode_event(json)
+        _check_depth(msgspec.to_builtins(decoded), MAX_DEPTH)
+        return Output(decoded, json, len(json))
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         log.error("an agent sent %s with data that is not JSON: %s", type(item), error)  # noqa: TRY400 - the traceback is of this check, not of the agent
         raise TurnError("The agent sent an event with data that is not JSON.") from error
+
+
+def _check_depth(value: Any, left: int) -> None:
+    """Refuse what a reader's thread, with less stack left, could not decode."""
+    if left == 0:
+        raise ValueError("nested too deep")
+    if isinstance(value, dict):
+        value = value.values()
+    if not isinstance(value, (str, bytes)) and isinstance(value, Iterable):
+        for item in value:
+            _check_depth(item, left - 1)
 
 
 def send_answer(

@@ -5,32 +5,53 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
-from wsgi_app.engine.loop import LoopThread
+from wsgi_app.engine.loop import LoopThread, Timer
 from wsgi_app.errors import TurnError
 from wsgi_app.events import InputRequest
 from wsgi_app.store.base import Fence, Store
+
+
+class _Pending(NamedTuple):
+    request_id: str
+    answer: Future[Any]
+    timer: Timer
 
 
 class Questions:
     """The pending question of a turn; at most one at a time.
 
     Asked from the agent's threads, answered from the journal's thread, expired from the io loop;
-    ``_lock`` guards which question is pending.
+    ``_lock`` guards which question is pending. Who takes it from there resolves it, so that an
+    answer, an end and a time limit may come together. ``opened`` and ``closed`` are called when a
+    wait begins and ends: the clocks of the turn stand still between them.
     """
 
-    def __init__(self, fence: Fence, store: Store, io: LoopThread, timeout_seconds: float) -> None:
+    def __init__(  # noqa: PLR0913 - what a question touches, named by its one caller
+        self,
+        fence: Fence,
+        store: Store,
+        io: LoopThread,
+        *,
+        timeout_seconds: float,
+        opened: Callable[[], None],
+        closed: Callable[[], None],
+    ) -> None:
         self._fence = fence
         self._store = store
         self._io = io
         self._timeout_seconds = timeout_seconds
+        self._opened = opened
+        self._closed = closed
         self._lock = threading.Lock()
-        self._pending: tuple[str, Future[Any]] | None = None
+        self._pending: _Pending | None = None
+        self._withdrawn: list[str] = []
 
     @property
     def waiting(self) -> bool:
@@ -38,30 +59,22 @@ class Questions:
         return self._pending is not None
 
     def ask(
-        self,
-        prompt: str,
-        schema: dict[str, Any] | None,
-        emit: Callable[[InputRequest], None],
-        closed: Callable[[], None],
+        self, prompt: str, schema: dict[str, Any] | None, emit: Callable[[InputRequest], None]
     ) -> Future[Any]:
         """Ask; the future brings the answer, or TurnError when none came in time.
 
-        ``emit`` sends the event, once the store knows the question. ``closed`` is called when the
-        wait is over, whatever ended it.
+        ``emit`` sends the event, once the store knows the question.
         """
-        request_id = secrets.token_hex(8)
         answer: Future[Any] = Future()
+        request_id = secrets.token_hex(8)
         with self._lock:
             if self._pending is not None:
                 raise TurnError("The agent asked a second question before the first was answered.")
-            self._pending = (request_id, answer)
-        timer = self._io.call_later(self._timeout_seconds, self._expire)
-
-        def close(_: Future[Any]) -> None:
-            timer.cancel()
-            closed()
-
-        answer.add_done_callback(close)
+            timer = self._io.call_later(self._timeout_seconds, self._expire)
+            self._pending = _Pending(request_id, answer, timer)
+        self._opened()
+        # The agent may give up the wait, by asyncio's own means.
+        answer.add_done_callback(lambda _: self._take(answer))
         try:
             self._store.open_input(self._fence, request_id)
             emit(InputRequest(request_id, prompt, UNSET if schema is None else schema))
@@ -71,27 +84,47 @@ class Questions:
         return answer
 
     def take_answer(self) -> None:
-        """Look into the store for the answer; called by the journal's thread."""
+        """Look into the store for the answer; called by the journal's thread.
+
+        Raises Fenced and StoreUnavailable.
+        """
+        while self._withdrawn:
+            self._store.close_input(self._fence, self._withdrawn[-1])
+            self._withdrawn.pop()
         pending = self._pending
         if pending is None:
             return
-        value = self._store.take_input(self._fence, pending[0])
-        if value is not None and (answer := self._take_pending()):
-            answer.set_result(msgspec.json.decode(value))
+        value = self._store.take_input(self._fence, pending.request_id)
+        if value is not None and self._take(pending.answer):
+            with suppress(InvalidStateError):  # the agent gave up just now
+                pending.answer.set_result(msgspec.json.decode(value))
 
     def withdraw(self) -> None:
         """Give up the wait: the turn has ended."""
-        if answer := self._take_pending():
-            answer.cancel()
+        pending = self._pending
+        if pending is not None and self._take(pending.answer):
+            pending.answer.cancel()
 
     def _expire(self) -> None:
-        if answer := self._take_pending():
-            answer.set_exception(
-                TurnError("The question was not answered in time.", code="turn_timeout")
-            )
+        pending = self._pending
+        if pending is not None and self._take(pending.answer):
+            self._withdrawn.append(pending.request_id)
+            late = TurnError("The question was not answered in time.", code="turn_timeout")
+            with suppress(InvalidStateError):  # the agent gave up just now
+                pending.answer.set_exception(late)
 
-    def _take_pending(self) -> Future[Any] | None:
-        # Who takes it resolves it: answer, end and time limit may come together.
+    def _take(self, answer: Future[Any]) -> bool:
+        """Close this question; False if it was closed already.
+
+        The clocks go on before the agent wakes: it may ask again at once.
+        """
         with self._lock:
-            pending, self._pending = self._pending, None
-        return None if pending is None else pending[1]
+            pending = self._pending
+            if pending is None or pending.answer is not answer:
+                return False
+            self._pending = None
+        pending.timer.cancel()
+        if answer.cancelled():
+            self._withdrawn.append(pending.request_id)
+        self._closed()
+        return True

@@ -29,6 +29,7 @@ class Readers:
         self._paused = False
         self._closed = False
         self._timer: Timer | None = None
+        self._round = 0  # changes with every start and stop of the timer
 
     @property
     def count(self) -> int:
@@ -68,7 +69,7 @@ class Readers:
         with self._lock:
             if self._count == 0 and not self._paused and not self._closed:
                 seconds = max(self._orphan_seconds or 0, MIN_RECHECK_SECONDS)
-                self._timer = self._io.call_later(seconds, self._expire)
+                self._arm(seconds)
 
     def close(self) -> None:
         """Stop for good: the turn has ended."""
@@ -81,19 +82,23 @@ class Readers:
             return False
         if self._orphan_seconds == 0:
             return True
-        self._stop_timer()
-        self._timer = self._io.call_later(self._orphan_seconds, self._expire)
+        self._arm(self._orphan_seconds)
         return False
 
+    def _arm(self, seconds: float) -> None:
+        self._stop_timer()
+        round_ = self._round
+        self._timer = self._io.call_later(seconds, lambda: self._expire(round_))
+
     def _stop_timer(self) -> None:
+        self._round += 1
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _expire(self) -> None:
+    def _expire(self, round_: int) -> None:
         with self._lock:
-            # A reader may have come while the timer was about to fire.
-            orphaned = self._timer is not None and self._count == 0 and not self._closed
-            self._timer = None
+            # A reader may have come, and even gone, while the timer was about to fire.
+            orphaned = round_ == self._round
         if orphaned:
             self._orphaned()

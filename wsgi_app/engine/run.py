@@ -13,15 +13,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from wsgi_app.engine.clock import TurnClock
+from wsgi_app.engine.ends import AGENT_ERROR, OUTPUT_TOO_LARGE, TURN_TIMEOUT, as_error, was_lost
 from wsgi_app.engine.log import EventLog, Wakeup
 from wsgi_app.engine.order import Services, TurnOrder
 from wsgi_app.engine.output import check_output, send_answer
+from wsgi_app.engine.place import wait_for_place
 from wsgi_app.engine.question import Questions
 from wsgi_app.engine.readers import Readers
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.turn import Turn
 from wsgi_app.engine.waits import Waits
-from wsgi_app.errors import Fenced, StoreUnavailable, TurnCancelled, TurnError
+from wsgi_app.errors import TurnCancelled, TurnError
 from wsgi_app.events import (
     Cancelled,
     CancelReason,
@@ -29,12 +31,9 @@ from wsgi_app.events import (
     Error,
     InputRequest,
     Terminal,
-    Token,
     ToolCall,
     ToolResult,
     Usage,
-    decode_event,
-    encode_event,
 )
 from wsgi_app.store.base import Fence, Message
 
@@ -45,8 +44,6 @@ T = TypeVar("T")
 #: Beside AGENT_MAX_OUTPUT_BYTES, which a flood of one-byte tokens would not reach before it had
 #: filled the memory: an event in the log takes about 300 bytes (measured, CPython 3.11).
 MAX_EVENTS_PER_TURN = 250_000
-#: How often a waiting turn asks for its place when no signal tells it.
-CLAIM_SECONDS = 1.0
 
 
 class TurnRun:
@@ -83,7 +80,12 @@ class TurnRun:
         orphan_seconds = settings.orphan_seconds if order.on_disconnect == "cancel" else None
         self.readers = Readers(services.io, orphan_seconds, self._orphaned)
         self._questions = Questions(
-            fence, services.store, services.io, settings.input_timeout_seconds
+            fence,
+            services.store,
+            services.io,
+            timeout_seconds=settings.input_timeout_seconds,
+            opened=self._question_opened,
+            closed=self._question_closed,
         )
         if history is not None:
             self._clock.start()
@@ -96,7 +98,11 @@ class TurnRun:
             if self._started or self.ended:
                 return
             self._started = True
-        self.thread = start_thread(lambda: self._order.context.run(self._main), "turn")
+        try:
+            self.thread = start_thread(lambda: self._order.context.run(self._main), "turn")
+        except RuntimeError:
+            log.exception("a turn's thread cannot be started")
+            self._end(AGENT_ERROR)
 
     def cancel(self, reason: CancelReason) -> bool:
         """End the turn with `cancelled`; False if it has ended already."""
@@ -129,6 +135,9 @@ class TurnRun:
 
     def add_usage(self, usage: Usage) -> None:
         """See `Turn.add_usage`."""
+        counts = msgspec.structs.astuple(usage)
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise TypeError("token counts are whole numbers from 0")
         with self._lock:
             self._usage += usage
 
@@ -138,10 +147,12 @@ class TurnRun:
 
     def run_on_io_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """See `Turn.run_io`."""
+        self._refuse_on_loop(coroutine)
         return self._waits.wait(self._services.io.submit(coroutine))
 
     def run_on_agents_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """See `Turn.run_async`."""
+        self._refuse_on_loop(coroutine)
         return self._waits.wait(self._services.agents_loop.submit(coroutine))
 
     def call_in_app_context(self, function: Callable[[], T]) -> T:
@@ -151,6 +162,7 @@ class TurnRun:
 
     def ask(self, prompt: str, schema: dict[str, Any] | None) -> Any:
         """See `Turn.ask`."""
+        self._refuse_on_loop()
         return self._waits.wait(self._ask(prompt, schema))
 
     async def ask_async(self, prompt: str, schema: dict[str, Any] | None) -> Any:
@@ -171,7 +183,7 @@ class TurnRun:
 
     def closing_messages(self) -> Sequence[Message]:
         """The assistant's message, even an unfinished one; nothing if there is no text."""
-        reply = self._reply()
+        reply = self.log.reply()
         return [{"role": "assistant", "content": reply}] if reply else []
 
     def publish(self) -> None:
@@ -181,14 +193,22 @@ class TurnRun:
             self.published.set()
 
     def fence_off(self) -> None:
-        """End quietly: the session is deleted, or the turn was taken for lost."""
-        if self._services.store.describe_session(self.fence.key) is None:
-            self._end(Cancelled("deleted"))
-            self.publish()
+        """End a turn whose session is deleted, or which was taken for lost.
+
+        A lost one ends quietly: its end is in the store already. Raises StoreUnavailable.
+        """
+        if was_lost(self._services.store, self.fence):
+            self._end(Cancelled("interrupted"))
+            self.log.cut_off()
+            self.published.set()
             return
-        self._end(Cancelled("interrupted"))
-        self.log.cut_off()
-        self.published.set()
+        self._end(Cancelled("deleted"))
+        self.publish()
+
+    def fail(self) -> None:
+        """End the turn with an error that is safe to write, whatever its end was to be."""
+        if not self._end(AGENT_ERROR):
+            self.terminal = AGENT_ERROR
 
     def take_answer(self) -> None:
         """Look whether the question has its answer."""
@@ -212,7 +232,7 @@ class TurnRun:
                     self._drive(self._history)
         finally:
             # Whatever left the lines above, a turn without an end must not stay.
-            self._end(_agent_error())
+            self._end(AGENT_ERROR)
 
     def _drive(self, history: list[Message]) -> None:
         turn = Turn(
@@ -225,13 +245,13 @@ class TurnRun:
         try:
             self._answer(turn)
         except TurnError as error:
-            self._end(_as_error(error))
+            self._end(as_error(error))
         except BaseException:
             # All of them: sys.exit in an agent must not end its turn without an event.
             if not self.ended:
                 key = self.fence.key
                 log.exception("an agent failed in turn %d of %s", self.fence.turn, key.session_id)
-            self._end(_agent_error())
+            self._end(AGENT_ERROR)
         else:
             self._end(None)
 
@@ -245,24 +265,17 @@ class TurnRun:
             agents.give_back(self.fence.key, agent)
 
     def _wait_for_place(self) -> list[Message] | None:
-        while not self.ended:
-            try:
-                claim = self._services.store.claim_turn(self.fence)
-            except StoreUnavailable:
-                pass
-            except Fenced:
-                self.cancel("deleted")
-                break
-            else:
-                if claim.state == "started":
-                    self._clock.start()
-                    self.running = True
-                    self._services.journal.hurry(self.fence)
-                    return claim.history
-                if claim.cancel is not None:
-                    self.cancel(claim.cancel)
-            self._place_wakeup.wait(CLAIM_SECONDS)
-        return None
+        place = wait_for_place(
+            self._services.store, self.fence, self._place_wakeup, lambda: self.ended
+        )
+        if isinstance(place, str):
+            self.cancel(place)
+            return None
+        if place is not None:
+            self._clock.start()
+            self.running = True
+            self._services.journal.hurry(self.fence)
+        return place
 
     # -- the end
 
@@ -285,11 +298,7 @@ class TurnRun:
 
     def _done(self) -> Done:
         key = self.fence.key
-        return Done(self._reply(), key.session_id, str(self.fence.turn), self._usage)
-
-    def _reply(self) -> str:
-        entries = self.log.read(0, MAX_EVENTS_PER_TURN)
-        return "".join(entry.event.content for entry in entries if isinstance(entry.event, Token))
+        return Done(self.log.reply(), key.session_id, str(self.fence.turn), self._usage)
 
     # -- bounds
 
@@ -301,7 +310,7 @@ class TurnRun:
                 or self.log.last_seq >= MAX_EVENTS_PER_TURN
             )
         if too_large:
-            self._end(Error("output_too_large", "The turn's output exceeds its limit."))
+            self._end(OUTPUT_TOO_LARGE)
             raise TurnCancelled
 
     def _orphaned(self) -> None:
@@ -311,34 +320,29 @@ class TurnRun:
             self.cancel("disconnected")
 
     def _time_out(self) -> None:
-        self._end(Error("turn_timeout", "The turn took too long.", {}, retryable=True))
+        self._end(TURN_TIMEOUT)
+
+    def _refuse_on_loop(self, coroutine: Coroutine[Any, Any, Any] | None = None) -> None:
+        """Waiting on a loop would stop every turn that runs there, and never end."""
+        if self._services.agents_loop.is_current() or self._services.io.is_current():
+            if coroutine is not None:
+                coroutine.close()
+            raise RuntimeError("this would block the event loop: await ask_async, or the coroutine")
 
     def _ask(self, prompt: str, schema: dict[str, Any] | None) -> Future[Any]:
+        return self._questions.ask(prompt, schema, self._emit_question)
+
+    def _question_opened(self) -> None:
         self.readers.pause()
         self._clock.pause()
 
-        def closed() -> None:
-            self._clock.resume()
-            self.readers.resume()
-
-        return self._questions.ask(prompt, schema, self._emit_question, closed)
-
-    def _emit_question(self, question: InputRequest) -> None:
-        if not self.log.append(question, encode_event(question)):
-            raise TurnCancelled
+    def _question_closed(self) -> None:
+        self._clock.resume()
+        self.readers.resume()
         self._services.journal.hurry(self.fence)
 
-
-def _agent_error() -> Error:
-    return Error("agent_error", "The agent failed.")
-
-
-def _as_error(error: TurnError) -> Error:
-    """The event that an agent's error describes, if it is one that can be sent."""
-    event = Error(error.code, error.message, error.details, error.retryable)
-    try:
-        decode_event(encode_event(event))
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
-        log.exception("an agent raised an error that is not JSON")
-        return _agent_error()
-    return event
+    def _emit_question(self, question: InputRequest) -> None:
+        output = check_output(question, (InputRequest,))
+        if not self.log.append(output.event, output.json):
+            raise TurnCancelled
+        self._services.journal.hurry(self.fence)

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -104,6 +105,9 @@ class Runner:
         self._lock = threading.Lock()
         self._runs: dict[tuple[SessionKey, int], TurnRun] = {}
         self._leaving: set[TurnRun] = set()
+        # Cancels of turns that the store has begun, but this worker does not know yet.
+        self._beginning: Counter[SessionKey] = Counter()
+        self._early_cancels: dict[SessionKey, dict[int, CancelReason]] = {}
         store.listen(self._on_signal, self.worker_id, self._resync)
         _live.add(self)
         for announce in _announcers:
@@ -119,6 +123,18 @@ class Runner:
         if self._count_runs() >= self.settings.max_turns:
             raise RequestError("at_capacity", "This worker runs as many turns as it may.")
         self._keeper.start()
+        with self._lock:
+            self._beginning[request.key] += 1
+        try:
+            return self._begin(request, order)
+        finally:
+            with self._lock:
+                self._beginning[request.key] -= 1
+                if not self._beginning[request.key]:
+                    del self._beginning[request.key]
+                    self._early_cancels.pop(request.key, None)
+
+    def _begin(self, request: BeginTurn, order: TurnOrder) -> BegunTurn:
         begun = self._begin_in_store(request)
         if begun.state == "attached":
             return BegunTurn(begun.turn, None)
@@ -127,7 +143,10 @@ class Runner:
         run = TurnRun(fence, order, self._services, history)
         with self._lock:
             self._runs[request.key, begun.turn] = run
+            early = self._early_cancels.get(request.key, {}).get(begun.turn)
         self._journal.add(run)
+        if early is not None:
+            run.cancel(early)
         return BegunTurn(begun.turn, run)
 
     def _begin_in_store(self, request: BeginTurn) -> TurnBegun:
@@ -168,7 +187,8 @@ class Runner:
             stored = []
         elsewhere = set(stored) - {run.fence.turn for run in local}
         deadline = time.monotonic() + CANCEL_WAIT_SECONDS
-        for run in cancelled:
+        # All of them: one that ended by itself just now shall be stored before a DELETE.
+        for run in local:
             run.wait_ended(max(0.0, deadline - time.monotonic()))
         if elsewhere:
             self._wait_ended_elsewhere(key, max(elsewhere), deadline)
@@ -311,10 +331,20 @@ class Runner:
             return
         found = self.find(signal.key, signal.turn)
         if found is None:
-            return
-        if signal.kind == "cancel":
+            if signal.kind == "cancel":
+                self._note_early_cancel(signal)
+        elif signal.kind == "cancel":
             found.cancel(signal.value)  # type: ignore[arg-type] # the store sends what request_cancel took
         elif signal.kind == "follow":
             self._journal.follow(found.fence)
         else:
             self._journal.hurry(found.fence)
+
+    def _note_early_cancel(self, signal: Signal) -> None:
+        with self._lock:
+            run = self._runs.get((signal.key, signal.turn))
+            if run is None and signal.key in self._beginning:
+                early = self._early_cancels.setdefault(signal.key, {})
+                early[signal.turn] = signal.value  # type: ignore[assignment] # the same
+        if run is not None:  # it has come since it was looked for
+            run.cancel(signal.value)  # type: ignore[arg-type] # the same

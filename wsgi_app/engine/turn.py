@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SAFE_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}", re.ASCII)
+# A name that looks like a hashed one is hashed too: no tenant can take another's directory.
+_SAFE_NAME = re.compile(r"(?!\.{1,2}$)(?!sha256-)[A-Za-z0-9._~-]{1,128}", re.ASCII)
 
 
 class TurnHost(Protocol):

@@ -78,5 +78,6 @@ def _run_all(callbacks: Sequence[Callable[[], None]]) -> None:
     for callback in callbacks:
         try:
             callback()
-        except Exception:
+        except (Exception, TurnCancelled):
+            # The others must run whatever one does, as turn.check() in it.
             log.exception("an on_cancel callback failed")

@@ -78,7 +78,10 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
     give_slot_back = mount.take_slot(key.tenant)
     try:
         begun = _begin(mount, key, body, idempotency)
-        after = cursor if begun.run is None and cursor is not None else EventId(begun.turn, 0)
+        after = EventId(begun.turn, 0)
+        # A repeated request goes on where its stream was cut; a JSON answer is always whole.
+        if cursor is not None and cursor.turn == begun.turn and not wants_json(request):
+            after = cursor
         reader = mount.open_reader(key, after, begun.turn, give_slot_back)
     except BaseException:
         give_slot_back()

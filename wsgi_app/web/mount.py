@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,8 @@ from wsgi_app.engine.runner import Runner
 from wsgi_app.engine.turn import Agent
 from wsgi_app.events import EventId
 from wsgi_app.store.base import SessionKey, Store
+
+log = logging.getLogger("wsgi_app")
 
 #: Below this the reserve of stream slots leaves nothing to stream with, or no reserve.
 MIN_THREADS = 4
@@ -145,7 +148,11 @@ class Mount:
         if hasattr(database, "session"):
             database.session.remove()
         if self._before_stream is not None:
-            self._before_stream()
+            try:
+                self._before_stream()
+            except Exception:
+                # The answer's headers may be out: there is no other answer to give.
+                log.exception("before_stream failed")
 
     def agent_context(self) -> Context:
         """The request's context variables, but for Flask's own, for the turn's thread."""

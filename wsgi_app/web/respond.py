@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import weakref
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
@@ -114,7 +115,14 @@ def stream_response(
     # Registered with the response: a generator that never started runs no finally.
     response.call_on_close(reader.close)
     response.call_on_close(start)
+    # And when nobody closes it: the site's after_request may raise, or answer something else.
+    weakref.finalize(response, _give_up, reader, start).atexit = False
     return response
+
+
+def _give_up(reader: Reader, start: Callable[[], None]) -> None:
+    reader.close()
+    start()
 
 
 def native_encoder(*, named: bool) -> Callable[[NumberedEvent], bytes]:
