@@ -39,7 +39,7 @@ def pre_fork(_server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Watch for the worker's end, and drain its hosts when it comes."""
-    from wsgi_app.engine.runner import announce_runners  # noqa: PLC0415 - not before the fork
+    from wsgi_app.engine.registry import announce_runners  # noqa: PLC0415 - not before the fork
     from wsgi_app.engine.threads import start_thread  # noqa: PLC0415 - the same
 
     announce_runners(lambda runner: _write_note(worker, runner))
@@ -114,7 +114,7 @@ def _drain_all(seconds: float | None) -> None:
 
 
 def _live_runners() -> list[Runner]:
-    from wsgi_app.engine.runner import live_runners  # noqa: PLC0415 - not before the fork
+    from wsgi_app.engine.registry import live_runners  # noqa: PLC0415 - not before the fork
 
     return live_runners()
 

@@ -22,8 +22,7 @@ def drain(runner: Runner, seconds: float) -> None:
     """
     started_at = time.monotonic()
     # 1. Stop admitting: 503 `draining`, and not ready.
-    runner.draining = True
-    runner.following.wake_all()  # readers of other workers' turns go on elsewhere
+    runner.stop_admitting()
     # 2. Let turns finish.
     finished = runner.wait_idle(seconds)
     # 3. End the rest; their readers see an error that is worth a retry.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Coroutine
@@ -98,7 +99,8 @@ class Timer:
     def cancel(self) -> None:
         """Prevent the call, unless it has begun."""
         self._callback = None
-        self._loop.call_soon_threadsafe(self._stop)
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and its timers with it
+            self._loop.call_soon_threadsafe(self._stop)
 
     def _start(self, when: float) -> None:
         if self._callback is not None:

@@ -9,7 +9,6 @@ import socket
 import tempfile
 import threading
 import time
-import weakref
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from wsgi_app.engine.keeper import Keeper
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.loop import LoopThread
 from wsgi_app.engine.order import Services, TurnOrder
+from wsgi_app.engine.registry import register
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.session_agents import SessionAgents
 from wsgi_app.engine.turn import Agent
@@ -48,23 +48,6 @@ CANCEL_WAIT_SECONDS = 1.0
 #: How often a turn of another worker is looked at, beside the signals.
 FOLLOW_POLL_SECONDS = 0.25
 IDLE_POLL_SECONDS = 0.02
-
-
-#: This process's runners, for the server's hooks, which know no app. Dropped with their last use.
-_live: weakref.WeakSet[Runner] = weakref.WeakSet()
-
-
-_announcers: list[Callable[[Runner], None]] = []
-
-
-def announce_runners(announce: Callable[[Runner], None]) -> None:
-    """Have ``announce`` called with every runner that this process makes, before its first turn."""
-    _announcers.append(announce)
-
-
-def live_runners() -> list[Runner]:
-    """The runners that this process has made."""
-    return [runner for runner in list(_live) if runner.pid == os.getpid()]
 
 
 class BegunTurn(NamedTuple):
@@ -109,21 +92,20 @@ class Runner:
         self._beginning: Counter[SessionKey] = Counter()
         self._early_cancels: dict[SessionKey, dict[int, CancelReason]] = {}
         store.listen(self._on_signal, self.worker_id, self._resync)
-        _live.add(self)
-        for announce in _announcers:
-            announce(self)
+        register(self)
 
     def begin(self, request: BeginTurn, order: TurnOrder) -> BegunTurn:
         """Claim the session's next turn; its run waits for `TurnRun.start`.
 
         Raises RequestError when this worker or the store refuses; nothing was begun then.
         """
-        if self.draining:
-            raise RequestError("draining", "This worker is about to leave; try again.")
         if self._count_runs() >= self.settings.max_turns:
             raise RequestError("at_capacity", "This worker runs as many turns as it may.")
         self._keeper.start()
         with self._lock:
+            # In one step with the count: a drain sees every turn that is not refused.
+            if self.draining:
+                raise RequestError("draining", "This worker is about to leave; try again.")
             self._beginning[request.key] += 1
         try:
             return self._begin(request, order)
@@ -284,6 +266,12 @@ class Runner:
 
     # -- leaving
 
+    def stop_admitting(self) -> None:
+        """Refuse new turns, and send readers of other workers' turns elsewhere."""
+        with self._lock:
+            self.draining = True
+        self.following.wake_all()
+
     def end_turns(self, error: Error) -> None:
         """End every turn of this worker with this error."""
         with self._lock:
@@ -294,7 +282,7 @@ class Runner:
     def wait_idle(self, timeout_seconds: float) -> bool:
         """Wait until no turn runs here and everything is written; False when time is over."""
         deadline = time.monotonic() + timeout_seconds
-        while self.fences() or not self._journal.idle:
+        while self._beginning or self.fences() or not self._journal.idle:
             if time.monotonic() >= deadline:
                 return False
             time.sleep(IDLE_POLL_SECONDS)
