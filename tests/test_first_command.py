@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.processes import ROOT, clean_environment, free_port, started
 from tests.support.reading import ReadingClient
-from tests.support.servers import Server
+from tests.support.servers import Server, answers_http
 from tests.support.waiting import wait_for
 
 COMMAND = "gunicorn --worker-class gthread --threads 8 --workers 2 --bind 0.0.0.0:8000 wsgi_app:app"
@@ -23,16 +23,8 @@ def server() -> Iterator[Server]:
     command = COMMAND.replace(":8000", f":{port}")
     with started([sys.executable, "-m", *command.split()], cwd=ROOT) as process:
         found = Server(process, port)
-        client = ReadingClient(found, prefix="")
-        wait_for(lambda: _ready(client), "the service answers", 30)
+        wait_for(lambda: answers_http(port), "the service answers", 30)
         yield found
-
-
-def _ready(client: ReadingClient) -> bool:
-    try:
-        return client.call("GET", "/healthz").status == 200
-    except OSError:
-        return False
 
 
 def test_curl_streams_the_demo_answer(server: Server) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tests.support.client import Client
 from tests.support.processes import ROOT, clean_environment, free_port, started
 from tests.support.reading import ReadingClient
-from tests.support.servers import Server, gunicorn
+from tests.support.servers import Server, answers_http, gunicorn
 from tests.support.sse import text_of
 from tests.support.waiting import wait_for
 from wsgi_app.config import Settings, setting_name
@@ -39,16 +39,8 @@ def server() -> Iterator[Server]:
     port = free_port()
     with started(["make", "run"], cwd=ROOT, env={"PORT": str(port)}) as process:
         found = Server(process, port)
-        client = Client(found, prefix="")
-        wait_for(lambda: _answers(client) or not found.running(), "make run", START_SECONDS)
+        wait_for(lambda: answers_http(port) or not found.running(), "make run", START_SECONDS)
         yield found
-
-
-def _answers(client: Client) -> bool:
-    try:
-        return client.call("GET", "/healthz").status == 200
-    except OSError:
-        return False
 
 
 def run_shell(command: str, port: int) -> str:

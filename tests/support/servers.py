@@ -134,7 +134,7 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
             if config is None:
                 process.wait_until(lambda: process.log().count(WORKER_READY) >= (workers or 1))
             else:
-                process.wait_until(lambda: _answers_http(port))
+                process.wait_until(lambda: answers_http(port))
             yield Gunicorn(process, port)
 
 
@@ -151,7 +151,7 @@ def waitress(
     port = free_port()
     command = [sys.executable, "-m", "waitress", f"--listen=127.0.0.1:{port}"]
     with started([*command, f"--threads={threads}", *args, app], env=env, cwd=cwd) as process:
-        process.wait_until(lambda: _answers_http(port))
+        process.wait_until(lambda: answers_http(port))
         yield Server(process, port)
 
 
@@ -167,7 +167,7 @@ def flask_dev_server(
     port = free_port()
     command = [sys.executable, "-m", "flask", "--app", app, "run", "--no-reload"]
     with started([*command, "--port", str(port), *args], env=env, cwd=cwd) as process:
-        process.wait_until(lambda: _answers_http(port))
+        process.wait_until(lambda: answers_http(port))
         yield Server(process, port)
 
 
@@ -251,7 +251,7 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def _answers_http(port: int) -> bool:
+def answers_http(port: int) -> bool:
     """Whether any HTTP answer comes, whatever its status: the server has loaded its app."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
