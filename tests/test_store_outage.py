@@ -135,3 +135,14 @@ def check_repaired(client: ReadingClient, store: Redis) -> None:
     with store.client() as connection:
         assert connection.dbsize() > 0
     assert client.chat_json("live", {"text": "next"}).status == 200
+
+
+def test_policy_that_drops_keys_is_reported() -> None:
+    """A Redis that may evict sessions is told of in the log and in /readyz."""
+    policy = ("--maxmemory-policy", "allkeys-lru")
+    with service(hosts=1, workers=1, store_args=policy) as shared:
+        client = shared.direct[0]
+        assert client.chat_json("one", {"text": "a"}).status == 200
+        (warning,) = client.call("GET", "/readyz").json["warnings"]
+        assert "allkeys-lru" in warning
+        assert warning in shared.log()

@@ -64,8 +64,11 @@ class Keeper:
             return
         self._beat()
         with self._lock:
-            if self._thread is None:
-                self._thread = start_thread(self._run, "keeper")
+            if self._thread is not None:
+                return
+            self._thread = start_thread(self._run, "keeper")
+        for warning in self._store.warnings():
+            log.warning("%s", warning)
 
     def beat_soon(self) -> None:
         """Renew now: signals may have been lost, and the flags are to be read again."""
