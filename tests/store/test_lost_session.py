@@ -180,3 +180,14 @@ def test_expired_session_is_a_lost_one(make_store: MakeStore) -> None:
     assert store.append(fence, 3, events(3, 3)).last_seq == 0
     assert store.finish(fence, 1, events(1, 4), []) == 4
     assert ids(store) == [f"{fence.turn}-{seq}" for seq in range(1, 5)]
+
+
+def test_turn_made_anew_keeps_its_place(make_store: MakeStore) -> None:
+    """The loss of a worker that asked for a turn, but does not have it, leaves its place taken."""
+    store = make_store(StoreLimits(max_turns_per_tenant=1))
+    order = request(worker_id="dead")
+    store.append(fence_of(order, 1), 1, events(1, 1))
+    assert store.begin_turn(order).state == "started"
+    assert store.mark_lost("dead", b"{}") == []
+    with refused("too_many_turns"):
+        store.begin_turn(request(OTHER))

@@ -306,10 +306,9 @@ class RedisStore(Store):
         after: list[Call] = []
         for key, (created, *ended) in zip(runs, self._edge.run_all(calls), strict=True):
             turns = triples(ended)
-            lost += [Fence(key, int(turn), run_id) for turn, run_id, _ in turns]
-            # Those that had ended already may still have their places.
-            workers = {run_id: worker for _, run_id, worker in turns}
-            places = [(run_id, workers.get(run_id, worker_id)) for run_id in runs[key]]
+            lost += [Fence(key, int(turn), run_id) for turn, run_id, _ in turns if turn]
+            # Those that had ended before may still have their places.
+            places = [(run_id, worker) for _, run_id, worker in turns]
             after += self._calls.release_turns(key, places, created.decode())
         self._edge.run_many(after)
         return lost

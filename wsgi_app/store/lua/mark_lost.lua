@@ -1,5 +1,6 @@
 -- ARGV: ttl, history_bytes, journal_bytes, error, worker ('' for whichever), run…
--- Answers: {creation of the session or '', turn, run, worker, …} of those that it ended
+-- Answers: {creation of the session or '', turn, run, worker, …} of those that it ended, and without
+-- a turn of those that had ended before
 use(KEYS[1])
 local history_bytes, journal_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
 local event, worker = ARGV[4], ARGV[5]
@@ -8,7 +9,11 @@ for place = 6, #ARGV do
   local run = ARGV[place]
   local turn = get('turn:' .. run)
   local owner = turn and get('worker:' .. turn)
-  if owner and (worker == '' or worker == owner) then
+  if not owner then
+    for _, value in ipairs({ '', run, worker }) do
+      lost[#lost + 1] = value
+    end
+  elseif worker == '' or worker == owner then
     set('lost:' .. turn, event)
     redis.call('HINCRBY', s, 'bytes:' .. turn, #event)
     redis.call('HINCRBY', s, 'journal_bytes', #event)
