@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Cancelled, Done, Error, Gap, InputRequest, NumberedEvent
@@ -26,16 +28,19 @@ def poll_events(reader: Reader, wait_seconds: float) -> list[NumberedEvent]:
     return events
 
 
-def await_answer(reader: Reader) -> Done | Error | Cancelled | InputRequest | None:
+def await_answer(
+    reader: Reader, is_asked: Callable[[str], bool], patience_seconds: float
+) -> Done | Error | Cancelled | InputRequest | None:
     """Wait for the turn's end, or for a question; None if the turn is not known any more.
 
-    Raises ReaderGone, StoreUnavailable, and RequestError ``not_found`` for what is not kept.
+    A question counts if nothing has followed it for ``patience_seconds`` and ``is_asked`` says of
+    its id that it still waits: one that comes with a replay may have been answered. Raises
+    ReaderGone, StoreUnavailable, and RequestError ``not_found`` for what is not kept.
     """
-    question = None
+    question: InputRequest | None = None
     while not reader.ended:
-        # What follows a question shows that it was answered: it came with a replay.
-        events = reader.read(0 if question else WAIT_SECONDS)
-        if question and not events:
+        events = reader.read(patience_seconds if question else WAIT_SECONDS)
+        if question and not events and is_asked(question.request_id):
             return question
         question = None
         for numbered in events:
@@ -45,4 +50,4 @@ def await_answer(reader: Reader) -> Done | Error | Cancelled | InputRequest | No
                 raise RequestError("not_found", "The turn's events are no longer kept.")
         if events and isinstance(events[-1].event, InputRequest):
             question = events[-1].event
-    return question
+    return None

@@ -58,6 +58,11 @@ class Questions:
         """Whether an answer is awaited."""
         return self._pending is not None
 
+    def is_pending(self, request_id: str) -> bool:
+        """Whether this question is the one that waits."""
+        pending = self._pending
+        return pending is not None and pending.request_id == request_id
+
     def ask(
         self, prompt: str, schema: dict[str, Any] | None, emit: Callable[[InputRequest], None]
     ) -> Future[Any]:

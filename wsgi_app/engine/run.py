@@ -79,7 +79,7 @@ class TurnRun:
         self._output_bytes = 0
         orphan_seconds = settings.orphan_seconds if order.on_disconnect == "cancel" else None
         self.readers = Readers(services.io, orphan_seconds, self._orphaned)
-        self._questions = Questions(
+        self.questions = Questions(
             fence,
             services.store,
             services.io,
@@ -212,13 +212,13 @@ class TurnRun:
 
     def take_answer(self) -> None:
         """Look whether the question has its answer."""
-        self._questions.take_answer()
+        self.questions.take_answer()
 
     def orphan_checked(self, *, followed: bool) -> None:
         """End a turn that no reader on any worker waits for."""
         if followed:
             self.readers.wait_again()
-        elif self.readers.count == 0 and not self._questions.waiting:
+        elif self.readers.count == 0 and not self.questions.waiting:
             self.cancel("disconnected")
 
     # -- the turn's thread
@@ -289,7 +289,7 @@ class TurnRun:
         self.ended_at = time.monotonic()
         self.terminal = terminal or self._done()
         self.readers.close()
-        self._questions.withdraw()
+        self.questions.withdraw()
         self._clock.close()
         self._place_wakeup.set()
         self._waits.end()
@@ -330,7 +330,7 @@ class TurnRun:
             raise RuntimeError("this would block the event loop: await ask_async, or the coroutine")
 
     def _ask(self, prompt: str, schema: dict[str, Any] | None) -> Future[Any]:
-        return self._questions.ask(prompt, schema, self._emit_question)
+        return self.questions.ask(prompt, schema, self._emit_question)
 
     def _question_opened(self) -> None:
         self.readers.pause()

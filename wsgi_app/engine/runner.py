@@ -199,6 +199,11 @@ class Runner:
         self._keeper.start()  # its heartbeat renews the interest
         self.following.join(key, wake)
 
+    def is_asked(self, key: SessionKey, turn: int, request_id: str) -> bool:
+        """Whether a question still waits, as far as this worker knows."""
+        run = self.find(key, turn)
+        return run is None or run.questions.is_pending(request_id)
+
     def settle(self, key: SessionKey) -> None:
         """End what a dead worker has left running in a session; raises StoreUnavailable."""
         self._keeper.settle(key)

@@ -31,6 +31,9 @@ from wsgi_app.web.parse import (
 )
 from wsgi_app.web.respond import answer_response, json_response, stream_response
 
+#: How long a repeated request waits for what may follow an answer that was just given.
+REPLAY_PATIENCE_SECONDS = 0.5
+
 
 def post_chat(mount: Mount, session_id: str) -> Response:
     """POST /chat/<session_id>: start a turn."""
@@ -125,7 +128,11 @@ def _await(mount: Mount, key: SessionKey, begun: BegunTurn, reader: Reader) -> R
     _start(begun)
     mount.release_resources()
     try:
-        outcome = await_answer(reader)
+        outcome = await_answer(
+            reader,
+            lambda request_id: mount.runner.is_asked(key, begun.turn, request_id),
+            0 if begun.run is not None else REPLAY_PATIENCE_SECONDS,
+        )
     except ReaderGone:
         # Nobody reads this answer; it says what the turn comes to.
         outcome = Cancelled("disconnected")
