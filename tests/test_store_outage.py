@@ -18,9 +18,9 @@ from tests.support.service import Service, service
 from tests.support.waiting import wait_for
 from wsgi_app.events import EventId
 
-TOKENS = 200
-PAUSE_SECONDS = 0.03  # 6 s of tokens, around an outage of 3 s
-OUTAGE_SECONDS = 3.0
+TOKENS = 270
+PAUSE_SECONDS = 0.03  # 8 s of tokens, around an outage of 5 s
+OUTAGE_SECONDS = 5.0
 LATE_SECONDS = 1.0
 
 Outage = Callable[[Service], AbstractContextManager[None]]
@@ -69,6 +69,7 @@ def test_reader_gets_every_token_in_time_and_the_journal_catches_up(outage: Outa
         client = shared.direct[0]
         client.chat_json("warm")
         threads_before = threads_of(client)
+        connections_before = connections_to(shared.store)
         with client.chat("live", {"tokens": TOKENS, "pause": PAUSE_SECONDS}) as stream:
             stream.until("token")
             gaps = [stream.next(5)]
@@ -89,6 +90,11 @@ def test_reader_gets_every_token_in_time_and_the_journal_catches_up(outage: Outa
         assert EventId.parse(replayed[-1].id or "") == (1, TOKENS + 1)
         assert client.chat_json("next", {"text": "well"}).json["reply"] == "well"
         wait_for(lambda: threads_of(client) == threads_before, f"no more than {threads_before}", 15)
+        wait_for(
+            lambda: connections_to(shared.store) <= connections_before + 1,
+            f"no more than {connections_before} connections and one for a request",
+            15,
+        )
 
 
 def refused_at_once(client: ReadingClient) -> None:
@@ -103,6 +109,12 @@ def threads_of(client: ReadingClient) -> list[str]:
     """The names of the package's own threads in the host's only worker."""
     names: list[str] = ReadingClient(client.server, prefix="").call("GET", "/threads").json
     return names
+
+
+def connections_to(store: Redis) -> int:
+    """How many connections the hosts have to Redis."""
+    with store.client() as client:
+        return len(client.client_list()) - 1
 
 
 def test_store_that_comes_back_empty_is_repaired() -> None:
