@@ -110,10 +110,10 @@ class Journal:
             entry.check_orphan = entry.urgent = True
             self._wakeup.set()
 
-    @property
-    def idle(self) -> bool:
-        """Whether everything is written."""
-        return not self._entries
+    def fences(self) -> list[Fence]:
+        """The turns whose end the store does not know yet."""
+        with self._lock:
+            return list(self._entries)
 
     def stop(self, timeout_seconds: float) -> None:
         """Write what is there and end the thread."""

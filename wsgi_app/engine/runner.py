@@ -248,8 +248,7 @@ class Runner:
 
     def fences(self) -> list[Fence]:
         """See `Kept.fences`."""
-        with self._lock:
-            return [run.fence for run in self._runs.values() if not run.published.is_set()]
+        return self._journal.fences()
 
     def followed_sessions(self) -> list[SessionKey]:
         """See `Kept.followed_sessions`."""
@@ -287,7 +286,7 @@ class Runner:
     def wait_idle(self, timeout_seconds: float) -> bool:
         """Wait until no turn runs here and everything is written; False when time is over."""
         deadline = time.monotonic() + timeout_seconds
-        while self._beginning or self.fences() or not self._journal.idle:
+        while self._beginning or self.fences():
             if time.monotonic() >= deadline:
                 return False
             time.sleep(IDLE_POLL_SECONDS)
