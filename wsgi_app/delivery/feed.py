@@ -32,7 +32,12 @@ class Feed:
     """
 
     def __init__(
-        self, runner: Runner, key: SessionKey, cursor: EventId, only_turn: int | None = None
+        self,
+        runner: Runner,
+        key: SessionKey,
+        cursor: EventId,
+        only_turn: int | None = None,
+        run: TurnRun | None = None,
     ) -> None:
         self._runner = runner
         self._key = key
@@ -46,7 +51,8 @@ class Feed:
         self.cursor = cursor
         #: Whether nothing more will come.
         self.ended = False
-        run = runner.find(key, cursor.turn)
+        # The caller's own run may have ended already, and its session be deleted.
+        run = run or runner.find(key, cursor.turn)
         if run is not None:
             self._open_log(run)
 

@@ -85,7 +85,7 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
         # A repeated request goes on where its stream was cut; a JSON answer is always whole.
         if cursor is not None and cursor.turn == begun.turn and not wants_json(request):
             after = cursor
-        reader = mount.open_reader(key, after, begun.turn, give_slot_back)
+        reader = mount.open_reader(key, after, begun.turn, give_slot_back, begun.run)
     except BaseException:
         give_slot_back()
         raise

@@ -20,6 +20,7 @@ from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.reader import Reader, take_slot
 from wsgi_app.delivery.server import ServerFacts, find_server
 from wsgi_app.delivery.slots import StreamSlots
+from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import Runner
 from wsgi_app.engine.turn import Agent
 from wsgi_app.events import EventId
@@ -132,9 +133,10 @@ class Mount:
         cursor: EventId,
         only_turn: int | None,
         give_slot_back: Callable[[], None],
+        run: TurnRun | None = None,
     ) -> Reader:
-        """Make a reader for the client of this request."""
-        feed = Feed(self.runner, key, cursor, only_turn)
+        """Make a reader for the client of this request; ``run`` is the turn that it started."""
+        feed = Feed(self.runner, key, cursor, only_turn, run)
         return Reader(feed, self.worker.watcher, request.environ, give_slot_back)
 
     def take_slot(self, tenant: str) -> Callable[[], None]:
