@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
-from typing import Any
+from typing import Any, Literal
 
 from wsgi_app.config import Settings
 from wsgi_app.engine.order import TurnOrder
@@ -21,13 +21,13 @@ END_SECONDS = 30.0
 
 
 class TurnBench:
-    """Runs agents; each turn is the first of a session of its own. Used by one thread."""
+    """Runs agents, each in a new session unless one is named. Used by any thread."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, store_class: type[MemoryStore] = MemoryStore, **settings: Any) -> None:
         made = Settings(**settings)
-        self._agents: dict[str, Callable[..., Any]] = {}
-        store = MemoryStore(StoreLimits.from_settings(made))
-        self._runner = Runner(made, store, lambda: self._answer)
+        self._agents: dict[tuple[str, str], Callable[..., Any]] = {}
+        self.store = store_class(StoreLimits.from_settings(made))
+        self.runner = Runner(made, self.store, lambda: self._answer)
         self._numbers = itertools.count(1)
 
     def start(
@@ -35,15 +35,18 @@ class TurnBench:
         agent: Callable[..., Any],
         message: str = "hi",
         app_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        *,
+        key: SessionKey | None = None,
+        if_busy: Literal["reject", "enqueue", "interrupt"] = "reject",
     ) -> TurnRun:
         """Start a turn."""
         number = next(self._numbers)
-        self._agents[f"session-{number}"] = agent
         begin = BeginTurn(
-            key=SessionKey("tenant", f"session-{number}"),
+            key=key or SessionKey("tenant", f"session-{number}"),
             run_id=f"run-{number}",
-            worker_id=self._runner.worker_id,
+            worker_id=self.runner.worker_id,
             message=message,
+            if_busy=if_busy,
         )
         order = TurnOrder(
             message=message,
@@ -52,13 +55,14 @@ class TurnBench:
             app_context=app_context,
             context=copy_context(),
         )
-        run = self._runner.begin(begin, order).run
+        run = self.runner.begin(begin, order).run
         assert run is not None
+        self._agents[begin.key.session_id, str(run.fence.turn)] = agent
         run.start()
         return run
 
     def _answer(self, turn: Turn) -> Any:
-        return self._agents[turn.session_id](turn)
+        return self._agents[turn.session_id, turn.turn_id](turn)
 
     def run(self, agent: Callable[..., Any], message: str = "hi") -> list[AnyEvent]:
         """Run a turn to its end and give its events."""

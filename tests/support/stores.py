@@ -1,0 +1,54 @@
+"""The memory store as it would be on another machine: slow, or away for a moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from wsgi_app.errors import Fenced, StoreUnavailable
+from wsgi_app.events import EventId
+from wsgi_app.store.base import (
+    Appended,
+    BeginTurn,
+    JournalSlice,
+    JournalWrite,
+    SessionKey,
+    SessionView,
+    TurnBegun,
+)
+from wsgi_app.store.memory import MemoryStore
+
+ROUND_TRIP_SECONDS = 0.02
+
+
+class SlowStore(MemoryStore):
+    """Has done what it was told for a while when its answer comes."""
+
+    def begin_turn(self, request: BeginTurn) -> TurnBegun:
+        """Begin a turn, and answer later."""
+        begun = super().begin_turn(request)
+        time.sleep(ROUND_TRIP_SECONDS)
+        return begun
+
+    def write(self, writes: Sequence[JournalWrite]) -> list[Appended | Fenced | StoreUnavailable]:
+        """Write later."""
+        time.sleep(ROUND_TRIP_SECONDS)
+        return super().write(writes)
+
+
+class AbsentStore(MemoryStore):
+    """Answers no reads while ``away`` is set."""
+
+    away = False
+
+    def read(self, key: SessionKey, after: EventId, max_events: int) -> JournalSlice | None:
+        """Read, if it is there."""
+        if self.away:
+            raise StoreUnavailable
+        return super().read(key, after, max_events)
+
+    def describe_session(self, key: SessionKey) -> SessionView | None:
+        """Describe, if it is there."""
+        if self.away:
+            raise StoreUnavailable
+        return super().describe_session(key)
