@@ -5,14 +5,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from flask import Blueprint, Flask, Response, current_app, g, request
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    g,
+    got_request_exception,
+    request,
+    request_finished,
+)
 from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, default_exceptions
 from werkzeug.routing import BaseConverter, MapAdapter
 
 from wsgi_app.web import chat, health, read, sessions
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.respond import exception_response
+from wsgi_app.web.respond import exception_response, give_up_dropped
 
 View = Callable[..., Response]
 
@@ -49,6 +58,7 @@ def make_blueprint(name: str, mount: Mount) -> Blueprint:
     for method, rule, view in ROUTES:
         blueprint.add_url_rule(rule, view.__name__, _bind(mount, view), methods=[method])
     blueprint.record(_add_catch_all)
+    blueprint.record(_watch_answers)
     blueprint.before_request(functools.partial(_authenticate, mount))
     blueprint.url_value_preprocessor(lambda *_: _exempt_from_csrf(blueprint))
     blueprint.register_error_handler(Exception, exception_response)
@@ -71,6 +81,11 @@ def _authenticate(mount: Mount) -> None:
     endpoint = (request.endpoint or "").rpartition(".")[2]
     if endpoint not in OPEN:
         g.wsgi_app_principal = mount.authenticate(request)
+
+
+def _watch_answers(state: BlueprintSetupState) -> None:
+    for signal in (request_finished, got_request_exception):
+        signal.connect(give_up_dropped, state.app)
 
 
 def _add_catch_all(state: BlueprintSetupState) -> None:

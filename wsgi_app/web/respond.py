@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import random
-import weakref
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
-from flask import Response, request, stream_with_context
+from flask import Flask, Response, g, request, stream_with_context
 from werkzeug.exceptions import HTTPException
 
 from wsgi_app.delivery.generator import stream_frames
@@ -115,14 +114,20 @@ def stream_response(
     # Registered with the response: a generator that never started runs no finally.
     response.call_on_close(reader.close)
     response.call_on_close(start)
-    # And when nobody closes it: the site's after_request may raise, or answer something else.
-    weakref.finalize(response, _give_up, reader, start).atexit = False
+    g.wsgi_app_stream = (response, reader, start)
     return response
 
 
-def _give_up(reader: Reader, start: Callable[[], None]) -> None:
-    reader.close()
-    start()
+def give_up_dropped(_app: Flask, response: Response | None = None, **_: object) -> None:
+    """Let go of this request's stream unless it is the answer; receives Flask's signals.
+
+    The site's after_request may raise, or answer something else: nobody closes the stream then.
+    Not left to the garbage collector, which comes late, and in threads that hold locks.
+    """
+    made, reader, start = g.pop("wsgi_app_stream", (None, None, None))
+    if made is not None and made is not response:
+        reader.close()
+        start()
 
 
 def native_encoder(*, named: bool) -> Callable[[NumberedEvent], bytes]:
