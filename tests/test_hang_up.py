@@ -168,3 +168,30 @@ def test_reader_that_stops_reading_is_dropped_and_can_resume() -> None:
         frames += client.replay("stalled", frames[-1].id or "" if frames else "1-0")
         expected = "".join(chr(ord("a") + number % 26) * BLOB_CHARS for number in range(60))
         assert text_of(frames) == expected
+
+
+def test_a_slow_reader_of_an_old_turn_keeps_the_running_one() -> None:
+    """Who replays from an older turn, however slowly, is on the way to the running one."""
+    env = {"AGENT_ORPHAN_SECONDS": "1", "AGENT_MAX_OUTPUT_BYTES": "16000000"}
+    with gunicorn("tests.support.apps:scripted_app()", env=env) as server:
+        client, session = Client(server), "slow"
+        assert (
+            client.call("POST", f"/chat/{session}", chat_body({"blobs": 200}), seconds=60).status
+            == 200
+        )
+        first = client.chat(session, {"text": "a"}, {"hold": True})
+        first.until("token")
+        slow = open_stream(
+            "GET",
+            f"{server.url}/agents/chat/{session}/events",
+            headers={"Authorization": "Bearer dev", "Last-Event-ID": "1-1"},
+            receive_buffer_bytes=65_536,
+        )
+        with slow:
+            first.abort()
+            until = time.monotonic() + 3
+            wait_for(lambda: time.monotonic() > until, "three times the orphan time has passed")
+            assert not observed(server, "cancelled", session)
+            assert client.session(session)["state"] == "running"
+            slow.until("done")
+            assert slow.until("token")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -202,3 +205,14 @@ def test_development_mode_refuses_what_a_proxy_forwards(developer: Client, heade
         answer = developer.call("GET", "/sessions", headers={header: value})
         check_refusal(answer, 401, "unauthorized")
         assert "AGENT_TOKENS" in answer.json["message"]
+
+
+def test_no_tenant_reaches_anothers_directory(tmp_path: Path) -> None:
+    """A tenant named like the directory of another has one of its own."""
+    spaced = "ACME Corp"
+    hashed = "sha256-" + hashlib.sha256(spaced.encode()).hexdigest()
+    env = {"AGENT_TOKENS": f"a={spaced},b={hashed}", "AGENT_WORKDIR": str(tmp_path)}
+    with gunicorn("tests.support.apps:scripted_app()", env=env) as server:
+        answers = [Client(server, token).chat_json("s", {"tell": "workdir"}) for token in "ab"]
+    assert len({json.loads(answer.json["reply"]) for answer in answers}) == 2
+    assert len(list(tmp_path.iterdir())) == 2

@@ -215,7 +215,7 @@ def _context(_turn: Turn, _: Any) -> str:
 #: Steps that send what they come to.
 SAYING: dict[str, Callable[[Turn, Any], str]] = {
     "ask": lambda turn, prompt: str(turn.ask(prompt)),
-    "tell": lambda turn, name: json.dumps(getattr(turn, name)),
+    "tell": lambda turn, name: json.dumps(getattr(turn, name), default=str),
     "context": _context,
 }
 #: Steps that send nothing.

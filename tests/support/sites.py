@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from flask import Flask, Request, abort, request
+from flask import Flask, Request, Response, abort, request
 from flask_wtf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 
@@ -89,4 +89,42 @@ def opinionated_site() -> Flask:
     def _broken() -> NoReturn:
         raise ValueError(SECRET)
 
+    return app
+
+
+def meddling_site() -> Flask:
+    """Mount a host in a site whose after_request raises, or answers something else."""
+    app = Flask("site")
+    AgentHost(scripted).init_app(app, url_prefix="/agents")
+
+    @app.after_request
+    def _meddle(response: Response) -> Response:
+        if request.headers.get("X-Meddle") == "raise":
+            raise ValueError(SECRET)
+        if request.headers.get("X-Meddle") == "replace":
+            return Response("the site's own answer", 418)
+        return response
+
+    return app
+
+
+def mistaken_site() -> Flask:
+    """Mount hosts whose site answers nonsense to `authenticate`, or fails before a stream."""
+    app = Flask("site")
+    AgentHost(scripted, authenticate=lambda _: 42).init_app(  # type: ignore[arg-type, return-value] # what is tested
+        app, url_prefix="/login"
+    )
+    AgentHost(scripted, before_stream=_fail).init_app(app, url_prefix="/stream")
+    return app
+
+
+def _fail() -> None:
+    raise ValueError(SECRET)
+
+
+def prefixed_site() -> Flask:
+    """Mount hosts below prefixes that are much alike, or end with a slash."""
+    app = Flask("site")
+    for prefix in ("/agents/", "/a-b", "/a_b", "/a.b"):
+        AgentHost(scripted).init_app(app, url_prefix=prefix)
     return app
