@@ -83,6 +83,8 @@ ENDS: dict[str, Callable[[TurnBench, SessionKey], object]] = {
 def test_a_turn_can_be_ended_before_its_worker_knows_that_it_began(reason: str) -> None:
     """What ends a turn that the store has begun, but not yet told so, ends it at once."""
     bench, key = TurnBench(SlowStore), SessionKey("tenant", "s")
+    bench.run(lambda _: "first")
+    wait_for(lambda: bench.runner.wait_idle(0), "the journal has nothing to do")
     runs: list[TurnRun] = []
     starting = threading.Thread(target=lambda: runs.append(bench.start(silent, key=key)))
     starting.start()
