@@ -195,3 +195,16 @@ def test_settling_ends_turns_that_are_not_listed(make_store: MakeStore) -> None:
 
     assert wait_for(settled, "the turn is given up") == [unlisted]
     assert store.settle_session(KEY, ERROR) == []
+
+
+def test_turns_lost_together_leave_the_journal_in_their_order(make_store: MakeStore) -> None:
+    """When a worker's turns of a session end at once, the oldest ones leave a full journal."""
+    store = make_store(StoreLimits(journal_bytes=3 * len(ERROR) - 1))
+    order = request(KEY)
+    running = fence_of(order, store.begin_turn(order).turn)
+    store.append(running, 1, events(1, 5))
+    for _ in range(6):
+        enqueue(store)
+    store.begin_turn(order)  # a retry: the running turn is the one that was heard of last
+    store.mark_lost("worker", ERROR)
+    assert ids(store) == [f"6-{LOST_SEQ}", f"7-{LOST_SEQ}"]
