@@ -11,6 +11,10 @@ from wsgi_app.store.memory_session import Session, Turn
 from wsgi_app.store.refusals import refusal
 
 
+#: A deleted session's run that still goes on tries to write within seconds, not after so many more.
+MAX_BANS = 10_000
+
+
 class SessionTable:
     """Sessions by their keys, until they expire."""
 
@@ -97,6 +101,8 @@ class SessionTable:
         banned_until = self._clock() + self._limits.session_ttl_seconds
         for turn in session.turns.values():
             self._deleted_runs[key, turn.run_id] = banned_until
+        while len(self._deleted_runs) > MAX_BANS:
+            self._deleted_runs.popitem(last=False)
         self._forget(key)
 
     def pardon(self, key: SessionKey, run_id: str) -> None:
