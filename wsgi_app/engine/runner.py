@@ -101,7 +101,6 @@ class Runner:
         """
         if self._count_runs() >= self.settings.max_turns:
             raise RequestError("at_capacity", "This worker runs as many turns as it may.")
-        self._keeper.start()
         with self._lock:
             # In one step with the count: a drain sees every turn that is not refused.
             if self.draining:
@@ -117,6 +116,7 @@ class Runner:
                     self._early_cancels.pop(request.key, None)
 
     def _begin(self, request: BeginTurn, order: TurnOrder) -> BegunTurn:
+        self._keeper.start()
         begun = self._begin_in_store(request)
         if begun.state == "attached":
             return BegunTurn(begun.turn, None)

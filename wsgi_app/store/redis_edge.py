@@ -112,11 +112,19 @@ class Edge:
             return [question(server) for server in nodes.servers()]
 
     def close(self) -> None:
-        """Close all connections; the next use opens new ones."""
+        """Close all connections, once the calls on them have ended; the next use opens new ones."""
+        deadline = time.monotonic() + self.timeout_seconds
+        taken = 0
+        while taken < MAX_CALLS:
+            if not self._places.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                break
+            taken += 1
         with self._connecting:
             nodes, self._nodes = self._nodes, None
         if nodes is not None:
             nodes.close()
+        for _ in range(taken):
+            self._places.release()
 
     @contextmanager
     def _guarded(self) -> Iterator[Nodes]:
