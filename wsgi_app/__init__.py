@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wsgi_app.auth import Principal as Principal
     from wsgi_app.engine import Agent as Agent
     from wsgi_app.engine import Turn as Turn
+    from wsgi_app.engine import current_turn as current_turn
     from wsgi_app.errors import AgentHostError as AgentHostError
     from wsgi_app.errors import ConfigError as ConfigError
     from wsgi_app.errors import TurnCancelled as TurnCancelled
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "agents": ("OpenAIAgent",),
     "auth": ("Principal",),
-    "engine": ("Agent", "Turn"),
+    "engine": ("Agent", "Turn", "current_turn"),
     "errors": ("AgentHostError", "ConfigError", "TurnCancelled", "TurnError", "UpstreamError"),
     "events": ("Event", "Status", "Thinking", "Token", "ToolCall", "ToolResult", "Usage"),
     "host": ("AgentHost",),
@@ -59,6 +60,7 @@ __all__ = [
     "TurnError",
     "UpstreamError",
     "Usage",
+    "current_turn",
 ]
 __version__ = "0.1.0"
 

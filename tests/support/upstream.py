@@ -42,6 +42,8 @@ class Connection:
     def __init__(self) -> None:
         #: When the client closed it or the server did, on the clock of `time.monotonic`.
         self.closed_at: float | None = None
+        #: Whether a request of it is being answered.
+        self.busy = False
 
     def wait_closed(self, seconds: float = 10) -> float:
         """Wait until it is closed and tell when that was."""
@@ -68,6 +70,8 @@ class Upstream:
         self.port = port
         self.requests: list[Request] = []
         self.connections: list[Connection] = []
+        #: The connections that are open; the server's thread alone touches them.
+        self.peers: set[_Peer] = set()
         self._scripts: deque[Script] = deque()
         self._seen: Counter[str] = Counter()
         self._started = threading.Event()
@@ -79,6 +83,11 @@ class Upstream:
     def url(self) -> str:
         """What ``OPENAI_BASE_URL`` takes."""
         return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def busy(self) -> int:
+        """How many requests are being answered."""
+        return sum(connection.busy for connection in list(self.connections))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -129,6 +138,9 @@ class Upstream:
         self._started.set()
         await self._stop.wait()
         server.close()
+        for peer in list(self.peers):
+            peer.close()
+        await asyncio.sleep(0)  # lets their sockets be closed
 
 
 class _Peer(asyncio.Protocol):
@@ -145,6 +157,11 @@ class _Peer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._upstream.peers.add(self)
+
+    def close(self) -> None:
+        """Close the connection now."""
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -156,6 +173,7 @@ class _Peer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc  # however it was lost, it is closed
+        self._upstream.peers.discard(self)
         self._note_close()
 
     def _note_close(self) -> None:
@@ -178,7 +196,12 @@ class _Peer(asyncio.Protocol):
         request = Request(body, headers, self._connection, time.monotonic())
         script = self._upstream.take_script(request)
         answer = Answer(self._transport, body)
+        self._connection.busy = True
         self._task = asyncio.ensure_future(answer.play(script))
+        self._task.add_done_callback(self._note_answered)
+
+    def _note_answered(self, _: asyncio.Task[None]) -> None:
+        self._connection.busy = False
 
 
 def _last_user_message(body: dict[str, Any]) -> str:

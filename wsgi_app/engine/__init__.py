@@ -1,5 +1,5 @@
 """A turn's life: from its worker thread to its terminal event."""
 
-from wsgi_app.engine.turn import Agent, Turn
+from wsgi_app.engine.turn import Agent, Turn, current_turn
 
-__all__ = ["Agent", "Turn"]
+__all__ = ["Agent", "Turn", "current_turn"]

@@ -52,6 +52,10 @@ class LoopThread:
         """
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
+    def count_tasks(self) -> int:
+        """How many tasks the loop has; 0 before its first use."""
+        return 0 if self._loop is None else len(asyncio.all_tasks(self._loop))
+
     def call_later(self, delay_seconds: float, callback: Callable[[], None]) -> Timer:
         """Call ``callback``, which must not block, on the loop after a delay."""
         return Timer(self.loop, delay_seconds, callback)

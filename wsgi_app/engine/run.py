@@ -21,7 +21,7 @@ from wsgi_app.engine.place import wait_for_place
 from wsgi_app.engine.question import Questions
 from wsgi_app.engine.readers import Readers
 from wsgi_app.engine.threads import start_thread
-from wsgi_app.engine.turn import Turn
+from wsgi_app.engine.turn import Turn, enter_turn
 from wsgi_app.engine.waits import Waits
 from wsgi_app.errors import TurnCancelled, TurnError
 from wsgi_app.events import (
@@ -242,6 +242,7 @@ class TurnRun:
             self._order.metadata,
             self._services.workdir,
         )
+        enter_turn(turn)
         try:
             self._answer(turn)
         except TurnError as error:

@@ -221,6 +221,10 @@ class Runner:
         now = time.monotonic()
         return sum(run.ended_at + ABANDONED_AFTER_SECONDS < now for run in self._prune())
 
+    def loops(self) -> tuple[LoopThread, LoopThread]:
+        """The worker's ``io`` and ``agents`` loops."""
+        return self._io, self._agents_loop
+
     def _count_runs(self) -> int:
         leaving = self._prune()
         with self._lock:

@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -155,6 +156,23 @@ class Turn:
     async def ask_async(self, prompt: str, schema: dict[str, Any] | None = None) -> Any:
         """Ask like `ask`, from a coroutine."""
         return await self._host.ask_async(prompt, schema)
+
+
+_current: ContextVar[Turn] = ContextVar("wsgi_app_turn")
+
+
+def current_turn() -> Turn:
+    """The turn that the calling code answers.
+
+    For code that gets no `Turn`, such as a framework's tool: threads and tasks started with the
+    agent's context variables find it too. Raises LookupError outside of agents.
+    """
+    return _current.get()
+
+
+def enter_turn(turn: Turn) -> None:
+    """Make ``turn`` the `current_turn` of the caller's context, which must be the turn's own."""
+    _current.set(turn)
 
 
 #: Takes its turn, and returns or yields strings and events; see the README.

@@ -1,0 +1,1 @@
+"""Every kind of agent, against the scripted provider."""
