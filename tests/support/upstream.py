@@ -1,4 +1,7 @@
-"""A model provider under the tests' control: chat completions over a real socket.
+"""A model provider under the tests' control, over a real socket.
+
+It speaks both of OpenAI's APIs: ``POST /v1/responses`` is answered in the Responses API's events,
+every other path in the chunks of a chat completion. The same scripts serve both.
 
 A test scripts each request with the steps of its answer, in order::
 
@@ -27,6 +30,8 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from tests.support.upstream_answer import Answer
+from tests.support.upstream_chat import ChatShape
+from tests.support.upstream_responses import ResponsesShape
 from tests.support.upstream_script import DEFAULT_SCRIPT, AnyStep, Script, read_scripts
 from tests.support.waiting import wait_for
 
@@ -51,8 +56,9 @@ class Connection:
 
 
 class Request(Struct, frozen=True):
-    """A request as it came; header names are in lower case."""
+    """A request as it came; ``path`` is without its query, header names are in lower case."""
 
+    path: str
     body: dict[str, Any]
     headers: dict[str, str]
     connection: Connection
@@ -184,7 +190,7 @@ class _Peer(asyncio.Protocol):
 
     def _begin_answer(self) -> None:
         head, separator, rest = bytes(self._received).partition(b"\r\n\r\n")
-        lines = head.decode("latin-1").split("\r\n")[1:]
+        first, *lines = head.decode("latin-1").split("\r\n")
         headers = {
             name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)
         }
@@ -193,9 +199,11 @@ class _Peer(asyncio.Protocol):
             return
         self._received = bytearray(rest[length:])
         body = json.loads(rest[:length] or b"{}")
-        request = Request(body, headers, self._connection, time.monotonic())
+        path = first.split(" ")[1].partition("?")[0]
+        request = Request(path, body, headers, self._connection, time.monotonic())
         script = self._upstream.take_script(request)
-        answer = Answer(self._transport, body)
+        shape = ResponsesShape if path.endswith("/responses") else ChatShape
+        answer = Answer(self._transport, shape(body))
         self._connection.busy = True
         self._task = asyncio.ensure_future(answer.play(script))
         self._task.add_done_callback(self._note_answered)
@@ -205,9 +213,12 @@ class _Peer(asyncio.Protocol):
 
 
 def _last_user_message(body: dict[str, Any]) -> str:
-    messages = [m for m in body.get("messages", []) if m.get("role") == "user"]
-    content = messages[-1]["content"] if messages else ""
-    return content if isinstance(content, str) else ""
+    messages = body.get("input", body.get("messages", []))
+    if isinstance(messages, str):
+        return messages
+    contents = [message["content"] for message in messages if message.get("role") == "user"]
+    last = contents[-1] if contents else ""
+    return last if isinstance(last, str) else "".join(part.get("text", "") for part in last)
 
 
 def main() -> None:

@@ -6,8 +6,9 @@ import asyncio
 import json
 import socket
 import struct
-from typing import Any
 
+from tests.support.upstream_chat import ChatShape
+from tests.support.upstream_responses import ResponsesShape
 from tests.support.upstream_script import (
     AnyStep,
     Cut,
@@ -22,18 +23,17 @@ from tests.support.upstream_script import (
     Text,
     ToolCalls,
     Usage,
-    chunk,
 )
 
 
 class Answer:
-    """An answer on its way. Used by the server's loop alone."""
+    """An answer on its way, in the shape of one API. Used by the server's loop alone."""
 
-    def __init__(self, transport: asyncio.Transport, body: dict[str, Any]) -> None:
+    def __init__(self, transport: asyncio.Transport, shape: ChatShape | ResponsesShape) -> None:
         self._transport = transport
-        self._wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        self._shape = shape
         self._usage: Usage | None = None
-        self._finish_reason = "stop"
+        self._finish_reason: str | None = None
         self._has_head = False
         self._is_over = False
 
@@ -42,18 +42,20 @@ class Answer:
         for step in script:
             await self._play(step)
         if not self._is_over:
-            self._end()
+            self._body(self._shape.end(self._finish_reason, self._usage))
+            self._end_of_file()
 
     async def _play(self, step: AnyStep) -> None:
         match step:
             case Text():
                 for token in step.tokens:
-                    await self._delta({"content": token}, step.pace_seconds)
+                    await self._events(self._shape.text(token), step.pace_seconds)
             case Reasoning():
                 for token in step.tokens:
-                    await self._delta({step.field: token})
+                    await self._events(self._shape.reasoning(token, step))
             case ToolCalls():
-                await self._tool_calls(step)
+                for events in self._shape.tool_calls(step):
+                    await self._events(events, step.pace_seconds)
             case Raw():
                 await self._raw(step)
             case Stall():
@@ -68,7 +70,7 @@ class Answer:
             case Finish():
                 self._finish_reason = step.reason
             case Data():
-                self._event(json.dumps(step.value))
+                self._body(f"data: {json.dumps(step.value)}\n\n".encode())
             case Refuse():
                 self._refuse(step)
             case Cut():
@@ -76,22 +78,8 @@ class Answer:
             case EndOfFile():
                 self._end_of_file()
 
-    async def _tool_calls(self, step: ToolCalls) -> None:
-        self._finish_reason = "tool_calls"
-        for index, call in enumerate(step.calls):
-            function = {"name": call.name, "arguments": ""}
-            fragment = {"index": index, "id": call.id, "type": "function", "function": function}
-            await self._delta({"tool_calls": [fragment]}, step.pace_seconds)
-        longest = max(len(call.arguments) for call in step.calls)
-        for start in range(0, longest, step.fragment_chars):
-            for index, call in enumerate(step.calls):
-                text = call.arguments[start : start + step.fragment_chars]
-                if text:
-                    fragment = {"index": index, "function": {"arguments": text}}
-                    await self._delta({"tool_calls": [fragment]}, step.pace_seconds)
-
-    async def _delta(self, delta: dict[str, Any], pace_seconds: float = 0.0) -> None:
-        self._event(json.dumps(chunk(delta)))
+    async def _events(self, events: bytes, pace_seconds: float = 0.0) -> None:
+        self._body(events)
         await asyncio.sleep(pace_seconds)
 
     async def _raw(self, step: Raw) -> None:
@@ -101,30 +89,21 @@ class Answer:
             self._body(data[start : start + size])
             await asyncio.sleep(0)
 
-    def _event(self, text: str) -> None:
-        self._body(f"data: {text}\n\n".encode())
-
     def _body(self, data: bytes) -> None:
+        self._head()
+        self._transport.write(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def _head(self) -> None:
         if not self._has_head:
             self._has_head = True
             self._transport.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                 b"Transfer-Encoding: chunked\r\n\r\n"
             )
-        self._transport.write(b"%x\r\n%s\r\n" % (len(data), data))
-
-    def _end(self) -> None:
-        self._event(json.dumps(chunk({}, self._finish_reason)))
-        if self._usage is not None and self._wants_usage:
-            given, taken = self._usage.input_tokens, self._usage.output_tokens
-            counts = {"prompt_tokens": given, "completion_tokens": taken}
-            usage = {**counts, "total_tokens": given + taken}
-            self._event(json.dumps({**chunk({}), "choices": [], "usage": usage}))
-        self._event("[DONE]")
-        self._end_of_file()
 
     def _end_of_file(self) -> None:
         self._is_over = True
+        self._head()
         self._transport.write(b"0\r\n\r\n")
 
     def _refuse(self, step: Refuse) -> None:
