@@ -6,8 +6,11 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from wsgi_app.engine.threads import start_thread
@@ -20,8 +23,8 @@ T = TypeVar("T")
 class LoopThread:
     """An asyncio loop that starts with its first use.
 
-    Called from any thread; ``_lock`` guards the start and the end. Everything else happens in the
-    loop's own thread.
+    Called from any thread; ``_lock`` guards the start, the end and the count. Everything
+    else happens in the loop's own thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -30,6 +33,7 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._unfinished = 0
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -45,12 +49,47 @@ class LoopThread:
         """Whether the caller runs on this loop's thread."""
         return self._thread is threading.current_thread()
 
-    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+    def submit(
+        self, coroutine: Coroutine[Any, Any, T], over: Callable[[], None] = lambda: None
+    ) -> concurrent.futures.Future[T]:
         """Run a coroutine on the loop in a copy of the caller's context.
 
-        Cancelling the future cancels the task, and frees whoever waits for it at once.
+        Cancelling the future cancels the task, and frees whoever waits for it at once; ``over`` is
+        called when the task itself has come to its end.
         """
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        loop = self.loop
+        with self._lock:
+            self._unfinished += 1
+
+        def start() -> None:
+            task = loop.create_task(coroutine)
+            future.add_done_callback(partial(self._hand_cancel_on, task))
+            task.add_done_callback(finish)
+
+        def finish(task: asyncio.Task[T]) -> None:
+            with self._lock:
+                self._unfinished -= 1
+            _hand_outcome_on(task, future)
+            over()
+
+        loop.call_soon_threadsafe(start)
+        return future
+
+    @property
+    def unfinished(self) -> int:
+        """How many submitted tasks have not come to their end."""
+        return self._unfinished
+
+    def ping(self, answer: Callable[[], None]) -> None:
+        """Have ``answer``, which must not block, called on the loop as soon as it can."""
+        self.loop.call_soon_threadsafe(answer)
+
+    def stack(self) -> str:
+        """What the loop's thread is doing now."""
+        thread = self._thread
+        frame = None if thread is None else sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - the documented way to another thread's stack
+        return "".join(traceback.format_stack(frame)) if frame is not None else ""
 
     def count_tasks(self) -> int:
         """How many tasks the loop has; 0 before its first use."""
@@ -69,6 +108,13 @@ class LoopThread:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout_seconds)
 
+    def _hand_cancel_on(
+        self, task: asyncio.Task[Any], future: concurrent.futures.Future[Any]
+    ) -> None:
+        if future.cancelled():
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and its tasks with it
+                task.get_loop().call_soon_threadsafe(task.cancel)
+
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stopping:
             try:
@@ -84,6 +130,18 @@ class LoopThread:
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+
+def _hand_outcome_on(task: asyncio.Task[T], future: concurrent.futures.Future[T]) -> None:
+    with contextlib.suppress(concurrent.futures.InvalidStateError):  # nobody waits any more
+        if task.cancelled():
+            future.cancel()
+            return
+        error = task.exception()
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(task.result())
 
 
 class Timer:

@@ -18,6 +18,14 @@ from wsgi_app.events import InputRequest
 from wsgi_app.store.base import Fence, Store
 
 
+class QuestionPending(Exception):
+    """Another question waits; ``answer`` is done once it is closed, in whatever way."""
+
+    def __init__(self, answer: Future[Any]) -> None:
+        super().__init__("another question waits for its answer")
+        self.answer = answer
+
+
 class _Pending(NamedTuple):
     request_id: str
     answer: Future[Any]
@@ -68,13 +76,13 @@ class Questions:
     ) -> Future[Any]:
         """Ask; the future brings the answer, or TurnError when none came in time.
 
-        ``emit`` sends the event, once the store knows the question.
+        ``emit`` sends the event, once the store knows the question. Raises QuestionPending.
         """
         answer: Future[Any] = Future()
         request_id = secrets.token_hex(8)
         with self._lock:
             if self._pending is not None:
-                raise TurnError("The agent asked a second question before the first was answered.")
+                raise QuestionPending(self._pending.answer)
             timer = self._io.call_later(self._timeout_seconds, self._expire)
             self._pending = _Pending(request_id, answer, timer)
         self._opened()

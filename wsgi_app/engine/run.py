@@ -2,56 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
-import msgspec
-
+from wsgi_app.engine.agent_calls import AgentCalls
 from wsgi_app.engine.clock import TurnClock
 from wsgi_app.engine.ends import AGENT_ERROR, OUTPUT_TOO_LARGE, TURN_TIMEOUT, as_error, was_lost
 from wsgi_app.engine.log import EventLog, Wakeup
 from wsgi_app.engine.order import Services, TurnOrder
-from wsgi_app.engine.output import check_output, send_answer
+from wsgi_app.engine.output import send_answer
 from wsgi_app.engine.place import wait_for_place
 from wsgi_app.engine.question import Questions
 from wsgi_app.engine.readers import Readers
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.turn import Turn, enter_turn
-from wsgi_app.engine.waits import Waits
-from wsgi_app.errors import TurnCancelled, TurnError
+from wsgi_app.errors import TurnError
 from wsgi_app.events import (
     Cancelled,
     CancelReason,
     Done,
     Error,
-    InputRequest,
     Terminal,
-    ToolCall,
-    ToolResult,
-    Usage,
 )
 from wsgi_app.store.base import Fence, Message
 
 log = logging.getLogger("wsgi_app")
 
-T = TypeVar("T")
-
-#: Beside AGENT_MAX_OUTPUT_BYTES, which a flood of one-byte tokens would not reach before it had
-#: filled the memory: an event in the log takes about 300 bytes (measured, CPython 3.11).
-MAX_EVENTS_PER_TURN = 250_000
-
 
 class TurnRun:
     """A turn from its first event to its terminal one.
 
-    Touched by its own thread and the agent's other ones (emit, ask), by request threads (readers,
-    cancel), by the io loop (tokens, time limits) and by the journal. ``_lock`` guards the start,
-    the decision to end and the counts; nothing is called while it is held.
+    Touched by its own thread, by request threads (readers, cancel), by the io loop (time limits)
+    and by the journal; its agent reaches it through `AgentCalls` alone. ``_lock`` guards the start
+    and the decision to end; nothing is called while it is held.
     """
 
     def __init__(
@@ -73,10 +58,7 @@ class TurnRun:
         self._lock = threading.Lock()
         self._started = False
         self._place_wakeup = Wakeup()
-        self._waits = Waits()
         self._clock = TurnClock(services.io, settings.turn_timeout_seconds, self._time_out)
-        self._usage = Usage()
-        self._output_bytes = 0
         orphan_seconds = settings.orphan_seconds if order.on_disconnect == "cancel" else None
         self.readers = Readers(services.io, orphan_seconds, self._orphaned)
         self.questions = Questions(
@@ -86,6 +68,15 @@ class TurnRun:
             timeout_seconds=settings.input_timeout_seconds,
             opened=self._question_opened,
             closed=self._question_closed,
+        )
+        self._calls = AgentCalls(
+            fence,
+            order,
+            services,
+            log=self.log,
+            clock=self._clock,
+            questions=self.questions,
+            too_large=lambda: self._end(OUTPUT_TOO_LARGE),
         )
         if history is not None:
             self._clock.start()
@@ -116,68 +107,14 @@ class TurnRun:
         """Wait until the terminal event is out; False when the time is over first."""
         return self.published.wait(timeout_seconds)
 
+    def goes_on(self) -> bool:
+        """Whether code of the agent still runs in one of the turn's threads."""
+        started = self.thread is not None and self.thread.is_alive()
+        return started or self._calls.has_threads()
+
     def wake_queued(self) -> None:
         """Ask for the turn's place now: the one before it may have ended."""
         self._place_wakeup.set()
-
-    # -- for the agent (TurnHost)
-
-    def emit(self, item: Any) -> None:
-        """See `Turn.emit`."""
-        if self.ended:
-            raise TurnCancelled
-        output = check_output(item)
-        self._count_output(output.weight_bytes)
-        if not self.log.append(output.event, output.json):
-            raise TurnCancelled
-        if isinstance(output.event, (ToolCall, ToolResult)):
-            self._services.journal.hurry(self.fence)
-
-    def add_usage(self, usage: Usage) -> None:
-        """See `Turn.add_usage`."""
-        counts = msgspec.structs.astuple(usage)
-        if not all(type(count) is int and count >= 0 for count in counts):
-            raise TypeError("token counts are whole numbers from 0")
-        with self._lock:
-            self._usage += usage
-
-    def on_cancel(self, callback: Callable[[], None]) -> None:
-        """See `Turn.on_cancel`."""
-        self._waits.on_end(callback)
-
-    def run_on_io_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """See `Turn.run_io`."""
-        self._refuse_on_loop(coroutine)
-        return self._waits.wait(self._services.io.submit(coroutine))
-
-    def run_on_agents_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """See `Turn.run_async`."""
-        self._refuse_on_loop(coroutine)
-        return self._waits.wait(self._services.agents_loop.submit(coroutine))
-
-    def call_in_app_context(self, function: Callable[[], T]) -> T:
-        """See `Turn.call`."""
-        with self._order.app_context():
-            return function()
-
-    def ask(self, prompt: str, schema: dict[str, Any] | None) -> Any:
-        """See `Turn.ask`."""
-        self._refuse_on_loop()
-        return self._waits.wait(self._ask(prompt, schema))
-
-    async def ask_async(self, prompt: str, schema: dict[str, Any] | None) -> Any:
-        """See `Turn.ask_async`."""
-        return await asyncio.wrap_future(self._ask(prompt, schema))
-
-    @property
-    def deadline(self) -> float:
-        """See `Turn.deadline`."""
-        return self._clock.deadline
-
-    @property
-    def max_steps(self) -> int:
-        """See `Turn.max_steps`."""
-        return self._services.settings.max_steps
 
     # -- for the journal (JournaledTurn)
 
@@ -236,7 +173,7 @@ class TurnRun:
 
     def _drive(self, history: list[Message]) -> None:
         turn = Turn(
-            self,
+            self._calls,
             self._order.message,
             [dict(message) for message in history],
             self._order.metadata,
@@ -260,9 +197,9 @@ class TurnRun:
         agents = self._services.session_agents
         agent = agents.take(self.fence.key)
         try:
-            send_answer(agent(turn), self.emit, self.run_on_agents_loop)
+            send_answer(agent(turn), self._calls.emit, self._calls.run_agent_task)
         finally:
-            self._waits.forget_callbacks()
+            self._calls.agent_returned()
             agents.give_back(self.fence.key, agent)
 
     def _wait_for_place(self) -> list[Message] | None:
@@ -293,26 +230,13 @@ class TurnRun:
         self.questions.withdraw()
         self._clock.close()
         self._place_wakeup.set()
-        self._waits.end()
+        self._calls.end()
         self._services.journal.hurry(self.fence)
         return True
 
     def _done(self) -> Done:
         key = self.fence.key
-        return Done(self.log.reply(), key.session_id, str(self.fence.turn), self._usage)
-
-    # -- bounds
-
-    def _count_output(self, weight_bytes: int) -> None:
-        with self._lock:
-            self._output_bytes += weight_bytes
-            too_large = (
-                self._output_bytes > self._services.settings.max_output_bytes
-                or self.log.last_seq >= MAX_EVENTS_PER_TURN
-            )
-        if too_large:
-            self._end(OUTPUT_TOO_LARGE)
-            raise TurnCancelled
+        return Done(self.log.reply(), key.session_id, str(self.fence.turn), self._calls.usage)
 
     def _orphaned(self) -> None:
         if self.running:
@@ -323,16 +247,6 @@ class TurnRun:
     def _time_out(self) -> None:
         self._end(TURN_TIMEOUT)
 
-    def _refuse_on_loop(self, coroutine: Coroutine[Any, Any, Any] | None = None) -> None:
-        """Waiting on a loop would stop every turn that runs there, and never end."""
-        if self._services.agents_loop.is_current() or self._services.io.is_current():
-            if coroutine is not None:
-                coroutine.close()
-            raise RuntimeError("this would block the event loop: await ask_async, or the coroutine")
-
-    def _ask(self, prompt: str, schema: dict[str, Any] | None) -> Future[Any]:
-        return self.questions.ask(prompt, schema, self._emit_question)
-
     def _question_opened(self) -> None:
         self.readers.pause()
         self._clock.pause()
@@ -340,10 +254,4 @@ class TurnRun:
     def _question_closed(self) -> None:
         self._clock.resume()
         self.readers.resume()
-        self._services.journal.hurry(self.fence)
-
-    def _emit_question(self, question: InputRequest) -> None:
-        output = check_output(question, (InputRequest,))
-        if not self.log.append(output.event, output.json):
-            raise TurnCancelled
         self._services.journal.hurry(self.fence)

@@ -237,9 +237,7 @@ class Runner:
                 if run.published.is_set():
                     del self._runs[place]
                     self._leaving.add(run)
-            self._leaving = {
-                run for run in self._leaving if run.thread is not None and run.thread.is_alive()
-            }
+            self._leaving = {run for run in self._leaving if run.goes_on()}
             return list(self._leaving)
 
     def _session_runs(self, key: SessionKey, turn: int | None) -> list[TurnRun]:

@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -26,8 +27,9 @@ class TurnHost(Protocol):
     """What a turn needs of the engine that runs it."""
 
     fence: Fence
-    ended: bool
 
+    @property
+    def ended(self) -> bool: ...
     @property
     def deadline(self) -> float: ...
     @property
@@ -38,6 +40,8 @@ class TurnHost(Protocol):
     def run_on_io_loop(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
     def run_on_agents_loop(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
     def call_in_app_context(self, function: Callable[[], T]) -> T: ...
+    def start_in_thread(self, function: Callable[[], T]) -> Future[T]: ...
+    def run_in_thread(self, function: Callable[[], T], timeout_seconds: float) -> T: ...
     def ask(self, prompt: str, schema: dict[str, Any] | None) -> Any: ...
     async def ask_async(self, prompt: str, schema: dict[str, Any] | None) -> Any: ...
 
@@ -145,11 +149,28 @@ class Turn:
         """
         return self._host.call_in_app_context(function)
 
+    def start_thread(self, function: Callable[[], T]) -> Future[T]:
+        """Call ``function`` in a thread and an app context of its own; the future has its outcome.
+
+        It gets the caller's context variables. The future is cancelled when the turn ends; a
+        function that goes on then counts as abandoned.
+        """
+        return self._host.start_in_thread(function)
+
+    def run_in_thread(self, function: Callable[[], T], timeout_seconds: float) -> T:
+        """Call ``function`` like `start_thread` and wait.
+
+        Raises concurrent.futures.TimeoutError when the time is over, while the function may go on,
+        and TurnCancelled when the turn ends meanwhile.
+        """
+        return self._host.run_in_thread(function, timeout_seconds)
+
     def ask(self, prompt: str, schema: dict[str, Any] | None = None) -> Any:
         """Ask the user and wait for the answer, any JSON value.
 
         Raises TurnCancelled when the turn ends meanwhile, and TurnError when no answer comes
-        within ``AGENT_INPUT_TIMEOUT_SECONDS``. The wait does not count as turn time.
+        within ``AGENT_INPUT_TIMEOUT_SECONDS``. The wait does not count as turn time. A question
+        that comes while another one waits, from another thread, is asked after it.
         """
         return self._host.ask(prompt, schema)
 

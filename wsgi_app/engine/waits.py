@@ -29,25 +29,30 @@ class Waits:
         self._futures: set[Future[Any]] = set()
         self._callbacks: list[Callable[[], None]] = []
 
-    def wait(self, future: Future[T]) -> T:
-        """Wait for a result; raises TurnCancelled if the turn ends first.
-
-        A task that was cancelled by somebody else raises concurrent.futures.CancelledError.
-        """
+    def add(self, future: Future[Any]) -> None:
+        """Have a future cancelled when the turn ends; at once if it has."""
         with self._lock:
-            self._futures.add(future)
             ended = self._ended
+            if not ended:
+                self._futures.add(future)
         if ended:
             future.cancel()
+        else:
+            future.add_done_callback(self._forget)
+
+    def wait(self, future: Future[T], timeout_seconds: float | None = None) -> T:
+        """Wait for a result; raises TurnCancelled if the turn ends first.
+
+        Raises concurrent.futures.TimeoutError when the time is over, and
+        concurrent.futures.CancelledError for a task that was cancelled by somebody else.
+        """
+        self.add(future)
         try:
-            return future.result()
+            return future.result(timeout_seconds)
         except CancelledError:
             if self._ended:
                 raise TurnCancelled from None
             raise
-        finally:
-            with self._lock:
-                self._futures.discard(future)
 
     def on_end(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` run when the turn ends; at once if it has."""
@@ -61,6 +66,10 @@ class Waits:
         """Drop the callbacks: the agent has come to its own end, there is nothing to wake."""
         with self._lock:
             self._callbacks.clear()
+
+    def _forget(self, future: Future[Any]) -> None:
+        with self._lock:
+            self._futures.discard(future)
 
     def end(self) -> None:
         """Free every waiting thread."""

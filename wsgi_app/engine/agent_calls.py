@@ -1,0 +1,223 @@
+"""What a turn's agent calls: to send, to ask, and to run code in threads and on the loops."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+import msgspec
+
+from wsgi_app.engine.clock import TurnClock
+from wsgi_app.engine.log import EventLog
+from wsgi_app.engine.order import Services, TurnOrder
+from wsgi_app.engine.output import check_output
+from wsgi_app.engine.question import QuestionPending, Questions
+from wsgi_app.engine.threads import start_thread
+from wsgi_app.engine.waits import Waits
+from wsgi_app.errors import TurnCancelled
+from wsgi_app.events import InputRequest, ToolCall, ToolResult, Usage
+from wsgi_app.store.base import Fence
+
+T = TypeVar("T")
+
+#: Beside AGENT_MAX_OUTPUT_BYTES, which a flood of one-byte tokens would not reach before it had
+#: filled the memory: an event in the log takes about 300 bytes (measured, CPython 3.11).
+MAX_EVENTS_PER_TURN = 250_000
+
+
+class AgentCalls:
+    """The engine's side of a `Turn` (TurnHost).
+
+    Called from the turn's thread, its tools' threads and both loops; ``_lock`` guards the counts
+    and the list of threads, and nothing is called while it is held.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of a turn that its agent reaches, named by its one caller
+        self,
+        fence: Fence,
+        order: TurnOrder,
+        services: Services,
+        *,
+        log: EventLog,
+        clock: TurnClock,
+        questions: Questions,
+        too_large: Callable[[], object],
+    ) -> None:
+        self.fence = fence
+        self.ended = False
+        self.usage = Usage()
+        self._order = order
+        self._services = services
+        self._log = log
+        self._clock = clock
+        self._questions = questions
+        self._too_large = too_large
+        self._waits = Waits()
+        self._lock = threading.Lock()
+        self._output_bytes = 0
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def deadline(self) -> float:
+        """See `Turn.deadline`."""
+        return self._clock.deadline
+
+    @property
+    def max_steps(self) -> int:
+        """See `Turn.max_steps`."""
+        return self._services.settings.max_steps
+
+    # -- sending
+
+    def emit(self, item: Any) -> None:
+        """See `Turn.emit`."""
+        if self.ended:
+            raise TurnCancelled
+        output = check_output(item)
+        self._count_output(output.weight_bytes)
+        if not self._log.append(output.event, output.json):
+            raise TurnCancelled
+        if isinstance(output.event, (ToolCall, ToolResult)):
+            self._services.journal.hurry(self.fence)
+
+    def add_usage(self, usage: Usage) -> None:
+        """See `Turn.add_usage`."""
+        counts = msgspec.structs.astuple(usage)
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise TypeError("token counts are whole numbers from 0")
+        with self._lock:
+            self.usage += usage
+
+    def _count_output(self, weight_bytes: int) -> None:
+        with self._lock:
+            self._output_bytes += weight_bytes
+            too_large = (
+                self._output_bytes > self._services.settings.max_output_bytes
+                or self._log.last_seq >= MAX_EVENTS_PER_TURN
+            )
+        if too_large:
+            self._too_large()
+            raise TurnCancelled
+
+    # -- running code
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """See `Turn.on_cancel`."""
+        self._waits.on_end(callback)
+
+    def run_on_io_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """See `Turn.run_io`."""
+        self._refuse_on_loop(coroutine)
+        return self._waits.wait(self._services.io.submit(coroutine))
+
+    def run_on_agents_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """See `Turn.run_async`."""
+        self._refuse_on_loop(coroutine)
+        return self._waits.wait(self._services.agents_loop.submit(coroutine))
+
+    def run_agent_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run an asynchronous agent; returns once its task is over, which may ignore a cancel."""
+        over = threading.Event()
+        future = self._services.agents_loop.submit(coroutine, over.set)
+        try:
+            self._waits.wait(future)
+        finally:
+            over.wait()
+
+    def call_in_app_context(self, function: Callable[[], T]) -> T:
+        """See `Turn.call`."""
+        with self._order.app_context():
+            return function()
+
+    def start_in_thread(self, function: Callable[[], T]) -> Future[T]:
+        """See `Turn.start_thread`."""
+        future: Future[T] = Future()
+        context = copy_context()
+
+        def run() -> None:
+            with suppress(InvalidStateError):  # nobody waits any more
+                try:
+                    result = context.run(self.call_in_app_context, function)
+                except BaseException as error:  # noqa: BLE001 - all of them are the waiter's
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+
+        self._waits.add(future)
+        thread = start_thread(run, "tool")
+        with self._lock:
+            self._threads = [known for known in self._threads if known.is_alive()]
+            self._threads.append(thread)
+        return future
+
+    def run_in_thread(self, function: Callable[[], T], timeout_seconds: float) -> T:
+        """See `Turn.run_in_thread`."""
+        self._refuse_on_loop()
+        return self._waits.wait(self.start_in_thread(function), timeout_seconds)
+
+    def has_threads(self) -> bool:
+        """Whether a thread that the agent started still runs."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    # -- asking
+
+    def ask(self, prompt: str, schema: dict[str, Any] | None) -> Any:
+        """See `Turn.ask`."""
+        self._refuse_on_loop()
+        while True:
+            try:
+                answer = self._ask(prompt, schema)
+            except QuestionPending as pending:
+                _wait_done(pending.answer)  # its time limit or the turn's end come at last
+            else:
+                return self._waits.wait(answer)
+
+    async def ask_async(self, prompt: str, schema: dict[str, Any] | None) -> Any:
+        """See `Turn.ask_async`."""
+        while True:
+            try:
+                answer = self._ask(prompt, schema)
+            except QuestionPending as pending:
+                await asyncio.wait([asyncio.wrap_future(pending.answer)])
+            else:
+                return await asyncio.wrap_future(answer)
+
+    def _ask(self, prompt: str, schema: dict[str, Any] | None) -> Future[Any]:
+        if self.ended:
+            raise TurnCancelled
+        return self._questions.ask(prompt, schema, self._emit_question)
+
+    def _emit_question(self, question: InputRequest) -> None:
+        output = check_output(question, (InputRequest,))
+        if not self._log.append(output.event, output.json):
+            raise TurnCancelled
+        self._services.journal.hurry(self.fence)
+
+    # -- the end
+
+    def agent_returned(self) -> None:
+        """Drop the callbacks: there is nothing left to wake."""
+        self._waits.forget_callbacks()
+
+    def end(self) -> None:
+        """Free all that waits; what the agent sends from now on is refused."""
+        self.ended = True
+        self._waits.end()
+
+    def _refuse_on_loop(self, coroutine: Coroutine[Any, Any, Any] | None = None) -> None:
+        """Waiting on a loop would stop every turn that runs there, and never end."""
+        if self._services.agents_loop.is_current() or self._services.io.is_current():
+            if coroutine is not None:
+                coroutine.close()
+            raise RuntimeError("this would block the event loop: await ask_async, or the coroutine")
+
+
+def _wait_done(future: Future[Any]) -> None:
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    done.wait()
