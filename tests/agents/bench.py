@@ -128,10 +128,9 @@ class AgentBench:
         self.wait_no_request()
 
     def _left(self) -> dict[str, int]:
-        loops = self.turns.runner.loops()
         return {
             "threads": threading.active_count(),
-            "tasks": sum(loop.count_tasks() for loop in loops),
+            "tasks": self.turns.runner.loops.count_tasks(),
             "files": len(list(Path("/proc/self/fd").iterdir())),
             "processes": len(child_pids(os.getpid())),
         }

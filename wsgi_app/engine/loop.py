@@ -34,6 +34,7 @@ class LoopThread:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._unfinished = 0
+        self._submitted: Callable[[], None] = lambda: None
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -74,7 +75,12 @@ class LoopThread:
             over()
 
         loop.call_soon_threadsafe(start)
+        self._submitted()
         return future
+
+    def on_submit(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called with every submit, in its thread; before the first one."""
+        self._submitted = callback
 
     @property
     def unfinished(self) -> int:

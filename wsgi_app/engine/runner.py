@@ -19,7 +19,7 @@ from wsgi_app.engine.following import Following
 from wsgi_app.engine.journal import Journal
 from wsgi_app.engine.keeper import Keeper
 from wsgi_app.engine.log import Wakeup
-from wsgi_app.engine.loop import LoopThread
+from wsgi_app.engine.loops import Loops
 from wsgi_app.engine.order import Services, TurnOrder
 from wsgi_app.engine.registry import register
 from wsgi_app.engine.run import TurnRun
@@ -71,8 +71,7 @@ class Runner:
         self.pid = os.getpid()
         self.draining = False
         self.following = Following(store, self.worker_id)
-        self._io = LoopThread("io")
-        self._agents_loop = LoopThread("agents")
+        self.loops = Loops()
         self._journal = Journal(store)
         self._keeper = Keeper(store, self.worker_id, settings.lease_seconds, self)
         self._session_agents = SessionAgents(make_agent, settings.idle_seconds)
@@ -80,8 +79,8 @@ class Runner:
             settings=settings,
             store=store,
             journal=self._journal,
-            io=self._io,
-            agents_loop=self._agents_loop,
+            io=self.loops.io,
+            agents_loop=self.loops.agents,
             session_agents=self._session_agents,
             workdir=settings.workdir or Path(tempfile.gettempdir()) / "wsgi_app",
         )
@@ -212,18 +211,13 @@ class Runner:
     def warnings(self) -> list[str]:
         """What is not wrong but not right."""
         abandoned = self.count_abandoned()
-        if not abandoned:
-            return []
-        return [f"{abandoned} agent threads go on after their turn has ended"]
+        threads = f"{abandoned} agent threads go on after their turn has ended"
+        return [*([threads] if abandoned else []), *self.loops.warnings()]
 
     def count_abandoned(self) -> int:
         """Count agent threads that go on although their turn has ended a while ago."""
         now = time.monotonic()
         return sum(run.ended_at + ABANDONED_AFTER_SECONDS < now for run in self._prune())
-
-    def loops(self) -> tuple[LoopThread, LoopThread]:
-        """The worker's ``io`` and ``agents`` loops."""
-        return self._io, self._agents_loop
 
     def _count_runs(self) -> int:
         leaving = self._prune()
@@ -301,8 +295,8 @@ class Runner:
         for stop in (
             self._journal.stop,
             self._keeper.stop,
-            self._io.stop,
-            self._agents_loop.stop,
+            self.loops.io.stop,
+            self.loops.agents.stop,
         ):
             stop(max(0.1, deadline - time.monotonic()))
         self.store.close()
