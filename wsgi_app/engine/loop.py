@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
+from wsgi_app.engine.loop_executor import LoopExecutor
 from wsgi_app.engine.threads import start_thread
 
 log = logging.getLogger("wsgi_app")
@@ -42,6 +43,7 @@ class LoopThread:
         with self._lock:
             if self._loop is None:
                 loop = asyncio.new_event_loop()
+                loop.set_default_executor(LoopExecutor())
                 self._thread = start_thread(lambda: self._run(loop), f"loop-{self._name}")
                 self._loop = loop  # not before its thread: without one nothing on it would happen
             return self._loop
