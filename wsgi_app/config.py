@@ -50,6 +50,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_message_chars: Count = 32_000
     max_body_bytes: Count = 1_048_576
     max_output_bytes: Count = 4_194_304
+    max_history_bytes: Count = 262_144
     max_queued_turns: Count = 10
     rate_limit: RateLimit = "60/minute"
     max_turns_per_tenant: Count = 20

@@ -40,7 +40,7 @@ class AgentBench:
     def __init__(self, agent: Callable[..., Any], upstream: Upstream, **settings: Any) -> None:
         self.turns = TurnBench(**settings)
         self._agent = agent
-        self._upstream = upstream
+        self.upstream = upstream
         self._count = 0
 
     def start(self, *scripts: tuple[AnyStep, ...], **options: Any) -> TurnRun:
@@ -102,7 +102,7 @@ class AgentBench:
 
     def wait_no_request(self) -> None:
         """Wait until the provider has no request in hand."""
-        wait_for(lambda: self._upstream.busy == 0, "no request at the provider", 10)
+        wait_for(lambda: self.upstream.busy == 0, "no request at the provider", 10)
 
     def leave_nothing(self, turns: int, *, warm_up: int = 10) -> None:
         """Run and cancel turns in turn; no thread, task, file or process may be left of them."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from wsgi_app.engine.agent_calls import AgentCalls
 from wsgi_app.engine.clock import TurnClock
 from wsgi_app.engine.ends import AGENT_ERROR, OUTPUT_TOO_LARGE, TURN_TIMEOUT, as_error, was_lost
+from wsgi_app.engine.history import answer_messages, for_agent
 from wsgi_app.engine.log import EventLog, Wakeup
 from wsgi_app.engine.order import Services, TurnOrder
 from wsgi_app.engine.output import send_answer
@@ -119,9 +120,11 @@ class TurnRun:
     # -- for the journal (JournaledTurn)
 
     def closing_messages(self) -> Sequence[Message]:
-        """The assistant's message, even an unfinished one; nothing if there is no text."""
-        reply = self.log.reply()
-        return [{"role": "assistant", "content": reply}] if reply else []
+        """What the turn adds to the history, even an unfinished one."""
+        if self.terminal is None:
+            return []
+        entries = self.log.read(0, self.log.last_seq)
+        return answer_messages((entry.event for entry in entries), self.terminal)
 
     def publish(self) -> None:
         """Let the readers see the end; the store knows it, or does not answer."""
@@ -175,7 +178,7 @@ class TurnRun:
         turn = Turn(
             self._calls,
             self._order.message,
-            [dict(message) for message in history],
+            for_agent(history, self._services.settings.max_history_bytes),
             self._order.metadata,
             self._services.workdir,
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response, request
 
+from wsgi_app.engine.history import for_people
 from wsgi_app.errors import RequestError
 from wsgi_app.store.base import SessionView
 from wsgi_app.web.mount import Mount, current_principal, session_key
@@ -22,7 +23,8 @@ def get_session(mount: Mount, session_id: str) -> Response:
     view = mount.store.describe_session(session_key(session_id))
     if view is None:
         raise RequestError("not_found", "There is no such session.")
-    return json_response({**_describe(view), "owner": view.owner, "messages": view.messages})
+    messages = for_people(view.messages)
+    return json_response({**_describe(view), "owner": view.owner, "messages": messages})
 
 
 def delete_session(mount: Mount, session_id: str) -> Response:

@@ -1,0 +1,178 @@
+"""A session's history: what a turn adds to it, and what agents and people see of it.
+
+Stored are chat messages as the providers write them: the user's, the assistant's, whose
+``tool_calls`` are each followed by a message of the role ``tool``, and ``status`` on the last
+message of an answer that did not come to its end (``cancelled`` or ``error``), which providers
+would refuse.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from wsgi_app.events import (
+    AnyEvent,
+    Cancelled,
+    Done,
+    Terminal,
+    Token,
+    ToolCall,
+    ToolResult,
+    encode_json,
+)
+from wsgi_app.store.base import Message
+
+#: In place of what a cut off call would have answered: a call without an answer is refused.
+NO_RESULT: Final = "(The call was stopped; its result is unknown.)"
+#: In place of an answer without text: many models refuse two user's messages in a row.
+NO_ANSWER: Final = "(no answer)"
+_MARKS: Final = {
+    "cancelled": "(This answer was stopped here.)",
+    "error": "(This answer broke off here with an error.)",
+}
+#: What providers take as a tool's name (OpenAI's reference of chat completions).
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
+_MAX_NAME_CHARS: Final = 64
+_MAX_ID_CHARS: Final = 40
+
+
+def answer_messages(events: Iterable[AnyEvent], end: Terminal) -> list[Message]:
+    """The messages that a turn adds to the history, behind the user's; possibly none."""
+    answer = _Answer()
+    for event in events:
+        answer.take(event)
+    messages = answer.close()
+    if messages and not isinstance(end, Done):
+        status = "cancelled" if isinstance(end, Cancelled) else "error"
+        messages[-1]["status"] = status
+    return messages
+
+
+def for_agent(stored: Sequence[Message], max_bytes: int) -> list[Message]:
+    """The history as an agent gets it: valid for a provider, and within a budget as JSON.
+
+    Whole old exchanges go first; if the newest alone is too long, so do its tool calls.
+    """
+    exchanges = [_closed(exchange) for exchange in _exchanges(stored)]
+    kept: list[Message] = []
+    left = max_bytes
+    for number, exchange in enumerate(reversed(exchanges)):
+        fitting = exchange
+        if number == 0 and _size_bytes(exchange) > left:
+            fitting = [message for message in exchange if _is_text(message)]
+        left -= _size_bytes(fitting)
+        if left < 0:
+            break
+        kept[:0] = fitting
+    return kept
+
+
+def for_people(stored: Sequence[Message]) -> list[dict[str, Any]]:
+    """The history as clients see it: each user's message, and its answer if that has text."""
+    shown: list[dict[str, Any]] = []
+    for exchange in _exchanges(stored):
+        texts = [m["content"] for m in exchange if m["role"] == "assistant" and m.get("content")]
+        shown += [m for m in exchange if m["role"] not in ("assistant", "tool")]
+        if texts:
+            shown.append({"role": "assistant", "content": "".join(texts)})
+    return shown
+
+
+class _Answer:
+    """Puts messages together from events; used by one thread.
+
+    Calls that run at the same time become one message, in front of what is said meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
+        self._text: list[str] = []
+        self._text_since_call: list[str] = []
+        self._calls: dict[str, ToolCall] = {}
+        self._results: dict[str, str] = {}
+
+    def take(self, event: AnyEvent) -> None:
+        if isinstance(event, Token):
+            self._close_calls_if(len(self._results) == len(self._calls))
+            (self._text_since_call if self._calls else self._text).append(event.content)
+        elif isinstance(event, ToolCall):
+            answered = len(self._results) == len(self._calls)
+            self._close_calls_if(answered or event.call_id in self._calls)
+            self._calls[event.call_id] = event
+        elif isinstance(event, ToolResult) and event.call_id in self._calls:
+            self._results[event.call_id] = as_text(event.output)
+
+    def close(self) -> list[Message]:
+        self._close_calls_if(bool(self._calls))
+        text = "".join(self._text)
+        if text:
+            self._messages.append({"role": "assistant", "content": text})
+        return self._messages
+
+    def _close_calls_if(self, closes: bool) -> None:  # noqa: FBT001 - the one question
+        if not closes or not self._calls:
+            return
+        calls = [_call_entry(call) for call in self._calls.values()]
+        text = "".join(self._text) or None
+        self._messages.append({"role": "assistant", "content": text, "tool_calls": calls})
+        for call_id in self._calls:
+            result = self._results.get(call_id, NO_RESULT)
+            self._messages.append(
+                {"role": "tool", "tool_call_id": _provider_id(call_id), "content": result}
+            )
+        self._text, self._text_since_call = self._text_since_call, []
+        self._calls, self._results = {}, {}
+
+
+def as_text(value: Any) -> str:
+    """The text of a JSON value for a model: a string as it is, anything else as JSON."""
+    return value if isinstance(value, str) else encode_json(value).decode()
+
+
+def _call_entry(call: ToolCall) -> dict[str, Any]:
+    name = _NOT_IN_NAMES.sub("_", call.tool)[:_MAX_NAME_CHARS] or "tool"
+    arguments = encode_json(call.input).decode()
+    return {
+        "id": _provider_id(call.call_id),
+        "type": "function",
+        "function": {"name": name, "arguments": arguments},
+    }
+
+
+def _provider_id(call_id: str) -> str:
+    if 0 < len(call_id) <= _MAX_ID_CHARS:
+        return call_id
+    return f"call_{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"
+
+
+def _exchanges(messages: Sequence[Message]) -> list[list[Message]]:
+    """Divide at the user's messages."""
+    exchanges: list[list[Message]] = []
+    for message in messages:
+        if message["role"] == "user" or not exchanges:
+            exchanges.append([])
+        exchanges[-1].append(message)
+    return exchanges
+
+
+def _closed(exchange: list[Message]) -> list[Message]:
+    """An exchange that ends with text of the assistant, its mark as a part of the text."""
+    messages = [{k: v for k, v in message.items() if k != "status"} for message in exchange]
+    status = exchange[-1].get("status", "")
+    last = messages[-1]
+    if last["role"] == "assistant" and "tool_calls" not in last:
+        if status in _MARKS:
+            last["content"] = f"{last['content']}\n\n{_MARKS[status]}"
+        return messages
+    return [*messages, {"role": "assistant", "content": _MARKS.get(status, NO_ANSWER)}]
+
+
+def _is_text(message: Message) -> bool:
+    return message["role"] != "tool" and "tool_calls" not in message
+
+
+def _size_bytes(messages: Sequence[Message]) -> int:
+    return sum(len(encode_json(message)) for message in messages)
