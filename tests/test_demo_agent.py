@@ -187,9 +187,9 @@ def test_no_expression_does_more_than_fail(expression: str) -> None:
 @pytest.mark.parametrize("unit", ["(", "1", "1 ", "-", "1*", "count ", "count to ", "x", "\n"])
 def test_a_long_message_is_looked_through_at_once(bench: TurnBench, unit: str) -> None:
     """The longest message that the host takes costs no noticeable time."""
-    started_at = time.monotonic()
+    started_at = time.thread_time()  # of this thread alone: others may be busy
     find_expression(unit * 32_000)
-    assert time.monotonic() - started_at < SOON_SECONDS
+    assert time.thread_time() - started_at < SOON_SECONDS
     run = bench.start(demo_agent, unit * (32_000 // len(unit)))
     wait_for(lambda: run.log.last_seq > 1, "the answer's beginning")
     run.cancel("user")

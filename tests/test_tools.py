@@ -18,12 +18,12 @@ from pydantic import BaseModel, Field
 
 from tests.support.turns import TurnBench, events_of
 from tests.support.waiting import wait_for
+from wsgi_app.agents.toolbox import Toolbox
 from wsgi_app.agents.tools import (
     MAX_ERROR_CHARS,
     MAX_OUTPUT_BYTES,
     CallRequest,
     Tool,
-    Toolbox,
     bounded_json,
 )
 from wsgi_app.engine import Turn
@@ -72,8 +72,8 @@ def call_tool(
 ) -> list[AnyEvent]:
     """Run a turn that calls one tool, and give its events."""
     toolbox = Toolbox([function])
-    call = CallRequest("call-1", name or toolbox.schemas[0]["function"]["name"], arguments)
-    return bench.run(lambda turn: toolbox.run(turn, call))
+    call = CallRequest("call-1", name or toolbox.tools[0].name, arguments)
+    return bench.run(lambda turn: toolbox.run(turn, [call]))
 
 
 def result_of(events: list[AnyEvent]) -> ToolResult:
@@ -87,12 +87,10 @@ def result_of(events: list[AnyEvent]) -> ToolResult:
 
 def test_a_functions_signature_and_docstring_become_the_schema() -> None:
     """Types, defaults, descriptions and the docstring are told to the model, the turn is not."""
-    schema = Tool(search).openai_schema
-    assert schema["type"] == "function"
-    function = schema["function"]
-    assert function["name"] == "search"
-    assert function["description"] == "Search the site.\n\nGives the titles found."
-    parameters = function["parameters"]
+    tool = Tool(search)
+    assert tool.name == "search"
+    assert tool.description == "Search the site.\n\nGives the titles found."
+    parameters = tool.parameters
     assert parameters["required"] == ["query"]
     assert parameters["additionalProperties"] is False
     assert parameters["properties"] == {
@@ -101,7 +99,7 @@ def test_a_functions_signature_and_docstring_become_the_schema() -> None:
         "order": {"type": "string", "enum": ["new", "old"], "default": "new"},
         "near": {"anyOf": [{"$ref": "#/$defs/Point"}, {"type": "null"}]},
     }
-    json.dumps(schema)
+    json.dumps(parameters)
 
 
 def test_a_parameter_may_bear_any_name() -> None:
@@ -294,7 +292,7 @@ def test_sync_tools_run_in_the_turns_thread_with_an_app_context_of_their_own(
     def agent(turn: Turn) -> Iterator[AnyEvent]:
         look()
         for number in range(2):
-            yield from toolbox.run(turn, CallRequest(str(number), "look", "{}"))
+            yield from toolbox.run(turn, [CallRequest(str(number), "look", "{}")])
 
     toolbox = Toolbox([look])
     run = bench.start(agent, app_context=app_context)

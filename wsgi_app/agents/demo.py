@@ -9,7 +9,8 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from wsgi_app.agents.arithmetic import Number, evaluate, find_expression
-from wsgi_app.agents.tools import CallRequest, Toolbox
+from wsgi_app.agents.toolbox import Toolbox
+from wsgi_app.agents.tools import CallRequest
 from wsgi_app.engine import Turn
 from wsgi_app.events import AnyEvent, Thinking, ToolResult, encode_json
 
@@ -96,7 +97,8 @@ _toolbox = Toolbox([calculator, clock])
 
 def _use(turn: Turn, tool: str, arguments: dict[str, Any]) -> Generator[AnyEvent, None, ToolResult]:
     call = CallRequest(f"call_{turn.turn_id}", tool, encode_json(arguments).decode())
-    return (yield from _toolbox.run(turn, call))
+    (result,) = yield from _toolbox.run(turn, [call])
+    return result
 
 
 def _say(turn: Turn, text: str, pause_seconds: float = WORD_SECONDS) -> Iterator[str]:

@@ -17,9 +17,11 @@ from openai import DEFAULT_CONNECTION_LIMITS, AsyncOpenAI, DefaultAioHttpClient
 
 from wsgi_app.agents.chat_stream import ChatStep
 from wsgi_app.agents.sse_reader import SseReader
-from wsgi_app.agents.tools import CallRequest, Toolbox, as_text, parse_object
+from wsgi_app.agents.toolbox import Toolbox
+from wsgi_app.agents.tools import AnyTool, CallRequest, parse_object
 from wsgi_app.agents.upstream_errors import describe, from_openai, incomplete_answer
 from wsgi_app.engine import Turn
+from wsgi_app.engine.history import as_text
 from wsgi_app.errors import TurnError, UpstreamError
 from wsgi_app.events import ToolCall, ToolResult
 
@@ -48,7 +50,7 @@ class OpenAIAgent:
     def __init__(
         self,
         model: str,
-        tools: Sequence[Callable[..., Any]] = (),
+        tools: Sequence[AnyTool | Callable[..., Any]] = (),
         system: str | None = None,
         max_steps: int | None = None,
         client: AsyncOpenAI | None = None,
@@ -79,9 +81,8 @@ class OpenAIAgent:
             if not steps_left:
                 break
             messages.append(_assistant_message(step.text, calls))
-            for call in calls:
-                result = yield from self._toolbox.run(turn, call)
-                messages.append(_tool_message(result))
+            results = yield from self._toolbox.run(turn, calls)
+            messages += [_tool_message(result) for result in results]
         raise TurnError(
             f"The model needs more than {max_steps} steps.",
             {"max_steps": max_steps},
@@ -126,8 +127,8 @@ class OpenAIAgent:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        if self._toolbox.schemas:
-            request["tools"] = self._toolbox.schemas
+        if self._toolbox.tools:
+            request["tools"] = [_tool_schema(tool) for tool in self._toolbox.tools]
         return request
 
     async def _get_client(self) -> AsyncOpenAI:
@@ -191,6 +192,15 @@ def _assistant_message(text: str, calls: Sequence[CallRequest]) -> dict[str, Any
             for call in calls
         ],
     }
+
+
+def _tool_schema(tool: AnyTool) -> dict[str, Any]:
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+    }
+    return {"type": "function", "function": function}
 
 
 def _tool_message(result: ToolResult) -> dict[str, Any]:

@@ -1,14 +1,15 @@
-"""Plain functions as tools: their JSON schema, the check of their arguments, and their run."""
+"""Plain functions as tools: their JSON schema, the check of their arguments, and their call."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import re
 import typing
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
@@ -16,8 +17,7 @@ from pydantic_core import to_jsonable_python
 from typing_extensions import NotRequired, TypedDict
 
 from wsgi_app.engine import Turn
-from wsgi_app.errors import TurnError
-from wsgi_app.events import ToolCall, ToolResult, encode_json
+from wsgi_app.engine.history import as_text
 
 #: A longer output is cut: it would come back with every later step of the turn.
 MAX_OUTPUT_BYTES: Final = 65_536
@@ -38,16 +38,46 @@ class CallRequest(NamedTuple):
     arguments: str
 
 
+@runtime_checkable
+class AnyTool(Protocol):
+    """What the model may call: a `Tool`, or a tool of another source."""
+
+    @property
+    def name(self) -> str:
+        """As the model knows it."""
+
+    @property
+    def description(self) -> str:
+        """What it is for, for the model."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The JSON schema of its arguments."""
+
+    def prepare(self, turn: Turn, call: CallRequest) -> Callable[[], Any]:
+        """Check a call, and give what runs it and answers a JSON value.
+
+        Raises ValueError, with a text for the model, for bad arguments. What runs it may block,
+        and raise anything.
+        """
+
+
 class Tool:
     """A function that the model may call.
+
+    ``timeout_seconds``: how long a call may take; without it, as long as the turn. A sync function
+    that takes longer goes on unheeded, in a thread of its own.
 
     Read by any thread; nothing changes after construction. Raises TypeError for a function that
     cannot be described: no usable name, an annotation that pydantic does not know, parameters
     that cannot be given by name.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], *, timeout_seconds: float | None = None
+    ) -> None:
         self.function = function
+        self.timeout_seconds = timeout_seconds
         self.name = _name_of(function)
         self.description = (inspect.getdoc(function) or "")[:MAX_DESCRIPTION_CHARS]
         hints = _hints_of(function, self.name)
@@ -57,28 +87,21 @@ class Tool:
         self._arguments = _adapter(self.name, fields, hints)
         self.parameters = _schema(self._arguments, fields)
 
-    @property
-    def openai_schema(self) -> dict[str, Any]:
-        """The tool as the chat-completions API wants it described."""
-        function = {
-            "name": self.name,
-            "description": self.description,
-            "parameters": self.parameters,
-        }
-        return {"type": "function", "function": function}
+    def prepare(self, turn: Turn, call: CallRequest) -> Callable[[], Any]:
+        """See `AnyTool.prepare`.
 
-    def run(self, turn: Turn, arguments: str) -> Any:
-        """Check the arguments, call the function, and give its output as a JSON value.
-
-        A sync function runs in the calling thread and an app context of its own, an async one on
-        the ``agents`` loop. Raises ValueError, with a text for the model, for bad arguments, and
-        whatever the function raises.
+        A sync function runs in the calling thread, or in one of its own if it has a timeout, in an
+        app context of its own; an async one on the ``agents`` loop.
         """
-        values = self._validate(arguments)
+        values = self._validate(call.arguments)
         values.update(dict.fromkeys(self._turn_names, turn))
-        result = turn.call(partial(self.function, **values))
+        return lambda: self._run(turn, partial(self.function, **values))
+
+    def _run(self, turn: Turn, function: Callable[[], Any]) -> Any:
+        seconds = self.timeout_seconds
+        result = turn.call(function) if seconds is None else turn.run_in_thread(function, seconds)
         if inspect.iscoroutine(result):
-            result = turn.run_async(result)
+            result = turn.run_async(result if seconds is None else _within(result, seconds))
         return bounded_json(result)
 
     def _validate(self, arguments: str) -> dict[str, Any]:
@@ -88,48 +111,6 @@ class Tool:
             faults = error.errors(include_url=False, include_context=False, include_input=False)
             texts = [f"{'.'.join(map(str, f['loc'])) or 'arguments'}: {f['msg']}" for f in faults]
             raise ValueError("bad arguments: " + "; ".join(texts)) from error
-
-
-class Toolbox:
-    """The tools of one agent; read by any thread.
-
-    Raises ValueError when two tools bear the same name.
-    """
-
-    def __init__(self, functions: Sequence[Callable[..., Any]]) -> None:
-        tools = [Tool(function) for function in functions]
-        self._tools = {tool.name: tool for tool in tools}
-        if len(self._tools) < len(tools):
-            raise ValueError(f"two tools have the same name: {sorted(t.name for t in tools)}")
-
-        #: All tools as the chat-completions API wants them described.
-        self.schemas = [tool.openai_schema for tool in tools]
-
-    def run(
-        self, turn: Turn, call: CallRequest
-    ) -> Generator[ToolCall | ToolResult, None, ToolResult]:
-        """Yield the call's event, run the tool, then yield and return its result.
-
-        Whatever is wrong with the call, and every exception of the tool but a TurnError, becomes
-        a result of status ``error`` that the model can mend.
-        """
-        yield ToolCall(call.tool, call.call_id, parse_object(call.arguments) or {})
-        try:
-            result = ToolResult(call.tool, call.call_id, self._run(turn, call))
-        except TurnError:
-            raise  # the tool ends the turn on purpose
-        except Exception as error:  # noqa: BLE001 - a tool may raise anything; the model is told
-            output = {"error": describe_error(error)}
-            result = ToolResult(call.tool, call.call_id, output, status="error")
-        yield result
-        return result
-
-    def _run(self, turn: Turn, call: CallRequest) -> Any:
-        tool = self._tools.get(call.tool)
-        if tool is None:
-            known = ", ".join(self._tools) or "none"
-            raise ValueError(f"there is no tool {call.tool!r}; the tools are: {known}")
-        return tool.run(turn, call.arguments)
 
 
 def bounded_json(value: Any) -> Any:
@@ -144,11 +125,6 @@ def bounded_json(value: Any) -> Any:
         return value
     kept = encoded[:MAX_OUTPUT_BYTES].decode("utf-8", "ignore")
     return f"{kept}… (cut: {len(encoded)} bytes)"
-
-
-def as_text(value: Any) -> str:
-    """The text of a JSON value for the model: a string as it is, anything else as JSON."""
-    return value if isinstance(value, str) else encode_json(value).decode()
 
 
 def parse_object(arguments: str) -> dict[str, Any] | None:
@@ -168,6 +144,18 @@ def describe_error(error: Exception) -> str:
         text = ""
     line = f"{type(error).__name__}: {' '.join(text.split())}".removeprefix("ValueError: ")
     return line.rstrip(": ")[:MAX_ERROR_CHARS]
+
+
+async def _within(coroutine: Coroutine[Any, Any, Any], seconds: float) -> Any:
+    """The coroutine's result; asyncio.wait_for would wait for one that ignores its cancel."""
+    task = asyncio.ensure_future(coroutine)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    finally:
+        task.cancel()
+    if not done:
+        raise TimeoutError(f"no result within {seconds:g} s")
+    return task.result()
 
 
 class _PlainSchema(GenerateJsonSchema):

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
@@ -158,7 +159,13 @@ class AgentCalls:
     def run_in_thread(self, function: Callable[[], T], timeout_seconds: float) -> T:
         """See `Turn.run_in_thread`."""
         self._refuse_on_loop()
-        return self._waits.wait(self.start_in_thread(function), timeout_seconds)
+        future = self.start_in_thread(function)
+        try:
+            return self._waits.wait(future, timeout_seconds)
+        except FutureTimeoutError:
+            if future.done():  # it is the function's own
+                raise
+            raise TimeoutError(f"no result within {timeout_seconds:g} s") from None
 
     def has_threads(self) -> bool:
         """Whether a thread that the agent started still runs."""

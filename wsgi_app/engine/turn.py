@@ -160,7 +160,7 @@ class Turn:
     def run_in_thread(self, function: Callable[[], T], timeout_seconds: float) -> T:
         """Call ``function`` like `start_thread` and wait.
 
-        Raises concurrent.futures.TimeoutError when the time is over, while the function may go on,
+        Raises TimeoutError when the time is over, while the function may go on,
         and TurnCancelled when the turn ends meanwhile.
         """
         return self._host.run_in_thread(function, timeout_seconds)

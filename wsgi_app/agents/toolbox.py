@@ -1,0 +1,101 @@
+"""The tools of one agent, and the run of a step's calls, at the same time."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Final
+
+from wsgi_app.agents.tools import AnyTool, CallRequest, Tool, describe_error, parse_object
+from wsgi_app.engine import Turn
+from wsgi_app.errors import TurnError
+from wsgi_app.events import ToolCall, ToolResult
+
+#: A step's further calls wait until those before them are done.
+MAX_CALLS_AT_ONCE: Final = 16
+
+
+class Toolbox:
+    """Tools by their names; read by any thread.
+
+    Raises ValueError when two tools bear the same name.
+    """
+
+    def __init__(self, tools: Sequence[AnyTool | Callable[..., Any]]) -> None:
+        #: All tools, in the order given.
+        self.tools: list[AnyTool] = [_as_tool(tool) for tool in tools]
+        self._by_name = {tool.name: tool for tool in self.tools}
+        if len(self._by_name) < len(self.tools):
+            names = sorted(tool.name for tool in self.tools)
+            raise ValueError(f"two tools have the same name: {names}")
+
+    def run(
+        self, turn: Turn, calls: Sequence[CallRequest]
+    ) -> Generator[ToolCall | ToolResult, None, list[ToolResult]]:
+        """Yield the calls' events, run them, yield each result when it is there; answer all.
+
+        One call runs in the turn's thread, several in threads of their own. Whatever is wrong with
+        a call, and every exception of a tool but a TurnError, becomes a result of status ``error``
+        that the model can mend. The answer is in the order of ``calls``.
+        """
+        for call in calls:
+            yield ToolCall(call.tool, call.call_id, parse_object(call.arguments) or {})
+        results: dict[int, ToolResult] = {}
+        for place, result in self._results(turn, calls):
+            results[place] = result
+            yield result
+        return [results[place] for place in range(len(calls))]
+
+    def _results(
+        self, turn: Turn, calls: Sequence[CallRequest]
+    ) -> Iterator[tuple[int, ToolResult]]:
+        if len(calls) == 1:
+            yield 0, self._result(turn, calls[0])
+            return
+        for start in range(0, len(calls), MAX_CALLS_AT_ONCE):
+            batch = calls[start : start + MAX_CALLS_AT_ONCE]
+            for place, result in self._run_at_once(turn, batch):
+                yield start + place, result
+
+    def _run_at_once(
+        self, turn: Turn, calls: Sequence[CallRequest]
+    ) -> Iterator[tuple[int, ToolResult]]:
+        finished: queue.SimpleQueue[tuple[int, Future[ToolResult]]] = queue.SimpleQueue()
+        for place, call in enumerate(calls):
+            future = turn.start_thread(partial(self._result, turn, call))
+            future.add_done_callback(partial(_put, finished, place))
+        for _ in calls:
+            place, done = finished.get()  # the turn's end cancels them all
+            turn.check()
+            yield place, done.result()
+
+    def _result(self, turn: Turn, call: CallRequest) -> ToolResult:
+        try:
+            output = self._find(call.tool).prepare(turn, call)()
+        except TurnError:
+            raise  # the tool ends the turn on purpose
+        except Exception as error:  # noqa: BLE001 - a tool may raise anything; the model is told
+            output = {"error": describe_error(error)}
+            return ToolResult(call.tool, call.call_id, output, status="error")
+        return ToolResult(call.tool, call.call_id, output)
+
+    def _find(self, name: str) -> AnyTool:
+        tool = self._by_name.get(name)
+        if tool is None:
+            known = ", ".join(self._by_name) or "none"
+            raise ValueError(f"there is no tool {name!r}; the tools are: {known}")
+        return tool
+
+
+def _as_tool(tool: AnyTool | Callable[..., Any]) -> AnyTool:
+    return tool if isinstance(tool, AnyTool) else Tool(tool)
+
+
+def _put(
+    finished: queue.SimpleQueue[tuple[int, Future[ToolResult]]],
+    place: int,
+    done: Future[ToolResult],
+) -> None:
+    finished.put((place, done))
