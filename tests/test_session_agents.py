@@ -49,3 +49,14 @@ def test_used_agent_is_not_closed() -> None:
         client.chat_json("used")
         client.chat_json("used")
         assert not observed(server, "closed_agent", "used")
+
+
+def test_one_agent_may_open_a_session_for_each_conversation() -> None:
+    """An agent with open_session is made once; what it opens belongs to a session each."""
+    with gunicorn("tests.support.session_agents:office_app()") as server:
+        client = ReadingClient(server)
+        assert [client.chat_json("one").json["reply"] for _ in range(2)] == ["1", "2"]
+        assert client.chat_json("two").json["reply"] == "1"
+        assert len(observed(server, "opened_office", "all")) == 1
+        client.call("DELETE", "/session/one")
+        wait_observed(server, "closed_agent", "one")

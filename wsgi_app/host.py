@@ -87,6 +87,8 @@ def _factory_of(agent: Agent | Callable[[], Agent]) -> Callable[[], Agent]:
 
     Raises ConfigError for what can be neither.
     """
+    if hasattr(agent, "open_session") and not inspect.isclass(agent):
+        return lambda: agent  # type: ignore[return-value] # what it opens takes an argument
     try:
         parameters = inspect.signature(agent).parameters.values()
     except (TypeError, ValueError) as error:

@@ -26,6 +26,24 @@ class CountingAgent:
         observe("closed_agent", self._session)
 
 
+class Office:
+    """One agent for all sessions that gives each session its own."""
+
+    def __init__(self) -> None:
+        observe("opened_office", "all")
+
+    def open_session(self) -> CountingAgent:
+        """A new session's agent."""
+        return CountingAgent()
+
+
+def office_app() -> Flask:
+    """Mount an agent that opens a session for each conversation."""
+    app = Flask("site")
+    AgentHost(Office).init_app(app, url_prefix="/agents")
+    return app
+
+
 def session_agents_app() -> Flask:
     """Mount agents that belong to one session each."""
     app = Flask("site")

@@ -24,6 +24,9 @@ class _Kept(NamedTuple):
 class SessionAgents:
     """Makes agents: one for all sessions, or one per session if they have ``close()``.
 
+    An agent with ``open_session()`` is one for all that gives, without an argument, the agent of a
+    session: itself, or one with ``close()``.
+
     Touched by turns' threads, by the store's signals and by the keeper; ``_lock`` guards the table,
     and is held neither while an agent is made nor while one is closed: both are users' code.
     """
@@ -34,6 +37,8 @@ class SessionAgents:
         self._lock = threading.Lock()
         self._kept: dict[SessionKey, _Kept] = {}
         self._shared: Any = None
+        #: Of an agent that is one for all and gives the sessions' own; set once.
+        self._open_session: Callable[[], Any] | None = None
 
     def take(self, key: SessionKey) -> Any:
         """The session's agent, for a turn; give it back with `give_back`.
@@ -50,13 +55,21 @@ class SessionAgents:
         if kept is not None:
             # Its turn has ended, but not its code: two turns must not share an agent.
             self.discard(key)
-        agent = self._make()
+        agent = self._make_one()
         if not hasattr(agent, "close"):
             self._shared = agent
             return agent
         with self._lock:
             self._kept[key] = _Kept(agent, time.monotonic(), in_use=True)
         return agent
+
+    def _make_one(self) -> Any:
+        if self._open_session is None:
+            agent = self._make()
+            if not hasattr(agent, "open_session"):
+                return agent
+            self._open_session = agent.open_session
+        return self._open_session()
 
     def give_back(self, key: SessionKey, agent: Any) -> None:
         """The turn has come to its end; the agent waits for the session's next one."""
