@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from wsgi_app.agents.sse_reader import SseMessage
-from wsgi_app.agents.tools import CallRequest
-from wsgi_app.agents.upstream_errors import incomplete_answer, malformed_answer, reported_error
+from wsgi_app.agents.model_api import (
+    LENGTH,
+    MAX_CALLS_PER_STEP,
+    STOP,
+    ModelStep,
+    arguments_text,
+    decode,
+    new_call_id,
+)
+from wsgi_app.agents.tools import CallRequest, parse_object
+from wsgi_app.agents.upstream_errors import malformed_answer, reported_error
 from wsgi_app.errors import UpstreamError
-from wsgi_app.events import AnyEvent, Thinking, Usage, encode_json
+from wsgi_app.events import AnyEvent
 
-#: Bounds of one step, far above what a model does and far below what would hurt a worker.
-MAX_CALLS_PER_STEP: Final = 128
-MAX_ARGUMENT_CHARS_PER_STEP: Final = 1_048_576
-#: Of a tool's name and of a call's id.
-MAX_NAME_CHARS: Final = 256
+#: Other servers' names of the API's reasons.
+_SAME_REASON: Final = {"max_tokens": LENGTH, "model_length": LENGTH}
+_FAILURES: Final = ("error", "abort")
 
 
 class FunctionDelta(Struct):
@@ -35,12 +40,21 @@ class CallDelta(Struct):
     index: int | None = None
     id: str | None = None
     function: FunctionDelta | None = None
+    #: What Gemini wants back with the call.
+    extra_content: Any = None
+
+
+class ContentPart(Struct):
+    """A part of content that is a list, as Mistral's reasoning models write it."""
+
+    text: str | None = None
+    thinking: str | list[ContentPart] | None = None
 
 
 class Delta(Struct):
     """What a chunk adds; reasoning has two names in the field, none in the API's reference."""
 
-    content: str | None = None
+    content: str | list[ContentPart] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -48,9 +62,11 @@ class Delta(Struct):
 
 
 class Choice(Struct):
-    """The one choice of a chunk."""
+    """A choice of a chunk; ``message`` is all of it, from a server that does not stream."""
 
+    index: int | None = None
     delta: Delta | None = None
+    message: Delta | None = None
     finish_reason: str | None = None
 
 
@@ -75,105 +91,100 @@ class Chunk(Struct):
 _decoder = msgspec.json.Decoder(Chunk)
 
 
-class ChatStep:
-    """Takes the chunks of one step, sends text on at once, and keeps what the next step needs.
-
-    Used by one task on the ``io`` loop, then read by the turn's thread.
-    """
+class ChatStep(ModelStep):
+    """Takes the chunks of one step, or its one object; see `ModelStep`."""
 
     def __init__(self, emit: Callable[[str | AnyEvent], None]) -> None:
-        self._emit = emit
-        self._text: list[str] = []
+        super().__init__(emit)
+        self._reasoning_content: list[str] = []
         self._calls: list[_Call] = []
         self._latest_at: dict[int, _Call] = {}
-        self._argument_chars = 0
-        self._finished = False
-        #: Whether the provider has said that nothing follows.
-        self.ended = False
-        self.usage = Usage()
-
-    def take(self, message: SseMessage) -> None:
-        """Take the next event; raises UpstreamError if it is malformed or tells an error."""
-        data = message.data.strip()
-        if self.ended or not data:
-            return
-        if data == b"[DONE]":
-            self.ended = True
-            return
-        try:
-            chunk = _decoder.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise malformed_answer() from error
-        if chunk.error is not None or chunk.object == "error" or message.event == b"error":
-            raise _reported(chunk)
-        if chunk.usage is not None:
-            self.usage = _usage(chunk.usage)
-        if chunk.choices:
-            self._take_choice(chunk.choices[0])
-
-    def close(self) -> None:
-        """Check that the step is whole; raises UpstreamError if not."""
-        if not self.ended and not self._finished:
-            raise incomplete_answer()
-        if any(not call.name for call in self._calls):
-            raise malformed_answer()
-
-    @property
-    def text(self) -> str:
-        """The answer's text."""
-        return "".join(self._text)
 
     @property
     def calls(self) -> list[CallRequest]:
-        """The tool calls, in the order in which they began."""
+        """See `ModelStep.calls`."""
         return [CallRequest(call.id, call.name, "".join(call.arguments)) for call in self._calls]
 
+    @property
+    def reasoning_content(self) -> str:
+        """The reasoning under the name with which DeepSeek wants it back with its calls."""
+        return "".join(self._reasoning_content)
+
+    @property
+    def extra_contents(self) -> Sequence[Any]:
+        """What the provider wants back with each of the calls."""
+        return [call.extra_content for call in self._calls]
+
+    def _take(self, data: bytes, event: bytes) -> None:
+        if event == b"error":
+            raise _reported(data)
+        chunk = decode(_decoder, data)
+        if chunk.error or chunk.object == "error":
+            raise reported_error(chunk.error, chunk.code)
+        if chunk.usage is not None:
+            usage = chunk.usage
+            self._count_tokens(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+        for choice in chunk.choices or ():
+            if not choice.index:
+                self._take_choice(choice)
+
     def _take_choice(self, choice: Choice) -> None:
-        if choice.finish_reason:
-            self._finished = True
-        delta = choice.delta
-        if delta is None:
-            return
-        thinking = delta.reasoning_content or delta.reasoning
-        if thinking:
-            self._emit(Thinking(thinking))
-        for text in (delta.content, delta.refusal):
-            if text:
-                self._text.append(text)
-                self._emit(text)
+        if choice.delta is not None:
+            self._take_delta(choice.delta)
+        if choice.message is not None:
+            self._take_delta(choice.message)
+            self.finish_reason = STOP
+        reason = choice.finish_reason
+        if reason in _FAILURES:
+            raise reported_error(None)
+        if reason:
+            self.finish_reason = _SAME_REASON.get(reason, reason)
+
+    def _take_delta(self, delta: Delta) -> None:
+        if delta.reasoning_content:
+            self._reasoning_content.append(delta.reasoning_content)
+        self._think(delta.reasoning_content or delta.reasoning)
+        if isinstance(delta.content, list):
+            for part in delta.content:
+                self._take_part(part)
+        else:
+            self._say(delta.content)
+        self._say(delta.refusal)
         for fragment in delta.tool_calls or ():
             self._take_fragment(fragment)
+
+    def _take_part(self, part: ContentPart) -> None:
+        if isinstance(part.thinking, list):
+            for inner in part.thinking:
+                self._think(inner.text)
+        else:
+            self._think(part.thinking)
+        self._say(part.text)
 
     def _take_fragment(self, fragment: CallDelta) -> None:
         call = self._call_of(fragment)
         call.given_id = fragment.id or call.given_id
+        call.extra_content = fragment.extra_content or call.extra_content
         function = fragment.function or FunctionDelta()
         call.name = call.name or function.name or ""
-        arguments = function.arguments or ""
-        if isinstance(arguments, dict):
-            arguments = encode_json(arguments).decode()
-        call.arguments.append(arguments)
-        self._argument_chars += len(arguments)
-        if (
-            len(call.name) > MAX_NAME_CHARS
-            or len(call.given_id) > MAX_NAME_CHARS
-            or self._argument_chars > MAX_ARGUMENT_CHARS_PER_STEP
-        ):
-            raise malformed_answer()
+        arguments = arguments_text(function.arguments)
+        if arguments or not call.arguments:
+            call.arguments.append(arguments)
+        self._check_call(call.given_id, call.name, len(arguments))
 
     def _call_of(self, fragment: CallDelta) -> _Call:
         """Find the call that a fragment belongs to, or begin it.
 
-        Some servers leave the index out, some give every call index 0: then a new id, or else a
-        second name, is a new call.
+        Some servers leave the index out, some give every call index 0: then a new id is a new
+        call, or else a second name, unless it may be one that is repeated with each fragment.
         """
+        named = fragment.function is not None and bool(fragment.function.name)
+        begins = named and not fragment.id
         if fragment.index is None:
             call = self._calls[-1] if self._calls else None
-            named = fragment.function is not None and bool(fragment.function.name)
-            begins = named and not fragment.id
         else:
             call = self._latest_at.get(fragment.index)
-            begins = False
+            begins = begins and call is not None and call.came_whole
         if call is None or begins or call.has_other_id(fragment.id):
             call = self._begin_call()
         if fragment.index is not None:
@@ -193,21 +204,25 @@ class _Call:
         self.given_id = ""
         self.name = ""
         self.arguments: list[str] = []
-        self._own_id = f"call_{secrets.token_hex(12)}"
+        self.extra_content: Any = None
+        self._own_id = new_call_id()
 
     @property
     def id(self) -> str:
         return self.given_id or self._own_id
 
+    @property
+    def came_whole(self) -> bool:
+        return len(self.arguments) == 1 and parse_object(self.arguments[0]) is not None
+
     def has_other_id(self, given_id: str | None) -> bool:
         return bool(given_id and self.given_id and given_id != self.given_id)
 
 
-def _reported(chunk: Chunk) -> UpstreamError:
-    error = chunk.error if isinstance(chunk.error, dict) else {}
-    return reported_error(error.get("status"), error.get("code"), chunk.code)
-
-
-def _usage(usage: ChunkUsage) -> Usage:
-    given, taken = usage.prompt_tokens or 0, usage.completion_tokens or 0
-    return Usage(given, taken, usage.total_tokens or given + taken)
+def _reported(data: bytes) -> UpstreamError:
+    """The error that an event named ``error`` tells, whatever its data is."""
+    try:
+        chunk = decode(_decoder, data)
+    except UpstreamError:
+        return reported_error(None)
+    return reported_error(chunk.error, chunk.code)

@@ -6,8 +6,9 @@ from typing import Final, NamedTuple
 
 from wsgi_app.agents.upstream_errors import malformed_answer
 
-#: Longest line and longest event: far above any real chunk, far below what would hurt a worker.
-MAX_EVENT_BYTES: Final = 1_048_576
+#: Longest line and longest event: far above any real one, far below what would hurt a worker. The
+#: Responses API repeats the whole answer in its last event, and the tools and the system prompt.
+MAX_EVENT_BYTES: Final = 4_194_304
 
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -69,6 +70,9 @@ class SseReader:
             self._data.append(value)
         elif field == b"event":
             self._event = value
+        elif field == b"error":
+            # So llama.cpp's server has written its errors.
+            self._event, self._data = b"error", [value]
         return None
 
     def _finish(self) -> SseMessage | None:

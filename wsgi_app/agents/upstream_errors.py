@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import openai
@@ -12,16 +13,46 @@ from wsgi_app.errors import UpstreamError
 _RETRYABLE_STATUSES: Final = frozenset({408, 409, 429})
 _FIRST_SERVER_ERROR: Final = 500
 _HTTP_ERRORS: Final = range(400, 600)
+#: What OpenAI's APIs call the failures that may pass, and some servers write a status as text.
+_STATUS_OF_CODE: Final = {"server_error": 500, "rate_limit_exceeded": 429}
+_STATUS_TEXT: Final = re.compile(r"\d{3}", re.ASCII)
+
+
+class BrokenOffError(UpstreamError):
+    """The answer stopped before its end: another request may get a whole one."""
 
 
 def malformed_answer() -> UpstreamError:
-    """The error for data that is no chat completion."""
+    """The error for data that is no answer of a model."""
     return UpstreamError("The model provider sent a malformed answer.")
 
 
 def incomplete_answer() -> UpstreamError:
     """The error for an answer that stops before its end."""
-    return UpstreamError("The model provider's answer broke off.")
+    return BrokenOffError("The model provider's answer broke off.")
+
+
+def failed_request() -> UpstreamError:
+    """The error for a request that was not sent, and never will be."""
+    return UpstreamError("The request to the model provider failed.", retryable=False)
+
+
+def cut_answer() -> UpstreamError:
+    """The error for an answer of which the model's length limit left nothing to use."""
+    return UpstreamError(
+        "The model reached its length limit before its answer was complete.",
+        {"finish_reason": "length"},
+        retryable=False,
+    )
+
+
+def filtered_answer() -> UpstreamError:
+    """The error for an answer that the provider itself stopped."""
+    return UpstreamError(
+        "The model provider's content filter stopped the answer.",
+        {"finish_reason": "content_filter"},
+        retryable=False,
+    )
 
 
 def status_error(status: int) -> UpstreamError:
@@ -33,12 +64,25 @@ def status_error(status: int) -> UpstreamError:
     )
 
 
-def reported_error(*codes: Any) -> UpstreamError:
-    """The error for one that was reported in mid-answer; the first code that is a status counts."""
+def reported_error(error: Any, *codes: Any) -> UpstreamError:
+    """The error for one that was reported in an answer.
+
+    ``error`` is the error object, if it is one; the first code that is a status counts.
+    """
+    if isinstance(error, dict):
+        codes = error.get("status"), error.get("code"), *codes
     for code in codes:
-        if isinstance(code, int) and code in _HTTP_ERRORS:
-            return status_error(code)
-    return UpstreamError("The model provider reported an error in the middle of its answer.")
+        status = _status_of(code)
+        if status in _HTTP_ERRORS:
+            return status_error(status)
+    return UpstreamError("The model provider reported an error.")
+
+
+def _status_of(code: Any) -> int:
+    if isinstance(code, str):
+        known = _STATUS_OF_CODE.get(code)
+        return known or int(code if _STATUS_TEXT.fullmatch(code) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def from_openai(error: openai.OpenAIError) -> UpstreamError:
@@ -47,7 +91,7 @@ def from_openai(error: openai.OpenAIError) -> UpstreamError:
         return status_error(error.status_code)
     if isinstance(error, openai.APIConnectionError):
         return UpstreamError("The model provider does not answer.")
-    return UpstreamError("The request to the model provider failed.", retryable=False)
+    return failed_request()
 
 
 def describe(error: UpstreamError) -> str:

@@ -1,0 +1,160 @@
+"""How a model provider is asked, with the openai package's client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
+from typing import Any, Final
+
+import openai
+
+# The package loads these on first use, which takes up to half a second: not on the io loop.
+import openai.resources.chat.completions
+import openai.resources.responses
+from openai import DEFAULT_CONNECTION_LIMITS, AsyncAPIResponse, AsyncOpenAI, DefaultAioHttpClient
+
+from wsgi_app.agents.answer_reader import AnswerReader
+from wsgi_app.agents.model_api import Conversation, ModelStep
+from wsgi_app.agents.upstream_errors import (
+    BrokenOffError,
+    describe,
+    failed_request,
+    from_openai,
+    incomplete_answer,
+)
+from wsgi_app.errors import UpstreamError
+from wsgi_app.events import AnyEvent
+
+log = logging.getLogger("wsgi_app")
+
+#: A turn holds one connection at a time, and the host bounds the turns: the pool must not.
+MAX_CONNECTIONS: Final = 100_000
+#: A stream ends at once after its last event; the connection is kept if it does so in this time.
+STREAM_END_SECONDS: Final = 0.1
+#: An error's text is read for its code alone, which the log tells.
+MAX_ERROR_BYTES: Final = 65_536
+#: How often a request is repeated whose stream broke off before anything came of it. The openai
+#: package itself repeats what fails before the stream, as often as its client says.
+MAX_STREAM_RETRIES: Final = 1
+RETRY_SECONDS: Final = 0.5
+
+
+class OpenAIClient:
+    """Asks the provider, with one client for each event loop, or with the author's own.
+
+    Each event loop touches its own entry of ``_clients`` alone; nothing else changes.
+    """
+
+    def __init__(self, client: AsyncOpenAI | None = None) -> None:
+        self._client = client
+        self._clients: dict[
+            asyncio.AbstractEventLoop, tuple[AsyncOpenAI, AsyncGenerator[AsyncOpenAI, None]]
+        ] = {}
+
+    async def ask(
+        self, conversation: Conversation, emit: Callable[[str | AnyEvent], None]
+    ) -> ModelStep:
+        """Ask the model once, on the ``io`` loop, where a cancel closes the connection.
+
+        Raises UpstreamError, which the log tells with its cause.
+        """
+        try:
+            client = await self._get_client()
+            retries_left = min(client.max_retries, MAX_STREAM_RETRIES)
+            while True:
+                step = conversation.begin_step(emit)
+                try:
+                    await _read(step, conversation.send(client))
+                except BrokenOffError as error:
+                    if step.has_effect or not retries_left:
+                        raise
+                    log.warning("the model provider is asked again: %s", describe(error))
+                else:
+                    return step
+                retries_left -= 1
+                await asyncio.sleep(random.uniform(0.5, 1) * RETRY_SECONDS)  # noqa: S311 - no secret
+        except UpstreamError as error:
+            log.warning("the model provider failed: %s", describe(error))
+            raise
+
+    async def _get_client(self) -> AsyncOpenAI:
+        if self._client is not None:
+            return self._client
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            lifetime = self._keep_client(loop)
+            self._clients[loop] = await anext(lifetime), lifetime
+        return self._clients[loop][0]
+
+    async def _keep_client(
+        self, loop: asyncio.AbstractEventLoop
+    ) -> AsyncGenerator[AsyncOpenAI, None]:
+        """Make a client whose connections end with the loop, which closes its open generators."""
+        # Of httpx or httpx2, whichever this version of the openai package builds on.
+        limits = type(DEFAULT_CONNECTION_LIMITS)(max_connections=MAX_CONNECTIONS)
+        # Servers of one's own often want no key, but the openai package insists on one.
+        api_key = os.environ.get("OPENAI_API_KEY") or "none"
+        hooks = {"response": [_drop_long_error]}
+        http_client = DefaultAioHttpClient(limits=limits, event_hooks=hooks)
+        async with AsyncOpenAI(api_key=api_key, http_client=http_client) as client:
+            try:
+                yield client
+            finally:
+                del self._clients[loop]
+
+
+async def _read(
+    step: ModelStep, opened: AbstractAsyncContextManager[AsyncAPIResponse[Any]]
+) -> None:
+    reader = AnswerReader(step)
+    async with aclosing(_stream(opened)) as body:
+        async for piece in body:
+            reader.feed(piece)
+            if step.ended:
+                with suppress(asyncio.TimeoutError, UpstreamError):
+                    await asyncio.wait_for(_exhaust(body), STREAM_END_SECONDS)
+                break
+    reader.close()
+
+
+async def _stream(
+    opened: AbstractAsyncContextManager[AsyncAPIResponse[Any]],
+) -> AsyncGenerator[bytes, None]:
+    """Read the answer's raw bytes; whatever goes wrong on the way is an UpstreamError."""
+    async with AsyncExitStack() as stack:
+        response = await _open(stack, opened)
+        try:
+            async for piece in response.iter_bytes():
+                yield piece
+        except Exception as error:
+            # The HTTP libraries below openai have errors of their own.
+            raise incomplete_answer() from error
+
+
+async def _open(
+    stack: AsyncExitStack, opened: AbstractAsyncContextManager[AsyncAPIResponse[Any]]
+) -> AsyncAPIResponse[Any]:
+    try:
+        return await stack.enter_async_context(opened)
+    except openai.OpenAIError as error:
+        raise from_openai(error) from error
+    except (TypeError, ValueError) as error:
+        raise failed_request() from error  # it cannot be written, so it never will be
+    except Exception as error:
+        raise incomplete_answer() from error  # of an answer that tells an error
+
+
+async def _drop_long_error(response: Any) -> None:
+    """Close an error's answer that may be endless; the openai package would read it whole."""
+    length = response.headers.get("content-length", "")
+    if response.is_error and not (length.isdecimal() and int(length) <= MAX_ERROR_BYTES):
+        await response.aclose()
+
+
+async def _exhaust(body: AsyncIterator[bytes]) -> None:
+    async for _ in body:
+        pass
