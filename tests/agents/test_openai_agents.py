@@ -1,0 +1,482 @@
+"""Agents of the OpenAI Agents SDK, hosted as they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import agents
+import pytest
+from agents import (
+    Agent,
+    GuardrailFunctionOutput,
+    Model,
+    OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
+    RunConfig,
+    RunContextWrapper,
+    function_tool,
+    input_guardrail,
+    output_guardrail,
+)
+from agents.run_config import ToolErrorFormatterArgs
+from agents.tracing import Span, Trace, TracingProcessor
+from openai import AsyncOpenAI
+
+from tests.agents.bench import AgentBench, events_of
+from tests.agents.test_openai import GOLDEN
+from tests.support.conversation import SCRIPTS, add, pick_colour, read_file
+from tests.support.upstream import Upstream
+from tests.support.upstream_script import (
+    AnyStep,
+    Call,
+    Cut,
+    Data,
+    Reasoning,
+    Refuse,
+    Text,
+    ToolCalls,
+    Usage,
+    scripted_message,
+)
+from tests.support.waiting import wait_for
+from wsgi_app import Turn, current_turn
+from wsgi_app.agents.openai_agents import AgentsSdkAgent
+from wsgi_app.errors import TurnError
+from wsgi_app.store.base import SessionKey
+
+Host = Callable[..., AgentBench]
+API = pytest.mark.parametrize(
+    "model", [OpenAIChatCompletionsModel, OpenAIResponsesModel], indirect=True
+)
+TOOLS = [function_tool(tool) for tool in (add, read_file, pick_colour)]
+ADD_STEP = (ToolCalls((Call("c1", "add", '{"a": 1, "b": 2}'),)), Usage(3, 1))
+END_STEP = (Text(("Done.",)), Usage(5, 2))
+
+
+def delete(name: str) -> str:
+    """Delete a file."""
+    return f"{name} is gone"
+
+
+DELETE_STEP = (ToolCalls((Call("c1", "delete", '{"name": "a.txt"}'),)), Usage(3, 1))
+DELETE = function_tool(delete, needs_approval=True)
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """The model provider."""
+    with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def client(upstream: Upstream) -> AsyncOpenAI:
+    """A client as a team would make it, on no loop yet."""
+    return AsyncOpenAI(base_url=upstream.url, api_key="test-key", max_retries=0)
+
+
+@pytest.fixture
+def model(request: pytest.FixtureRequest, client: AsyncOpenAI) -> Model:
+    """The model behind the chat API, or behind the one that a test names."""
+    made: Model = getattr(request, "param", OpenAIChatCompletionsModel)("test-model", client)
+    return made
+
+
+@pytest.fixture
+def host(upstream: Upstream, client: AsyncOpenAI) -> Iterator[Host]:
+    """Puts one agent on the engine."""
+    benches: list[AgentBench] = []
+
+    def start(agent: Callable[..., Any], **settings: Any) -> AgentBench:
+        benches.append(AgentBench(agent, upstream, **settings))
+        return benches[-1]
+
+    async def close(_: Turn) -> None:
+        await client.close()
+
+    yield start
+    for bench in benches:
+        bench.turns.run(close)
+        bench.close()
+
+
+def sdk_agent(model: Model, *tools: Any, **settings: Any) -> Agent[Any]:
+    """An agent with some tools."""
+    return Agent(name="Main", model=model, tools=list(tools), **settings)
+
+
+def types_of(events: list[dict[str, Any]]) -> list[str]:
+    """The events' types in their order."""
+    return [event["type"] for event in events]
+
+
+@API
+def test_the_conversation_reads_as_it_should(host: Host, model: Model) -> None:
+    """The conversation gives the same events as the built-in agent, over both of OpenAI's APIs."""
+    assert host(AgentsSdkAgent(sdk_agent(model, *TOOLS))).transcript() == GOLDEN
+
+
+def test_a_cancel_ends_it_at_any_point(host: Host, model: Model) -> None:
+    """A cancel at a random point ends the turn within 200 ms, and its request to the provider."""
+    host(AgentsSdkAgent(sdk_agent(model, *TOOLS))).cancel_anywhere()
+
+
+@pytest.mark.slow
+@API
+def test_two_hundred_turns_leave_nothing(host: Host, model: Model) -> None:
+    """No thread, task, file or process is left of 200 turns, half of them cancelled."""
+    host(AgentsSdkAgent(sdk_agent(model, *TOOLS))).leave_nothing(200)
+
+
+def test_results_do_not_wait_for_the_slowest_tool(host: Host, model: Model) -> None:
+    """While one tool waits for the user, the results of the others are out."""
+    bench = host(AgentsSdkAgent(sdk_agent(model, *TOOLS)))
+    run = bench.start(*SCRIPTS)
+    wait_for(lambda: run.questions.waiting, "the question", 20)
+    wait_for(lambda: types_of(events_of(run)).count("tool_result") == 2, "two results", 20)
+    assert run.questions.waiting
+    bench.finish(run)
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        (OpenAIChatCompletionsModel, "reasoning_content"),
+        (OpenAIChatCompletionsModel, "reasoning"),
+        (OpenAIResponsesModel, "reasoning_summary"),
+        (OpenAIResponsesModel, "reasoning_text"),
+    ],
+    indirect=["model"],
+)
+def test_reasoning_is_thinking(host: Host, model: Model, field: str) -> None:
+    """Reasoning is told as thinking, under each name that servers give it."""
+    bench = host(AgentsSdkAgent(sdk_agent(model)))
+    events = bench.talk((Reasoning(("Hm", "."), field=field), Text(("Yes.",)), Usage(2, 1)))
+    assert events[:3] == [
+        {"type": "thinking", "content": "Hm"},
+        {"type": "thinking", "content": "."},
+        {"type": "token", "content": "Yes."},
+    ]
+    assert events[3]["usage"] == {"input_tokens": 2, "output_tokens": 1, "total_tokens": 3}
+
+
+@API
+@pytest.mark.parametrize(
+    ("steps", "details", "retryable"),
+    [
+        ((Refuse(500),), {"status": 500}, True),
+        ((Refuse(401),), {"status": 401}, False),
+        ((Text(("Half",)), Cut()), {}, True),
+        ((Text(("Half",)), Cut(reset=True)), {}, True),
+        ((Cut(),), {}, True),
+        ((Text(("Half",)), Data({"error": {"message": "upstream-secret-text"}})), {}, True),
+    ],
+)
+def test_failures_of_the_provider(
+    host: Host,
+    model: Model,
+    steps: tuple[AnyStep, ...],
+    details: dict[str, Any],
+    retryable: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """A provider that refuses or breaks off ends the turn with upstream_error, and no secret."""
+    events = host(AgentsSdkAgent(sdk_agent(model))).talk(steps)
+    end = events[-1]
+    assert (end["type"], end["code"]) == ("error", "upstream_error")
+    assert (end["details"], end["retryable"]) == (details, retryable)
+    assert "upstream-secret-text" not in json.dumps(events)
+
+
+def test_a_provider_that_is_away(host: Host) -> None:
+    """A provider that cannot be reached ends the turn with upstream_error."""
+    client = AsyncOpenAI(base_url="http://127.0.0.1:9/v1", api_key="test-key", max_retries=0)
+    model = OpenAIChatCompletionsModel("test-model", client)
+    (end,) = host(AgentsSdkAgent(sdk_agent(model))).talk(END_STEP)
+    assert (end["code"], end["message"]) == (
+        "upstream_error",
+        "The model provider does not answer.",
+    )
+
+
+@API
+def test_the_history_reaches_the_provider(host: Host, model: Model, upstream: Upstream) -> None:
+    """What was said and done in earlier turns is in the request, in the API's own form."""
+    history: list[dict[str, Any]] = [
+        {"role": "user", "content": "What is 1 + 2?"},
+        {
+            "role": "assistant",
+            "content": "Let me see.",
+            "tool_calls": [
+                {
+                    "id": "c0",
+                    "type": "function",
+                    "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'},
+                }
+            ],
+        },
+        {"role": "tool", "tool_call_id": "c0", "content": "3"},
+        {"role": "assistant", "content": "3."},
+    ]
+    agent = AgentsSdkAgent(sdk_agent(model, *TOOLS))
+
+    def answer(turn: Turn) -> Any:
+        turn.history = history
+        return agent(turn)
+
+    host(answer).talk(END_STEP)
+    body = upstream.requests[-1].body
+    if isinstance(model, OpenAIChatCompletionsModel):
+        assert body["messages"][:-1] == history
+        return
+    said = [{"type": "output_text", "text": "Let me see.", "annotations": []}]
+    assert body["input"][:-1] == [
+        history[0],
+        {"type": "message", "role": "assistant", "content": said},
+        {"type": "function_call", "call_id": "c0", "name": "add", "arguments": '{"a": 1, "b": 2}'},
+        {"type": "function_call_output", "call_id": "c0", "output": "3"},
+        history[3],
+    ]
+
+
+def test_a_session_goes_on(host: Host, model: Model, upstream: Upstream) -> None:
+    """The second turn of a session has the first one in its request."""
+    bench = host(AgentsSdkAgent(sdk_agent(model)))
+    key = SessionKey("tenant", "session")
+    bench.talk((Text(("First.",)),), key=key)
+    bench.talk((Text(("Second.",)),), key=key)
+    roles = [message["role"] for message in upstream.requests[-1].body["messages"]]
+    assert roles == ["user", "assistant", "user"]
+    assert upstream.requests[-1].body["messages"][1]["content"] == "First."
+
+
+@pytest.mark.parametrize(("options", "settings"), [({}, {"max_steps": 2}), ({"max_turns": 2}, {})])
+def test_the_step_limit(
+    host: Host, model: Model, options: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    """A model that goes on calling tools is stopped at AGENT_MAX_STEPS, or at ``max_turns``."""
+    steps = [(ToolCalls((Call(f"c{n}", "add", '{"a": 1, "b": 2}'),)),) for n in (1, 2, 3)]
+    events = host(AgentsSdkAgent(sdk_agent(model, *TOOLS), **options), **settings).talk(*steps)
+    assert types_of(events).count("tool_call") == 2
+    assert (events[-1]["code"], events[-1]["details"]) == ("step_limit", {"max_steps": 2})
+
+
+def test_an_unknown_tool_is_told_to_the_model(host: Host, model: Model) -> None:
+    """A call of a tool that does not exist fails, and the model goes on."""
+    call = (ToolCalls((Call("c1", "nothing", "{}"),)),)
+    _, result, *_, end = host(AgentsSdkAgent(sdk_agent(model))).talk(call, END_STEP)
+    assert (result["status"], result["output"]) == ("error", {"error": "Tool 'nothing' not found."})
+    assert end["reply"] == "Done."
+
+
+@pytest.mark.parametrize("options", [{}, {"failure_error_function": None}])
+def test_a_tool_may_end_the_turn(host: Host, model: Model, options: dict[str, Any]) -> None:
+    """A TurnError from a tool ends the turn, whether the SDK would tell the model or raise."""
+
+    def stop() -> str:
+        """Stop."""
+        raise TurnError("That is enough.", {"why": "test"})
+
+    call = (ToolCalls((Call("c1", "stop", "{}"),)),)
+    agent = sdk_agent(model, function_tool(stop, **options))
+    events = host(AgentsSdkAgent(agent)).talk(call, END_STEP)
+    assert types_of(events) == ["tool_call", "error"]
+    assert (events[-1]["message"], events[-1]["details"]) == ("That is enough.", {"why": "test"})
+
+
+@API
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        (True, ("complete", "a.txt is gone")),
+        ("yes", ("complete", "a.txt is gone")),
+        (False, ("error", {"error": "The user did not allow this call."})),
+        ("Rather b.txt", ("error", {"error": "Rather b.txt"})),
+    ],
+)
+def test_an_approval_is_a_question(
+    host: Host, model: Model, answer: Any, result: tuple[str, Any], *, upstream: Upstream
+) -> None:
+    """A tool that needs approval asks: yes runs it, anything else is the model's to know."""
+    bench = host(AgentsSdkAgent(sdk_agent(model, DELETE, *TOOLS)))
+    run = bench.start(DELETE_STEP, END_STEP)
+    bench.finish(run, answer)
+    call, question, ended, _, end = events_of(run)
+    assert (call["type"], call["input"]) == ("tool_call", {"name": "a.txt"})
+    assert question["prompt"] == 'Allow delete({"name": "a.txt"})?'
+    assert question["schema"] == {"type": "boolean", "x-call-id": "c1"}
+    assert (ended["call_id"], ended["status"], ended["output"]) == ("c1", *result)
+    assert end["usage"] == {"input_tokens": 8, "output_tokens": 3, "total_tokens": 11}
+    told = {True: "a.txt is gone", "yes": "a.txt is gone", False: "not approved"}
+    assert told.get(answer, answer) in json.dumps(upstream.requests[-1].body)
+
+
+def test_each_approval_is_asked(host: Host, model: Model) -> None:
+    """Two calls that need approval are two questions, one after the other."""
+    calls = tuple(Call(f"c{n}", "delete", f'{{"name": "{n}"}}') for n in (1, 2))
+    agent = AgentsSdkAgent(sdk_agent(model, DELETE))
+    bench = host(agent)
+    run = bench.start((ToolCalls(calls),), END_STEP)
+    bench.finish(run, answer=True)
+    events = events_of(run)
+    questions = [event["prompt"] for event in events if event["type"] == "input_request"]
+    assert questions == ['Allow delete({"name": "1"})?', 'Allow delete({"name": "2"})?']
+    assert sorted(e["output"] for e in events if e["type"] == "tool_result") == [
+        "1 is gone",
+        "2 is gone",
+    ]
+
+
+def test_an_agent_inside_a_tool_asks_for_approval_too(host: Host, model: Model) -> None:
+    """What an agent used as a tool wants to do is asked of the same user."""
+    inner = Agent(name="Inner", model=model, tools=[DELETE])
+    # With a listener the inner run streams, as the scripted provider needs it.
+    tool = inner.as_tool("inner", "Cleans up.", on_stream=lambda _: None)
+    message = scripted_message(DELETE_STEP, END_STEP, tag="inner")
+    call = ToolCalls((Call("c0", "inner", json.dumps({"input": message})),))
+    bench = host(AgentsSdkAgent(sdk_agent(model, tool)))
+    run = bench.start((call, Usage(1, 1)), END_STEP)
+    bench.finish(run, answer=True)
+    events = events_of(run)
+    assert types_of(events) == ["tool_call", "input_request", "tool_result", "token", "done"]
+    assert (events[2]["tool"], events[2]["output"]) == ("inner", "Done.")
+    assert events[-1]["usage"] == {"input_tokens": 14, "output_tokens": 6, "total_tokens": 20}
+
+
+def test_a_handoff_is_a_status(host: Host, model: Model) -> None:
+    """When another agent takes over, a status tells so, and its answer follows."""
+    other = Agent(name="Accountant", model=model)
+    bench = host(AgentsSdkAgent(sdk_agent(model, handoffs=[other])))
+    call = (Text(("Wait. ",)), ToolCalls((Call("c1", "transfer_to_accountant", "{}"),)))
+    events = bench.talk(call, END_STEP)
+    assert types_of(events) == ["token", "status", "token", "done"]
+    assert events[1]["content"] == "Accountant takes over."
+    assert events[-1]["reply"] == "Wait. Done."
+
+
+@input_guardrail
+def no_input(*_: Any) -> GuardrailFunctionOutput:
+    """Refuse every message."""
+    return GuardrailFunctionOutput(None, tripwire_triggered=True)
+
+
+@output_guardrail
+def no_output(*_: Any) -> GuardrailFunctionOutput:
+    """Refuse every answer."""
+    return GuardrailFunctionOutput(None, tripwire_triggered=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "guardrails"),
+    [
+        ("no_input", {"input_guardrails": [no_input]}),
+        ("no_output", {"output_guardrails": [no_output]}),
+    ],
+)
+def test_a_guardrail_ends_the_turn(
+    host: Host, model: Model, name: str, guardrails: dict[str, Any]
+) -> None:
+    """A guardrail that trips ends the turn with an error that names it."""
+    *_, end = host(AgentsSdkAgent(sdk_agent(model, **guardrails))).talk(END_STEP)
+    assert end["message"] == f"The guardrail {name} stopped the turn."
+    assert (end["code"], end["details"]) == ("agent_error", {"guardrail": name})
+
+
+async def look(context: RunContextWrapper[Any]) -> str:
+    """Look around."""
+    found = context.context
+    return f"{found is current_turn()} {getattr(found, 'session_id', found)}"
+
+
+def look_in_thread(context: RunContextWrapper[Any]) -> str:
+    """Look around."""
+    return str(context.context is current_turn())
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({}, ["True session-1", "True"]),
+        ({"context": lambda turn: f"of {turn.tenant}"}, ["False of tenant", "False"]),
+    ],
+)
+def test_what_tools_find(
+    host: Host, model: Model, options: dict[str, Any], found: list[str]
+) -> None:
+    """A tool finds the turn in its context and around it, in a thread too, or a context made."""
+    agent = sdk_agent(model, function_tool(look), function_tool(look_in_thread))
+    calls = ToolCalls((Call("c1", "look", "{}"), Call("c2", "look_in_thread", "{}")))
+    events = host(AgentsSdkAgent(agent, **options)).talk((calls,), END_STEP)
+    results = {e["call_id"]: e["output"] for e in events if e["type"] == "tool_result"}
+    assert [results["c1"], results["c2"]] == found
+
+
+def test_an_output_without_text_is_sent(host: Host, model: Model) -> None:
+    """What a run gives without having streamed it, as a tool's value, is the reply."""
+    agent = sdk_agent(model, *TOOLS, tool_use_behavior="stop_on_first_tool")
+    events = host(AgentsSdkAgent(agent)).talk(ADD_STEP)
+    assert types_of(events) == ["tool_call", "tool_result", "token", "done"]
+    assert events[-1]["reply"] == "3"
+
+
+def test_a_teams_own_run_config_is_used(host: Host, model: Model, upstream: Upstream) -> None:
+    """A run config of one's own tells the model what it wants, and the client the error."""
+
+    def format_error(args: ToolErrorFormatterArgs[Any]) -> str:
+        return f"{args.tool_name} is out of order"
+
+    config = RunConfig(tool_error_formatter=format_error, tracing_disabled=True)
+    agent = AgentsSdkAgent(sdk_agent(model, *TOOLS), run_config=config)
+    call = (ToolCalls((Call("c1", "read_file", '{"name": "x"}'),)),)
+    _, result, *_ = host(agent).talk(call, END_STEP)
+    assert (result["status"], result["output"]) == (
+        "error",
+        {"error": "FileNotFoundError: no such file: x"},
+    )
+    assert upstream.requests[-1].body["messages"][-1]["content"] == "read_file is out of order"
+
+
+def test_nothing_is_traced_unless_asked_for(host: Host, model: Model) -> None:
+    """The SDK's tracing, which would send prompts to OpenAI, is off but with a run config."""
+    traces = _Traces()
+    agents.set_trace_processors([traces])
+    agent = sdk_agent(model)
+    hosted = [
+        AgentsSdkAgent(agent),
+        AgentsSdkAgent(agent, run_config=RunConfig(workflow_name="mine")),
+    ]
+
+    def answer(turn: Turn) -> Any:
+        return hosted.pop(0)(turn)
+
+    bench = host(answer)
+    bench.talk(END_STEP)
+    assert traces.names == []
+    bench.talk(END_STEP)
+    assert traces.names == ["mine"]
+
+
+class _Traces(TracingProcessor):
+    """Notes what is traced. Called by the agents loop's thread, read by the test's."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def on_trace_start(self, trace: Trace) -> None:
+        self.names.append(trace.name)
+
+    def on_trace_end(self, trace: Trace) -> None:
+        """Not needed."""
+
+    def on_span_start(self, span: Span[Any]) -> None:
+        """Not needed."""
+
+    def on_span_end(self, span: Span[Any]) -> None:
+        """Not needed."""
+
+    def shutdown(self) -> None:
+        """Not needed."""
+
+    def force_flush(self) -> None:
+        """Not needed."""

@@ -1,0 +1,127 @@
+"""Between the terms of the OpenAI Agents SDK and the host's: messages, calls, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from json import JSONDecodeError
+from typing import Any, Final, Literal, cast
+
+import openai
+from agents import (
+    InputGuardrailTripwireTriggered,
+    MaxTurnsExceeded,
+    ModelBehaviorError,
+    ModelRefusalError,
+    ModelTimeoutError,
+    OutputGuardrailTripwireTriggered,
+    ToolInputGuardrailTripwireTriggered,
+    ToolOutputGuardrailTripwireTriggered,
+    TResponseInputItem,
+)
+from agents.models.fake_id import FAKE_RESPONSES_ID
+
+from wsgi_app.agents.tools import bounded_json, parse_object
+from wsgi_app.agents.upstream_errors import (
+    from_openai,
+    incomplete_answer,
+    malformed_answer,
+    reported_error,
+)
+from wsgi_app.engine import Turn
+from wsgi_app.errors import TurnError, UpstreamError
+
+#: What a run's model is doing.
+ModelState = Literal["idle", "asked", "answering"]
+
+#: The HTTP libraries below a model, whose errors the SDK lets pass.
+_TRANSPORTS: Final = ("aiohttp", "httpcore", "httpcore2", "httpx", "httpx2")
+#: Of a call that the provider ran: what is no input.
+_NO_INPUT: Final = frozenset(
+    {"id", "call_id", "type", "status", "output", "outputs", "result", "results"}
+)
+
+
+def input_items(turn: Turn) -> list[TResponseInputItem]:
+    """The history and the message as Responses API items, which the SDK takes for any model."""
+    messages = [*turn.history, {"role": "user", "content": turn.message}]
+    items = [item for message in messages for item in _items_of(message)]
+    return cast("list[TResponseInputItem]", items)
+
+
+def _items_of(message: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    if message["role"] == "tool":
+        answered = {"call_id": message["tool_call_id"], "output": message["content"]}
+        return [{"type": "function_call_output", **answered}]
+    items = [
+        {"type": "function_call", "call_id": call["id"], **call["function"]}
+        for call in message.get("tool_calls") or ()
+    ]
+    if message.get("content"):
+        items.insert(0, _text_item(message, calls=bool(items)))
+    return items
+
+
+def _text_item(message: dict[str, Any], *, calls: bool) -> dict[str, Any]:
+    text = {"role": message["role"], "content": message["content"]}
+    if not calls:
+        return text
+    # The one form which the SDK joins with the calls behind it for the chat API.
+    content = [{"type": "output_text", "text": message["content"], "annotations": []}]
+    return {**text, "type": "message", "id": FAKE_RESPONSES_ID, "content": content}
+
+
+def raw_field(raw_item: Any, name: str) -> Any:
+    """A field of what the model sent, which is an object or a dict; None if it has no such."""
+    return raw_item.get(name) if isinstance(raw_item, dict) else getattr(raw_item, name, None)
+
+
+def call_input(raw_item: Any) -> dict[str, Any]:
+    """A call's arguments; of a call without, what describes it."""
+    arguments = raw_field(raw_item, "arguments")
+    if isinstance(arguments, str):
+        return parse_object(arguments) or {}
+    fields = bounded_json(raw_item)
+    if not isinstance(fields, dict):
+        return {}
+    return {
+        name: value for name, value in fields.items() if name not in _NO_INPUT and value is not None
+    }
+
+
+def explain(error: Exception, max_turns: int) -> TurnError | None:
+    """How a turn ends by an error of the run; None for what only the log should tell."""
+    match error:
+        case MaxTurnsExceeded():
+            text = f"The model needs more than {max_turns} steps."
+            failure = TurnError(text, {"max_steps": max_turns}, code="step_limit")
+        case InputGuardrailTripwireTriggered() | OutputGuardrailTripwireTriggered():
+            failure = _stopped_by(error.guardrail_result.guardrail.get_name())
+        case ToolInputGuardrailTripwireTriggered() | ToolOutputGuardrailTripwireTriggered():
+            failure = _stopped_by(error.guardrail.get_name())
+        case openai.OpenAIError():
+            failure = from_openai(error)
+        case ModelBehaviorError():
+            failure = UpstreamError("The model gave no answer that the agent can use.")
+        case ModelRefusalError():
+            failure = TurnError("The model refused to answer.")
+        case ModelTimeoutError():
+            failure = UpstreamError("The model provider does not answer.")
+        case _:
+            return error.__cause__ if isinstance(error.__cause__, TurnError) else None
+    return failure
+
+
+def explain_model_failure(error: Exception, state: ModelState) -> UpstreamError | None:
+    """The error for what was raised while a model was asked, if that is what it tells."""
+    if state == "idle" or isinstance(error, openai.APIStatusError):
+        return None
+    library = type(error).__module__.partition(".")[0]
+    if isinstance(error, openai.APIConnectionError) or library in _TRANSPORTS:
+        return incomplete_answer() if state == "answering" else None
+    if isinstance(error, openai.APIError):
+        return reported_error(error.body, error.code)
+    return malformed_answer() if isinstance(error, JSONDecodeError) else None
+
+
+def _stopped_by(guardrail: str) -> TurnError:
+    return TurnError(f"The guardrail {guardrail} stopped the turn.", {"guardrail": guardrail})
