@@ -11,9 +11,15 @@ BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 RUNTIME := $(VENV)/.runtime-$(VERSION)
 DEVELOPMENT := $(VENV)/.development-$(VERSION)
+# The peers' packages stay out of the tests' environment.
+BENCH_VENV := .venv-bench
+BENCH := $(BENCH_VENV)/.bench-$(VERSION)
+# `make bench WORK=… ARGS="…"`: which work is measured, and its options.
+WORK ?= tokens
+ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check format lint lock packages clean
+.PHONY: help run test test-all check format lint lock bench packages clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -45,11 +51,16 @@ lint: $(DEVELOPMENT) ## format, lint, types and import direction, without the te
 lock: ## take the newest versions into the lock files (needs uv)
 	@scripts/lock
 
+bench: $(BENCH) ## this host beside its peers: tokens per second and latency (ARGS="--help")
+	@command -v cc >/dev/null || scripts/debian-packages gcc libc6-dev
+	@command -v redis-server >/dev/null || scripts/debian-packages redis-server
+	@$(BENCH_VENV)/bin/python -m bench $(WORK) $(ARGS)
+
 packages:
 	@scripts/debian-packages
 
 clean: ## remove what the other targets made
-	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(BENCH_VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(RUNTIME): requirements-runtime.lock pyproject.toml
 	@scripts/virtualenv $(VENV) requirements-runtime.lock
@@ -58,3 +69,7 @@ $(RUNTIME): requirements-runtime.lock pyproject.toml
 $(DEVELOPMENT): requirements.lock pyproject.toml
 	@scripts/virtualenv $(VENV) requirements.lock
 	@touch $@ $(RUNTIME) # it holds all that a run needs
+
+$(BENCH): bench/requirements.lock pyproject.toml
+	@scripts/virtualenv $(BENCH_VENV) bench/requirements.lock
+	@touch $@
