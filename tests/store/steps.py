@@ -34,6 +34,7 @@ def request(  # noqa: PLR0913 - the fields of a BeginTurn, each with a default
     if_busy: IfBusy = "reject",
     idempotency_key: str | None = None,
     digest: str = "digest",
+    regenerates: bool = False,
 ) -> BeginTurn:
     """Ask for a turn, by default with a run id of its own."""
     return BeginTurn(
@@ -42,6 +43,7 @@ def request(  # noqa: PLR0913 - the fields of a BeginTurn, each with a default
         worker_id=worker_id,
         message=message,
         if_busy=if_busy,
+        regenerates=regenerates,
         idempotency_key=idempotency_key,
         request_digest=digest,
     )

@@ -50,6 +50,23 @@ def test_history_grows_by_both_sides(store: Store) -> None:
     assert contents(store)[-1] == "third"
 
 
+def test_a_regenerating_turn_replaces_the_newest_exchange(store: Store) -> None:
+    """The user's newest message and its answer leave the history, once for a retried call."""
+    run_turn(store, reply="one")
+    run_turn(store, reply="two")
+    again = request(message="anew", regenerates=True)
+    kept = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "one"}]
+    assert store.begin_turn(again).history == kept
+    assert store.begin_turn(again).history == kept
+    assert contents(store) == ["hello", "one", "anew"]
+
+
+def test_regenerating_in_a_new_session_is_an_ordinary_turn(store: Store) -> None:
+    """There is nothing to replace, and nothing fails."""
+    assert store.begin_turn(request(message="one", regenerates=True)).history == []
+    assert contents(store) == ["one"]
+
+
 def test_reject_refuses_while_one_runs(store: Store) -> None:
     """With ``reject`` a busy session refuses, naming the turn that runs, and stays as it was."""
     fence = start(store)

@@ -40,6 +40,16 @@ def test_unknown_session_has_no_description(store: Store) -> None:
     assert store.describe_session(KEY) is None
 
 
+def test_a_session_may_be_deleted_only_while_a_turn_is_its_newest(store: Store) -> None:
+    """A delete that names another turn than the newest one changes nothing."""
+    run_turn(store)
+    run_turn(store)
+    assert not store.delete_session(KEY, 1)
+    assert describe(store).turn == 2
+    assert store.delete_session(KEY, 2)
+    assert store.describe_session(KEY) is None
+
+
 def test_description_follows_the_turns(store: Store) -> None:
     """A session tells its newest turn, what runs and waits in order, and who owns it."""
     running = start(store, worker_id="a")

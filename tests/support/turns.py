@@ -14,7 +14,7 @@ from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import Runner
 from wsgi_app.engine.turn import Turn
 from wsgi_app.events import AnyEvent
-from wsgi_app.store.base import BeginTurn, SessionKey, StoreLimits
+from wsgi_app.store.base import BeginTurn, Message, SessionKey, StoreLimits
 from wsgi_app.store.memory import MemoryStore
 
 END_SECONDS = 30.0
@@ -30,7 +30,7 @@ class TurnBench:
         self.runner = Runner(made, self.store, lambda: self._answer)
         self._numbers = itertools.count(1)
 
-    def start(
+    def start(  # noqa: PLR0913 - the wishes of a turn, by keyword
         self,
         agent: Callable[..., Any],
         message: str = "hi",
@@ -38,6 +38,8 @@ class TurnBench:
         *,
         key: SessionKey | None = None,
         if_busy: Literal["reject", "enqueue", "interrupt"] = "reject",
+        history: list[Message] | None = None,
+        ephemeral: bool = False,
     ) -> TurnRun:
         """Start a turn."""
         number = next(self._numbers)
@@ -54,6 +56,8 @@ class TurnBench:
             on_disconnect="continue",
             app_context=app_context,
             context=copy_context(),
+            history=history,
+            ephemeral=ephemeral,
         )
         run = self.runner.begin(begin, order).run
         assert run is not None

@@ -11,10 +11,11 @@ from typing import Any, Literal, NamedTuple
 from msgspec import Struct
 
 from wsgi_app.config import Settings
+from wsgi_app.engine.ephemeral import EphemeralSessions
 from wsgi_app.engine.journal import Journal
 from wsgi_app.engine.loop import LoopThread
 from wsgi_app.engine.session_agents import SessionAgents
-from wsgi_app.store.base import Store
+from wsgi_app.store.base import Message, Store
 
 
 class TurnOrder(Struct, frozen=True, kw_only=True):
@@ -27,6 +28,10 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     app_context: Callable[[], AbstractContextManager[Any]]
     #: The context variables of the request, as far as the agent shall see them.
     context: Context
+    #: What came before the turn, where the client keeps it; None for what the session holds.
+    history: list[Message] | None = None
+    #: Whether the session is for this turn alone, and is forgotten soon after it.
+    ephemeral: bool = False
 
 
 class Services(NamedTuple):
@@ -38,4 +43,5 @@ class Services(NamedTuple):
     io: LoopThread
     agents_loop: LoopThread
     session_agents: SessionAgents
+    ephemeral: EphemeralSessions
     workdir: Path

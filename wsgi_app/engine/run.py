@@ -131,6 +131,8 @@ class TurnRun:
         if self.terminal is not None:
             self.log.publish_terminal(self.terminal)
             self.published.set()
+            if self._order.ephemeral:
+                self._services.ephemeral.add(self.fence)
 
     def fence_off(self) -> None:
         """End a turn whose session is deleted, or which was taken for lost.
@@ -175,10 +177,13 @@ class TurnRun:
             self._end(AGENT_ERROR)
 
     def _drive(self, history: list[Message]) -> None:
+        given = self._order.history
         turn = Turn(
             self._calls,
             self._order.message,
-            for_agent(history, self._services.settings.max_history_bytes),
+            for_agent(
+                given if given is not None else history, self._services.settings.max_history_bytes
+            ),
             self._order.metadata,
             self._services.workdir,
         )

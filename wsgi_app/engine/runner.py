@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wsgi_app.config import Settings
+from wsgi_app.engine.ephemeral import EphemeralSessions
 from wsgi_app.engine.following import Following
 from wsgi_app.engine.journal import Journal
 from wsgi_app.engine.keeper import Keeper
@@ -75,6 +76,7 @@ class Runner:
         self._journal = Journal(store)
         self._keeper = Keeper(store, self.worker_id, settings.lease_seconds, self)
         self._session_agents = SessionAgents(make_agent, settings.idle_seconds)
+        self._ephemeral = EphemeralSessions(store)
         self._services = Services(
             settings=settings,
             store=store,
@@ -82,6 +84,7 @@ class Runner:
             io=self.loops.io,
             agents_loop=self.loops.agents,
             session_agents=self._session_agents,
+            ephemeral=self._ephemeral,
             workdir=settings.workdir or Path(tempfile.gettempdir()) / "wsgi_app",
         )
         self._lock = threading.Lock()
@@ -263,6 +266,7 @@ class Runner:
     def close_idle(self) -> None:
         """See `Kept.close_idle`."""
         self._session_agents.close_idle()
+        self._ephemeral.sweep()
 
     # -- leaving
 

@@ -79,7 +79,9 @@ class Store(ABC):
         runs or waits; see `claim_turn`. *attached*: the idempotency key belongs to this earlier
         turn, or the request's own turn has ended since (its run id is known while its journal is
         kept). With ``if_busy="interrupt"`` all running and queued turns get the cancel flag
-        ``interrupted``, and no bound on queued turns applies.
+        ``interrupted``, and no bound on queued turns applies. With ``regenerates`` a turn that
+        starts at once first takes the newest exchange out of the history: the user's newest
+        message and all behind it.
 
         Raises RequestError with ``session_busy`` (details: ``turn_id`` of the turn that runs, or
         waits first), ``queue_full`` (waiting turns that are to be cancelled do not count),
@@ -224,8 +226,10 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def delete_session(self, key: SessionKey) -> bool:
+    def delete_session(self, key: SessionKey, newest_turn: int | None = None) -> bool:
         """Forget a session; False for an unknown one. A later one of its id starts with turn 1.
+
+        With ``newest_turn`` only while that turn is its newest; False if it is not.
 
         Turns that run or wait get the cancel flag ``deleted``, as a signal alone; they are fenced
         from then on, and cannot make the session anew.

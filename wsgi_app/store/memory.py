@@ -256,10 +256,10 @@ class MemoryStore(Store):
             views = [session.view(key, with_messages=False) for key, session in shown]
         return SessionPage(views, encode_cursor(*found[limit - 1]) if len(found) > limit else None)
 
-    def delete_session(self, key: SessionKey) -> bool:
+    def delete_session(self, key: SessionKey, newest_turn: int | None = None) -> bool:
         with self._lock:
             session = self._sessions.get(key)
-            if session is None:
+            if session is None or newest_turn not in (None, session.newest_turn):
                 return False
             pushes = self._flag(session, key, None, "deleted")
             pushes.append((session.owner, Signal("moved", key, session.newest_turn)))

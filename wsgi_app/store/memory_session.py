@@ -158,6 +158,8 @@ class Session:
             while len(self._keys) > limits.max_idempotency_keys:
                 self._keys.popitem(last=False)
         if idle:
+            if request.regenerates:
+                self._messages = self._messages[: _start_of_newest_exchange(self._messages)]
             self._start(turn)
         return _begun(turn)
 
@@ -273,6 +275,11 @@ def _begun(turn: Turn) -> TurnBegun:
 
 def _decode(messages: Sequence[bytes]) -> list[Message]:
     return [msgspec.json.decode(message) for message in messages]
+
+
+def _start_of_newest_exchange(messages: list[bytes]) -> int:
+    roles = [message.get("role") for message in _decode(messages)]
+    return max((place for place, role in enumerate(roles) if role == "user"), default=0)
 
 
 def _trim_history(messages: list[bytes], history_bytes: int) -> list[bytes]:

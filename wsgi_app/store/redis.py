@@ -244,8 +244,8 @@ class RedisStore(Store):
         last = views[limit - 1]
         return SessionPage(views[:limit], encode_cursor(last.created_at, last.session_id))
 
-    def delete_session(self, key: SessionKey) -> bool:
-        reply = self._run("delete_session", key)
+    def delete_session(self, key: SessionKey, newest_turn: int | None = None) -> bool:
+        reply = self._run("delete_session", key, "" if newest_turn is None else newest_turn)
         if reply is None:
             return False
         created, *runs = reply

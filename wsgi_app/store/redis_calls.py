@@ -59,6 +59,7 @@ class Calls:
             self._limits.max_queued_turns,
             self._limits.max_idempotency_keys,
             created,
+            int(request.regenerates),
         )
 
     def write(self, write: JournalWrite) -> Call:

@@ -65,6 +65,8 @@ class BeginTurn(Struct, frozen=True, kw_only=True):
     worker_id: str
     message: str
     if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
+    #: Whether the newest exchange leaves the history when the turn starts: it is answered anew.
+    regenerates: bool = False
     idempotency_key: str | None = None
     #: Digest of the request, to tell a retry from another request under the same key.
     request_digest: str = ""

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
-
 from flask import Response, request
 from msgspec import UNSET
 
-from wsgi_app.delivery.polling import await_answer
-from wsgi_app.delivery.reader import Reader, ReaderGone
-from wsgi_app.engine.order import TurnOrder
-from wsgi_app.engine.runner import BegunTurn
-from wsgi_app.errors import RequestError
-from wsgi_app.events import Cancelled, EventId, encode_json
-from wsgi_app.store.base import BeginTurn, SessionKey
+from wsgi_app.events import EventId, encode_json
+from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.parse import (
     CancelBody,
@@ -21,7 +14,6 @@ from wsgi_app.web.parse import (
     InputBody,
     NewChatBody,
     batch_seconds,
-    check_message,
     check_session_id,
     idempotency_key,
     last_event_id,
@@ -30,9 +22,7 @@ from wsgi_app.web.parse import (
     wants_json,
 )
 from wsgi_app.web.respond import answer_response, json_response, stream_response
-
-#: How long a repeated request waits for what may follow an answer that was just given.
-REPLAY_PATIENCE_SECONDS = 0.5
+from wsgi_app.web.turns import TurnRequest, open_turn
 
 
 def post_chat(mount: Mount, session_id: str) -> Response:
@@ -73,69 +63,31 @@ def post_input(mount: Mount, session_id: str) -> Response:
 
 
 def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None) -> Response:
-    check_message(body.message, mount.settings.max_message_chars)
-    cursor = last_event_id(request)
+    wants_whole = wants_json(request)
+    cursor = None if wants_whole else last_event_id(request)
     batch_seconds(request)  # a bad one is refused before there is a turn
-    if mount.draining:
-        raise RequestError("draining", "This worker is about to leave; try again.")
-    give_slot_back = mount.take_slot(key.tenant)
-    try:
-        begun = _begin(mount, key, body, idempotency)
-        after = EventId(begun.turn, 0)
+
+    def choose_cursor(turn: int) -> EventId:
         # A repeated request goes on where its stream was cut; a JSON answer is always whole.
-        if cursor is not None and cursor.turn == begun.turn and not wants_json(request):
-            after = cursor
-        reader = mount.open_reader(key, after, begun.turn, give_slot_back, begun.run)
-    except BaseException:
-        give_slot_back()
-        raise
+        goes_on = cursor is not None and cursor.turn == turn
+        return cursor if cursor is not None and goes_on else EventId(turn, 0)
+
+    turn = open_turn(mount, key, _wanted(body, idempotency), choose_cursor)
     try:
-        if wants_json(request):
-            return _await(mount, key, begun, reader)
-        return stream_response(mount, reader, key, begun.turn, lambda: _start(begun))
+        if wants_whole:
+            return answer_response(turn.wait(), key, turn.turn)
+        return stream_response(mount, turn.reader, key, turn.turn, turn.start)
     except BaseException:
-        reader.close()
-        _start(begun)
+        turn.close()
         raise
 
 
-def _begin(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None) -> BegunTurn:
-    order = TurnOrder(
+def _wanted(body: ChatBody, idempotency: str | None) -> TurnRequest:
+    return TurnRequest(
         message=body.message,
         metadata=body.metadata,
         on_disconnect=body.on_disconnect,
-        app_context=mount.app_context,
-        context=mount.agent_context(),
-    )
-    claim = BeginTurn(
-        key=key,
-        run_id=secrets.token_hex(8),
-        worker_id=mount.runner.worker_id,
-        message=body.message,
         if_busy=body.if_busy,
         idempotency_key=idempotency,
-        request_digest=body.digest(),
+        digest=body.digest(),
     )
-    return mount.runner.begin(claim, order)
-
-
-def _start(begun: BegunTurn) -> None:
-    if begun.run is not None:
-        begun.run.start()
-
-
-def _await(mount: Mount, key: SessionKey, begun: BegunTurn, reader: Reader) -> Response:
-    _start(begun)
-    mount.release_resources()
-    try:
-        outcome = await_answer(
-            reader,
-            lambda request_id: mount.runner.is_asked(key, begun.turn, request_id),
-            0 if begun.run is not None else REPLAY_PATIENCE_SECONDS,
-        )
-    except ReaderGone:
-        # Nobody reads this answer; it says what the turn comes to.
-        outcome = Cancelled("disconnected")
-    finally:
-        reader.close()
-    return answer_response(outcome, key, begun.turn)

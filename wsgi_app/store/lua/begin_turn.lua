@@ -1,5 +1,5 @@
 -- ARGV: ttl, run, worker, message, if_busy, key ('' or '=' and it), digest, max_queued_turns,
---       max_idempotency_keys, created ('' if the tenant may have no more)
+--       max_idempotency_keys, created ('' if the tenant may have no more), regenerates ('1' or '0')
 -- Answers: {state, turn, {message…}}, {'refused', code, turn} or {'unadmitted'}
 use(KEYS[1])
 local run, worker, message, if_busy, key, digest = unpack(ARGV, 2, 7)
@@ -80,6 +80,9 @@ if key ~= '' then
   remember_key(turn)
 end
 if idle then
+  if ARGV[11] == '1' then
+    forget_exchange()
+  end
   start(turn)
 end
 push_moved(owner)

@@ -1,7 +1,7 @@
--- ARGV: ttl
--- Answers: nothing for an unknown session, else {created, run, worker, …} of what ran and waited
+-- ARGV: ttl, turn ('' for any)
+-- Answers: nothing if the session is unknown or its newest turn is another, else {created, run, worker, …} of what ran and waited
 use(KEYS[1])
-if not exists() then
+if not exists() or (ARGV[2] ~= '' and ARGV[2] ~= get('newest')) then
   return false
 end
 local deleted = { get('created') }

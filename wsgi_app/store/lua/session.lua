@@ -144,6 +144,18 @@ local function history(turn)
   return count > 0 and redis.call('LRANGE', base .. 'm', 0, count - 1) or {}
 end
 
+-- Takes the newest exchange out of the history: a user's message and all behind it.
+local function forget_exchange()
+  local bytes, message = 0, ''
+  repeat
+    message = redis.call('RPOP', base .. 'm')
+    bytes = bytes + (message and #message - 1 or 0)
+  until not message or string.sub(message, 1, 1) == 'u'
+  if bytes > 0 then
+    redis.call('HINCRBY', s, 'history_bytes', -bytes)
+  end
+end
+
 local function flag(only, reason)
   local flagged = {}
   for _, turn in ipairs(active()) do

@@ -1,0 +1,130 @@
+"""From a wire's request to a turn and its reader: the one way in for all wires."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from wsgi_app.delivery.polling import await_answer
+from wsgi_app.delivery.reader import Reader, ReaderGone
+from wsgi_app.engine.order import TurnOrder
+from wsgi_app.engine.runner import BegunTurn
+from wsgi_app.errors import RequestError
+from wsgi_app.events import Cancelled, Done, Error, EventId, InputRequest
+from wsgi_app.store.base import BeginTurn, Message, SessionKey
+from wsgi_app.web.mount import Mount
+from wsgi_app.web.parse import check_message
+
+#: How long a repeated request waits for what may follow an answer that was just given.
+REPLAY_PATIENCE_SECONDS = 0.5
+
+
+class TurnRequest(Struct, frozen=True, kw_only=True):
+    """What a request asks for, in whatever wire it came."""
+
+    message: str
+    metadata: dict[str, Any] = {}
+    on_disconnect: Literal["cancel", "continue"] = "cancel"
+    if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
+    idempotency_key: str | None = None
+    #: Digest of the request, to tell a retry from another request under the same key.
+    digest: str = ""
+    #: What came before, where the client keeps it; None for what the session holds.
+    history: list[Message] | None = None
+    #: Whether the turn answers the newest message of the session anew.
+    regenerates: bool = False
+    #: Whether the session is for this turn alone, and is forgotten soon after it.
+    ephemeral: bool = False
+
+
+class OpenTurn:
+    """A turn that was begun or attached to, and its reader; used by the request's thread.
+
+    `close` it unless its stream or its outcome is the answer.
+    """
+
+    def __init__(self, mount: Mount, key: SessionKey, begun: BegunTurn, reader: Reader) -> None:
+        self.key = key
+        self.turn = begun.turn
+        self.reader = reader
+        #: Whether this request began it.
+        self.is_new = begun.run is not None
+        self._mount = mount
+        self._begun = begun
+
+    def start(self) -> None:
+        """Let the turn run; once is enough."""
+        if self._begun.run is not None:
+            self._begun.run.start()
+
+    def wait(self) -> Done | Error | Cancelled | InputRequest | None:
+        """Run the turn and wait for its end, or for a question; closes the reader."""
+        self.start()
+        self._mount.release_resources()
+        try:
+            return await_answer(
+                self.reader,
+                lambda request_id: self._mount.runner.is_asked(self.key, self.turn, request_id),
+                0 if self.is_new else REPLAY_PATIENCE_SECONDS,
+            )
+        except ReaderGone:
+            # Nobody reads this answer; it says what the turn comes to.
+            return Cancelled("disconnected")
+        finally:
+            self.reader.close()
+
+    def close(self) -> None:
+        """Give the reader back; a turn that was begun runs all the same."""
+        self.reader.close()
+        self.start()
+
+
+def open_turn(
+    mount: Mount,
+    key: SessionKey,
+    wanted: TurnRequest,
+    choose_cursor: Callable[[int], EventId] = lambda turn: EventId(turn, 0),
+) -> OpenTurn:
+    """Begin the turn, or attach to the one that its idempotency key has begun.
+
+    ``choose_cursor`` gets the turn's number and says after which event its reader starts. Raises
+    RequestError; nothing was begun then.
+    """
+    check_message(wanted.message, mount.settings.max_message_chars)
+    if mount.draining:
+        raise RequestError("draining", "This worker is about to leave; try again.")
+    give_slot_back = mount.take_slot(key.tenant)
+    try:
+        begun = _begin(mount, key, wanted)
+        cursor = choose_cursor(begun.turn)
+        reader = mount.open_reader(key, cursor, begun.turn, give_slot_back, begun.run)
+    except BaseException:
+        give_slot_back()
+        raise
+    return OpenTurn(mount, key, begun, reader)
+
+
+def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
+    order = TurnOrder(
+        message=wanted.message,
+        metadata=wanted.metadata,
+        on_disconnect=wanted.on_disconnect,
+        history=wanted.history,
+        ephemeral=wanted.ephemeral,
+        app_context=mount.app_context,
+        context=mount.agent_context(),
+    )
+    claim = BeginTurn(
+        key=key,
+        run_id=secrets.token_hex(8),
+        worker_id=mount.runner.worker_id,
+        message=wanted.message,
+        if_busy=wanted.if_busy,
+        regenerates=wanted.regenerates,
+        idempotency_key=wanted.idempotency_key,
+        request_digest=wanted.digest,
+    )
+    return mount.runner.begin(claim, order)
