@@ -11,6 +11,7 @@ from tests.support.upstream_chat import ChatShape
 from tests.support.upstream_responses import ResponsesShape
 from tests.support.upstream_script import (
     AnyStep,
+    Body,
     Cut,
     Data,
     EndOfFile,
@@ -73,6 +74,8 @@ class Answer:
                 self._body(f"data: {json.dumps(step.value)}\n\n".encode())
             case Refuse():
                 self._refuse(step)
+            case Body():
+                self._whole(f"200 OK\r\nContent-Type: {step.content_type}\r\n", step.text)
             case Cut():
                 self._cut(step)
             case EndOfFile():
@@ -107,13 +110,17 @@ class Answer:
         self._transport.write(b"0\r\n\r\n")
 
     def _refuse(self, step: Refuse) -> None:
-        self._is_over = True
         error = {"message": step.secret, "type": "test", "code": "refused"}
-        body = json.dumps({"error": error}).encode()
-        head = f"HTTP/1.1 {step.status} Refused\r\nContent-Type: application/json\r\n"
+        head = f"{step.status} Refused\r\nContent-Type: application/json\r\n"
         if step.retry_after_seconds is not None:
             head += f"Retry-After: {step.retry_after_seconds}\r\n"
-        self._transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        self._whole(head, json.dumps({"error": error}))
+
+    def _whole(self, head: str, text: str) -> None:
+        self._is_over = True
+        body = text.encode()
+        head = f"HTTP/1.1 {head}Content-Length: {len(body)}\r\n\r\n"
+        self._transport.write(head.encode() + body)
 
     def _cut(self, step: Cut) -> None:
         self._is_over = True

@@ -83,6 +83,13 @@ class Refuse(Step, frozen=True, tag="refuse"):
     secret: str = "upstream-secret-text"
 
 
+class Body(Step, frozen=True, tag="body"):
+    """A whole answer that is no stream: any text, of status 200; ends the script."""
+
+    text: str
+    content_type: str = "application/json"
+
+
 class Cut(Step, frozen=True, tag="cut"):
     """The connection closes without the HTTP answer's end; ends the script."""
 
@@ -94,7 +101,18 @@ class EndOfFile(Step, frozen=True, tag="end_of_file"):
 
 
 AnyStep = (
-    Text | Reasoning | ToolCalls | Usage | Finish | Data | Raw | Stall | Refuse | Cut | EndOfFile
+    Text
+    | Reasoning
+    | ToolCalls
+    | Usage
+    | Finish
+    | Data
+    | Raw
+    | Stall
+    | Refuse
+    | Body
+    | Cut
+    | EndOfFile
 )
 Script = tuple[AnyStep, ...]
 

@@ -67,6 +67,11 @@ class OutputItems:
         return value
 
     @property
+    def count(self) -> int:
+        """How many items have begun."""
+        return len(self._items)
+
+    @property
     def are_whole(self) -> bool:
         """Whether there are items, and the last event of each has come."""
         return bool(self._items) and all(item.is_done for item in self._items)

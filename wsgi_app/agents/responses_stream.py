@@ -138,8 +138,9 @@ class ResponsesStep(ModelStep):
             raise reported_error(response.error)
         usage = response.usage or ResponseUsage()
         self._count_tokens(usage.input_tokens, usage.output_tokens, usage.total_tokens)
-        if response.output and not self._items.are_whole:
-            self._take_output(response.output)
+        output = response.output or []
+        if not self._items.are_whole and len(output) >= self._items.count:
+            self._take_output(output)
         self.finish_reason = _reason(response)
         self.ended = True
 

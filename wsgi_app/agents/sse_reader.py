@@ -31,8 +31,7 @@ class SseReader:
         self._max_bytes = max_bytes
         self._buffer = bytearray()
         self._event = b""
-        self._data: list[bytes] = []
-        self._data_bytes = 0
+        self._data = bytearray()
         self._at_start = True
 
     def feed(self, piece: bytes) -> list[SseMessage]:
@@ -65,19 +64,19 @@ class SseReader:
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":
-            self._data_bytes += len(value) + 1
-            self._check_size(self._data_bytes)
-            self._data.append(value)
+            self._data += value + b"\n"
+            self._check_size(len(self._data))
         elif field == b"event":
             self._event = value
         elif field == b"error":
             # So llama.cpp's server has written its errors.
-            self._event, self._data = b"error", [value]
+            self._event, self._data = b"error", bytearray(value + b"\n")
         return None
 
     def _finish(self) -> SseMessage | None:
-        message = SseMessage(self._event, b"\n".join(self._data)) if self._data else None
-        self._event, self._data, self._data_bytes = b"", [], 0
+        message = SseMessage(self._event, bytes(self._data[:-1])) if self._data else None
+        self._event = b""
+        self._data.clear()
         return message
 
     def _check_size(self, size_bytes: int) -> None:
