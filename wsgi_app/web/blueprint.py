@@ -21,7 +21,12 @@ from werkzeug.routing import BaseConverter, MapAdapter
 
 from wsgi_app.web import chat, health, read, sessions
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.respond import exception_response, give_up_dropped
+from wsgi_app.web.respond import (
+    ErrorShape,
+    error_response,
+    exception_response,
+    give_up_dropped,
+)
 
 View = Callable[..., Response]
 
@@ -59,7 +64,10 @@ def make_blueprint(name: str, mount: Mount) -> Blueprint:
         blueprint.add_url_rule(rule, view.__name__, _bind(mount, view), methods=[method])
     blueprint.record(_add_catch_all)
     blueprint.record(_watch_answers)
-    blueprint.before_request(functools.partial(_authenticate, mount))
+    shapes = {
+        view.__name__: view.error_shape for _, _, view in ROUTES if hasattr(view, "error_shape")
+    }
+    blueprint.before_request(functools.partial(_authenticate, mount, shapes))
     blueprint.url_value_preprocessor(lambda *_: _exempt_from_csrf(blueprint))
     blueprint.register_error_handler(Exception, exception_response)
     for code in default_exceptions:
@@ -77,8 +85,9 @@ def _bind(mount: Mount, view: View) -> View:
     return bound
 
 
-def _authenticate(mount: Mount) -> None:
+def _authenticate(mount: Mount, shapes: dict[str, ErrorShape]) -> None:
     endpoint = (request.endpoint or "").rpartition(".")[2]
+    g.wsgi_app_error_shape = shapes.get(endpoint, error_response)
     if endpoint not in OPEN:
         g.wsgi_app_principal = mount.authenticate(request)
 

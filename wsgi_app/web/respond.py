@@ -6,12 +6,12 @@ import logging
 import random
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask, Response, g, request, stream_with_context
 from werkzeug.exceptions import HTTPException
 
-from wsgi_app.delivery.generator import stream_frames
+from wsgi_app.delivery.generator import Encoder, stream_frames
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.errors import STATUS_BY_CODE, AgentHostError, RequestError
 from wsgi_app.events import Cancelled, Done, Error, InputRequest, NumberedEvent, encode_json
@@ -42,6 +42,9 @@ _CODE_BY_STATUS = {
     429: "rate_limited",
     503: "at_capacity",
 }
+#: Makes the answer of a refusal.
+ErrorShape = Callable[[AgentHostError], Response]
+View = TypeVar("View", bound=Callable[..., Response])
 _FIRST_ERROR, _FIRST_SERVER_ERROR = 400, 500
 _HAS_RETRY_AFTER = (429, 503)
 
@@ -57,53 +60,78 @@ def json_response(value: Any, status: int = 200, headers: dict[str, str] | None 
 def error_response(error: AgentHostError | Error, extra: dict[str, Any] | None = None) -> Response:
     """Answer with an error in its one shape."""
     body = {"code": error.code, "message": error.message, "details": error.details, **(extra or {})}
-    status = STATUS_BY_CODE.get(error.code, 500)
+    return json_response(body, error_status(error), error_headers(error))
+
+
+def error_status(error: AgentHostError | Error) -> int:
+    """The HTTP status of an error."""
+    return STATUS_BY_CODE.get(error.code, 500)
+
+
+def error_headers(error: AgentHostError | Error) -> dict[str, str]:
+    """The headers that an error's answer carries in any wire."""
     headers = dict(error.headers) if isinstance(error, RequestError) else {}
-    if status in _HAS_RETRY_AFTER:
+    if error_status(error) in _HAS_RETRY_AFTER:
         seconds = error.retry_after_seconds if isinstance(error, RequestError) else 1
         headers["Retry-After"] = str(seconds)
-    return json_response(body, status, headers)
+    return headers
+
+
+def shaped(shape: ErrorShape) -> Callable[[View], View]:
+    """Have the refusals of a view answered in its wire's own shape."""
+
+    def mark(view: View) -> View:
+        view.error_shape = shape  # type: ignore[attr-defined] # read by the blueprint
+        return view
+
+    return mark
 
 
 def exception_response(error: Exception) -> Response:
     """Answer whatever a view raised, without telling its text."""
     discard_body(request)
+    shape: ErrorShape = g.get("wsgi_app_error_shape", error_response)
     if isinstance(error, AgentHostError):
-        return error_response(error)
+        return shape(error)
     if isinstance(error, HTTPException):
-        return _http_error_response(error)
+        return _http_error_response(error, shape)
     log.error("a request failed", exc_info=error)
-    return error_response(RequestError("internal_error", "The request failed."))
+    return shape(RequestError("internal_error", "The request failed."))
 
 
-def _http_error_response(error: HTTPException) -> Response:
+def _http_error_response(error: HTTPException, shape: ErrorShape) -> Response:
     """Answer what werkzeug, or the site's own code, gave up with."""
     status = error.code if error.response is None else error.response.status_code
     if status is None or status < _FIRST_ERROR:
         status = 500
     other = "invalid_request" if status < _FIRST_SERVER_ERROR else "internal_error"
-    body = {"code": _CODE_BY_STATUS.get(status, other), "message": error.name, "details": {}}
+    response = shape(RequestError(_CODE_BY_STATUS.get(status, other), error.name))
+    response.status_code = status
     headers = dict(error.get_headers())
     headers.pop("Content-Type", None)
+    response.headers.update(headers)
     if status in _HAS_RETRY_AFTER:
-        headers.setdefault("Retry-After", "1")
-    return json_response(body, status, headers)
+        response.headers.setdefault("Retry-After", "1")
+    return response
 
 
-def stream_response(
+def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones by name
     mount: Mount,
     reader: Reader,
     key: SessionKey,
     turn: int,
     start: Callable[[], None],
+    *,
+    encode: Encoder | None = None,
+    headers: dict[str, str] | None = None,
 ) -> Response:
-    """Answer with the reader's events as SSE frames of the native wire.
+    """Answer with the reader's events as SSE frames, by default of the native wire.
 
     ``start`` runs when the first bytes are out, and in any case when the response is closed.
     """
     frames = stream_frames(
         reader,
-        native_encoder(named=request.args.get("named") == "1"),
+        encode or native_encoder(named=request.args.get("named") == "1"),
         start=start,
         keepalive_seconds=mount.settings.keepalive_seconds,
         batch_seconds=batch_seconds(request),
@@ -111,6 +139,7 @@ def stream_response(
     response = Response(stream_with_context(streamed(mount, frames)), headers=STREAM_HEADERS)
     response.headers["X-Session-Id"] = key.session_id
     response.headers["X-Turn-Id"] = str(turn)
+    response.headers.update(headers or {})
     # Registered with the response: a generator that never started runs no finally.
     response.call_on_close(reader.close)
     response.call_on_close(start)
