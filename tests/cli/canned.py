@@ -101,10 +101,16 @@ def event(event_id: str, body: dict[str, Any]) -> bytes:
 def _read_request(connection: socket.socket) -> Request:
     data = b""
     while b"\r\n\r\n" not in data:
-        data += connection.recv(65_536)
+        data += _receive(connection)
     head, _, body = data.partition(b"\r\n\r\n")
     line, *fields = head.decode().split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (f.partition(":") for f in fields)}
     while len(body) < int(headers.get("content-length", 0)):
-        body += connection.recv(65_536)
+        body += _receive(connection)
     return Request(line, headers, body)
+
+
+def _receive(connection: socket.socket) -> bytes:
+    data = connection.recv(65_536)
+    assert data, "the client closed the connection in the middle of its request"
+    return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import sys
 from io import TextIOWrapper
@@ -18,13 +19,26 @@ from wsgi_app.cli.screen import JsonScreen, Screen, TextScreen
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 DEFAULT_TOKEN: Final = "dev"  # noqa: S105 - development mode's, which is public
+_SESSION_ID: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128}")
 
 
 def _check_url(_ctx: click.Context, _param: click.Parameter, url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and parts.hostname and not parts.query
+    except ValueError:
+        fits = False
+    if not fits:
         raise click.BadParameter("Expected http://host:port or https://host, and the mount prefix.")
     return url
+
+
+def _check_session_id(
+    _ctx: click.Context, _param: click.Parameter, session_id: str | None
+) -> str | None:
+    if session_id is not None and _SESSION_ID.fullmatch(session_id) is None:
+        raise click.BadParameter("Expected 1 to 128 of A-Z a-z 0-9 . _ ~ -, and not . or .. alone.")
+    return session_id
 
 
 def _check_token(_ctx: click.Context, _param: click.Parameter, token: str) -> str:
@@ -37,7 +51,13 @@ def _check_token(_ctx: click.Context, _param: click.Parameter, token: str) -> st
 @click.argument(
     "url", default=DEFAULT_URL, envvar="WSGI_AGENT_HOST_URL", callback=_check_url, required=False
 )
-@click.option("--session", "session_id", metavar="ID", help="Go on with this session.")
+@click.option(
+    "--session",
+    "session_id",
+    metavar="ID",
+    callback=_check_session_id,
+    help="Go on with this session.",
+)
 @click.option(
     "--token",
     default=DEFAULT_TOKEN,

@@ -29,6 +29,8 @@ CALL_TRIES: Final = 4
 #: A session with all its messages; far more than anybody reads in a terminal.
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _NO_CONTENT, _FIRST_UNEXPECTED = 204, 300
+#: What other servers answer to a host's paths.
+_ASTRAY_STATUSES: Final = (301, 302, 303, 307, 308, 404, 405)
 
 
 class Session(NamedTuple):
@@ -222,6 +224,8 @@ def _refusal(response: requests.Response) -> Refused:
         body = _read_object(response)
     except HostError:
         body = {}  # a proxy's page, not the host's JSON
+    if "code" not in body and status in _ASTRAY_STATUSES:
+        return _foreign_answer(response)
     details = body.get("details")
     return Refused(
         status,
@@ -233,8 +237,11 @@ def _refusal(response: requests.Response) -> Refused:
 
 
 def _foreign_answer(response: requests.Response) -> Refused:
-    text = "There is an answer, but not an agent host's: is the URL right, with its prefix?"
-    return Refused(response.status_code, "foreign_answer", text)
+    status = response.status_code
+    text = (
+        f"The answer, with status {status}, is no agent host's. Is the URL right, with its prefix?"
+    )
+    return Refused(status, "foreign_answer", text)
 
 
 def _number(text: object) -> int | None:
