@@ -1,0 +1,369 @@
+"""Graphs of LangGraph in the conversation, hosted as they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_openai import ChatOpenAI
+from langgraph.config import get_stream_writer
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
+from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
+
+from tests.agents.bench import AgentBench
+from tests.agents.test_openai import GOLDEN
+from tests.support.graphs import (
+    Reply,
+    asking,
+    async_graph,
+    builder_of,
+    make_model,
+    one_node,
+    prebuilt_graph,
+    sync_graph,
+)
+from tests.support.upstream import Upstream
+from tests.support.upstream_script import (
+    AnyStep,
+    Call,
+    Cut,
+    Data,
+    Reasoning,
+    Refuse,
+    Stall,
+    Text,
+    ToolCalls,
+    Usage,
+)
+from tests.support.waiting import wait_for
+from wsgi_app import Turn, current_turn
+from wsgi_app.agents.langgraph import LangGraphAgent
+from wsgi_app.events import Thinking
+from wsgi_app.store.base import SessionKey
+
+Host = Callable[..., AgentBench]
+GRAPHS = {"async": async_graph, "sync": sync_graph, "prebuilt": prebuilt_graph}
+BOTH = pytest.mark.parametrize("make", [async_graph, sync_graph])
+
+ADD_STEP = (ToolCalls((Call("c1", "add", '{"a": 1, "b": 2}'),)), Usage(3, 1))
+END_STEP = (Text(("Done.",)), Usage(5, 2))
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """The scripted provider."""
+    with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def host(upstream: Upstream) -> Iterator[Host]:
+    """Puts one graph on the engine."""
+    benches: list[AgentBench] = []
+
+    def start(agent: Any, **settings: Any) -> AgentBench:
+        hosted = agent if isinstance(agent, LangGraphAgent) else LangGraphAgent(agent)
+        benches.append(AgentBench(hosted, upstream, **settings))
+        return benches[-1]
+
+    yield start
+    for bench in benches:
+        bench.close()
+
+
+def texts(events: list[dict[str, Any]], kind: str = "token") -> str:
+    """The joined content of a turn's events of one type."""
+    return "".join(event["content"] for event in events if event["type"] == kind)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_conversation_reads_as_it_should(host: Host, upstream: Upstream, name: str) -> None:
+    """The events are the built-in agent's, but for one: LangChain makes text of a tool's number."""
+    lines = host(GRAPHS[name](upstream)).transcript()
+    (number,) = [line for line in lines if line.get("output") == "5"]
+    number["output"] = 5
+    assert lines == GOLDEN
+
+
+@BOTH
+def test_a_cancel_ends_it_at_any_point(
+    host: Host, upstream: Upstream, make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cancel at a random point ends the turn within 200 ms, and its request to the provider."""
+    host(make(upstream)).cancel_anywhere()
+    assert not caplog.records
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GRAPHS)
+def test_two_hundred_turns_leave_nothing(host: Host, upstream: Upstream, name: str) -> None:
+    """No thread, task, file or process is left of 200 turns, half of them cancelled."""
+    host(GRAPHS[name](upstream)).leave_nothing(200)
+
+
+def test_an_awaited_model_that_is_silent_ends_at_once(host: Host, upstream: Upstream) -> None:
+    """The connection of an awaited model is closed by a cancel, though nothing comes from it."""
+    bench = host(async_graph(upstream))
+    run = bench.start((Text(("Well",)), Stall()))
+    wait_for(lambda: run.log.last_seq == 1, "the first token")
+    run.cancel("user")
+    upstream.wait_request().connection.wait_closed(2)
+
+
+def test_reasoning_of_the_responses_api_is_thinking(host: Host, upstream: Upstream) -> None:
+    """The summaries of the model's reasoning, which LangChain hands on, are told as thinking."""
+    model = make_model(upstream, use_responses_api=True, reasoning={"summary": "auto"})
+    bench = host(one_node(asking(model, ())))
+    events = bench.talk((Reasoning(("Hm", ".")), Text(("Ye", "s.")), Usage(2, 1)))
+    assert (texts(events, "thinking"), texts(events)) == ("Hm.", "Yes.")
+    assert events[-1]["usage"] == {"input_tokens": 2, "output_tokens": 1, "total_tokens": 3}
+
+
+class ReasoningChat(ChatOpenAI):
+    """Keeps the reasoning of compatible servers, as LangChain's models for them do."""
+
+    def _convert_chunk_to_generation_chunk(
+        self, chunk: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> ChatGenerationChunk | None:
+        made = super()._convert_chunk_to_generation_chunk(chunk, *args, **kwargs)
+        for choice in chunk.get("choices") or []:
+            reasoning = choice["delta"].get("reasoning_content")
+            if made is not None and reasoning:
+                made.message.additional_kwargs["reasoning_content"] = reasoning
+        return made
+
+
+def test_reasoning_content_is_thinking(host: Host, upstream: Upstream) -> None:
+    """The reasoning that compatible servers send beside the text is told as thinking."""
+    bench = host(one_node(asking(make_model(upstream, ReasoningChat), ())))
+    events = bench.talk((Reasoning(("Hm", ".")), Text(("Yes.",))))
+    assert [event["type"] for event in events] == ["thinking", "thinking", "token", "done"]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("steps", "details", "retryable"),
+    [
+        ((Refuse(500),), {"status": 500}, True),
+        ((Refuse(401),), {"status": 401}, False),
+        ((Text(("Half",)), Cut()), {}, True),
+        ((Text(("Half",)), Cut(reset=True)), {}, True),
+        ((Cut(),), {}, True),
+        ((Text(("Half",)), Data({"error": {"message": "upstream-secret-text"}})), {}, False),
+    ],
+)
+def test_failures_of_the_provider(  # noqa: PLR0913, PLR0917 - a table's columns
+    host: Host,
+    upstream: Upstream,
+    make: Any,
+    steps: tuple[AnyStep, ...],
+    details: dict[str, Any],
+    retryable: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """A provider that refuses or breaks off ends the turn with upstream_error, and no secret."""
+    events = host(make(upstream)).talk(steps)
+    end = events[-1]
+    assert (end["type"], end["code"]) == ("error", "upstream_error")
+    assert (end["details"], end["retryable"]) == (details, retryable)
+    assert "upstream-secret-text" not in json.dumps(events)
+
+
+def test_history_reaches_the_provider(host: Host, upstream: Upstream) -> None:
+    """The provider gets the turn before, its tools' exchange too, and nothing of it is resent."""
+    bench = host(async_graph(upstream))
+    key = SessionKey("tenant", "s")
+    bench.talk(ADD_STEP, END_STEP, key=key)
+    events = bench.talk((Text(("Again.",)),), key=key)
+    sent = upstream.requests[-1].body["messages"]
+    assert [message["role"] for message in sent] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "user",
+    ]
+    assert sent[1]["tool_calls"][0]["function"]["name"] == "add"
+    assert (sent[2]["content"], sent[3]["content"]) == ("3", "Done.")
+    assert [event["type"] for event in events] == ["token", "done"]
+
+
+@BOTH
+def test_the_setting_bounds_the_steps(host: Host, upstream: Upstream, make: Any) -> None:
+    """AGENT_MAX_STEPS is the recursion limit of a graph that has none of its own."""
+    end = host(make(upstream), max_steps=5).talk(ADD_STEP)[-1]
+    assert (end["code"], end["details"]) == ("step_limit", {"max_steps": 5})
+    assert len(upstream.requests) == 3  # the rounds of the tools count too
+
+
+def test_the_default_setting_bounds_the_steps(host: Host, upstream: Upstream) -> None:
+    """The default bounds too, though LangChain takes its number for none."""
+    end = host(async_graph(upstream)).talk(ADD_STEP)[-1]
+    assert (end["code"], end["details"]) == ("step_limit", {"max_steps": 25})
+
+
+@pytest.mark.parametrize("where", ["graph", "agent"])
+def test_a_limit_of_ones_own_beats_the_setting(host: Host, upstream: Upstream, where: str) -> None:
+    """The recursion limit of the graph or of the agent's config stands."""
+    graph = async_graph(upstream)
+    if where == "graph":
+        agent = LangGraphAgent(graph.with_config(recursion_limit=3))
+    else:
+        agent = LangGraphAgent(graph, config={"recursion_limit": 3})
+    end = host(agent).talk(ADD_STEP)[-1]
+    assert (end["code"], end["details"]) == ("step_limit", {"max_steps": 3})
+
+
+def test_quiet_models_do_not_speak_but_count(host: Host, upstream: Upstream) -> None:
+    """What a model says that is tagged nostream, or that a tool asks, is used but not sent."""
+    model = make_model(upstream)
+    quiet = model.with_config(tags=["nostream"])
+
+    async def summarise() -> str:
+        """Summarise."""
+        return str((await model.ainvoke("scripted")).text)
+
+    async def node(state: MessagesState) -> Reply:
+        # Into the state too, from which LangGraph streams what is new.
+        return {"messages": [await quiet.ainvoke(state["messages"])]}
+
+    builder = builder_of(asking(model, [summarise]), [summarise])
+    builder.add_node("first", node)
+    builder.edges.remove((START, "model"))
+    builder.add_edge(START, "first")
+    builder.add_edge("first", "model")
+    call = ToolCalls((Call("c1", "summarise", "{}"),))
+    upstream.script(Text(("nested",)), Usage(10, 0))
+    scripts = (Text(("quiet",)), Usage(1, 0)), (Text(("Hm. ",)), call, Usage(100, 0)), END_STEP
+    events = host(builder.compile()).talk(*scripts)
+    result = next(event for event in events if event["type"] == "tool_result")
+    assert (texts(events), result["output"]) == ("Hm. Done.", "nested")
+    assert events[-1]["usage"]["input_tokens"] == 116
+
+
+def test_what_nodes_say_themselves_is_said_once(host: Host, upstream: Upstream) -> None:
+    """A node's own message is sent; one that repeats what its model has streamed is not."""
+    model = make_model(upstream)
+
+    async def node(state: MessagesState) -> Reply:
+        answer = await model.ainvoke(state["messages"])
+        return {"messages": [AIMessage(str(answer.text)), AIMessage(" Bye.")]}
+
+    assert texts(host(one_node(node)).talk((Text(("Hel", "lo.")),))) == "Hello. Bye."
+
+
+@pytest.mark.parametrize(("subgraphs", "tokens"), [(True, ["Hel", "lo."]), (False, ["Hello."])])
+def test_subgraphs_speak_if_they_may(
+    host: Host, upstream: Upstream, *, subgraphs: bool, tokens: list[str]
+) -> None:
+    """With `subgraphs` a nested graph streams live; without, what it adds comes when it ends."""
+    outer = one_node(one_node(asking(make_model(upstream), ())))
+    events = host(LangGraphAgent(outer, subgraphs=subgraphs)).talk((Text(("Hel", "lo.")),))
+    assert [event["content"] for event in events if event["type"] == "token"] == tokens
+
+
+def test_nodes_may_send_events(host: Host) -> None:
+    """Of what nodes write to the stream, text becomes a status, the host's events go out as is."""
+
+    def node(_: MessagesState) -> None:
+        write = get_stream_writer()
+        write("looking")
+        write(Thinking("hm"))
+        write("text of a token type")
+        write({"of": "no use here"})
+
+    events = host(one_node(node)).talk((Text(("",)),))
+    assert [(event["type"], event.get("content")) for event in events] == [
+        ("status", "looking"),
+        ("thinking", "hm"),
+        ("status", "text of a token type"),
+        ("done", None),
+    ]
+
+
+def test_the_turn_is_the_runtimes_context(host: Host) -> None:
+    """Nodes find their turn by current_turn(), and as the context of their runtime."""
+    seen: list[Any] = []
+
+    def node(_: MessagesState, runtime: Runtime[Any]) -> None:
+        seen.extend([runtime.context, current_turn()])
+
+    host(one_node(node)).talk((Text(("",)),))
+    assert isinstance(seen[0], Turn)
+    assert seen[0] is seen[1]
+
+
+class Question(TypedDict):
+    """A state without messages."""
+
+    text: str
+
+
+class Who(TypedDict):
+    """What the nodes of a graph want to know."""
+
+    tenant: str
+
+
+def test_input_and_context_of_ones_own(host: Host) -> None:
+    """A state without messages is filled by `make_input`, a context schema by `context`."""
+
+    def node(state: Question, runtime: Runtime[Who]) -> None:
+        get_stream_writer()(f"{state['text']} of {runtime.context['tenant']}")
+
+    builder = StateGraph(Question, context_schema=Who)
+    builder.add_node("only", node)
+    builder.add_edge(START, "only")
+    agent = LangGraphAgent(
+        builder.compile(),
+        make_input=lambda _, messages: {"text": f"{len(messages)} message"},
+        context=lambda turn: {"tenant": turn.tenant},
+    )
+    assert texts(host(agent).talk((Text(("",)),)), "status") == "1 message of tenant"
+
+
+def test_outputs_of_tools(host: Host, upstream: Upstream) -> None:
+    """Objects and lists come out as they are; a failure in the words that the model gets."""
+
+    def table() -> dict[str, Any]:
+        """A table."""
+        return {"rows": [1, 2]}
+
+    def broken() -> str:
+        """Fails."""
+        raise ValueError("no such table")
+
+    def odd() -> str:
+        """Text that begins like JSON."""
+        return "{not json"
+
+    tools = [table, broken, odd]
+    builder = builder_of(asking(make_model(upstream), tools), tools)
+    builder.nodes["tools"].runnable = ToolNode(tools, handle_tool_errors=True)
+    calls = ToolCalls(tuple(Call(f"c{n}", tool.__name__, "{}") for n, tool in enumerate(tools)))
+    events = host(builder.compile()).talk((calls,), END_STEP)
+    results = [e for e in events if e["type"] == "tool_result"]
+    assert [result["output"] for result in results] == [
+        {"rows": [1, 2]},
+        {"error": "Error: ValueError('no such table')\n Please fix your mistakes."},
+        "{not json",
+    ]
+
+
+def test_a_tool_that_may_fail_the_graph_fails_the_turn(host: Host, upstream: Upstream) -> None:
+    """A tool's exception that the graph does not handle ends the turn, its text stays inside."""
+
+    def broken() -> str:
+        """Fails."""
+        raise ValueError("secret table")
+
+    builder = builder_of(asking(make_model(upstream), [broken]), [broken])
+    builder.nodes["tools"].runnable = ToolNode([broken])
+    events = host(builder.compile()).talk((ToolCalls((Call("c1", "broken", "{}"),)),))
+    assert events[-1]["code"] == "agent_error"
+    assert "secret" not in json.dumps(events)

@@ -1,0 +1,242 @@
+"""Hosts a compiled LangGraph graph as it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, Final, cast
+from uuid import uuid4
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    ToolMessage,
+    convert_to_messages,
+)
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import merge_configs
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.errors import GraphRecursionError, is_invalid_resume
+from langgraph.pregel import Pregel
+from langgraph.types import Command, Interrupt, StreamMode
+from pydantic import ValidationError
+
+from wsgi_app.agents.approvals import APPROVAL_SCHEMA, is_approval
+from wsgi_app.agents.langgraph_saver import with_async_calls
+from wsgi_app.agents.langgraph_stream import GraphStream, ModelWatch
+from wsgi_app.agents.tools import bounded_json
+from wsgi_app.agents.upstream_errors import describe
+from wsgi_app.engine import Turn
+from wsgi_app.engine.history import NO_RESULT, as_text
+from wsgi_app.errors import TurnError
+
+log = logging.getLogger("wsgi_app")
+
+AnyGraph = Pregel[Any, Any, Any, Any]
+_MODES: Final[list[StreamMode]] = ["messages", "updates", "custom"]
+
+
+class LangGraphAgent:
+    """Answers with a graph: what ``compile()``, ``create_agent`` or ``create_react_agent`` gave.
+
+    ``config``: a RunnableConfig for each run. ``context``: makes from the turn what nodes and tools
+    get as ``runtime.context``; without it that is the `Turn`, unless the graph has a schema for it.
+    ``make_input``: makes the graph's input from the turn and its chat messages, for a graph whose
+    state has no ``messages``. ``subgraphs``: whether what subgraphs say goes to the user too.
+
+    A graph without a checkpointer gets the host's history. One with a checkpointer remembers by
+    itself, below the thread id ``<tenant>/<session_id>``: it gets the new message alone, and the
+    history only when it remembers nothing. What ``interrupt()`` or a breakpoint asks becomes a
+    question of the turn. AGENT_MAX_STEPS is the recursion limit of a graph that has none.
+
+    A model that is awaited loses its connection as soon as the turn ends; one that a sync node
+    calls, with its next token.
+
+    Called by any number of turns at once, each in a task on the ``agents`` loop; nothing changes
+    after construction.
+    """
+
+    def __init__(
+        self,
+        graph: AnyGraph,
+        *,
+        config: RunnableConfig | None = None,
+        context: Callable[[Turn], Any] | None = None,
+        make_input: Callable[[Turn, list[BaseMessage]], Any] | None = None,
+        subgraphs: bool = False,
+    ) -> None:
+        self._config = config
+        self._context = context
+        self._make_input = make_input
+        self._subgraphs = subgraphs
+        self._saver: BaseCheckpointSaver[Any] | None = None
+        self._graph = graph
+        if isinstance(graph.checkpointer, BaseCheckpointSaver):
+            self._saver = with_async_calls(graph.checkpointer)
+            self._graph = graph.copy({"checkpointer": self._saver})
+
+    async def __call__(self, turn: Turn) -> None:
+        """Answer a turn.
+
+        Raises UpstreamError when the provider fails, TurnError with code ``step_limit``.
+        """
+        watch = ModelWatch(turn)
+        config = self._config_for(turn, watch)
+        try:
+            await self._answer(turn, config, GraphStream(turn, watch))
+        except GraphRecursionError as error:
+            limit = config["recursion_limit"]
+            raise TurnError(
+                f"The graph needs more than {limit} steps.", {"max_steps": limit}, code="step_limit"
+            ) from error
+        except Exception as error:
+            failure = watch.as_upstream_error(error)
+            if failure is None:
+                raise
+            failure.__cause__ = error
+            log.warning("the model provider failed: %s", describe(failure))
+            raise failure from error
+
+    async def _answer(self, turn: Turn, config: RunnableConfig, stream: GraphStream) -> None:
+        graph, options = self._graph, {}
+        if self._saver is None:
+            # Holds the state while the turn waits for an answer, and goes with the turn.
+            graph, options = graph.copy({"checkpointer": InMemorySaver()}), {"durability": "exit"}
+        run = _Run(
+            turn,
+            stream,
+            graph,
+            config,
+            {**options, "context": self._context_for(turn), "subgraphs": self._subgraphs},
+        )
+        await run.follow(await self._input_for(turn, run))
+
+    def _config_for(self, turn: Turn, watch: ModelWatch) -> RunnableConfig:
+        thread_id = f"{turn.tenant}/{turn.session_id}"
+        config = merge_configs(
+            self._config, {"configurable": {"thread_id": thread_id}, "callbacks": [watch]}
+        )
+        own = {**(self._graph.config or {}), **(self._config or {})}
+        # Not to be merged, which would drop the limit that is LangChain's default.
+        config["recursion_limit"] = own.get("recursion_limit", turn.max_steps)
+        return config
+
+    def _context_for(self, turn: Turn) -> Any:
+        if self._context is not None:
+            return self._context(turn)
+        return turn if self._graph.context_schema in (None, Turn) else None
+
+    async def _input_for(self, turn: Turn, run: _Run) -> Any:
+        remembered = await self._remembered(turn, run)
+        before = _answer_open_calls(remembered) if remembered else _history(turn)
+        messages = [*before, HumanMessage(turn.message, id=str(uuid4()))]
+        if self._make_input is not None:
+            return self._make_input(turn, messages)
+        return {"messages": messages}
+
+    async def _remembered(self, turn: Turn, run: _Run) -> list[BaseMessage]:
+        """The messages that the checkpointer holds of this session."""
+        if self._saver is None:
+            return []
+        values = await run.values()
+        if values and turn.turn_id == "1":
+            # Of a session of that name which was deleted, or has expired.
+            await self._saver.adelete_thread(run.config["configurable"]["thread_id"])
+            return []
+        return values.get("messages") or []
+
+
+class _Run:
+    """A turn's way through its graph. Used by one task on the agents loop."""
+
+    def __init__(
+        self,
+        turn: Turn,
+        stream: GraphStream,
+        graph: AnyGraph,
+        config: RunnableConfig,
+        options: dict[str, Any],
+    ) -> None:
+        self.config = config
+        self._turn = turn
+        self._stream = stream
+        self._graph = graph
+        self._options = options
+        self._questions: list[Interrupt] | None = []
+
+    async def values(self) -> dict[str, Any]:
+        """The state that the checkpointer holds, empty if it is none of named values."""
+        values = (await self._graph.aget_state(self.config)).values
+        return values if isinstance(values, dict) else {}
+
+    async def follow(self, given: Any) -> None:
+        """Run the graph to its end, through all that it asks."""
+        while True:
+            await self._run(given)
+            if self._questions is None:
+                return
+            if self._questions:
+                given = Command(resume=await self._ask(self._questions))
+            elif await self._may_go_on():
+                given = None
+            else:
+                return
+
+    async def _run(self, given: Any) -> None:
+        """Run the graph until it ends or waits."""
+        parts = self._graph.astream(given, self.config, stream_mode=_MODES, **self._options)
+        try:
+            async with aclosing(cast("AsyncGenerator[Any, None]", parts)):
+                async for part in parts:
+                    self._stream.take(*part[-2:])
+        except ValidationError as error:
+            if not is_invalid_resume(error):
+                raise
+            log.info("an answer does not fit its question's schema: it is asked again")
+        else:
+            self._questions = self._stream.take_interrupts()
+
+    async def _ask(self, questions: list[Interrupt]) -> dict[str, Any]:
+        answers = {}
+        for question in questions:
+            value, schema = question.value, question.response_schema
+            prompt = as_text(bounded_json(value))
+            answers[question.id] = await self._turn.ask_async(
+                prompt, schema if isinstance(schema, dict) else None
+            )
+        return answers
+
+    async def _may_go_on(self) -> bool:
+        """Whether the user lets the graph go on from a breakpoint, which asks nothing itself."""
+        nodes = (await self._graph.aget_state(self.config)).next
+        prompt = f"Go on with {', '.join(nodes)}?"
+        return bool(nodes) and is_approval(await self._turn.ask_async(prompt, APPROVAL_SCHEMA))
+
+
+def _history(turn: Turn) -> list[BaseMessage]:
+    messages = convert_to_messages(turn.history)
+    for message in messages:
+        # Or what a node gives back of them would count as said in this turn.
+        message.id = str(uuid4())
+    return messages
+
+
+def _answer_open_calls(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    answered = set()
+    for message in reversed(messages):
+        if isinstance(message, ToolMessage):
+            answered.add(message.tool_call_id)
+        elif isinstance(message, AIMessage):
+            calls = [call for call in message.tool_calls if call["id"] not in answered]
+            return [
+                ToolMessage(
+                    NO_RESULT, name=call["name"], tool_call_id=call["id"] or "", status="error"
+                )
+                for call in calls
+            ]
+        else:
+            break
+    return []

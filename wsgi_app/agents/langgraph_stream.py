@@ -1,0 +1,258 @@
+"""What a LangGraph graph streams, as a turn's events."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import openai
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.messages.ai import add_ai_message_chunks
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langgraph.constants import TAG_NOSTREAM
+from langgraph.types import Interrupt
+
+from wsgi_app.agents.tools import bounded_json
+from wsgi_app.agents.upstream_errors import from_openai, incomplete_answer, status_error
+from wsgi_app.engine import Turn
+from wsgi_app.errors import UpstreamError
+from wsgi_app.events import AGENT_EVENTS, Status, Thinking, ToolCall, ToolResult, Usage
+
+# Keys of the metadata that LangGraph streams with each message.
+_RUN: Final = "wsgi_app_run"
+_QUIET: Final = "wsgi_app_quiet"
+_TASK: Final = "langgraph_checkpoint_ns"
+#: What the HTTP clients of chat models raise of their own, by package.
+_TRANSPORTS: Final = frozenset({"aiohttp", "anyio", "httpcore", "httpx", "httpx2"})
+
+
+class ModelWatch(BaseCallbackHandler):
+    """Counts what a turn's models use, and marks those that do not speak to the user.
+
+    These are the models tagged ``nostream``, and those that tools ask. Called on the agents loop,
+    and in the threads of sync nodes and tools; ``_lock`` guards the sets.
+    """
+
+    run_inline = True  # a mark must be there before the first token is
+    raise_error = True
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._lock = threading.Lock()
+        self._in_tools: set[UUID] = set()
+        self._quiet_runs: set[UUID] = set()
+        self._quiet_messages: set[str] = set()
+        self._errors: list[BaseException] = []
+
+    def is_quiet(self, message: BaseMessage) -> bool:
+        """Whether a model wrote this message that does not speak to the user."""
+        return message.id in self._quiet_messages
+
+    def as_upstream_error(self, error: BaseException) -> UpstreamError | None:
+        """The error for one that a graph raised because its provider failed; None for others."""
+        if isinstance(error, openai.OpenAIError):
+            return from_openai(error)
+        if not any(error is known for known in self._errors):
+            return None
+        status = getattr(error, "status_code", None)
+        if isinstance(status, int):
+            return status_error(status)
+        retryable = getattr(error, "is_retryable", None)
+        if retryable is not None:
+            return UpstreamError(
+                "The request to the model provider failed.", retryable=retryable is True
+            )
+        package = type(error).__module__.partition(".")[0]
+        lost = isinstance(error, OSError) or package in _TRANSPORTS
+        return incomplete_answer() if lost else None
+
+    def on_chat_model_start(
+        self,
+        *_: Any,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **__: Any,
+    ) -> None:
+        """Mark what this model says."""
+        quiet = TAG_NOSTREAM in (tags or ()) or parent_run_id in self._in_tools
+        if quiet:
+            with self._lock:
+                self._quiet_runs.add(run_id)
+        if metadata is not None:
+            metadata[_RUN] = str(run_id)
+            metadata[_QUIET] = quiet
+
+    def on_llm_new_token(self, *_: Any, **__: Any) -> None:
+        """Stop a model in a thread at its next token once the turn has ended."""
+        self._turn.check()
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
+        """Count what the model has used."""
+        for generations in response.generations:
+            for message in [g.message for g in generations if isinstance(g, ChatGeneration)]:
+                self._turn.add_usage(_usage(message))
+                if run_id in self._quiet_runs and message.id:
+                    with self._lock:
+                        self._quiet_messages.add(message.id)
+
+    def on_llm_error(self, error: BaseException, **_: Any) -> None:
+        """Remember that it was a model that failed."""
+        with self._lock:
+            self._errors.append(error)
+
+    def on_tool_start(self, *_: Any, run_id: UUID, **__: Any) -> None:
+        """Note that what runs below this run is inside of a tool."""
+        with self._lock:
+            self._in_tools.add(run_id)
+
+    def on_chain_start(
+        self,
+        *_: Any,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **__: Any,
+    ) -> None:
+        """Hand on that a run is inside of a tool."""
+        if parent_run_id in self._in_tools:
+            with self._lock:
+                self._in_tools.add(run_id)
+            if metadata is not None:
+                metadata[_QUIET] = True
+
+
+class GraphStream:
+    """Sends what a graph streams to its turn. Used by one task on the agents loop."""
+
+    def __init__(self, turn: Turn, watch: ModelWatch) -> None:
+        self._turn = turn
+        self._watch = watch
+        self._answers: dict[str, _Answer] = {}
+        self._said: set[tuple[str, str]] = set()
+        self._tools: dict[str, str] = {}
+        self._finished: set[str] = set()
+        #: What the graph asks since the last `take_interrupts`, None if it does not wait.
+        self._interrupts: dict[str, Interrupt] | None = None
+
+    def take(self, mode: str, data: Any) -> None:
+        """Take the next part of the stream."""
+        if mode == "messages":
+            self._take_message(*data)
+        elif mode == "updates":
+            self._take_interrupts(data)
+        elif isinstance(data, AGENT_EVENTS):
+            self._turn.emit(data)
+        elif isinstance(data, str):
+            self._turn.emit(Status(data))
+
+    def take_interrupts(self) -> list[Interrupt] | None:
+        """What the graph asks before it goes on, and forget it; None if it has come to its end.
+
+        Empty for a breakpoint, which asks nothing.
+        """
+        waiting, self._interrupts = self._interrupts, None
+        return None if waiting is None else list(waiting.values())
+
+    def _take_interrupts(self, update: Any) -> None:
+        if isinstance(update, dict) and "__interrupt__" in update:
+            found = {interrupt.id: interrupt for interrupt in update["__interrupt__"]}
+            self._interrupts = {**(self._interrupts or {}), **found}
+
+    def _take_message(self, message: BaseMessage, metadata: dict[str, Any]) -> None:
+        if metadata.get(_QUIET):
+            return
+        if isinstance(message, ToolMessage):
+            self._finish(message)
+        elif isinstance(message, AIMessageChunk):
+            self._take_chunk(message, metadata)
+        elif isinstance(message, AIMessage):
+            self._take_whole(message, metadata)
+
+    def _take_chunk(self, chunk: AIMessageChunk, metadata: dict[str, Any]) -> None:
+        run = metadata.get(_RUN, "")
+        answer = self._answers.setdefault(run, _Answer())
+        answer.text.append(self._say(chunk))
+        if chunk.tool_call_chunks:
+            answer.calls.append(chunk)
+        if chunk.chunk_position == "last":
+            del self._answers[run]
+            self._said.add((metadata.get(_TASK, ""), "".join(answer.text)))
+            if answer.calls:
+                self._begin(add_ai_message_chunks(*answer.calls))
+
+    def _take_whole(self, message: AIMessage, metadata: dict[str, Any]) -> None:
+        """Take what a node put into the state that did not come from a model's stream."""
+        repeated = (metadata.get(_TASK, ""), message.text) in self._said
+        if not repeated and not self._watch.is_quiet(message):
+            self._say(message)
+        self._begin(message)
+
+    def _say(self, message: AIMessage) -> str:
+        """Send a message's text and reasoning; gives the text."""
+        if isinstance(message.content, str):
+            reasoning = message.additional_kwargs.get("reasoning_content")
+            blocks: Sequence[Any] = [
+                {"type": "reasoning", "reasoning": reasoning},
+                {"type": "text", "text": message.content},
+            ]
+        else:
+            blocks = message.content_blocks
+        texts = []
+        for block in blocks:
+            if block["type"] == "reasoning" and block.get("reasoning"):
+                self._turn.emit(Thinking(block["reasoning"]))
+            elif block["type"] == "text" and block["text"]:
+                self._turn.emit(block["text"])
+                texts.append(block["text"])
+        return "".join(texts)
+
+    def _begin(self, message: AIMessage) -> None:
+        for call in message.tool_calls:
+            call_id = call["id"] or ""
+            if call_id not in self._tools:
+                self._tools[call_id] = call["name"]
+                self._turn.emit(ToolCall(call["name"], call_id, call["args"]))
+
+    def _finish(self, message: ToolMessage) -> None:
+        call_id = message.tool_call_id
+        if call_id in self._finished:
+            return
+        self._finished.add(call_id)
+        tool = message.name or self._tools.get(call_id, "")
+        if message.status == "error":
+            output = {"error": str(message.text)}
+            self._turn.emit(ToolResult(tool, call_id, output, status="error"))
+        else:
+            self._turn.emit(ToolResult(tool, call_id, _output(message)))
+
+
+class _Answer:
+    """What a model has streamed so far."""
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.calls: list[AIMessageChunk] = []
+
+
+def _usage(message: BaseMessage) -> Usage:
+    counts = getattr(message, "usage_metadata", None)
+    if counts is None:
+        return Usage()
+    return Usage(counts["input_tokens"], counts["output_tokens"], counts["total_tokens"])
+
+
+def _output(message: ToolMessage) -> Any:
+    """A tool's output as it was, where its text shows that it was an object or a list."""
+    content = message.content
+    if isinstance(content, str) and content[:1] in ("{", "["):
+        try:
+            content = json.loads(content)
+        except (ValueError, RecursionError):
+            content = str(message.text)
+    return bounded_json(content)
