@@ -235,6 +235,7 @@ def test_cut_connections_lose_and_double_nothing(server: Gunicorn) -> None:
     assert [m["content"] for m in session_view["messages"]] == [message, WORDS]
 
 
+@pytest.mark.slow
 def test_killed_worker(redis: Redis) -> None:
     """After kill -9 of the worker in mid-answer the turn's end is told, and no word twice."""
     env = {"AGENT_REDIS_URL": redis.url, "AGENT_TOKENS": "dev=t", "WEB_CONCURRENCY": "2"}
