@@ -203,7 +203,7 @@ def test_a_stream_that_ends_before_its_first_event_is_tried_again(
 ) -> None:
     """As long as nothing came of it, another request may do; the user sees nothing of it."""
     comment, nothing = Raw(": hello\n\n"), Raw("data: {}\n\n")
-    for begin in ((), (comment,), (nothing,)):
+    for begin in ((comment,), (nothing,)):
         for broken in (Cut(), Cut(reset=True), EndOfFile()):
             before = len(upstream.requests)
             events = bench.talk((*begin, broken), (Text(("Hello",)),))
@@ -325,6 +325,18 @@ def test_options_are_the_agents_own(upstream: Upstream) -> None:
     bench = AgentBench(agent, upstream)
     bench.talk((Text(("Hi",)),))
     assert upstream.requests[0].body["metadata"] == {"a": "1"}
+    bench.close()
+
+
+def test_reasoning_goes_back_under_the_name_that_asks_for_it(upstream: Upstream) -> None:
+    """DeepSeek refuses a call without its reasoning_content, Groq refuses its reasoning back."""
+    bench = AgentBench(OpenAIAgent("m", tools=[add]), upstream)
+    calls = ToolCalls((Call("c1", "add", '{"a": 1, "b": 2}'),))
+    for field in ("reasoning_content", "reasoning"):
+        bench.talk((Reasoning(("Let me", " see."), field), calls), (Text(("3",)),))
+    told, untold = (upstream.requests[number].body["messages"][1] for number in (1, 3))
+    assert told["reasoning_content"] == "Let me see."
+    assert untold.keys() == {"role", "content", "tool_calls"}
     bench.close()
 
 

@@ -23,7 +23,7 @@ class AnswerReader:
         self._step = step
         self._sse = SseReader()
         self._json = bytearray()
-        self._has_begun = False
+        self._has_begun = self._is_json = False
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes; raises UpstreamError for what is no answer of a model."""
@@ -32,16 +32,17 @@ class AnswerReader:
             if not piece:
                 return
             self._has_begun = True
+            self._is_json = piece.startswith((b"{", b"["))
             if piece.startswith(b"<"):
                 raise malformed_answer()
-        if self._json or piece.startswith((b"{", b"[")):
+        if self._is_json:
             self._take_json(piece)
         else:
             self._take_events(self._sse.feed(piece))
 
     def close(self) -> None:
         """Take the end of the bytes; raises UpstreamError if the answer is not whole."""
-        if self._json:
+        if self._is_json:
             self._step.take(SseMessage(b"", bytes(self._json)))
             if not self._step.is_finished:
                 raise malformed_answer()
