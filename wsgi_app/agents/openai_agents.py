@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import Any, Final, cast
@@ -39,9 +40,12 @@ from wsgi_app.agents.openai_agents_translate import (
     raw_field,
 )
 from wsgi_app.agents.tools import bounded_json, describe_error
+from wsgi_app.agents.upstream_errors import describe
 from wsgi_app.engine import Turn
-from wsgi_app.errors import TurnCancelled, TurnError
+from wsgi_app.errors import TurnCancelled, TurnError, UpstreamError
 from wsgi_app.events import Status, Thinking, ToolCall, ToolResult, Usage, encode_json
+
+log = logging.getLogger("wsgi_app")
 
 _TEXT: Final = frozenset({"response.output_text.delta", "response.refusal.delta"})
 _THINKING: Final = frozenset(
@@ -93,6 +97,13 @@ class AgentsSdkAgent:
         Raises UpstreamError when the provider fails, TurnError for the step limit and for a
         guardrail that says no.
         """
+        try:
+            await self._answer(turn)
+        except UpstreamError as error:
+            log.warning("the model provider failed: %s", describe(error))
+            raise
+
+    async def _answer(self, turn: Turn) -> None:
         max_turns = self._max_turns or turn.max_steps
         format_error = self._run_config.tool_error_formatter if self._run_config else None
         report = _Report(turn, max_turns, format_error)
