@@ -24,13 +24,12 @@ from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt, StreamMode
 from pydantic import ValidationError
 
-from wsgi_app.agents.approvals import APPROVAL_SCHEMA, is_approval
+from wsgi_app.agents.langgraph_questions import ask_breakpoint, ask_interrupt
 from wsgi_app.agents.langgraph_saver import with_async_calls
 from wsgi_app.agents.langgraph_stream import GraphStream, ModelWatch
-from wsgi_app.agents.tools import bounded_json
 from wsgi_app.agents.upstream_errors import describe
 from wsgi_app.engine import Turn
-from wsgi_app.engine.history import NO_RESULT, as_text
+from wsgi_app.engine.history import NO_RESULT
 from wsgi_app.errors import TurnError
 
 log = logging.getLogger("wsgi_app")
@@ -119,9 +118,11 @@ class LangGraphAgent:
         config = merge_configs(
             self._config, {"configurable": {"thread_id": thread_id}, "callbacks": [watch]}
         )
-        own = {**(self._graph.config or {}), **(self._config or {})}
         # Not to be merged, which would drop the limit that is LangChain's default.
-        config["recursion_limit"] = own.get("recursion_limit", turn.max_steps)
+        config["recursion_limit"] = turn.max_steps
+        for own in (self._graph.config, self._config):
+            if own is not None and "recursion_limit" in own:
+                config["recursion_limit"] = own["recursion_limit"]
         return config
 
     def _context_for(self, turn: Turn) -> Any:
@@ -179,7 +180,8 @@ class _Run:
             if self._questions is None:
                 return
             if self._questions:
-                given = Command(resume=await self._ask(self._questions))
+                answers = {q.id: await ask_interrupt(self._turn, q) for q in self._questions}
+                given = Command(resume=answers)
             elif await self._may_go_on():
                 given = None
             else:
@@ -199,21 +201,10 @@ class _Run:
         else:
             self._questions = self._stream.take_interrupts()
 
-    async def _ask(self, questions: list[Interrupt]) -> dict[str, Any]:
-        answers = {}
-        for question in questions:
-            value, schema = question.value, question.response_schema
-            prompt = as_text(bounded_json(value))
-            answers[question.id] = await self._turn.ask_async(
-                prompt, schema if isinstance(schema, dict) else None
-            )
-        return answers
-
     async def _may_go_on(self) -> bool:
         """Whether the user lets the graph go on from a breakpoint, which asks nothing itself."""
         nodes = (await self._graph.aget_state(self.config)).next
-        prompt = f"Go on with {', '.join(nodes)}?"
-        return bool(nodes) and is_approval(await self._turn.ask_async(prompt, APPROVAL_SCHEMA))
+        return bool(nodes) and await ask_breakpoint(self._turn, nodes)
 
 
 def _history(turn: Turn) -> list[BaseMessage]:

@@ -1,0 +1,50 @@
+"""What a LangGraph graph asks while it waits, as questions of a turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.types import Interrupt
+
+from wsgi_app.agents.approvals import (
+    APPROVAL_SCHEMA,
+    approval_prompt,
+    is_approval,
+    refusal_reason,
+)
+from wsgi_app.agents.tools import bounded_json
+from wsgi_app.engine import Turn
+from wsgi_app.engine.history import as_text
+
+
+async def ask_interrupt(turn: Turn, interrupt: Interrupt) -> Any:
+    """Ask what an ``interrupt()`` asks; gives what it shall return."""
+    value = interrupt.value
+    if isinstance(value, dict) and isinstance(value.get("action_requests"), list):
+        return {"decisions": [await _decide(turn, call) for call in value["action_requests"]]}
+    schema = interrupt.response_schema
+    prompt = as_text(bounded_json(value))
+    return await turn.ask_async(prompt, schema if isinstance(schema, dict) else None)
+
+
+async def ask_breakpoint(turn: Turn, nodes: tuple[str, ...]) -> bool:
+    """Ask whether the graph may go on with these nodes."""
+    prompt = f"Go on with {', '.join(nodes)}?"
+    return is_approval(await turn.ask_async(prompt, APPROVAL_SCHEMA))
+
+
+async def _decide(turn: Turn, call: dict[str, Any]) -> dict[str, Any]:
+    """Ask for one of the calls that LangChain's HumanInTheLoopMiddleware holds back.
+
+    A client that knows its decisions may send one, such as an edit, in place of yes or no.
+    """
+    arguments = as_text(bounded_json(call.get("args", {})))
+    answer = await turn.ask_async(
+        approval_prompt(str(call.get("name")), arguments), APPROVAL_SCHEMA
+    )
+    if isinstance(answer, dict) and "type" in answer:
+        return answer
+    if is_approval(answer):
+        return {"type": "approve"}
+    reason = refusal_reason(answer)
+    return {"type": "reject", **({"message": reason} if reason else {})}
