@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from flask import Flask
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai import ChatOpenAI
@@ -42,7 +43,8 @@ from tests.support.upstream_script import (
     Usage,
 )
 from tests.support.waiting import wait_for
-from wsgi_app import Turn, current_turn
+from tests.test_readme import blocks
+from wsgi_app import AgentHost, Turn, current_turn
 from wsgi_app.agents.langgraph import LangGraphAgent
 from wsgi_app.events import Thinking
 from wsgi_app.store.base import SessionKey
@@ -367,3 +369,18 @@ def test_a_tool_that_may_fail_the_graph_fails_the_turn(host: Host, upstream: Ups
     events = host(builder.compile()).talk((ToolCalls((Call("c1", "broken", "{}"),)),))
     assert events[-1]["code"] == "agent_error"
     assert "secret" not in json.dumps(events)
+
+
+def test_readme_shows_how(upstream: Upstream) -> None:
+    """The README's lines mount a graph in an app, and it answers."""
+    (block,) = [block for block in blocks("python") if "LangGraphAgent" in block]
+    app = Flask("site")
+    names = {"AgentHost": AgentHost, "app": app, "graph": async_graph(upstream)}
+    exec(block, names)  # noqa: S102 - the README's own code
+    answer = app.test_client().post(
+        "/graph/chat",
+        json={"message": "hi"},
+        headers={"Authorization": "Bearer dev", "Accept": "application/json"},
+    )
+    assert answer.json is not None
+    assert answer.json["reply"] == "Hello from upstream"
