@@ -1,0 +1,80 @@
+"""Clients written in JavaScript, at the versions that tests/clients/package-lock.json names.
+
+Their scripts lie beside it. A script gets its arguments as one JSON object and prints JSON lines.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+from tests.support.processes import ROOT, clean_environment, find_program
+
+CLIENTS: Final = ROOT / "tests" / "clients"
+INSTALL_SECONDS: Final = 100
+_MODULES: Final = CLIENTS / "node_modules"
+#: Holds the digest of what is installed; it goes with the folder.
+_STAMP: Final = _MODULES / ".installed"
+
+
+def run_node(script: str, seconds: float = 60, **arguments: Any) -> list[dict[str, Any]]:
+    """Run a script of tests/clients to its end; answers what it printed.
+
+    Fails with all its output unless it ends well within ``seconds``.
+    """
+    try:
+        done = subprocess.run(
+            [str(node_program()), str(CLIENTS / script), json.dumps(arguments)],
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise AssertionError(f"{script} goes on after {seconds} s:\n{late.output}") from late
+    assert done.returncode == 0, f"{script} failed:\n{done.stdout}\n{done.stderr}"
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def node_program() -> Path:
+    """The locked node, installed with the clients if they are not there yet."""
+    _install()
+    machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return _MODULES / f"node-linux-{machine}" / "bin" / "node"
+
+
+def _install() -> None:
+    """Install what the lock file names; runs of tests at the same time wait for the first."""
+    wanted = hashlib.sha256((CLIENTS / "package-lock.json").read_bytes()).hexdigest()
+    if _is_installed(wanted):
+        return
+    npm = find_program("npm", "npm")
+    with (CLIENTS / "package-lock.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_installed(wanted):
+            return
+        try:
+            done = subprocess.run(
+                [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+                cwd=CLIENTS,
+                capture_output=True,
+                text=True,
+                timeout=INSTALL_SECONDS,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
+        except subprocess.TimeoutExpired as late:
+            raise AssertionError(f"npm ci takes longer than {INSTALL_SECONDS} s") from late
+        assert done.returncode == 0, f"npm ci failed in {CLIENTS}:\n{done.stderr}"
+        _STAMP.write_text(wanted)
+
+
+def _is_installed(wanted: str) -> bool:
+    return _STAMP.is_file() and _STAMP.read_text() == wanted
