@@ -10,23 +10,16 @@ from flask import (
     Flask,
     Response,
     current_app,
-    g,
     got_request_exception,
-    request,
     request_finished,
 )
 from flask.sansio.blueprints import BlueprintSetupState
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, default_exceptions
-from werkzeug.routing import BaseConverter, MapAdapter
+from werkzeug.exceptions import MethodNotAllowed, NotFound, default_exceptions
+from werkzeug.routing import BaseConverter
 
-from wsgi_app.web import chat, health, read, sessions
+from wsgi_app.web import access, chat, health, read, sessions
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.respond import (
-    ErrorShape,
-    error_response,
-    exception_response,
-    give_up_dropped,
-)
+from wsgi_app.web.respond import exception_response, give_up_dropped
 
 View = Callable[..., Response]
 
@@ -37,15 +30,13 @@ ROUTES: list[tuple[str, str, View]] = [
     ("POST", "/chat/<session_id>/input", chat.post_input),
     ("GET", "/chat/<session_id>/events", read.get_events),
     ("GET", "/chat/<session_id>/poll", read.get_poll),
+    ("POST", "/chat/<session_id>/ticket", access.post_ticket),
     ("GET", "/session/<session_id>", sessions.get_session),
     ("DELETE", "/session/<session_id>", sessions.delete_session),
     ("GET", "/sessions", sessions.get_sessions),
     ("GET", "/healthz", health.get_healthz),
     ("GET", "/readyz", health.get_readyz),
 ]
-#: Endpoints that need no login.
-OPEN = ("get_healthz", "get_readyz", "unknown")
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 CONVERTER_NAME = "wsgi_app_rest"
 
 
@@ -67,7 +58,8 @@ def make_blueprint(name: str, mount: Mount) -> Blueprint:
     shapes = {
         view.__name__: view.error_shape for _, _, view in ROUTES if hasattr(view, "error_shape")
     }
-    blueprint.before_request(functools.partial(_authenticate, mount, shapes))
+    blueprint.before_request(access.guard(mount, shapes))
+    access.allow_origins(blueprint, mount.settings.cors_origins)
     blueprint.url_value_preprocessor(lambda *_: _exempt_from_csrf(blueprint))
     blueprint.register_error_handler(Exception, exception_response)
     for code in default_exceptions:
@@ -83,13 +75,6 @@ def _bind(mount: Mount, view: View) -> View:
         return view(mount, **values)
 
     return bound
-
-
-def _authenticate(mount: Mount, shapes: dict[str, ErrorShape]) -> None:
-    endpoint = (request.endpoint or "").rpartition(".")[2]
-    g.wsgi_app_error_shape = shapes.get(endpoint, error_response)
-    if endpoint not in OPEN:
-        g.wsgi_app_principal = mount.authenticate(request)
 
 
 def _watch_answers(state: BlueprintSetupState) -> None:
@@ -113,19 +98,10 @@ def _add_catch_all(state: BlueprintSetupState) -> None:
 
 
 def _unknown(**_values: str) -> Response:
-    adapter = current_app.create_url_adapter(request)
-    allowed = [method for method in METHODS if adapter and _leads_to_view(adapter, method)]
+    allowed = access.allowed_methods()
     if allowed:
         raise MethodNotAllowed(allowed)
     raise NotFound
-
-
-def _leads_to_view(adapter: MapAdapter, method: str) -> bool:
-    try:
-        endpoint, _ = adapter.match(method=method)
-    except HTTPException:
-        return False
-    return bool(endpoint != request.endpoint)
 
 
 def _exempt_from_csrf(blueprint: Blueprint) -> None:

@@ -25,6 +25,7 @@ from wsgi_app.engine.runner import Runner
 from wsgi_app.engine.turn import Agent
 from wsgi_app.events import EventId
 from wsgi_app.store.base import SessionKey, Store
+from wsgi_app.tickets import Tickets
 
 log = logging.getLogger("wsgi_app")
 
@@ -38,6 +39,7 @@ class Worker:
     def __init__(self, settings: Settings, store: Store, make_agent: Callable[[], Agent]) -> None:
         self.pid = os.getpid()
         self.store = store
+        self.tickets = Tickets(store.secret)
         self.runner = Runner(settings, store, make_agent)
         self.watcher = HangupWatcher(settings.write_timeout_seconds)
 
@@ -94,6 +96,11 @@ class Mount:
     def draining(self) -> bool:
         """Whether this worker refuses new work because it is about to leave."""
         return self.runner.draining
+
+    @property
+    def tickets(self) -> Tickets:
+        """What signs and reads this host's tickets."""
+        return self.worker.tickets
 
     def learn_server(self) -> None:
         """Find out once which server runs this process."""

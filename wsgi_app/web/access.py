@@ -1,0 +1,105 @@
+"""Who may pass: preflights and open paths, tickets, and everybody else by login."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from flask import Blueprint, Response, current_app, g, request
+from flask_cors import CORS
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import MapAdapter
+
+from wsgi_app.auth import Principal
+from wsgi_app.tickets import TICKET_SECONDS
+from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.parse import check_session_id, last_event_id
+from wsgi_app.web.respond import ErrorShape, error_response, json_response
+
+#: Endpoints that need no login.
+OPEN: Final = ("get_healthz", "get_readyz", "unknown")
+#: Endpoints that a ticket opens.
+TICKETED: Final = ("get_events", "get_poll", "websocket")
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+#: What pages of other origins may read, besides what every page may (Fetch, section 3.3.6).
+EXPOSED_HEADERS: Final = (
+    *("X-Session-Id", "X-Turn-Id", "Retry-After", "Retry-After-Ms", "X-Should-Retry"),
+    *("X-Request-Id", "Location", "X-Vercel-AI-UI-Message-Stream"),
+    *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
+)
+#: As long as Chromium keeps a preflight's answer.
+PREFLIGHT_SECONDS: Final = 7200
+
+
+def guard(mount: Mount, shapes: dict[str, ErrorShape]) -> Callable[[], Response | None]:
+    """What runs before each request; raises RequestError for who may not pass."""
+
+    def check() -> Response | None:
+        endpoint = (request.endpoint or "").rpartition(".")[2]
+        g.wsgi_app_error_shape = shapes.get(endpoint, error_response)
+        if request.method == "OPTIONS":
+            return _options()
+        if endpoint not in OPEN:
+            g.wsgi_app_principal = _principal(mount, endpoint)
+        return None
+
+    return check
+
+
+def _principal(mount: Mount, endpoint: str) -> Principal:
+    ticket = request.args.get("ticket")
+    if ticket is None or endpoint not in TICKETED:
+        return mount.authenticate(request)
+    session_id = check_session_id(str((request.view_args or {}).get("session_id", "")))
+    # An EventSource comes back with the URL that it was made with.
+    comes_back = last_event_id(request) is not None
+    longer_seconds = mount.settings.turn_timeout_seconds if comes_back else 0.0
+    return Principal(mount.tickets.read(ticket, session_id, longer_seconds))
+
+
+def post_ticket(mount: Mount, session_id: str) -> Response:
+    """POST /chat/<session_id>/ticket: what opens this session's streams without a header."""
+    key = session_key(check_session_id(session_id))
+    return json_response({"ticket": mount.tickets.issue(key), "expires_in": TICKET_SECONDS})
+
+
+def allow_origins(blueprint: Blueprint, origins: Sequence[str]) -> None:
+    """Let pages of these origins call the routes, with the site's login (CORS, Fetch 3.3)."""
+    if not origins:
+        return
+    CORS(
+        blueprint,
+        # As patterns: a plain string with a bracket, as of IPv6, would be taken for one.
+        origins=[re.compile(re.escape(origin) + r"\Z") for origin in origins],
+        supports_credentials=True,
+        allow_headers="*",
+        expose_headers=list(EXPOSED_HEADERS),
+        methods=list(METHODS),
+        max_age=PREFLIGHT_SECONDS,
+        always_send=False,
+    )
+
+
+def allowed_methods() -> list[str]:
+    """The methods that this request's path has views for."""
+    adapter = current_app.create_url_adapter(request)
+    return [method for method in METHODS if adapter and _leads_to_view(adapter, method)]
+
+
+def _leads_to_view(adapter: MapAdapter, method: str) -> bool:
+    try:
+        endpoint, _ = adapter.match(method=method)
+    except HTTPException:
+        return False
+    return not str(endpoint).endswith(".unknown")
+
+
+def _options() -> Response | None:
+    """Answer a preflight, which brings no login, and anybody who asks for the methods."""
+    allowed = allowed_methods()
+    if not allowed:
+        return None
+    response = Response(status=204)
+    response.headers["Allow"] = ", ".join(allowed)
+    return response
