@@ -1,0 +1,421 @@
+"""Tools of real MCP servers, over stdio and streamable HTTP."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agents.bench import events_of
+from tests.support.mcp_server import QUESTION
+from tests.support.processes import ROOT, Process, child_pids, free_port, started
+from tests.support.turns import TurnBench
+from tests.support.waiting import wait_for
+from wsgi_app import Turn
+from wsgi_app.agents.mcp import McpServer
+from wsgi_app.agents.mcp_connection import MAX_TOOLS
+from wsgi_app.agents.mcp_tools import McpConnections
+from wsgi_app.agents.tools import AnyTool, CallRequest
+from wsgi_app.engine.run import TurnRun
+
+#: Reads what it is told, and says nothing.
+MUTE = ("sh", ["-c", "while read line; do :; done"])
+PROGRAM = str(ROOT / "tests/support/mcp_server.py")
+TURN_SECONDS = 60
+CALL_SECONDS = 1.5
+
+Talk = Callable[[Turn, dict[str, AnyTool]], Any]
+
+
+class Rig:
+    """The engine and a session's connections. Used by the test's thread alone."""
+
+    def __init__(self, servers: Sequence[McpServer], taken: Sequence[str], notes: Path) -> None:
+        self.turns = TurnBench()
+        self.connections = McpConnections(servers, taken)
+        self._notes = notes
+
+    def noted(self) -> list[str]:
+        """What the servers have written down."""
+        return self._notes.read_text().splitlines() if self._notes.exists() else []
+
+    def wait_noted(self, line: str, count: int = 1) -> None:
+        """Wait for a line of the server's."""
+        wait_for(lambda: self.noted().count(line) >= count, f"the server notes: {line}")
+
+    def pids(self) -> list[int]:
+        """The servers that were started."""
+        return [int(line.split()[1]) for line in self.noted() if line.startswith("started")]
+
+    def start(self, talk: Talk) -> TurnRun:
+        """Start a turn that has the servers' tools."""
+
+        def agent(turn: Turn) -> None:
+            talk(turn, {tool.name: tool for tool in self.connections.tools(turn)})
+
+        return self.turns.start(agent)
+
+    def turn(self, talk: Talk) -> Any:
+        """Run a turn to its end and give what ``talk`` gave."""
+        results: list[Any] = []
+        run = self.start(lambda turn, tools: results.append(talk(turn, tools)))
+        assert run.wait_ended(TURN_SECONDS)
+        assert results, events_of(run)
+        return results[0]
+
+    def call(self, name: str, arguments: str = "{}") -> Any:
+        """Call one tool in a turn of its own; an exception is its result."""
+        return self.turn(lambda turn, tools: outcome(turn, tools[name], arguments))
+
+    def refused(self) -> dict[str, Any]:
+        """The last event of a turn that cannot have the tools."""
+        run = self.start(lambda _turn, _tools: None)
+        assert run.wait_ended(TURN_SECONDS)
+        return events_of(run)[-1]
+
+
+def call(turn: Turn, tool: AnyTool, arguments: str = "{}") -> Any:
+    """What a call gives."""
+    return tool.prepare(turn, CallRequest("call-1", tool.name, arguments))()
+
+
+def outcome(turn: Turn, tool: AnyTool, arguments: str = "{}") -> Any:
+    """What a call gives or raises."""
+    try:
+        return call(turn, tool, arguments)
+    except (ValueError, OSError) as error:
+        return error
+
+
+def stdio(notes: Path, env: dict[str, str] | None = None, **options: Any) -> McpServer:
+    """The test's server as a program."""
+    path = {"PYTHONPATH": str(ROOT), "NOTES": str(notes), **(env or {})}
+    return McpServer.stdio(sys.executable, [PROGRAM], path, **options)
+
+
+@contextmanager
+def served(
+    notes: Path, env: dict[str, str] | None = None, port: int | None = None
+) -> Iterator[tuple[Process, str]]:
+    """The test's server on a port."""
+    port = port or free_port()
+    env = {"NOTES": str(notes), **(env or {})}
+    with started([sys.executable, PROGRAM, str(port)], env=env) as process:
+        process.wait_until(lambda: is_open(port))
+        yield process, f"http://127.0.0.1:{port}/mcp"
+
+
+def is_open(port: int) -> bool:
+    """Whether something listens on a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def rigged(notes: Path, *servers: McpServer, taken: Sequence[str] = ()) -> Iterator[Rig]:
+    """A session's connections; closed, with nothing left, at the end."""
+    children = child_pids(os.getpid())
+    rig = Rig(servers, taken, notes)
+    try:
+        yield rig
+    finally:
+        rig.connections.close()
+        assert child_pids(os.getpid()) == children
+        wait_for(lambda: not rig.turns.runner.loops.agents.count_tasks(), "no task is left")
+        rig.turns.runner.close(10)
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    """Where a server writes what happens to it."""
+    return tmp_path / "notes"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "stdio-old",
+        "http",
+        pytest.param("stdio", marks=pytest.mark.slow),
+        pytest.param("http-old", marks=pytest.mark.slow),
+    ],
+)
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """Each transport, with the newest protocol and the ones before; one connection for all."""
+    notes = tmp_path_factory.mktemp("mcp") / "notes"
+    env = {"LEGACY": "1"} if request.param.endswith("-old") else {}
+    with ExitStack() as stack:
+        if request.param.startswith("http"):
+            _, url = stack.enter_context(served(notes, env))
+            server = McpServer.http(url, call_timeout_seconds=CALL_SECONDS)
+        else:
+            server = stdio(notes, env, call_timeout_seconds=CALL_SECONDS)
+        rig = stack.enter_context(rigged(notes, server))
+        rig.turn(lambda _, tools: tools)  # connects, before a test looks what it leaves behind
+        yield rig
+
+
+def test_tools_are_listed_and_called(rig: Rig) -> None:
+    """The model gets each tool's name, text and schema; calls give data, text or parts."""
+
+    def talk(turn: Turn, tools: dict[str, AnyTool]) -> Any:
+        assert tools["add"].description == "Add two integers."
+        assert set(tools["add"].parameters["properties"]) == {"a", "b"}
+        assert tools["odd_n_me"].parameters["properties"] == {}
+        return [
+            call(turn, tools[name], arguments)
+            for name, arguments in [
+                ("add", '{"a": 2, "b": 3}'),
+                ("greet", '{"name": "you"}'),
+                ("odd_n_me", ""),
+                ("draw", "{}"),
+            ]
+        ]
+
+    picture = {"type": "image", "mimeType": "image/png", "size_bytes": 14}
+    assert rig.turn(talk) == [5, "Hello you", "odd", ["a dot", picture]]
+
+
+def test_errors_are_texts_for_the_model(rig: Rig) -> None:
+    """A tool's own error and bad arguments are ValueErrors that say what is wrong."""
+    assert repr(rig.call("fail")) == "ValueError('Error executing tool fail: no such file')"
+    assert "should be a valid integer" in str(rig.call("add", '{"a": "x", "b": 1}'))
+    assert str(rig.call("add", "[1]")) == "bad arguments: they must be a JSON object"
+
+
+def test_a_cancel_does_not_wait_and_is_told_to_the_server(rig: Rig) -> None:
+    """A turn in the middle of a call ends at once, the server's tool too; the next turn works."""
+    run = rig.start(lambda turn, tools: call(turn, tools["nap"], '{"seconds": 60}'))
+    rig.wait_noted("napping")
+    asked_at = time.monotonic()
+    rig.turns.runner.cancel(run.fence.key, None, "user")
+    assert time.monotonic() - asked_at < 1
+    rig.wait_noted("cancelled")
+    assert rig.call("add", '{"a": 1, "b": 1}') == 2
+
+
+def test_a_call_has_a_time_limit(rig: Rig) -> None:
+    """A tool that takes too long is an error, and the server is told to end it."""
+    told = rig.noted().count("cancelled")
+    error = rig.call("nap", '{"seconds": 60}')
+    assert isinstance(error, TimeoutError)
+    assert "did not answer in 1.5 s" in str(error)
+    rig.wait_noted("cancelled", told + 1)
+
+
+def test_a_question_of_the_server_is_the_turns_own(rig: Rig) -> None:
+    """The server's question goes to the user, whose answer may take longer than a call."""
+    results: list[Any] = []
+    run = rig.start(lambda turn, tools: results.append(call(turn, tools["pick_colour"])))
+    wait_for(lambda: run.questions.waiting, "the question")
+    (asked,) = events_of(run)
+    assert asked["type"] == "input_request"
+    assert asked["prompt"] == QUESTION
+    assert list(asked["schema"]["properties"]) == ["colour"]
+    assert not run.wait_ended(CALL_SECONDS + 0.3)
+    rig.turns.store.post_input(run.fence.key, asked["request_id"], b'"blue"')
+    assert run.wait_ended(TURN_SECONDS)
+    assert results == ["blue"]
+
+
+def test_a_declined_question_is_an_error(rig: Rig) -> None:
+    """Null is the user's no, which the tool's error tells the model."""
+    results: list[Any] = []
+    run = rig.start(lambda turn, tools: results.append(outcome(turn, tools["pick_colour"])))
+    wait_for(lambda: run.questions.waiting, "the question")
+    rig.turns.store.post_input(run.fence.key, events_of(run)[-1]["request_id"], b"null")
+    assert run.wait_ended(TURN_SECONDS)
+    assert isinstance(results[0], ValueError)
+
+
+def test_a_cancel_withdraws_the_question(rig: Rig) -> None:
+    """A turn that ends while the server asks leaves the connection as it was."""
+    run = rig.start(lambda turn, tools: call(turn, tools["pick_colour"]))
+    wait_for(lambda: run.questions.waiting, "the question")
+    rig.turns.runner.cancel(run.fence.key, None, "user")
+    assert rig.call("add", '{"a": 1, "b": 1}') == 2
+
+
+def test_calls_run_at_the_same_time(rig: Rig) -> None:
+    """Two calls of one turn, in threads of their own, take the time of one."""
+
+    def talk(turn: Turn, tools: dict[str, AnyTool]) -> float:
+        began_at = time.monotonic()
+        calls = [
+            turn.start_thread(lambda: call(turn, tools["nap"], '{"seconds": 0.8}'))
+            for _ in range(2)
+        ]
+        assert [one.result(TURN_SECONDS) for one in calls] == ["rested", "rested"]
+        return time.monotonic() - began_at
+
+    assert rig.turn(talk) < 1.5
+    assert len(rig.pids()) == 1
+
+
+def test_a_program_that_has_ended_is_started_again(notes: Path) -> None:
+    """A dead server costs the call in its middle an error; the next call or turn has a new one."""
+
+    def talk(turn: Turn, tools: dict[str, AnyTool]) -> Any:
+        return outcome(turn, tools["die"]), call(turn, tools["add"], '{"a": 1, "b": 1}')
+
+    with rigged(notes, stdio(notes)) as rig:
+        error, result = rig.turn(talk)
+        assert str(error) == "the MCP server 'python' has ended"
+        assert result == 2
+        os.kill(rig.pids()[-1], 9)
+        assert rig.call("add", '{"a": 1, "b": 1}') == 2
+        assert len(rig.pids()) == 3
+
+
+@pytest.mark.parametrize(
+    "env", [pytest.param({}, marks=pytest.mark.slow), {"LEGACY": "1"}], ids=["new", "old"]
+)
+def test_an_http_server_that_was_restarted_is_found_again(notes: Path, env: dict[str, str]) -> None:
+    """The next turn after a restart connects again; a turn while it is away fails clearly."""
+    port = free_port()
+    headers = {"Authorization": "Bearer header-secret"}
+    server = McpServer.http(f"http://127.0.0.1:{port}/mcp", headers, connect_timeout_seconds=5)
+    assert "header-secret" not in repr(server)
+    with rigged(notes, server) as rig:
+        assert rig.refused()["message"] == "The MCP server '127.0.0.1' cannot be used."
+        for _ in range(2):
+            with served(notes, env, port):
+                assert rig.call("add", '{"a": 1, "b": 1}') == 2
+        assert rig.refused()["message"] == "The MCP server '127.0.0.1' cannot be used."
+        assert "Bearer header-secret" in rig.noted()
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        McpServer.stdio("/no/such/program", name="it"),
+        McpServer.stdio("true", name="it"),
+        McpServer.stdio(*MUTE, name="it", connect_timeout_seconds=0.5),
+        pytest.param(
+            McpServer.stdio("yes", name="it", connect_timeout_seconds=0.5), marks=pytest.mark.slow
+        ),
+        McpServer.http("http://127.0.0.1:1/mcp", name="it"),
+        McpServer.http("no url", name="it"),
+    ],
+    ids=["missing", "ends", "mute", "babbles", "refuses", "no-url"],
+)
+def test_a_server_that_is_none_ends_the_turn_with_a_clear_error(
+    notes: Path, server: McpServer
+) -> None:
+    """Whatever is wrong with a server, the turn ends and names it, without foreign text."""
+    with rigged(notes, server) as rig:
+        assert rig.refused() == {
+            "type": "error",
+            "code": "agent_error",
+            "message": "The MCP server 'it' cannot be used.",
+            "details": {"server": "it"},
+            "retryable": True,
+        }
+
+
+def test_a_turn_that_waits_for_a_server_can_be_cancelled(notes: Path) -> None:
+    """A cancel while the connection is being made ends the turn; closing ends the attempt."""
+    children = child_pids(os.getpid())
+    with rigged(notes, McpServer.stdio(*MUTE)) as rig:
+        run = rig.start(lambda _turn, _tools: None)
+        wait_for(lambda: child_pids(os.getpid()) != children, "the program runs")
+        assert rig.turns.runner.cancel(run.fence.key, None, "user")
+
+
+def test_only_what_is_wanted_is_listed_and_no_more_than_models_take(
+    notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All pages are read, up to the bound; ``tools`` chooses; no other variable reaches it."""
+    monkeypatch.setenv("MCP_TEST_SECRET", "worker-secret")
+    extra = {"EXTRA_TOOLS": "200"}
+    chosen = stdio(notes, {**extra, "GIVEN": "yes"}, name="c", tools=["variable", "greet_199"])
+    with rigged(notes, chosen, stdio(notes, extra)) as rig:
+        names = rig.turn(lambda _, tools: list(tools))
+        assert names[:2] == ["c_variable", "greet_199"]
+        assert len(names) == 2 + MAX_TOOLS
+        assert rig.call("c_variable", '{"name": "GIVEN"}') == "yes"
+        assert rig.call("c_variable", '{"name": "MCP_TEST_SECRET"}') == ""
+
+
+def test_each_tool_has_a_name_of_its_own(notes: Path) -> None:
+    """What two servers or a function call alike bears the server's name, and a number at last."""
+    servers = [stdio(notes, name=name, tools=["add", "greet"]) for name in ("one", "b!", "b!")]
+    taken = ["add", "b__greet"]
+    with rigged(notes, *servers, taken=taken) as rig:
+        names = ["one_add", "one_greet", "b__add", "b__greet_2", "b__add_2", "b__greet_3"]
+        assert rig.turn(lambda _, tools: list(tools)) == names
+        assert rig.call("b__add_2", '{"a": 1, "b": 1}') == 2
+
+
+def test_close_ends_a_running_call_and_its_program(notes: Path) -> None:
+    """Closing while a call runs, from another thread, fails the call; nothing connects again."""
+    results: list[Any] = []
+    with rigged(notes, stdio(notes)) as rig:
+        run = rig.start(
+            lambda turn, tools: results.append(outcome(turn, tools["nap"], '{"seconds": 60}'))
+        )
+        rig.wait_noted("napping")
+        rig.connections.close()
+        assert not [pid for pid in rig.pids() if Path(f"/proc/{pid}").exists()]
+        assert run.wait_ended(TURN_SECONDS)
+        assert isinstance(results[0], ConnectionError)
+        assert rig.refused()["message"] == "The MCP server 'python' cannot be used."
+        assert len(rig.pids()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", [{"DEAF": "1"}, {}], ids=["deaf", "blocked"])
+def test_a_program_that_does_not_end_is_killed(notes: Path, env: dict[str, str]) -> None:
+    """A server that ignores its end, or never reads again, is gone when close returns."""
+    with rigged(notes, stdio(notes, env)) as rig:
+        run = rig.start(lambda turn, tools: call(turn, tools["block"], '{"seconds": 600}'))
+        rig.wait_noted("blocking")
+        rig.turns.runner.cancel(run.fence.key, None, "user")
+        rig.connections.close()
+        assert not [pid for pid in rig.pids() if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_fifty_sessions_leave_nothing(notes: Path) -> None:
+    """No process, thread, task or file is left of 50 sessions with two servers each."""
+    turns = TurnBench()
+
+    def left() -> tuple[int, int, int]:
+        tasks = turns.runner.loops.agents.count_tasks()
+        return threading.active_count(), tasks, len(list(Path("/proc/self/fd").iterdir()))
+
+    def session(number: int, url: str) -> None:
+        connections = McpConnections([stdio(notes), McpServer.http(url)])
+
+        def agent(turn: Turn) -> None:
+            tools = {tool.name: tool for tool in connections.tools(turn)}
+            assert call(turn, tools["python_add"], '{"a": 1, "b": 1}') == 2
+            if number % 2:
+                call(turn, tools["127_0_0_1_nap"], '{"seconds": 60}')
+
+        run = turns.start(agent)
+        if number % 2:
+            wait_for(lambda: notes.read_text().count("napping") > number // 2, "a nap")
+            turns.runner.cancel(run.fence.key, None, "user")
+        assert run.wait_ended(TURN_SECONDS)
+        connections.close()
+
+    with served(notes) as (_, url):
+        children = child_pids(os.getpid())
+        for number in range(10):
+            session(number, url)
+        before = left()
+        for number in range(10, 60):
+            session(number, url)
+        wait_for(lambda: left() <= before, f"no more than before: {before}")
+        assert child_pids(os.getpid()) == children
+    turns.runner.close(10)

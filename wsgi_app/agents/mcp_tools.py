@@ -1,0 +1,194 @@
+"""The tools of a session's MCP servers, as the model knows them."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import itertools
+import logging
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mcp_types import (
+    AudioContent,
+    CallToolResult,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    TextContent,
+    TextResourceContents,
+    Tool,
+)
+
+from wsgi_app.agents.mcp_connection import McpConnection
+from wsgi_app.agents.mcp_link import McpEndpoint
+from wsgi_app.agents.tools import MAX_DESCRIPTION_CHARS, CallRequest, bounded_json, parse_object
+from wsgi_app.engine import Turn
+from wsgi_app.engine.history import as_text
+
+log = logging.getLogger("wsgi_app")
+
+#: Until all servers have said good-bye, or are killed.
+CLOSE_SECONDS: Final = 10.0
+MAX_NAME_CHARS: Final = 64
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]", re.ASCII)
+
+
+@dataclass(frozen=True)
+class McpTool:
+    """A tool of a connected server, for one turn; used by any thread of that turn's agent."""
+
+    #: As the model knows it.
+    name: str
+    description: str
+    #: The JSON schema of its arguments; the server checks them.
+    parameters: dict[str, Any]
+    connection: McpConnection
+    #: As the server knows it.
+    remote_name: str
+
+    def prepare(self, turn: Turn, call: CallRequest) -> Callable[[], Any]:
+        """See `AnyTool.prepare`: what it gives calls the server, and waits.
+
+        That raises ValueError with a text for the model for what the tool or the server refuses,
+        ConnectionError, TimeoutError, and TurnCancelled at once when the turn ends.
+        """
+        arguments = parse_object(call.arguments.strip() or "{}")
+        if arguments is None:
+            raise ValueError("bad arguments: they must be a JSON object")
+        return lambda: self._run(turn, arguments)
+
+    def _run(self, turn: Turn, arguments: dict[str, Any]) -> Any:
+        result = turn.run_async(self.connection.call(turn, self.remote_name, arguments))
+        output = _output(result)
+        if result.is_error:
+            raise ValueError(as_text(output))
+        return bounded_json(output)
+
+
+class McpConnections:
+    """The connections of one session to all of an agent's servers.
+
+    Used by the threads of one turn after the other, and closed by any thread; ``_lock`` guards
+    which loop they live on and whether they are closed. All else happens on that loop.
+    """
+
+    def __init__(self, servers: Sequence[McpEndpoint], taken: Collection[str] = ()) -> None:
+        """``taken``: the names of the agent's other tools, which stay theirs."""
+        self._connections = [McpConnection(server) for server in servers]
+        self._taken = taken
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def tools(self, turn: Turn) -> list[McpTool]:
+        """All servers' tools, as they are now; connects where there is no connection.
+
+        Blocks the turn's thread, until the turn ends or a server's time is over. Raises TurnError
+        when a server cannot be used.
+        """
+        return turn.run_async(self._list_tools())
+
+    def close(self) -> None:
+        """End all connections and the programs behind them; a call still running fails.
+
+        Returns when they are gone, or after `CLOSE_SECONDS`; never to be used again.
+        """
+        with self._lock:
+            self._closed, loop = True, self._loop
+        if loop is None:
+            return
+        closing = self._close()
+        try:
+            future = asyncio.run_coroutine_threadsafe(closing, loop)
+        except RuntimeError:
+            closing.close()  # the loop has ended, and its tasks with it
+            return
+        try:
+            future.result(CLOSE_SECONDS)
+        except concurrent.futures.TimeoutError:
+            log.warning("MCP servers are still ending: %s", [c.name for c in self._connections])
+
+    async def _list_tools(self) -> list[McpTool]:
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+            closed = self._closed
+        if closed:
+            await self._close()
+        listings = [connection.list_tools() for connection in self._connections]
+        results = await asyncio.gather(*listings, return_exceptions=True)
+        found: list[tuple[McpConnection, Tool]] = []
+        for connection, result in zip(self._connections, results, strict=True):
+            if isinstance(result, BaseException):
+                raise result
+            found += [(connection, tool) for tool in result]
+        return _named(found, self._taken)
+
+    async def _close(self) -> None:
+        await asyncio.gather(*(connection.close() for connection in self._connections))
+
+
+def _named(found: Sequence[tuple[McpConnection, Tool]], taken: Collection[str]) -> list[McpTool]:
+    """Give each tool a name that the model may use and that no other tool has."""
+    count = Counter([_valid(tool.name) for _, tool in found])
+    count.update(taken)
+    used = set(taken)
+    tools = []
+    for connection, tool in found:
+        name = _valid(tool.name)
+        if count[name] > 1:
+            name = _valid(f"{connection.name}_{tool.name}")
+        name = _unused(name, used)
+        used.add(name)
+        tools.append(_as_tool(connection, tool, name))
+    return tools
+
+
+def _valid(name: str) -> str:
+    return _NOT_IN_NAMES.sub("_", name)[:MAX_NAME_CHARS] or "_"
+
+
+def _unused(name: str, used: Collection[str]) -> str:
+    if name not in used:
+        return name
+    numbered = (f"{name[: MAX_NAME_CHARS - 5]}_{number}" for number in itertools.count(2))
+    return next(candidate for candidate in numbered if candidate not in used)
+
+
+def _as_tool(connection: McpConnection, tool: Tool, name: str) -> McpTool:
+    # Providers refuse an object without properties, which JSON schema allows.
+    parameters = {"type": "object", "properties": {}, **tool.input_schema}
+    description = (tool.description or tool.title or "")[:MAX_DESCRIPTION_CHARS]
+    return McpTool(name, description, parameters, connection, tool.name)
+
+
+def _output(result: CallToolResult) -> Any:
+    """Make one JSON value of a result: its data if it has any, else its text or its parts."""
+    data = result.structured_content
+    if data is not None and not result.is_error:
+        # The official server's form of what is no object.
+        return data["result"] if isinstance(data, dict) and list(data) == ["result"] else data
+    parts = [_part(block) for block in result.content]
+    return parts[0] if len(parts) == 1 else parts
+
+
+def _part(block: ContentBlock) -> Any:
+    """Text as it is; of images and sound only what they are: a model cannot read them here."""
+    if isinstance(block, TextContent):
+        return block.text
+    if isinstance(block, EmbeddedResource) and isinstance(block.resource, TextResourceContents):
+        return block.resource.text
+    part = block.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if isinstance(block, ImageContent | AudioContent):
+        part["size_bytes"] = _decoded_bytes(part.pop("data"))
+    elif isinstance(block, EmbeddedResource):
+        part["resource"]["size_bytes"] = _decoded_bytes(part["resource"].pop("blob"))
+    return part
+
+
+def _decoded_bytes(base64: str) -> int:
+    return len(base64) * 3 // 4 - base64[-2:].count("=")
