@@ -30,14 +30,16 @@ def stream_frames(
     start: Callable[[], None],
     keepalive_seconds: float,
     batch_seconds: float = 0.0,
+    opening: bytes = b"",
 ) -> Iterator[bytes]:
     """Yield the bytes of an SSE body: an opening comment, frames, and comments in silence.
 
-    ``start`` is called when the opening has been written. The body ends regularly only when the
-    feed ends; in all other cases the connection is cut first.
+    ``opening`` are frames that stand before the turn's first event. ``start`` is called when they
+    have been written. The body ends regularly only when the reader ends; in all other cases the
+    connection is cut first.
     """
     try:
-        yield from _write(reader, [OPENING])
+        yield from _write(reader, [OPENING + opening])
         start()
         while not reader.ended:
             events = _collect(reader, keepalive_seconds, batch_seconds)

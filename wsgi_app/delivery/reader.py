@@ -33,6 +33,7 @@ class Reader:
         self._feed = feed
         self._give_slot_back = give_slot_back
         self._closed = False
+        self._finished = False
         self.gone = False
         self._watch = watcher.watch(
             client_socket(environ), client_disconnected(environ), self._set_gone
@@ -41,7 +42,11 @@ class Reader:
     @property
     def ended(self) -> bool:
         """Whether nothing more will come."""
-        return self._feed.ended
+        return self._finished or self._feed.ended
+
+    def finish(self) -> None:
+        """Take nothing more: what the client was to get is whole, though the turn may go on."""
+        self._finished = True
 
     def read(self, timeout_seconds: float) -> list[NumberedEvent]:
         """Wait for events; nothing when the time is over or the feed ended.

@@ -123,11 +123,13 @@ def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones
     start: Callable[[], None],
     *,
     encode: Encoder | None = None,
+    opening: bytes = b"",
     headers: dict[str, str] | None = None,
 ) -> Response:
     """Answer with the reader's events as SSE frames, by default of the native wire.
 
-    ``start`` runs when the first bytes are out, and in any case when the response is closed.
+    ``opening`` are frames before the first event. ``start`` runs when they are out, and in any
+    case when the response is closed.
     """
     frames = stream_frames(
         reader,
@@ -135,6 +137,7 @@ def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones
         start=start,
         keepalive_seconds=mount.settings.keepalive_seconds,
         batch_seconds=batch_seconds(request),
+        opening=opening,
     )
     response = Response(stream_with_context(streamed(mount, frames)), headers=STREAM_HEADERS)
     response.headers["X-Session-Id"] = key.session_id
