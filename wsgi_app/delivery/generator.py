@@ -23,7 +23,7 @@ MAX_CHUNK_BYTES = 65_536
 Encoder = Callable[[NumberedEvent], bytes]
 
 
-def stream_frames(
+def stream_frames(  # noqa: PLR0913 - the parts of a stream, the optional ones by name
     reader: Reader,
     encode: Encoder,
     *,
