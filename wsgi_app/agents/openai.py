@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any, Final, Literal
 
 from openai import AsyncOpenAI
@@ -12,7 +13,7 @@ from wsgi_app.agents.model_api import Conversation, Prompt, checked_options
 from wsgi_app.agents.openai_client import OpenAIClient
 from wsgi_app.agents.responses_request import ResponsesConversation
 from wsgi_app.agents.toolbox import Toolbox
-from wsgi_app.agents.tools import AnyTool
+from wsgi_app.agents.tools import AnyTool, ToolConnections, ToolServer
 from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnError
 from wsgi_app.events import ToolCall, ToolResult
@@ -27,11 +28,11 @@ class OpenAIAgent:
     """Answers with a chat model, calling tools until the model needs no more.
 
     ``model``: the model's name, as the provider knows it. ``tools``: functions with type hints and
-    a docstring, see `Tool`. ``system``: the system prompt. ``max_steps``: how many times the model
-    may be asked in one turn, AGENT_MAX_STEPS if not given; needing more ends the turn with
-    ``step_limit``. ``client``: an
-    ``AsyncOpenAI`` of your own, used as it is, by one host; without it the agent makes one for each
-    worker, which reads ``OPENAI_API_KEY`` and ``OPENAI_BASE_URL``. ``api``: ``"chat"`` for
+    a docstring, see `Tool`, or other sources of tools, as an `McpServer`. ``system``: the system
+    prompt. ``max_steps``: how many times the model may be asked in one turn, AGENT_MAX_STEPS if
+    not given; needing more ends the turn with ``step_limit``. ``client``: an ``AsyncOpenAI`` of
+    your own, used as it is, by one host; without it the agent makes one for each worker, which
+    reads ``OPENAI_API_KEY`` and ``OPENAI_BASE_URL``. ``api``: ``"chat"`` for
     ``/chat/completions``, which most servers have, ``"responses"`` for ``/responses``, where
     OpenAI's models keep their reasoning between steps. ``options``: further fields of each request
     (``{"temperature": 0}``), as the API's reference or the server's has them.
@@ -43,7 +44,7 @@ class OpenAIAgent:
     def __init__(  # noqa: PLR0913 - one per thing that an author may want to say
         self,
         model: str,
-        tools: Sequence[AnyTool | Callable[..., Any]] = (),
+        tools: Sequence[AnyTool | ToolServer | Callable[..., Any]] = (),
         system: str | None = None,
         max_steps: int | None = None,
         client: AsyncOpenAI | None = None,
@@ -54,12 +55,17 @@ class OpenAIAgent:
         if api not in _APIS:
             raise ValueError(f"api is one of {', '.join(_APIS)}: {api!r}")
         self._model = model
-        self._toolbox = Toolbox(tools)
+        self._toolbox = Toolbox([tool for tool in tools if not isinstance(tool, ToolServer)])
+        self._servers = [tool for tool in tools if isinstance(tool, ToolServer)]
         self._system = system
         self._max_steps = max_steps
         self._client = OpenAIClient(client)
         self._begin_conversation = _APIS[api]
         self._options = checked_options(options)
+
+    def open_session(self) -> OpenAIAgent | OpenAISession:
+        """The agent of one session: this one, unless sources of tools need connections."""
+        return OpenAISession(self, self._connect()) if self._servers else self
 
     def __call__(self, turn: Turn) -> Iterator[ToolCall | ToolResult]:
         """Answer a turn.
@@ -67,7 +73,15 @@ class OpenAIAgent:
         Tokens and thinking go out while they arrive. Raises UpstreamError when the provider fails,
         TurnError with code ``step_limit``.
         """
-        conversation = self._conversation(turn)
+        if not self._servers:
+            yield from self.answer(turn, self._toolbox)
+            return
+        with closing(OpenAISession(self, self._connect())) as session:
+            yield from session(turn)
+
+    def answer(self, turn: Turn, toolbox: Toolbox) -> Iterator[ToolCall | ToolResult]:
+        """Answer a turn with these tools; see `__call__`."""
+        conversation = self._conversation(turn, toolbox)
         max_steps = self._max_steps or turn.max_steps
         for steps_left in range(max_steps - 1, -1, -1):
             step = turn.run_io(self._client.ask(conversation, turn.emit))
@@ -77,7 +91,7 @@ class OpenAIAgent:
                 return
             if not steps_left:
                 break
-            results = yield from self._toolbox.run(turn, calls)
+            results = yield from toolbox.run(turn, calls)
             conversation.add_results(results)
         raise TurnError(
             f"The model needs more than {max_steps} steps.",
@@ -85,7 +99,36 @@ class OpenAIAgent:
             code="step_limit",
         )
 
-    def _conversation(self, turn: Turn) -> Conversation:
-        prompt = Prompt(self._model, self._system, self._toolbox.tools, self._options)
+    def toolbox(self, more: Sequence[AnyTool]) -> Toolbox:
+        """The agent's own tools and these."""
+        return Toolbox([*self._toolbox.tools, *more])
+
+    def _connect(self) -> ToolConnections:
+        # Servers of one kind share their connections' names; there is one kind so far.
+        taken = [tool.name for tool in self._toolbox.tools]
+        return self._servers[0].connect(self._servers, taken)
+
+    def _conversation(self, turn: Turn, toolbox: Toolbox) -> Conversation:
+        prompt = Prompt(self._model, self._system, toolbox.tools, self._options)
         messages = [*turn.history, {"role": "user", "content": turn.message}]
         return self._begin_conversation(prompt, messages)
+
+
+class OpenAISession:
+    """The agent of one session, with the session's own connections to servers of tools.
+
+    Called by one turn after the other, and closed by any thread; the connections guard themselves.
+    """
+
+    def __init__(self, agent: OpenAIAgent, connections: ToolConnections) -> None:
+        self._agent = agent
+        self._connections = connections
+
+    def __call__(self, turn: Turn) -> Iterator[ToolCall | ToolResult]:
+        """Answer a turn; raises TurnError too when a server of tools cannot be used."""
+        toolbox = self._agent.toolbox(self._connections.tools(turn))
+        yield from self._agent.answer(turn, toolbox)
+
+    def close(self) -> None:
+        """End the connections."""
+        self._connections.close()

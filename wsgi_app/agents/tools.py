@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import typing
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
@@ -60,6 +60,25 @@ class AnyTool(Protocol):
         Raises ValueError, with a text for the model, for bad arguments. What runs it may block,
         and raise anything.
         """
+
+
+class ToolConnections(Protocol):
+    """The connections of one session to its servers of tools."""
+
+    def tools(self, turn: Turn) -> Sequence[AnyTool]:
+        """All tools as they are now, for this turn; raises TurnError when there is a fault."""
+
+    def close(self) -> None:
+        """End the connections."""
+
+
+@runtime_checkable
+class ToolServer(Protocol):
+    """What has tools of its own, such as an MCP server; one description for all sessions."""
+
+    @staticmethod
+    def connect(servers: Any, taken: Collection[str]) -> ToolConnections:
+        """Connect a session to several servers of a kind; ``taken`` are the names of others."""
 
 
 class Tool:
