@@ -25,7 +25,7 @@ RateLimit = Annotated[
     str, Meta(pattern=r"^\s*\d+\s*(/|per)\s*(\d+\s*)?(second|minute|hour|day|month|year)s?\s*$")
 ]
 #: Scheme, host and port, as browsers send it (RFC 6454, section 6.2).
-Origin = Annotated[str, Meta(pattern=r"^https?://[^/\s]+$")]
+Origin = Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]_-]+$")]
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

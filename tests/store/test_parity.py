@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 
-from wsgi_app.store.base import Store
+from tests.store.steps import MakeStore
+from wsgi_app.store.base import Store, StoreLimits
 
 
 def public_names(owner: object) -> set[str]:
@@ -22,6 +23,14 @@ def test_signatures_are_the_contracts(store: Store) -> None:
     for name in public_names(Store):
         expected = inspect.signature(getattr(Store, name))
         assert inspect.signature(getattr(type(store), name)) == expected, name
+
+
+def test_the_secret_stays_the_same(make_store: MakeStore) -> None:
+    """A store's secret is one value, 32 bytes, for all who use it; another's is another."""
+    one, other = make_store(StoreLimits()), make_store(StoreLimits())
+    assert len(one.secret()) == 32
+    assert one.secret() == one.secret()
+    assert (one.secret() == other.secret()) == one.shared
 
 
 def test_backend_says_whether_it_is_shared(store: Store) -> None:

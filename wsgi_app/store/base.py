@@ -47,6 +47,7 @@ from wsgi_app.store.values import (
 )
 
 __all__ = [
+    "SECRET_BYTES",
     "Appended",
     "BeginTurn",
     "Fence",
@@ -63,6 +64,10 @@ __all__ = [
     "TurnBegun",
     "TurnClaim",
 ]
+
+
+#: As much as an HMAC with SHA-256 takes in (RFC 2104, section 3).
+SECRET_BYTES = 32
 
 
 class Store(ABC):
@@ -247,6 +252,13 @@ class Store(ABC):
         Without a worker every signal comes, once however many workers it goes to. ``resync`` is
         called when signals may have been lost, and come again: look at the flags and journals.
         Both may call the store, but must neither block nor raise.
+        """
+
+    @abstractmethod
+    def secret(self) -> bytes:
+        """A random value of `SECRET_BYTES` that all workers share, made on first use.
+
+        It changes only when the store is emptied.
         """
 
     @abstractmethod

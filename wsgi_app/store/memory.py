@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from wsgi_app.errors import Fenced
 from wsgi_app.events import CancelReason, EventId, encode_json
 from wsgi_app.store.base import (
+    SECRET_BYTES,
     Appended,
     BeginTurn,
     Fence,
@@ -56,6 +58,7 @@ class MemoryStore(Store):
         self._limits = limits or StoreLimits()
         self._clock = clock
         self._lock = threading.Lock()
+        self._secret = secrets.token_bytes(SECRET_BYTES)
         self._sessions = SessionTable(self._limits, clock)
         self._workers: dict[str, Worker] = {}
         self._listeners: tuple[tuple[str, Callable[[Signal], None]], ...] = ()
@@ -277,6 +280,9 @@ class MemoryStore(Store):
     ) -> None:
         with self._lock:
             self._listeners = (*self._listeners, (worker_id, listener))
+
+    def secret(self) -> bytes:
+        return self._secret
 
     def ping(self) -> None:
         pass

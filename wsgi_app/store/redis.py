@@ -268,6 +268,10 @@ class RedisStore(Store):
         self._listeners.append(thread)
         thread.start(self._start_thread, self._edge.timeout_seconds)
 
+    def secret(self) -> bytes:
+        found: bytes = self._edge.run(self._calls.secret())
+        return found
+
     def ping(self) -> None:
         self._edge.ask_servers(lambda server: server.ping())
 

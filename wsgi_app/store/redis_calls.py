@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
-from wsgi_app.store.base import BeginTurn, Fence, JournalWrite, SessionKey, StoreLimits
+from wsgi_app.store.base import (
+    SECRET_BYTES,
+    BeginTurn,
+    Fence,
+    JournalWrite,
+    SessionKey,
+    StoreLimits,
+)
 from wsgi_app.store.redis_keys import (
     ALIVE,
+    SECRET,
     encode_message,
     session_key,
     tenant_keys,
@@ -33,6 +42,11 @@ class Calls:
         self._limits = limits
         self._ttl = max(1, round(limits.session_ttl_seconds * 1000))
         self._lease = max(1, round(limits.lease_seconds * 1000))
+
+    @staticmethod
+    def secret() -> Call:
+        """Read the workers' common secret, or set it to a new one."""
+        return Call(script("secret"), [SECRET], [secrets.token_bytes(SECRET_BYTES)])
 
     # -- of one session
 

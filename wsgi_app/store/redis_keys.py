@@ -17,6 +17,7 @@ from wsgi_app.events import EventId, encode_json
 from wsgi_app.store.base import Message, SessionKey, Signal
 
 ALIVE: Final = "agent:{workers}:alive"
+SECRET: Final = "agent:secret"  # noqa: S105 - its name, not itself
 _CHANNEL: Final = "agent:signals:"
 
 

@@ -17,6 +17,7 @@ _SHARED: Final = {
     },
     ("session", "ending"): {"finish", "mark_lost"},
     ("tenant",): {"admit_turn", "renew_turns", "release_turns", "list_sessions"},
+    (): {"secret"},
     ("workers",): {
         *("beat", "leave", "lost_workers"),
         *("own_turn", "disown_turn", "list_turns", "owned_turns"),
