@@ -18,7 +18,7 @@ from wsgi_app.web.parse import check_session_id, last_event_id
 from wsgi_app.web.respond import ErrorShape, error_response, json_response
 
 #: Endpoints that need no login.
-OPEN: Final = ("get_healthz", "get_readyz", "unknown")
+OPEN: Final = ("get_healthz", "get_readyz", "get_client", "get_client_types", "unknown")
 #: Endpoints that a ticket opens.
 TICKETED: Final = ("get_events", "get_poll", "websocket")
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

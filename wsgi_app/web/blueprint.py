@@ -17,7 +17,7 @@ from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.exceptions import MethodNotAllowed, NotFound, default_exceptions
 from werkzeug.routing import BaseConverter
 
-from wsgi_app.web import access, chat, health, read, sessions
+from wsgi_app.web import access, chat, health, page, read, sessions
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.respond import exception_response, give_up_dropped
 
@@ -36,6 +36,7 @@ ROUTES: list[tuple[str, str, View]] = [
     ("GET", "/sessions", sessions.get_sessions),
     ("GET", "/healthz", health.get_healthz),
     ("GET", "/readyz", health.get_readyz),
+    *page.ROUTES,
 ]
 CONVERTER_NAME = "wsgi_app_rest"
 

@@ -1,4 +1,4 @@
-"""The chat page of the stand-alone app."""
+"""The stand-alone app's chat page, and the browser client that every mount serves."""
 
 from __future__ import annotations
 
@@ -6,11 +6,23 @@ from pathlib import Path
 
 from flask import Blueprint, Response, send_from_directory
 
+from wsgi_app.web.mount import Mount
+
 FOLDER = Path(__file__).parent / "page"
+CLIENT = "agent-client.js"
+CLIENT_TYPES = "agent-client.d.ts"
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
-    " img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    " img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+    " require-trusted-types-for 'script'; trusted-types 'none'"
 )
+#: Not left to the machine's own table: browsers refuse a module of another type.
+_CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".ts": "application/typescript; charset=utf-8",
+}
 
 
 def make_page_blueprint() -> Blueprint:
@@ -21,11 +33,27 @@ def make_page_blueprint() -> Blueprint:
     return blueprint
 
 
+def get_client(_mount: Mount) -> Response:
+    """GET /agent-client.js: the client, which finds its host where it was loaded from."""
+    return _send(CLIENT)
+
+
+def get_client_types(_mount: Mount) -> Response:
+    """GET /agent-client.d.ts: the client's types."""
+    return _send(CLIENT_TYPES)
+
+
+ROUTES = [
+    ("GET", f"/{CLIENT}", get_client),
+    ("GET", f"/{CLIENT_TYPES}", get_client_types),
+]
+
+
 def _send(name: str) -> Response:
-    response = send_from_directory(FOLDER, name)
+    response = send_from_directory(FOLDER, name, mimetype=_CONTENT_TYPES.get(Path(name).suffix))
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
-    # Checked with the server each time, so that an upgrade is seen at once.
+    # Checked with the server each time, by its ETag, so that an upgrade is seen at once.
     response.headers["Cache-Control"] = "no-cache"
     return response

@@ -1,0 +1,249 @@
+// Types of agent-client.js.
+
+/** A value that JSON can hold. */
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
+
+export interface Usage {
+  input_tokens: number;
+  output_tokens: number;
+  total_tokens: number;
+}
+
+interface Numbered {
+  /** `<turn>-<seq>` */
+  id: string;
+}
+
+export type StatusEvent = Numbered & { type: "status"; content: string };
+export type ThinkingEvent = Numbered & { type: "thinking"; content: string };
+export type TokenEvent = Numbered & { type: "token"; content: string };
+export type ToolCallEvent = Numbered & {
+  type: "tool_call";
+  tool: string;
+  call_id: string;
+  input: { [name: string]: Json };
+  status: "running";
+};
+export type ToolResultEvent = Numbered & {
+  type: "tool_result";
+  tool: string;
+  call_id: string;
+  output: Json;
+  status: "complete" | "error";
+};
+export type InputRequestEvent = Numbered & {
+  type: "input_request";
+  request_id: string;
+  prompt: string;
+  /** JSON schema of the value that is asked for. */
+  schema?: { [name: string]: Json };
+};
+/** What lies between the two is no longer kept. */
+export type GapEvent = Numbered & { type: "gap"; missed_after: string; resumes_at: string };
+export type DoneEvent = Numbered & {
+  type: "done";
+  reply: string;
+  session_id: string;
+  turn_id: string;
+  usage?: Usage;
+};
+export type ErrorEvent = Numbered & {
+  type: "error";
+  code: string;
+  message: string;
+  details?: { [name: string]: Json };
+  retryable?: boolean;
+};
+export type CancelledEvent = Numbered & {
+  type: "cancelled";
+  reason: "user" | "disconnected" | "interrupted" | "deleted";
+};
+
+export type AgentEvent =
+  | StatusEvent
+  | ThinkingEvent
+  | TokenEvent
+  | ToolCallEvent
+  | ToolResultEvent
+  | InputRequestEvent
+  | GapEvent
+  | DoneEvent
+  | ErrorEvent
+  | CancelledEvent;
+
+export interface SessionInfo {
+  session_id: string;
+  state: "idle" | "running";
+  turn_id: string;
+  created_at: string;
+  updated_at: string;
+}
+
+export interface Session extends SessionInfo {
+  owner: string;
+  messages: { role: "user" | "assistant"; content: string }[];
+}
+
+/** The connection is gone, or what came over it broke the rules. */
+export class ConnectionFault extends Error {}
+
+/** The host refused a request; `message` is in words for people. */
+export class HostError extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly details: { [name: string]: Json };
+  readonly retryAfterMs: number;
+  /** Whether the same request may succeed a little later. */
+  get passing(): boolean;
+}
+
+export interface ConnectionState {
+  state: "open" | "waiting";
+  transport: "stream" | "poll";
+  /** Why it waits, in words for people. */
+  message: string | null;
+  retryInMs: number;
+}
+
+export interface AgentClientOptions {
+  /** The mount's prefix; by default where the module was loaded from. */
+  baseUrl?: string | URL;
+  token?: string | null;
+  /** Gives the token; called again with the one that was refused, and why. Null gives up. */
+  getToken?: (asked: {
+    refused: string | null;
+    message: string | null;
+  }) => string | null | undefined | Promise<string | null | undefined>;
+  fetch?: typeof globalThis.fetch;
+  /** `"include"` sends the site's cookies to another origin too. */
+  credentials?: RequestCredentials;
+  /** How long a stream may be without its first byte before turns are polled instead. */
+  firstByteSeconds?: number;
+  /** The host's AGENT_KEEPALIVE_SECONDS. */
+  keepAliveSeconds?: number;
+  /** How often in a row a connection may fail. */
+  maxRetries?: number;
+}
+
+export interface StreamOptions {
+  /** Ends the reading, not the turn. */
+  signal?: AbortSignal | null;
+  onConnection?: (state: ConnectionState) => void;
+}
+
+export interface ChatOptions extends StreamOptions {
+  /** Handed to the agent. */
+  metadata?: { [name: string]: Json };
+  onDisconnect?: "cancel" | "continue";
+  ifBusy?: "reject" | "enqueue" | "interrupt";
+  /** By default a new one for each call. */
+  idempotencyKey?: string;
+}
+
+export interface EventsOptions extends StreamOptions {
+  /** Go on behind this event. */
+  after?: string | null;
+}
+
+/** Events, each once and in order; to be iterated once. Rejects with HostError, ConnectionFault. */
+export class EventStream implements AsyncIterable<AgentEvent> {
+  private constructor();
+  readonly sessionId: string;
+  /** The turn of the newest event, or of the message; null until the host has told it. */
+  readonly turnId: number | null;
+  /** The id of the last event seen. */
+  readonly lastEventId: string | null;
+  [Symbol.asyncIterator](): AsyncGenerator<AgentEvent, void, undefined>;
+}
+
+export class AgentClient {
+  constructor(options?: AgentClientOptions);
+  /** Whether a proxy was found to hold streams back, so that turns are polled. */
+  polls: boolean;
+  /** Starts a turn; a session id of null begins a new session. */
+  chat(sessionId: string | null, message: string, options?: ChatOptions): EventStream;
+  /** What comes after an event, until the newest turn has ended. Starts no turn. */
+  events(sessionId: string, options?: EventsOptions): EventStream;
+  /** Ends the turn, or all that runs and waits in the session. */
+  cancel(
+    sessionId: string,
+    turnId?: string | number | null,
+  ): Promise<{ ok: true; cancelled: boolean; turn_id?: string }>;
+  /** Answers the agent's question. */
+  answer(sessionId: string, requestId: string, value: Json): Promise<{ ok: true }>;
+  /** The session with its messages, or null if the host does not know it. */
+  session(sessionId: string): Promise<Session | null>;
+  /** The user's sessions, newest first, a page at a time. */
+  sessions(page?: {
+    limit?: number;
+    cursor?: string;
+  }): Promise<{ sessions: SessionInfo[]; next_cursor?: string }>;
+  /** Ends what runs in the session, and forgets it. */
+  remove(sessionId: string): Promise<{ ok: true; deleted: boolean }>;
+  /** Opens this session's streams to who cannot send headers. */
+  ticket(sessionId: string): Promise<{ ticket: string; expires_in: number }>;
+  /** A WebSocket to the session. */
+  socket(
+    sessionId: string,
+    options?: Pick<AgentWebSocketOptions, "after" | "WebSocket">,
+  ): AgentWebSocket;
+  /** The address of a path below the mount's prefix. */
+  url(path: string): URL;
+  /** Sends one request below the prefix; the response may have any status but 401. */
+  request(
+    path: string,
+    options?: {
+      method?: string;
+      headers?: Record<string, string>;
+      json?: unknown;
+      signal?: AbortSignal;
+    },
+  ): Promise<Response>;
+}
+
+export interface AgentWebSocketOptions extends AgentClientOptions {
+  sessionId: string;
+  /** Used instead of one made of the other options. */
+  client?: AgentClient;
+  /** Go on behind this event. */
+  after?: string | null;
+  WebSocket?: typeof globalThis.WebSocket;
+}
+
+/** What an AgentWebSocket tells; an `error` without an id is about a message that was sent. */
+export type SocketEvents = {
+  [Type in Exclude<AgentEvent["type"], "error">]: Extract<AgentEvent, { type: Type }>;
+} & {
+  error: Omit<ErrorEvent, "id"> & { id?: string };
+  event: AgentEvent | (Omit<ErrorEvent, "id"> & { id?: undefined });
+  connection: { state: "open" | "waiting"; retryInMs: number };
+  /** Null after `close()`. */
+  close: Error | null;
+};
+
+/** A session over one WebSocket, which comes back by itself after a drop. */
+export class AgentWebSocket {
+  constructor(options: AgentWebSocketOptions);
+  /** Calls the handler with each event of this type; returns what takes it off again. */
+  on<Type extends keyof SocketEvents>(
+    type: Type,
+    handler: (event: SocketEvents[Type]) => void,
+  ): () => void;
+  /** Sends a message, which starts a turn. */
+  send(content: string): void;
+  /** Ends what runs and waits in the session. */
+  cancel(): void;
+  /** Answers the agent's question. */
+  answer(requestId: string, value: Json): void;
+  /** Closes the connection for good. */
+  close(): void;
+}
+
+/** Server-sent text, cut anywhere, to events. */
+export class SseParser {
+  retryMs: number | null;
+  push(text: string): { id: string | null; data: string }[];
+}
+
+/** A name that nobody can guess. */
+export function randomName(): string;
