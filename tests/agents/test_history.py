@@ -190,3 +190,11 @@ def test_an_agent_gets_whole_exchanges_up_to_the_budget() -> None:
         assert bench.start(agent, f"message {number}", key=KEY).wait_ended(20)
     assert [m["content"] for m in seen[-1] if m["role"] == "user"] == ["message 2", "message 3"]
     bench.runner.close(10)
+
+
+def test_instructions_await_no_answer() -> None:
+    """A client's own system messages, wherever they stand, get no answer put behind them."""
+    system = {"role": "system", "content": "Be brief."}
+    exchange = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+    given = [system, *exchange, system]
+    assert for_agent(given, 10_000) == given

@@ -159,10 +159,16 @@ def _exchanges(messages: Sequence[Message]) -> list[list[Message]]:
 
 
 def _closed(exchange: list[Message]) -> list[Message]:
-    """An exchange that ends with text of the assistant, its mark as a part of the text."""
+    """An exchange that ends with text of the assistant, its mark as a part of the text.
+
+    Instructions, which clients that bring their own history put anywhere, await no answer.
+    """
     messages = [{k: v for k, v in message.items() if k != "status"} for message in exchange]
     status = exchange[-1].get("status", "")
-    last = messages[-1]
+    said = [message for message in messages if message["role"] != "system"]
+    if not said:
+        return messages
+    last = said[-1]
     if last["role"] == "assistant" and "tool_calls" not in last:
         if status in _MARKS:
             last["content"] = f"{last['content']}\n\n{_MARKS[status]}"
