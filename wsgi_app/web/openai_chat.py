@@ -1,0 +1,120 @@
+"""Chat completions: each request brings its whole conversation, and gets a session of its own."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from flask import Response, request
+from msgspec.structs import replace
+
+from wsgi_app.errors import RequestError
+from wsgi_app.events import Cancelled
+from wsgi_app.store.base import SessionKey
+from wsgi_app.web.mount import Mount, current_principal, session_key
+from wsgi_app.web.openai_turns import (
+    attach_turn,
+    body_digest,
+    failed_turn,
+    is_fresh,
+    is_retry,
+    model_name,
+    newest_event,
+    openai_error,
+    read_to_end,
+    until_end,
+)
+from wsgi_app.web.parse import batch_seconds, idempotency_key, new_session_id, parse_body
+from wsgi_app.web.respond import json_response, shaped, stream_response
+from wsgi_app.web.turns import OpenTurn, TurnRequest, open_turn
+from wsgi_app.wire.openai_chat import ChatCollector, ChatEncoder, Completion, completion_id
+from wsgi_app.wire.openai_chat_request import ChatCompletionBody
+
+
+@shaped(openai_error)
+def post_chat_completions(mount: Mount) -> Response:
+    """POST /v1/chat/completions: answer the conversation's last message."""
+    body = parse_body(request, ChatCompletionBody, mount.settings.max_body_bytes)
+    history, message = body.read_messages()
+    batch_seconds(request)  # a bad one is refused before there is a turn
+    wanted = TurnRequest(
+        message=message, history=history, metadata=body.metadata or {}, ephemeral=True
+    )
+    opened = _open(mount, wanted)
+    completion = Completion(
+        completion_id(opened.key.session_id, opened.turn), model_name(mount), int(time.time())
+    )
+    try:
+        if not body.stream:
+            return _whole(mount, opened, completion)
+        return _stream(mount, opened, ChatEncoder(completion, include_usage=body.include_usage))
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _open(mount: Mount, wanted: TurnRequest) -> OpenTurn:
+    digest = body_digest(request)
+    idempotency = idempotency_key(request)
+    if idempotency is not None:
+        key = session_key(new_session_id(current_principal().tenant, idempotency))
+        # Not ephemeral: the key shall find its turn for as long as in the other wires.
+        kept = replace(wanted, idempotency_key=idempotency, digest=digest, ephemeral=False)
+        return open_turn(mount, key, kept)
+    key = session_key(f"cc-{digest}")
+    begun = _begun_before(mount, key) if is_retry(request) else None
+    if begun is not None:
+        return attach_turn(mount, key, begun)
+    try:
+        return open_turn(mount, key, wanted)
+    except RequestError as error:
+        if error.code != "session_busy":
+            raise
+        if is_retry(request):
+            return attach_turn(mount, key, int(error.details["turn_id"]))
+    return open_turn(mount, session_key(f"cc-{digest}-{secrets.token_hex(8)}"), wanted)
+
+
+def _begun_before(mount: Mount, key: SessionKey) -> int | None:
+    """The turn that an earlier try of this request has begun."""
+    view = mount.store.describe_session(key)
+    if view is None or not is_fresh(view):
+        return None
+    if view.active_turns:
+        return view.active_turns[0]
+    # A turn that nobody waited for any more is no answer.
+    is_answer = not isinstance(newest_event(mount, key, view.turn), Cancelled)
+    return view.turn if is_answer else None
+
+
+def _whole(mount: Mount, opened: OpenTurn, completion: Completion) -> Response:
+    collector = ChatCollector(completion)
+    read_to_end(mount, opened, collector.take)
+    if collector.answer.asks:
+        _give_up(mount, opened)
+    if collector.answer.error is not None:
+        return failed_turn(collector.answer.error)
+    return json_response(collector.document(), headers=_headers(opened))
+
+
+def _stream(mount: Mount, opened: OpenTurn, encoder: ChatEncoder) -> Response:
+    response = stream_response(
+        mount,
+        opened.reader,
+        opened.key,
+        opened.turn,
+        opened.start,
+        encode=until_end(opened.reader, encoder),
+        opening=encoder.opening(),
+    )
+    response.call_on_close(lambda: _give_up(mount, opened) if encoder.answer.asks else None)
+    return response
+
+
+def _give_up(mount: Mount, opened: OpenTurn) -> None:
+    """End a turn that asks something: the answer comes as a message, to another turn."""
+    mount.runner.cancel(opened.key, opened.turn, "disconnected")
+
+
+def _headers(opened: OpenTurn) -> dict[str, str]:
+    return {"X-Session-Id": opened.key.session_id, "X-Turn-Id": str(opened.turn)}

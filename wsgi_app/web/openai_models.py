@@ -1,0 +1,32 @@
+"""The agent as the one model that there is."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from flask import Response
+
+from wsgi_app.errors import RequestError
+from wsgi_app.web.mount import Mount
+from wsgi_app.web.openai_turns import model_name, openai_error
+from wsgi_app.web.respond import json_response, shaped
+
+OWNER: Final = "wsgi-agent-host"
+
+
+@shaped(openai_error)
+def get_models(mount: Mount) -> Response:
+    """GET /v1/models: the agent."""
+    return json_response({"object": "list", "data": [_model(mount)]})
+
+
+@shaped(openai_error)
+def get_model(mount: Mount, model_id: str) -> Response:
+    """GET /v1/models/<model_id>: the agent, under its own name alone."""
+    if model_id != model_name(mount):
+        raise RequestError("not_found", "There is no such model.")
+    return json_response(_model(mount))
+
+
+def _model(mount: Mount) -> dict[str, Any]:
+    return {"id": model_name(mount), "object": "model", "created": 0, "owned_by": OWNER}

@@ -1,0 +1,150 @@
+"""Responses that are there: read, streamed again, cancelled, forgotten."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from flask import Response, request
+
+from wsgi_app.delivery.feed import Feed
+from wsgi_app.errors import RequestError
+from wsgi_app.events import EventId
+from wsgi_app.store.base import SessionView
+from wsgi_app.web.body import read_body
+from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.openai_turns import attach_turn, model_name, openai_error, until_end
+from wsgi_app.web.parse import batch_seconds, number_query
+from wsgi_app.web.respond import json_response, shaped, stream_response
+from wsgi_app.web.turns import OpenTurn
+from wsgi_app.wire.openai_ids import ResponseRef
+from wsgi_app.wire.openai_messages import bad_request
+from wsgi_app.wire.openai_responses import ResponseBuilder, ResponseEncoder, StreamEvent
+
+#: How long a stream waits for what its reader has seen already, on a worker that hears of it late.
+CATCH_UP_SECONDS: Final = 2.0
+MAX_NUMBER: Final = 10_000_000_000
+
+
+def find_response(mount: Mount, response_id: str) -> tuple[ResponseRef, SessionView]:
+    """Find a response of this tenant; raises RequestError ``not_found``."""
+    try:
+        ref = ResponseRef.parse(response_id)
+    except ValueError:
+        raise _not_found() from None
+    view = mount.store.describe_session(session_key(ref.session_id))
+    if view is None or view.turn < ref.turn:
+        raise _not_found()
+    return ref, view
+
+
+def snapshot(mount: Mount, ref: ResponseRef) -> ResponseBuilder:
+    """Put together what there is of a response now; raises RequestError ``not_found``."""
+    builder = ResponseBuilder(ref, model_name(mount))
+    feed = _feed(mount, ref)
+    try:
+        while not builder.ended and (events := feed.read(0)):
+            for numbered in events:
+                builder.take(numbered)
+    finally:
+        feed.close()
+    if builder.has_gap:
+        raise _not_found()
+    return builder
+
+
+def stream_from(
+    mount: Mount, opened: OpenTurn, encoder: ResponseEncoder, opening: bytes
+) -> Response:
+    """Stream a response; ``opening`` is what is due before the reader's next event."""
+    encode = until_end(opened.reader, encoder)
+    if encoder.ended:
+        opened.reader.finish()
+    return stream_response(
+        mount, opened.reader, opened.key, opened.turn, opened.start, encode=encode, opening=opening
+    )
+
+
+@shaped(openai_error)
+def get_response(mount: Mount, response_id: str) -> Response:
+    """GET /v1/responses/<response_id>: the response as it is now, or its stream."""
+    ref, _ = find_response(mount, response_id)
+    if request.args.get("stream") != "true":
+        return json_response(snapshot(mount, ref).document())
+    after = number_query(request, "starting_after", -1, MAX_NUMBER)
+    if after % 1:
+        raise bad_request("starting_after", "Expected a whole number")
+    batch_seconds(request)
+    return _stream_again(mount, ref, int(after))
+
+
+@shaped(openai_error)
+def post_response_cancel(mount: Mount, response_id: str) -> Response:
+    """POST /v1/responses/<response_id>/cancel: end the response's turn."""
+    read_body(request, mount.settings.max_body_bytes)
+    ref, view = find_response(mount, response_id)
+    if ref.turn in view.active_turns:
+        mount.runner.cancel(session_key(ref.session_id), ref.turn, "user")
+    found = snapshot(mount, ref)
+    if ref.turn not in view.active_turns and found.status != "cancelled":
+        # Not 409, which the SDKs would send again.
+        raise bad_request("response_id", "This response has ended already")
+    return json_response(found.document())
+
+
+@shaped(openai_error)
+def delete_response(mount: Mount, response_id: str) -> Response:
+    """DELETE /v1/responses/<response_id>: forget the conversation that it is the newest of."""
+    ref, view = find_response(mount, response_id)
+    if view.turn != ref.turn:
+        raise bad_request("response_id", "The conversation has gone on; delete its newest response")
+    mount.runner.delete_session(session_key(ref.session_id))
+    return json_response({"id": ref.id, "object": "response", "deleted": True})
+
+
+def _stream_again(mount: Mount, ref: ResponseRef, after: int) -> Response:
+    builder = ResponseBuilder(ref, model_name(mount))
+    due = _catch_up(mount, ref, builder, after)
+    if builder.has_gap:
+        raise _not_found()
+    opened = attach_turn(mount, session_key(ref.session_id), ref.turn, builder.seq)
+    try:
+        opening = b"".join(event.frame() for event in due)
+        return stream_from(mount, opened, ResponseEncoder(builder, after), opening)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _catch_up(
+    mount: Mount, ref: ResponseRef, builder: ResponseBuilder, after: int
+) -> list[StreamEvent]:
+    """Take what the reader has had; answers what else came of the last event taken.
+
+    Event by event: merged text would not divide where the reader stopped.
+    """
+    due = [made for made in builder.opening() if made.number > after]
+    deadline = time.monotonic() + CATCH_UP_SECONDS
+    feed = _feed(mount, ref)
+    try:
+        while builder.next_number <= after and not (builder.ended or feed.ended):
+            left_seconds = deadline - time.monotonic()
+            if left_seconds <= 0:
+                break
+            for numbered in feed.read(left_seconds):
+                due = [made for made in builder.take(numbered) if made.number > after]
+                if builder.next_number > after:
+                    break
+    finally:
+        feed.close()
+    return due
+
+
+def _feed(mount: Mount, ref: ResponseRef) -> Feed:
+    return Feed(
+        mount.runner, session_key(ref.session_id), EventId(ref.turn, ref.after_seq), ref.turn
+    )
+
+
+def _not_found() -> RequestError:
+    return RequestError("not_found", "There is no such response.")

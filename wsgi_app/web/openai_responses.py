@@ -1,0 +1,206 @@
+"""Responses that are made: new conversations, their next turns, and answers to questions."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Final, NamedTuple
+
+from flask import Response, request
+
+from wsgi_app.delivery.feed import Feed
+from wsgi_app.errors import RequestError
+from wsgi_app.events import EventId, InputRequest, encode_json
+from wsgi_app.store.base import SessionKey, SessionView
+from wsgi_app.web.mount import Mount, current_principal, session_key
+from wsgi_app.web.openai_read import find_response, snapshot, stream_from
+from wsgi_app.web.openai_turns import (
+    attach_turn,
+    body_digest,
+    failed_turn,
+    is_fresh,
+    is_retry,
+    model_name,
+    openai_error,
+    read_to_end,
+)
+from wsgi_app.web.parse import batch_seconds, idempotency_key, new_session_id, parse_body
+from wsgi_app.web.respond import json_response, shaped
+from wsgi_app.web.turns import OpenTurn, TurnRequest, open_turn
+from wsgi_app.wire.openai_ids import ResponseRef
+from wsgi_app.wire.openai_messages import bad_request
+from wsgi_app.wire.openai_responses import ResponseBuilder, ResponseEncoder
+from wsgi_app.wire.openai_responses_request import ResponseBody, answer_value
+
+#: Retries of a conversation's first request are looked for in spans of this length: this one, and
+#: the one before.
+SPAN_SECONDS: Final = 300
+_PREVIOUS: Final = "previous_response_id"
+
+
+class _Asked(NamedTuple):
+    """A question of the agent, and its place in the turn."""
+
+    seq: int
+    event: InputRequest
+
+
+@shaped(openai_error)
+def post_responses(mount: Mount) -> Response:
+    """POST /v1/responses: begin a conversation, go on with one, or answer a question."""
+    body = parse_body(request, ResponseBody, mount.settings.max_body_bytes)
+    batch_seconds(request)  # a bad one is refused before there is a turn
+    after_seq = 0
+    if body.previous_response_id is None:
+        opened = _begin_conversation(mount, body)
+    else:
+        previous, view = _find_previous(mount, body.previous_response_id)
+        asked = _find_question(mount, previous, body)
+        if asked is None:
+            opened = _go_on(mount, body, previous, view)
+        else:
+            after_seq = asked.seq
+            opened = _answer(mount, body, previous, asked)
+    ref = ResponseRef(
+        opened.key.session_id, opened.turn, after_seq, int(time.time()), bool(body.background)
+    )
+    try:
+        return _respond(mount, body, opened, ref)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _respond(mount: Mount, body: ResponseBody, opened: OpenTurn, ref: ResponseRef) -> Response:
+    builder = ResponseBuilder(ref, model_name(mount))
+    if body.stream:
+        encoder = ResponseEncoder(builder)
+        return stream_from(mount, opened, encoder, encoder.opening())
+    headers = {"X-Session-Id": ref.session_id, "X-Turn-Id": str(ref.turn)}
+    if body.background:
+        opened.close()
+        found = builder.document("queued") if opened.is_new else snapshot(mount, ref).document()
+        return json_response(found, headers=headers)
+
+    read_to_end(mount, opened, lambda numbered: bool(builder.take(numbered)) and builder.ended)
+    if builder.error is not None:
+        return failed_turn(builder.error)
+    return json_response(builder.document(), headers=headers)
+
+
+def _wanted(body: ResponseBody, before: SessionView | None = None) -> TurnRequest:
+    history, message = body.read_input()
+    idempotency = idempotency_key(request)
+    # A session's own history is the store's; what the client adds to it comes behind.
+    earlier = [] if before is None else before.messages
+    return TurnRequest(
+        message=message,
+        metadata=body.agent_metadata(),
+        history=[*earlier, *history] if history else None,
+        on_disconnect="continue" if body.background else "cancel",
+        idempotency_key=idempotency,
+        digest=body_digest(request) if idempotency else "",
+        ephemeral=before is None and body.store is False and idempotency is None,
+    )
+
+
+# -- a new conversation
+
+
+def _begin_conversation(mount: Mount, body: ResponseBody) -> OpenTurn:
+    wanted = _wanted(body)
+    if wanted.idempotency_key is not None:
+        tenant = current_principal().tenant
+        return open_turn(mount, session_key(new_session_id(tenant, wanted.idempotency_key)), wanted)
+    span = int(time.time()) // SPAN_SECONDS
+    prefix = f"rs-{body_digest(request)[:32]}"
+    if is_retry(request):
+        begun = _begun_before(mount, [f"{prefix}-{span}", f"{prefix}-{span - 1}"])
+        if begun is not None:
+            return begun
+    key = session_key(f"{prefix}-{span}")
+    if mount.store.describe_session(key) is None:
+        try:
+            return open_turn(mount, key, wanted)
+        except RequestError as error:
+            if error.code != "session_busy":
+                raise
+    # Another conversation that begins with the same words.
+    return open_turn(mount, session_key(f"{prefix}-{secrets.token_hex(8)}"), wanted)
+
+
+def _begun_before(mount: Mount, session_ids: list[str]) -> OpenTurn | None:
+    """The conversation that an earlier try of this request has begun."""
+    for session_id in session_ids:
+        key = session_key(session_id)
+        view = mount.store.describe_session(key)
+        if view is not None and view.turn == 1 and is_fresh(view):
+            return attach_turn(mount, key, 1)
+    return None
+
+
+# -- the next turn of one
+
+
+def _find_previous(mount: Mount, response_id: str) -> tuple[ResponseRef, SessionView]:
+    try:
+        return find_response(mount, response_id)
+    except RequestError:
+        raise bad_request(_PREVIOUS, "There is no such response") from None
+
+
+def _go_on(mount: Mount, body: ResponseBody, previous: ResponseRef, view: SessionView) -> OpenTurn:
+    wanted = _wanted(body, view)
+    key = session_key(previous.session_id)
+    if view.turn == previous.turn:
+        return open_turn(mount, key, wanted)
+    may_repeat = wanted.idempotency_key is not None or (is_retry(request) and is_fresh(view))
+    if may_repeat and view.turn == previous.turn + 1 and _newest_message(view) == wanted.message:
+        return attach_turn(mount, key, view.turn)
+    raise bad_request(_PREVIOUS, "The conversation has gone on; name its newest response")
+
+
+def _newest_message(view: SessionView) -> str | None:
+    mine = [one["content"] for one in view.messages if one["role"] == "user"]
+    return str(mine[-1]) if mine else None
+
+
+# -- the answer to a question
+
+
+def _find_question(mount: Mount, previous: ResponseRef, body: ResponseBody) -> _Asked | None:
+    """The question of that response which the request answers."""
+    answers = body.read_answers()
+    if not answers:
+        return None
+    key = session_key(previous.session_id)
+    feed = Feed(mount.runner, key, EventId(previous.turn, previous.after_seq), previous.turn)
+    try:
+        while events := feed.read(0):
+            for numbered in events:
+                event = numbered.event
+                if isinstance(event, InputRequest):
+                    is_meant = event.request_id in answers
+                    return _Asked(numbered.id.seq, event) if is_meant else None
+    finally:
+        feed.close()
+    return None
+
+
+def _answer(mount: Mount, body: ResponseBody, previous: ResponseRef, asked: _Asked) -> OpenTurn:
+    if body.has_messages():
+        raise bad_request("input", "Expected the question's answer alone")
+    key: SessionKey = session_key(previous.session_id)
+    request_id = asked.event.request_id
+    value = answer_value(asked.event, body.read_answers()[request_id])
+    # Attached first: the turn shall not be without a reader once it goes on.
+    opened = attach_turn(mount, key, previous.turn, asked.seq)
+    try:
+        mount.store.post_input(key, request_id, encode_json(value))
+    except BaseException as error:
+        is_answered = isinstance(error, RequestError) and error.code == "no_pending_input"
+        if is_answered and is_retry(request):
+            return opened
+        opened.close()
+        raise
+    return opened

@@ -1,0 +1,135 @@
+"""What the OpenAI routes share: retried requests, answers read as a whole, errors."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from flask import Request, Response
+
+from wsgi_app.delivery.feed import Feed
+from wsgi_app.delivery.polling import WAIT_SECONDS
+from wsgi_app.delivery.reader import Reader, ReaderGone
+from wsgi_app.engine.runner import BegunTurn
+from wsgi_app.errors import AgentHostError, RequestError
+from wsgi_app.events import AnyEvent, Error, EventId, NumberedEvent
+from wsgi_app.store.base import SessionKey, SessionView
+from wsgi_app.web.mount import Mount
+from wsgi_app.web.respond import error_headers, error_status, json_response
+from wsgi_app.web.turns import OpenTurn
+from wsgi_app.wire.openai_errors import STATUS_BY_CODE, error_object
+
+#: How long after a turn's end a retried request still gets its answer. The SDKs wait up to 8 s
+#: before they send a request again.
+RETRY_SECONDS: Final = 30.0
+_RETRYABLE: Final = (429, 503)
+_COUNT: Final = re.compile(r"[0-9]{1,4}", re.ASCII)
+
+
+class Encoder(Protocol):
+    """A wire's encoder, which knows when its answer is whole."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is to be sent."""
+
+    def __call__(self, numbered: NumberedEvent) -> bytes:
+        """Make an event's frames."""
+
+
+def openai_error(error: AgentHostError) -> Response:
+    """Answer a refusal: nothing was begun, so that those that pass may be sent again."""
+    status = STATUS_BY_CODE.get(error.code, error_status(error))
+    headers = error_headers(error)
+    if status not in _RETRYABLE:
+        # The SDKs would repeat a 409 and every 5xx.
+        headers["x-should-retry"] = "false"
+    body = error_object(error.code, error.message, error.details, status)
+    return json_response(body, status, headers)
+
+
+def failed_turn(error: Error) -> Response:
+    """Answer a turn that failed: a repeated request would begin a second one."""
+    status = error_status(error)
+    body = error_object(error.code, error.message, {}, status)
+    return json_response(body, status, {"x-should-retry": "false"})
+
+
+def model_name(mount: Mount) -> str:
+    """The name under which the agent is a model."""
+    return mount.settings.model or "agent"
+
+
+def is_retry(request: Request) -> bool:
+    """Whether the SDK sends this request once more, by its own account."""
+    count = request.headers.get("X-Stainless-Retry-Count", "")
+    return _COUNT.fullmatch(count) is not None and int(count) > 0
+
+
+def body_digest(request: Request) -> str:
+    """The same for a request and its retry; the body has been read."""
+    return hashlib.sha256(request.get_data()).hexdigest()
+
+
+def is_fresh(view: SessionView) -> bool:
+    """Whether the session's newest turn runs, or has just ended."""
+    return bool(view.active_turns) or time.time() - view.updated_at < RETRY_SECONDS
+
+
+def attach_turn(mount: Mount, key: SessionKey, turn: int, after_seq: int = 0) -> OpenTurn:
+    """Read a turn that is there already; raises RequestError."""
+    if mount.draining:
+        raise RequestError("draining", "This worker is about to leave; try again.")
+    give_slot_back = mount.take_slot(key.tenant)
+    try:
+        reader = mount.open_reader(key, EventId(turn, after_seq), turn, give_slot_back)
+    except BaseException:
+        give_slot_back()
+        raise
+    return OpenTurn(mount, key, BegunTurn(turn, None), reader)
+
+
+def until_end(reader: Reader, encoder: Encoder) -> Callable[[NumberedEvent], bytes]:
+    """End the stream when the encoder's answer is whole, even if the turn goes on."""
+
+    def encode(numbered: NumberedEvent) -> bytes:
+        made = encoder(numbered)
+        if encoder.ended:
+            reader.finish()
+        return made
+
+    return encode
+
+
+def read_to_end(mount: Mount, opened: OpenTurn, take: Callable[[NumberedEvent], bool]) -> None:
+    """Run the turn and give its events to ``take`` until that says that it has all; closes it.
+
+    Returns early if the client has hung up: nobody reads the answer. Raises RequestError.
+    """
+    reader = opened.reader
+    opened.start()
+    mount.release_resources()
+    try:
+        while not reader.ended:
+            for numbered in reader.read(WAIT_SECONDS):
+                if take(numbered):
+                    reader.finish()
+    except ReaderGone:
+        return
+    finally:
+        reader.close()
+
+
+def newest_event(mount: Mount, key: SessionKey, turn: int) -> AnyEvent | None:
+    """The last event of a turn that is there now."""
+    feed = Feed(mount.runner, key, EventId(turn, 0), turn)
+    newest: AnyEvent | None = None
+    try:
+        while events := feed.read(0):
+            newest = events[-1].event
+    finally:
+        feed.close()
+    return newest

@@ -1,0 +1,192 @@
+"""A turn as OpenAI's chat completion: text alone, since the agent runs its tools itself.
+
+Thinking goes out as ``reasoning_content``, which many user interfaces read. A question ends the
+completion with its prompt as text: the protocol has no way to answer one, but the user reads it,
+and answers with the next message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final, NamedTuple
+
+from wsgi_app.events import (
+    AnyEvent,
+    Cancelled,
+    Done,
+    Error,
+    Gap,
+    InputRequest,
+    NumberedEvent,
+    Status,
+    Thinking,
+    Token,
+    Usage,
+    encode_json,
+)
+from wsgi_app.wire.openai_errors import error_object
+from wsgi_app.wire.sse import frame
+
+#: What an agent's model says before the end of an answer that reached its length limit.
+CUT_OFF: Final = "The answer is cut off: it reached the model's length limit."
+NOT_KEPT: Final = Error("not_found", "The beginning of this answer is no longer kept.")
+#: Why a model stops, as far as a failed turn's details may tell it.
+TOLD_REASONS: Final = ("length", "content_filter")
+_SERVER_ERROR: Final = 500
+_DONE: Final = frame(b"[DONE]")
+
+
+class Completion(NamedTuple):
+    """What all chunks of a completion have in common."""
+
+    id: str
+    model: str
+    created: int
+
+
+def completion_id(session_id: str, turn: int) -> str:
+    """Name a turn's completion, the same each time it is read."""
+    return "chatcmpl-" + hashlib.sha256(f"{session_id}:{turn}".encode()).hexdigest()[:29]
+
+
+class ChatAnswer:
+    """Follows a turn's events to the answer's end; used by one reader's thread."""
+
+    def __init__(self) -> None:
+        #: Why it ended; None while it goes on, and for an answer that failed.
+        self.finish_reason: str | None = None
+        self.error: Error | None = None
+        self.usage: Usage | None = None
+        #: Whether it ended with a question.
+        self.asks = False
+        self._is_cut_off = False
+        self._has_text = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more belongs to it."""
+        return self.finish_reason is not None or self.error is not None
+
+    def take(self, event: AnyEvent) -> dict[str, str]:
+        """Take an event; answers what it adds to the message, which may be nothing."""
+        if self.ended:
+            return {}
+        if isinstance(event, Token):
+            self._is_cut_off = False
+            self._has_text = self._has_text or bool(event.content)
+            return {"content": event.content} if event.content else {}
+        if isinstance(event, Thinking):
+            return {"reasoning_content": event.content} if event.content else {}
+        if isinstance(event, InputRequest):
+            return self._ask(event)
+        if isinstance(event, Status):
+            self._is_cut_off = self._is_cut_off or event.content == CUT_OFF
+        elif isinstance(event, Gap):
+            self.error = NOT_KEPT
+        elif isinstance(event, (Done, Error, Cancelled)):
+            self._end(event)
+        return {}
+
+    def _ask(self, question: InputRequest) -> dict[str, str]:
+        self.asks, self.finish_reason = True, "stop"
+        return {"content": f"\n\n{question.prompt}" if self._has_text else question.prompt}
+
+    def _end(self, event: Done | Error | Cancelled) -> None:
+        if isinstance(event, Done):
+            self.finish_reason = "length" if self._is_cut_off else "stop"
+            self.usage = event.usage
+        elif isinstance(event, Cancelled):
+            self.finish_reason = "stop"  # the protocol has no word for it
+        elif event.details.get("finish_reason") in TOLD_REASONS:
+            self.finish_reason = event.details["finish_reason"]
+        else:
+            self.error = event
+
+
+class ChatEncoder:
+    """Makes the chunks of one stream; used by its thread alone."""
+
+    def __init__(self, completion: Completion, *, include_usage: bool) -> None:
+        self.answer = ChatAnswer()
+        self._completion = completion
+        self._include_usage = include_usage
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream is complete."""
+        return self.answer.ended
+
+    def opening(self) -> bytes:
+        """The first chunk, sent before anything happens."""
+        return self._chunk({"role": "assistant", "content": ""})
+
+    def __call__(self, numbered: NumberedEvent) -> bytes:
+        """Make an event's chunks."""
+        if self.ended:
+            return b""
+        delta = self.answer.take(numbered.event)
+        made = self._chunk(delta) if delta else b""
+        return made + self._closing()
+
+    def _closing(self) -> bytes:
+        """The last chunks; nothing while the answer goes on."""
+        error = self.answer.error
+        if error is not None:
+            told = error_object(error.code, error.message, {}, _SERVER_ERROR)
+            return frame(encode_json(told))
+        if self.answer.finish_reason is None:
+            return b""
+        made = self._chunk({}, self.answer.finish_reason)
+        usage = self.answer.usage
+        if self._include_usage and usage is not None:
+            made += self._frame({"choices": [], "usage": _usage(usage)})
+        return made + _DONE
+
+    def _chunk(self, delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        return self._frame({"choices": [choice]})
+
+    def _frame(self, fields: dict[str, Any]) -> bytes:
+        return frame(encode_json(_document(self._completion, "chat.completion.chunk") | fields))
+
+
+class ChatCollector:
+    """Puts the whole completion together; used by one thread."""
+
+    def __init__(self, completion: Completion) -> None:
+        self.answer = ChatAnswer()
+        self._completion = completion
+        self._texts: dict[str, list[str]] = {"content": [], "reasoning_content": []}
+
+    def take(self, numbered: NumberedEvent) -> bool:
+        """Take an event; answers whether the completion is whole."""
+        for name, text in self.answer.take(numbered.event).items():
+            self._texts[name].append(text)
+        return self.answer.ended
+
+    def document(self) -> dict[str, Any]:
+        """The completion as one document."""
+        message = {"role": "assistant", "content": "".join(self._texts["content"])}
+        if self._texts["reasoning_content"]:
+            message["reasoning_content"] = "".join(self._texts["reasoning_content"])
+        choice = {"index": 0, "message": message, "finish_reason": self.answer.finish_reason}
+        document = _document(self._completion, "chat.completion") | {"choices": [choice]}
+        usage = self.answer.usage
+        return document if usage is None else document | {"usage": _usage(usage)}
+
+
+def _document(completion: Completion, kind: str) -> dict[str, Any]:
+    return {
+        "id": completion.id,
+        "object": kind,
+        "created": completion.created,
+        "model": completion.model,
+    }
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+    }

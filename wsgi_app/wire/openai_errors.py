@@ -1,0 +1,30 @@
+"""Errors in OpenAI's shape."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+#: HTTP statuses that OpenAI itself uses for what has another one in the native wire.
+STATUS_BY_CODE: Final = {"invalid_request": 400, "idempotency_key_reused": 400}
+_TYPE_BY_STATUS: Final = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+_FIRST_SERVER_ERROR: Final = 500
+
+
+def error_object(code: str, message: str, details: dict[str, Any], status: int) -> dict[str, Any]:
+    """Make the document that both SDKs take apart: its ``error`` has all of its four fields."""
+    field, reason = details.get("field"), details.get("reason")
+    if code == "invalid_request" and isinstance(reason, str):
+        message = f"{message} {reason}."
+    kind = "server_error" if status >= _FIRST_SERVER_ERROR else "invalid_request_error"
+    return {
+        "error": {
+            "message": message,
+            "type": _TYPE_BY_STATUS.get(status, kind),
+            "param": field if isinstance(field, str) else None,
+            "code": code,
+        }
+    }

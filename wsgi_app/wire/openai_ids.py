@@ -1,0 +1,49 @@
+"""Response ids that say which part of which turn they mean, so that any worker can answer."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Final, NamedTuple
+
+_PREFIX: Final = "resp_"
+_FORM: Final = re.compile(
+    r"([1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,11})\.([01])"
+    r"\.((?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128})\Z",
+    re.ASCII,
+)
+
+
+class ResponseRef(NamedTuple):
+    """A response: the events of a turn behind ``after_seq``, up to a question or its end."""
+
+    session_id: str
+    turn: int
+    after_seq: int
+    created_at: int
+    background: bool
+
+    @property
+    def id(self) -> str:
+        """The response's id; opaque to clients."""
+        numbers = f"{self.turn}.{self.after_seq}.{self.created_at}.{int(self.background)}"
+        text = f"{numbers}.{self.session_id}".encode()
+        return _PREFIX + base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+    @classmethod
+    def parse(cls, text: str) -> ResponseRef:
+        """Read an id; raises ValueError for anything that `id` does not make."""
+        code = text.removeprefix(_PREFIX)
+        try:
+            plain = base64.b64decode(code + "=" * (-len(code) % 4), b"-_", validate=True)
+            match = _FORM.match(plain.decode("ascii"))
+        except (binascii.Error, UnicodeError) as error:
+            raise ValueError("not a response's id") from error
+        if match is None:
+            raise ValueError("not a response's id")
+        turn, after_seq, created_at = map(int, match.group(1, 2, 3))
+        ref = cls(match[5], turn, after_seq, created_at, match[4] == "1")
+        if ref.id != text:
+            raise ValueError("not a response's id")
+        return ref

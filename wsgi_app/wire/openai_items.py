@@ -1,0 +1,98 @@
+"""The output items of a response, and the stream events that bring each of them."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from wsgi_app.events import InputRequest, ToolCall, encode_json
+
+Item = dict[str, Any]
+
+#: The name of the open call that stands for a question of the agent.
+ASK_USER: Final = "ask_user"
+
+
+class TextKind(NamedTuple):
+    """How items that hold text are written, and the events of their one part."""
+
+    prefix: str
+    #: The item's own fields.
+    fields: Item
+    parts: str
+    index_name: str
+    part_type: str
+    part_fields: Item
+    part_added: str
+    delta: str
+    done: str
+    part_done: str
+    #: Further fields of the events that bring text.
+    more: Item
+
+    def item(self, item_id: str, status: str, text: str | None) -> Item:
+        """The item; without a part when ``text`` is None."""
+        parts = [] if text is None else [self.part(text)]
+        return {"id": item_id, **self.fields, "status": status, self.parts: parts}
+
+    def part(self, text: str) -> Item:
+        """The part that holds its text."""
+        return {"type": self.part_type, "text": text, **self.part_fields}
+
+
+MESSAGE: Final = TextKind(
+    prefix="msg",
+    fields={"type": "message", "role": "assistant"},
+    parts="content",
+    index_name="content_index",
+    part_type="output_text",
+    part_fields={"annotations": [], "logprobs": []},
+    part_added="response.content_part.added",
+    delta="response.output_text.delta",
+    done="response.output_text.done",
+    part_done="response.content_part.done",
+    more={"logprobs": []},
+)
+REASONING: Final = TextKind(
+    prefix="rs",
+    fields={"type": "reasoning"},
+    parts="summary",
+    index_name="summary_index",
+    part_type="summary_text",
+    part_fields={},
+    part_added="response.reasoning_summary_part.added",
+    delta="response.reasoning_summary_text.delta",
+    done="response.reasoning_summary_text.done",
+    part_done="response.reasoning_summary_part.done",
+    more={},
+)
+
+
+def call_item(item_id: str, call_id: str, name: str, arguments: str) -> Item:
+    """A call of a tool; while it has no ``arguments``, it is in progress."""
+    return {
+        "id": item_id,
+        "type": "function_call",
+        "call_id": call_id,
+        "name": name,
+        "arguments": arguments,
+        "status": "completed" if arguments else "in_progress",
+    }
+
+
+def result_item(item_id: str, call_id: str, output: Any) -> Item:
+    """What a tool of the host has answered."""
+    return {
+        "id": item_id,
+        "type": "function_call_output",
+        "call_id": call_id,
+        "output": output if isinstance(output, str) else encode_json(output).decode(),
+        "status": "completed",
+    }
+
+
+def call_arguments(event: ToolCall | InputRequest) -> str:
+    """A call's arguments, as JSON."""
+    if isinstance(event, ToolCall):
+        return encode_json(event.input).decode()
+    schema = {} if not isinstance(event.schema, dict) else {"schema": event.schema}
+    return encode_json({"prompt": event.prompt, **schema}).decode()

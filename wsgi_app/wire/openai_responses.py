@@ -1,0 +1,300 @@
+"""A turn, or the part of one up to a question, as OpenAI's Responses API tells it.
+
+The tools that the agent has run are items of the output, each call with its result. A question is
+an open call of `ASK_USER`, without a result: it ends the response, and its answer begins the next
+one. Sequence numbers count the turn's events before any merging, so that a response read again
+from anywhere has the same ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final, NamedTuple
+
+from wsgi_app.events import (
+    LOST_SEQ,
+    AnyEvent,
+    Cancelled,
+    Done,
+    Error,
+    Gap,
+    InputRequest,
+    NumberedEvent,
+    Status,
+    Thinking,
+    Token,
+    ToolCall,
+    ToolResult,
+    Usage,
+    encode_json,
+)
+from wsgi_app.wire.openai_chat import CUT_OFF, NOT_KEPT
+from wsgi_app.wire.openai_ids import ResponseRef
+from wsgi_app.wire.openai_items import (
+    ASK_USER,
+    MESSAGE,
+    REASONING,
+    Item,
+    TextKind,
+    call_arguments,
+    call_item,
+    result_item,
+)
+from wsgi_app.wire.sse import frame
+
+_INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
+
+
+class StreamEvent(NamedTuple):
+    """One event of a response's stream."""
+
+    number: int
+    kind: str
+    fields: Item
+
+    def frame(self) -> bytes:
+        """Its SSE frame."""
+        head = {"type": self.kind, "sequence_number": self.number}
+        return frame(encode_json(head | self.fields), event=self.kind)
+
+
+class ResponseBuilder:
+    """Puts a response together from its turn's events; used by one reader's thread."""
+
+    def __init__(self, ref: ResponseRef, model: str) -> None:
+        self.status = "in_progress"
+        #: What the turn failed with.
+        self.error: Error | None = None
+        #: Whether events are missing that are no longer kept.
+        self.has_gap = False
+        self.next_number = 0
+        #: The last event taken.
+        self.seq = ref.after_seq
+        self._ref = ref
+        self._model = model
+        self._item_suffix = hashlib.sha256(ref.id.encode()).hexdigest()[:24]
+        self._output: list[Item] = []
+        self._call_ids: dict[str, str] = {}
+        self._open: TextKind | None = None
+        self._text: list[str] = []
+        self._incomplete_reason: str | None = None
+        self._is_cut_off = False
+        self._usage: Usage | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more belongs to the response."""
+        return self.status != "in_progress"
+
+    def opening(self) -> list[StreamEvent]:
+        """What stands before all else; called once, and first."""
+        return [
+            self._event("response.created", response=self.document()),
+            self._event("response.in_progress", response=self.document()),
+        ]
+
+    def take(self, numbered: NumberedEvent) -> list[StreamEvent]:
+        """Take the next event; answers what it adds to the stream."""
+        seq, event = numbered.id.seq, numbered.event
+        if self.ended or (seq <= self.seq and not isinstance(event, Gap)):
+            return []
+        joined, self.seq = seq - self.seq, seq
+        if seq == LOST_SEQ:
+            # Its readers may have had events that were not kept: it stands behind all of them.
+            self.next_number = max(self.next_number, LOST_SEQ)
+        if isinstance(event, Token):
+            self._is_cut_off = False
+            return self._add_text(MESSAGE, event.content, joined)
+        if isinstance(event, Thinking):
+            return self._add_text(REASONING, event.content, joined)
+        if isinstance(event, (ToolCall, ToolResult)):
+            return self._close_text() + self._add_tool(event)
+        return self._take_rare(event)
+
+    def document(self, status: str | None = None) -> Item:
+        """The response so far; ``status`` stands for its own one."""
+        error = self.error
+        reason = self._incomplete_reason
+        usage = {} if self._usage is None else {"usage": _usage(self._usage)}
+        return {
+            "id": self._ref.id,
+            "object": "response",
+            "created_at": self._ref.created_at,
+            "status": status or self.status,
+            "background": self._ref.background,
+            "error": None if error is None else {"code": "server_error", "message": error.message},
+            "incomplete_details": None if reason is None else {"reason": reason},
+            "instructions": None,
+            "metadata": {},
+            "model": self._model,
+            "output": self._items(),
+            "parallel_tool_calls": True,
+            "temperature": None,
+            "tool_choice": "auto",
+            "tools": [],
+            "top_p": None,
+            **usage,
+        }
+
+    # -- what stands in the output
+
+    def _items(self) -> list[Item]:
+        if self._open is None:
+            return list(self._output)
+        item_id = self._item_id(self._open.prefix, len(self._output))
+        return [*self._output, self._open.item(item_id, "in_progress", "".join(self._text))]
+
+    def _item_id(self, prefix: str, index: int) -> str:
+        return f"{prefix}_{self._item_suffix}{index:04d}"
+
+    def _add_text(self, kind: TextKind, text: str, joined: int) -> list[StreamEvent]:
+        made: list[StreamEvent] = []
+        if self._open is not kind:
+            made = self._close_text()
+            made += self._open_text(kind)
+        if not text:
+            self.next_number += joined
+            return made
+        self.next_number += joined - 1
+        self._text.append(text)
+        made.append(self._text_event(kind, kind.delta, delta=text, **kind.more))
+        return made
+
+    def _open_text(self, kind: TextKind) -> list[StreamEvent]:
+        self._open = kind
+        index = len(self._output)
+        item = kind.item(self._item_id(kind.prefix, index), "in_progress", None)
+        return [
+            self._event("response.output_item.added", output_index=index, item=item),
+            self._text_event(kind, kind.part_added, part=kind.part("")),
+        ]
+
+    def _close_text(self, status: str = "completed") -> list[StreamEvent]:
+        kind, text = self._open, "".join(self._text)
+        if kind is None:
+            return []
+        index = len(self._output)
+        item = kind.item(self._item_id(kind.prefix, index), status, text)
+        made = [
+            self._text_event(kind, kind.done, text=text, **kind.more),
+            self._text_event(kind, kind.part_done, part=kind.part(text)),
+            self._event("response.output_item.done", output_index=index, item=item),
+        ]
+        self._output.append(item)
+        self._open, self._text = None, []
+        return made
+
+    def _text_event(self, kind: TextKind, name: str, **fields: Any) -> StreamEvent:
+        index = len(self._output)
+        item_id = self._item_id(kind.prefix, index)
+        place = {"item_id": item_id, "output_index": index, kind.index_name: 0}
+        return self._event(name, **place, **fields)
+
+    def _add_tool(self, event: ToolCall | ToolResult) -> list[StreamEvent]:
+        if isinstance(event, ToolCall):
+            call_id = self._call_id(event.call_id)
+            return self._add_call(call_id, event.tool, call_arguments(event))
+        index = len(self._output)
+        call_id = self._call_ids.get(event.call_id, event.call_id)
+        item = result_item(self._item_id("fco", index), call_id, event.output)
+        self._output.append(item)
+        added = self._event("response.output_item.added", output_index=index, item=item)
+        return [added, self._event("response.output_item.done", output_index=index, item=item)]
+
+    def _call_id(self, call_id: str) -> str:
+        """A call's id, unlike all others of the response: clients refuse a second one."""
+        unique = call_id
+        if not unique or unique in self._call_ids.values():
+            unique = f"{call_id}_{len(self._output)}"
+        self._call_ids[call_id] = unique
+        return unique
+
+    def _add_call(self, call_id: str, name: str, arguments: str) -> list[StreamEvent]:
+        index = len(self._output)
+        item_id = self._item_id("fc", index)
+        place = {"item_id": item_id, "output_index": index}
+        item = call_item(item_id, call_id, name, arguments)
+        begun = call_item(item_id, call_id, name, "")
+        kind = "response.function_call_arguments"
+        self._output.append(item)
+        return [
+            self._event("response.output_item.added", output_index=index, item=begun),
+            self._event(f"{kind}.delta", **place, delta=arguments),
+            self._event(f"{kind}.done", **place, name=name, arguments=arguments),
+            self._event("response.output_item.done", output_index=index, item=item),
+        ]
+
+    # -- the end
+
+    def _take_rare(self, event: AnyEvent) -> list[StreamEvent]:
+        if isinstance(event, Status):
+            self._is_cut_off = self._is_cut_off or event.content == CUT_OFF
+        elif isinstance(event, InputRequest):
+            asked = self._close_text()
+            asked += self._add_call(event.request_id, ASK_USER, call_arguments(event))
+            return asked + self._end("completed")
+        elif isinstance(event, Done):
+            self._usage = event.usage
+            reason = _INCOMPLETE["length"] if self._is_cut_off else None
+            return self._close_text() + self._end("completed", reason)
+        elif isinstance(event, Cancelled):
+            return self._close_text("incomplete") + self._end("cancelled")
+        elif isinstance(event, Gap):
+            self.has_gap = True
+            return self._fail(NOT_KEPT)
+        elif isinstance(event, Error):
+            return self._fail(event)
+        return []
+
+    def _fail(self, error: Error) -> list[StreamEvent]:
+        made = self._close_text("incomplete")
+        reason = _INCOMPLETE.get(str(error.details.get("finish_reason")))
+        if reason is not None:
+            return made + self._end("incomplete", reason)
+        self.error = error
+        return made + self._end("failed")
+
+    def _end(self, status: str, incomplete_reason: str | None = None) -> list[StreamEvent]:
+        self._incomplete_reason = incomplete_reason
+        self.status = status if incomplete_reason is None else "incomplete"
+        # No event of its own in the protocol; the document tells the status.
+        kind = "incomplete" if self.status == "cancelled" else self.status
+        return [self._event(f"response.{kind}", response=self.document())]
+
+    def _event(self, kind: str, **fields: Any) -> StreamEvent:
+        self.next_number += 1
+        return StreamEvent(self.next_number - 1, kind, fields)
+
+
+def _usage(usage: Usage) -> Item:
+    return {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": usage.total_tokens,
+    }
+
+
+class ResponseEncoder:
+    """Makes the frames of one stream, those after a sequence number; used by its thread alone."""
+
+    def __init__(self, builder: ResponseBuilder, after: int = -1) -> None:
+        self._builder = builder
+        self._after = after
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream is complete."""
+        return self._builder.ended
+
+    def opening(self) -> bytes:
+        """What stands before all else; called once, and first."""
+        return self._frames(self._builder.opening())
+
+    def __call__(self, numbered: NumberedEvent) -> bytes:
+        """Make an event's frames."""
+        return self._frames(self._builder.take(numbered))
+
+    def _frames(self, events: list[StreamEvent]) -> bytes:
+        return b"".join(event.frame() for event in events if event.number > self._after)
