@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -152,6 +154,20 @@ def test_a_cancel_ends_it_at_any_point(host: Host, model: Model) -> None:
 def test_two_hundred_turns_leave_nothing(host: Host, model: Model) -> None:
     """No thread, task, file or process is left of 200 turns, half of them cancelled."""
     host(hosted(model, *TOOLS)).leave_nothing(200)
+
+
+@pytest.mark.slow
+def test_a_cancel_at_a_bad_moment_leaves_no_task(host: Host, model: Model) -> None:
+    """No task waits for ever when a cancel comes while Pydantic AI begins the next one."""
+    choose = random.Random(1)  # noqa: S311 - no secret
+    slow = (Text(("Well.",) * 20, pace_seconds=0.02),)
+    bench = host(hosted(model, *TOOLS), max_turns_per_tenant=100)
+    for _ in range(40):
+        runs = [bench.start(slow) for _ in range(8)]
+        time.sleep(choose.uniform(0, 0.4))  # the random point is a moment, not a condition
+        for run in runs:
+            bench.turns.runner.cancel(run.fence.key, None, "user")
+        wait_for(lambda: bench.turns.runner.loops.count_tasks() == 0, "no task", 20)
 
 
 def test_results_do_not_wait_for_the_slowest_tool(host: Host, model: Model) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -92,28 +93,68 @@ class PydanticAIAgent:
 
     async def _answer(self, turn: Turn) -> None:
         limits = self._usage_limits or UsageLimits(request_limit=turn.max_steps)
+        hooks = _Hooks(turn)
         run = self._agent.run_stream_events(
             turn.message,
             message_history=message_history(turn.history),
             deps=self._deps(turn) if self._deps else turn,
             usage_limits=limits,
             # The history holds no system prompt, without which a later turn would have none.
-            capabilities=[ReinjectSystemPrompt(), _Questions(turn)],
+            capabilities=[ReinjectSystemPrompt(), hooks],
         )
         with self._agent.using_thread_executor(self._executor):
-            async with run as events:
-                await _Report(turn, limits).follow(events)
+            try:
+                async with run as events:
+                    await _Report(turn, limits).follow(events)
+            finally:
+                await hooks.end_tasks()
 
 
-class _Questions(AbstractCapability[Any]):
-    """Asks the user what the run waits for. Used by tasks of the ``agents`` loop."""
+class _Hooks(AbstractCapability[Any]):
+    """Asks the user what the run waits for, and sees to its end.
+
+    Used by tasks of the ``agents`` loop.
+    """
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def get_ordering(self) -> CapabilityOrdering:
         """Ask last: the agent's own handlers go first."""
         return CapabilityOrdering(position="innermost")
+
+    async def wrap_run(self, ctx: Any, *, handler: Callable[[], Any]) -> Any:  # noqa: ARG002 - Pydantic AI's signature
+        """Note the task that stands around the run."""
+        self._note_task()
+        return await handler()
+
+    async def wrap_model_request(
+        self,
+        ctx: Any,  # noqa: ARG002 - the same
+        *,
+        request_context: Any,
+        handler: Callable[[Any], Any],
+    ) -> Any:
+        """Note the task that holds a model's answer open."""
+        self._note_task()
+        return await handler(request_context)
+
+    def _note_task(self) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+
+    async def end_tasks(self) -> None:
+        """End what the run has left.
+
+        A cancel in the moment in which Pydantic AI has such a task begun leaves it waiting for
+        ever, the connection to the provider with it.
+        """
+        left = [task for task in self._tasks if not task.done()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def handle_deferred_tool_calls(
         self, ctx: RunContext[Any], *, requests: DeferredToolRequests
