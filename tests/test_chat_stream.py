@@ -161,6 +161,17 @@ def test_calls_without_index_and_id_are_told_apart_by_name() -> None:
     assert all(call.call_id for call in calls)
 
 
+def test_calls_of_the_same_id_get_ids_of_their_own() -> None:
+    """Results are told apart by their call's id, by clients and in the next request."""
+    calls = calls_of(
+        fragment("{}", "add", index=0, id="a"),
+        fragment('{"x"', "now", index=1, id="a"),
+        fragment(":1}", index=1, id="a"),
+    )
+    assert [(call.tool, call.arguments) for call in calls] == [("add", "{}"), ("now", '{"x":1}')]
+    assert calls[0].call_id == "a" != calls[1].call_id
+
+
 def test_arguments_in_one_piece_or_as_an_object_are_understood() -> None:
     """Some servers send the arguments whole, some as JSON instead of text."""
     calls = calls_of(

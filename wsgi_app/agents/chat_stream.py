@@ -163,7 +163,8 @@ class ChatStep(ModelStep):
 
     def _take_fragment(self, fragment: CallDelta) -> None:
         call = self._call_of(fragment)
-        call.given_id = fragment.id or call.given_id
+        if fragment.id and all(fragment.id != other.given_id for other in self._calls):
+            call.given_id = fragment.id  # a second call of the same id gets one of its own
         call.extra_content = fragment.extra_content or call.extra_content
         function = fragment.function or FunctionDelta()
         call.name = call.name or function.name or ""

@@ -61,7 +61,7 @@ class OutputItems:
         item = self._open(value["type"], index, value.get("call_id"))
         if item is None:
             item = self._append(value, index)
-        item.value, item.is_done = value, True
+        item.value, item.is_done = self._with_own_id(value, item), True
         if item.is_call:
             self._replace_arguments(item, arguments_text(value.get("arguments")))
         return value
@@ -104,9 +104,15 @@ class OutputItems:
     def _append(self, value: dict[str, Any], index: int | None) -> _Item:
         if len(self._items) >= MAX_ITEMS_PER_STEP:
             raise malformed_answer()
-        item = _Item(value, index)
+        item = _Item(self._with_own_id(value), index)
         self._items.append(item)
         return item
+
+    def _with_own_id(self, value: dict[str, Any], item: _Item | None = None) -> dict[str, Any]:
+        """Leave a call's id out if another call than ``item`` has it: it gets one of its own."""
+        call_id = value.get("call_id")
+        taken = any(i.is_call and i.call_id == call_id for i in self._items if i is not item)
+        return {**value, "call_id": ""} if taken else value
 
     def _replace_arguments(self, item: _Item, text: str) -> None:
         more_chars = len(text) - sum(map(len, item.arguments))
