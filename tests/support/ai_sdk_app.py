@@ -1,0 +1,118 @@
+"""A site whose agent does what the message's first word says, for clients of the AI SDK."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from flask import Flask
+
+from wsgi_app import AgentHost, Status, Thinking, ToolCall, ToolResult, Turn, TurnError
+from wsgi_app.agents.approvals import (
+    APPROVAL_SCHEMA,
+    approval_prompt,
+    approval_schema,
+    is_approval,
+    refusal_reason,
+)
+from wsgi_app.events import Token
+
+
+def site() -> Flask:
+    """Mount the agent below /agents."""
+    app = Flask("site")
+    AgentHost(answer).init_app(app, url_prefix="/agents")
+    return app
+
+
+def answer(turn: Turn) -> Iterator[Any]:
+    """Do what the message says."""
+    return KINDS[turn.message.split()[0]](turn)
+
+
+def _hello(_: Turn) -> Iterator[Any]:
+    yield Status("Looking around.")
+    yield Thinking("A greeting.")
+    yield from ("Hel", "lo")
+
+
+def _tool(_: Turn) -> Iterator[Any]:
+    yield "Let me add. "
+    yield ToolCall("add", "c1", {"a": 1, "b": 1})
+    yield ToolCall("read", "c2", {"name": "notes"})
+    yield ToolResult("read", "c2", {"error": "no such file"}, status="error")
+    yield ToolResult("add", "c1", {"sum": 2})
+    yield from ("It is ", "2.")
+
+
+def _only_tool(_: Turn) -> Iterator[Any]:
+    yield ToolCall("clock", "c1", {})
+    yield ToolResult("clock", "c1", None)
+
+
+def _fail(_: Turn) -> Iterator[Any]:
+    yield "So far "
+    raise TurnError("The shop is closed.")
+
+
+def _slow(turn: Turn) -> Iterator[Any]:
+    stopped = threading.Event()
+    turn.on_cancel(stopped.set)
+    for number in range(1, int(turn.message.split()[1]) + 1):
+        yield f"w{number} "
+        stopped.wait(0.05)
+
+
+def _history(turn: Turn) -> Iterator[Any]:
+    yield json.dumps([message["content"] for message in turn.history])
+
+
+def _approve(turn: Turn) -> Iterator[Any]:
+    yield "I shall remove it. "
+    yield ToolCall("remove", "c1", {"name": "notes"})
+    yield _decided(turn, "c1")
+    yield "That was all."
+
+
+def _approve_two(turn: Turn) -> Iterator[Any]:
+    """Two calls at the same time, as a toolbox runs them."""
+    for call_id in ("c1", "c2"):
+        yield ToolCall("remove", call_id, {"name": call_id})
+    waiting: list[Future[ToolResult]] = [
+        turn.start_thread(partial(_decided, turn, call_id)) for call_id in ("c1", "c2")
+    ]
+    for result in waiting:
+        yield result.result()
+    yield "Both decided."
+
+
+def _decided(turn: Turn, call_id: str) -> ToolResult:
+    given = turn.ask(approval_prompt("remove", "{}"), approval_schema(call_id))
+    if is_approval(given):
+        return ToolResult("remove", call_id, "removed")
+    reason = refusal_reason(given)
+    return ToolResult("remove", call_id, {"error": f"not allowed: {reason}"}, status="error")
+
+
+def _ask(turn: Turn) -> Iterator[Any]:
+    """A tool asks, then the agent itself: for a text, and for yes or no."""
+    yield ToolCall("pick", "c1", {})
+    yield ToolResult("pick", "c1", turn.ask("Which colour?"))
+    yield Token(f"Sure: {turn.ask('Go on?', dict(APPROVAL_SCHEMA))}.")
+
+
+KINDS: dict[str, Callable[[Turn], Iterator[Any]]] = {
+    "hello": _hello,
+    "tool": _tool,
+    "only-tool": _only_tool,
+    "fail": _fail,
+    "slow": _slow,
+    "history": _history,
+    "approve": _approve,
+    "approve-two": _approve_two,
+    "ask": _ask,
+}

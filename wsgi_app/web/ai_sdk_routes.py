@@ -1,0 +1,191 @@
+"""Routes for front ends of the AI SDK: ``useChat`` with its default transport."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from flask import Response, request
+
+from wsgi_app.errors import AgentHostError, RequestError
+from wsgi_app.events import EventId, InputRequest, decode_event, encode_json
+from wsgi_app.store.base import SessionKey
+from wsgi_app.web.ai_sdk_stream import stream_turn
+from wsgi_app.web.body import read_body
+from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.parse import batch_seconds, check_session_id, invalid, parse_body
+from wsgi_app.web.respond import error_headers, error_status, json_response, shaped
+from wsgi_app.web.turns import TurnRequest, open_turn
+from wsgi_app.wire import ai_sdk
+from wsgi_app.wire.ai_sdk_request import (
+    Answer,
+    ChatBody,
+    Continuation,
+    Submission,
+    read_request,
+)
+
+_PAGE_EVENTS = 500
+
+
+def text_error(error: AgentHostError) -> Response:
+    """Answer with the message alone: ``useChat`` makes the body its error's text."""
+    response = Response(error.message, error_status(error), error_headers(error))
+    response.content_type = "text/plain; charset=utf-8"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@shaped(text_error)
+def post_ai_sdk_chat(mount: Mount) -> Response:
+    """POST /ai-sdk/chat: answer the user's message, or go on with the answered question."""
+    body = parse_body(request, ChatBody, mount.settings.max_body_bytes)
+    key = session_key(check_session_id(body.id))
+    batch_seconds(request)  # a bad one is refused before there is a turn
+    try:
+        wanted = read_request(body)
+    except ValueError as error:
+        raise invalid("messages", str(error)) from None
+    if isinstance(wanted, Continuation):
+        return _continue(mount, key, wanted)
+    if not wanted.text:
+        raise invalid("messages", "Expected text in the user's message")
+    return _answer(mount, key, _turn_request(mount, key, wanted, body))
+
+
+@shaped(text_error)
+def get_ai_sdk_stream(mount: Mount, session_id: str) -> Response:
+    """GET /ai-sdk/chat/<session_id>/stream: the whole running turn, then live; 204 if none runs."""
+    key = session_key(check_session_id(session_id))
+    batch_seconds(request)
+    _check_draining(mount)
+    view = mount.store.describe_session(key)
+    if view is None or not view.active_turns:
+        return Response(status=204)
+    return _attach(mount, key, view.active_turns[0])
+
+
+@shaped(text_error)
+def post_ai_sdk_stop(mount: Mount, session_id: str) -> Response:
+    """POST /ai-sdk/chat/<session_id>/stop: end what runs; ``stop()`` alone tells nobody."""
+    key = session_key(check_session_id(session_id))
+    read_body(request, mount.settings.max_body_bytes)  # what it says is known here
+    stopped = mount.runner.cancel(key, None, "user")
+    return json_response({"success": True, "cancelled": bool(stopped)})
+
+
+ROUTES: list[tuple[str, str, Callable[..., Response]]] = [
+    ("POST", "/ai-sdk/chat", post_ai_sdk_chat),
+    ("GET", "/ai-sdk/chat/<session_id>/stream", get_ai_sdk_stream),
+    ("POST", "/ai-sdk/chat/<session_id>/stop", post_ai_sdk_stop),
+]
+
+
+def _answer(mount: Mount, key: SessionKey, wanted: TurnRequest) -> Response:
+    turn = open_turn(mount, key, wanted)
+    try:
+        return stream_turn(mount, key, turn.turn, turn.reader, start=turn.start)
+    except BaseException:
+        turn.close()
+        raise
+
+
+def _turn_request(mount: Mount, key: SessionKey, wanted: Submission, body: ChatBody) -> TurnRequest:
+    metadata = body.metadata or {}
+    is_new = wanted.kind == "new"
+    # A message's id names it in its chat: a second request of it is a repetition.
+    digest = hashlib.sha256(encode_json([wanted.text, metadata])).hexdigest()
+    repeatable = hashlib.sha256(wanted.message_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return TurnRequest(
+        message=wanted.text,
+        metadata=metadata,
+        # The front end comes back to a turn that it left, or stops it by name.
+        on_disconnect="continue",
+        idempotency_key=f"ai-sdk:{repeatable}" if is_new and wanted.message_id else None,
+        digest=digest,
+        regenerates=not is_new and _replaces_newest(mount, key, wanted),
+    )
+
+
+def _replaces_newest(mount: Mount, key: SessionKey, wanted: Submission) -> bool:
+    """Whether the session's newest exchange is the one to replace; False if it never came here.
+
+    Raises RequestError for an older one: what followed it stays in the session.
+    """
+    view = mount.store.describe_session(key)
+    asked = [] if view is None else [m["content"] for m in view.messages if m["role"] == "user"]
+    if not asked:
+        return False
+    shown = wanted.user_messages
+    if wanted.kind == "regenerate" and asked[-1] == wanted.text:
+        return True
+    if shown is None or shown == len(asked):
+        return wanted.kind == "edit"
+    if shown > len(asked):
+        return False
+    raise RequestError("invalid_request", "Only the newest message can be answered anew.")
+
+
+# -- questions
+
+
+def _continue(mount: Mount, key: SessionKey, wanted: Continuation) -> Response:
+    """Answer the question that waits, and stream what follows it.
+
+    An answer that was given before leads to the same stream.
+    """
+    _check_draining(mount)
+    turn = ai_sdk.turn_of(wanted.message_id, key.session_id)
+    answer = None
+    if turn is not None:
+        answer = _post_newest(mount, key, wanted.answers) or _given_before(
+            mount, key, turn, wanted.answers
+        )
+    if turn is None or answer is None:
+        raise RequestError("no_pending_input", "No question waits for this answer.")
+    return _attach(mount, key, turn, answer)
+
+
+def _post_newest(mount: Mount, key: SessionKey, answers: list[Answer]) -> Answer | None:
+    """Give the session the answer that it waits for, if it is among these."""
+    for answer in answers:
+        try:
+            mount.store.post_input(key, answer.request_id, encode_json(answer.value))
+        except RequestError as error:
+            if error.code != "no_pending_input":
+                raise
+        else:
+            return answer
+    return None
+
+
+def _given_before(mount: Mount, key: SessionKey, turn: int, answers: list[Answer]) -> Answer | None:
+    """The newest of these answers whose question the turn has asked."""
+    by_question = {answer.request_id: answer for answer in answers}
+    newest: Answer | None = None
+    place = EventId(turn, 0)
+    while True:
+        found = mount.store.read(key, place, _PAGE_EVENTS)
+        rows = [] if found is None else [row for row in found.events if row[0].turn == turn]
+        if not rows:
+            return newest
+        for _, json in rows:
+            event = decode_event(json)
+            if isinstance(event, InputRequest):
+                newest = by_question.get(event.request_id, newest)
+        place = rows[-1][0]
+
+
+def _check_draining(mount: Mount) -> None:
+    if mount.draining:
+        raise RequestError("draining", "This worker is about to leave; try again.")
+
+
+def _attach(mount: Mount, key: SessionKey, turn: int, answer: Answer | None = None) -> Response:
+    give_slot_back = mount.take_slot(key.tenant)
+    try:
+        reader = mount.open_reader(key, EventId(turn, 0), turn, give_slot_back)
+    except BaseException:
+        give_slot_back()
+        raise
+    return stream_turn(mount, key, turn, reader, answer=answer)

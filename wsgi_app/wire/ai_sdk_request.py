@@ -1,0 +1,116 @@
+"""What the AI SDK's chat transport posts: a message, one anew, or the answer to a question."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from msgspec import Struct
+
+from wsgi_app.wire.ai_sdk_question import ASK_TOOL
+
+#: So many of a message's answers are looked at, the newest first.
+MAX_ANSWERS: Final = 16
+
+
+class UIMessage(Struct):
+    """A message as the front end holds it."""
+
+    id: str = ""
+    role: str = ""
+    parts: list[dict[str, Any]] = []
+
+
+class ChatBody(Struct, rename={"message_id": "messageId"}):
+    """The body of ``POST /ai-sdk/chat``; ``message`` alone may stand for ``messages``."""
+
+    id: str
+    messages: list[UIMessage] = []
+    message: UIMessage | None = None
+    trigger: str | None = None
+    message_id: str | None = None
+    #: For the agent.
+    metadata: dict[str, Any] | None = None
+
+
+class Submission(NamedTuple):
+    """A user's message to answer, for the first time or anew."""
+
+    text: str
+    message_id: str
+    #: Whether it takes the place of a message that was answered, or stays and is answered anew.
+    kind: str
+    #: How many user's messages the client shows, up to this one; None if it does not tell.
+    user_messages: int | None
+
+
+class Answer(NamedTuple):
+    """The answer to a question."""
+
+    request_id: str
+    value: Any
+
+
+class Continuation(NamedTuple):
+    """An assistant message to go on with; ``answers`` are those in it, the newest first."""
+
+    message_id: str
+    answers: list[Answer]
+
+
+def read_request(body: ChatBody) -> Submission | Continuation:
+    """What the client wants; raises ValueError when there is no message."""
+    messages = [body.message] if body.message is not None else body.messages
+    if not messages:
+        raise ValueError("there is no message")
+    named = [m for m in messages if body.message_id and m.id == body.message_id]
+    target = named[-1] if named and body.trigger != "regenerate-message" else messages[-1]
+    if target.role == "assistant":
+        return Continuation(target.id, _answers(target))
+    if target.role != "user":
+        raise ValueError("the last message is not the user's")
+    kind = "new"
+    if body.trigger == "regenerate-message":
+        kind = "regenerate"
+    elif named:
+        kind = "edit"
+    shown = messages[: messages.index(target) + 1]
+    users = sum(message.role == "user" for message in shown)
+    return Submission(_text(target), target.id, kind, None if body.message else users)
+
+
+def _text(message: UIMessage) -> str:
+    texts = [part.get("text") for part in message.parts if part.get("type") == "text"]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _answers(message: UIMessage) -> list[Answer]:
+    found = [answer for part in reversed(message.parts) if (answer := _answer(part)) is not None]
+    return found[:MAX_ANSWERS]
+
+
+def _answer(part: dict[str, Any]) -> Answer | None:
+    if part.get("state") == "approval-responded":
+        return _approval(part.get("approval"))
+    is_question = part.get("type") == f"tool-{ASK_TOOL}" or (
+        part.get("type") == "dynamic-tool" and part.get("toolName") == ASK_TOOL
+    )
+    call_id = part.get("toolCallId")
+    if not is_question or not isinstance(call_id, str):
+        return None
+    if part.get("state") == "output-available":
+        return Answer(call_id, part.get("output"))
+    if part.get("state") == "output-error":
+        return Answer(call_id, _refusal(part.get("errorText")))
+    return None
+
+
+def _approval(approval: Any) -> Answer | None:
+    if not isinstance(approval, dict) or not isinstance(approval.get("id"), str):
+        return None
+    approved = approval.get("approved") is True
+    return Answer(approval["id"], approved or _refusal(approval.get("reason")))
+
+
+def _refusal(reason: Any) -> bool | str:
+    """A no; with its reason, which must not be taken for a yes by what it says."""
+    return f"No: {reason}" if isinstance(reason, str) and reason.strip() else False
