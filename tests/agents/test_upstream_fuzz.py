@@ -182,12 +182,12 @@ class Provider:
             max_retries=0,
             http_client=DefaultAioHttpClient(),
         )
-        self._agents = {
+        self._agents: dict[str, OpenAIAgent] = {
             api: OpenAIAgent("m", tools=[add], client=self._client, api=api, max_steps=2)
             for api in APIS
         }
 
-    def run(self, api: Api, pieces: Iterable[bytes], agent: OpenAIAgent | None = None) -> AnyEvent:
+    def run(self, api: str, pieces: Iterable[bytes], agent: OpenAIAgent | None = None) -> AnyEvent:
         """Run a turn, and give its end, which is proper and the only one."""
         self.upstream.answers.clear()
         self.upstream.answers.append(pieces)
