@@ -126,11 +126,11 @@ def test_settings_table_is_the_settings() -> None:
 
 def test_contract_table_is_the_routes() -> None:
     """Every route is in the README, and no other."""
-    cells = re.findall(r"^\| (`(?:GET|POST|DELETE) .*?) \|", README, re.MULTILINE)
+    cells = re.findall(r"^\| (`(?:GET|POST|DELETE|WS) .*?) \|", README, re.MULTILINE)
     told = {
         (method, path.split("?")[0])
         for cell in cells
-        for method, path in re.findall(r"`(GET|POST|DELETE) (/[^` ]*)", cell)
+        for method, path in re.findall(r"`(GET|POST|DELETE|WS) (/[^` ]*)", cell)
     }
     assert told == {(method, rule) for method, rule, _ in ROUTES}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from flask import Request
@@ -71,8 +71,14 @@ def _refuse_cross_site(request: Request, allowed_origins: frozenset[str]) -> Non
 
     Browsers tell the origin of every request that is not a plain read (Fetch, section 3.2).
     """
+    if request.method not in ("GET", "HEAD"):
+        check_origin(request, allowed_origins)
+
+
+def check_origin(request: Request, allowed_origins: Collection[str]) -> None:
+    """Refuse a page of another origin than the host's own and these; raises RequestError."""
     origin = request.headers.get("Origin")
-    if request.method in ("GET", "HEAD") or origin is None or origin in allowed_origins:
+    if origin is None or origin in allowed_origins:
         return
     if request.headers.get("Sec-Fetch-Site") == "same-origin":
         return

@@ -31,18 +31,20 @@ class Feed:
     come to, it counts as one of that turn's readers, on whichever worker that is.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - where to read, what to sleep on
         self,
         runner: Runner,
         key: SessionKey,
         cursor: EventId,
         only_turn: int | None = None,
         run: TurnRun | None = None,
+        wakeup: Wakeup | None = None,
     ) -> None:
+        """``wakeup``: the latch to sleep on, where its reader waits for other things too."""
         self._runner = runner
         self._key = key
         self._only_turn = only_turn
-        self._wakeup = Wakeup()
+        self._wakeup = wakeup or Wakeup()
         self._run: TurnRun | None = None
         self._counted_at: TurnRun | None = None
         self._follows = False

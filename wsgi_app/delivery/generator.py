@@ -9,14 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Cancelled, Done, Error, NumberedEvent, Thinking, Token
-from wsgi_app.wire.merge import merge_text
+from wsgi_app.wire.merge import merge_backlog, merge_text
 from wsgi_app.wire.sse import KEEP_ALIVE, OPENING
 
 log = logging.getLogger("wsgi_app")
 
-#: A backlog above this is a slow reader's, and its text is merged. A reader that keeps up gets
-#: every event in a frame of its own.
-MERGE_ABOVE_EVENTS = 64
 #: The write timeout holds for one chunk: small enough for a slow but living client.
 MAX_CHUNK_BYTES = 65_536
 
@@ -61,7 +58,7 @@ def _collect(
 ) -> Iterable[NumberedEvent]:
     events = reader.read(keepalive_seconds)
     if not batch_seconds or not events:
-        return list(merge_text(events)) if len(events) > MERGE_ABOVE_EVENTS else events
+        return merge_backlog(events)
     closes_at = time.monotonic() + batch_seconds
     while not reader.ended and _can_wait(events) and (left := closes_at - time.monotonic()) > 0:
         events += reader.read(left)

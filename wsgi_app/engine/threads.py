@@ -11,3 +11,10 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
     thread = threading.Thread(target=target, name=f"wsgi_app-{name}", daemon=True)
     thread.start()
     return thread
+
+
+class LibraryThread(threading.Thread):
+    """A daemon thread for a library that makes its threads from a class it is given."""
+
+    def __init__(self, target: Callable[[], None]) -> None:
+        super().__init__(target=target, name="wsgi_app-library", daemon=True)

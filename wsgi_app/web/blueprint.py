@@ -20,6 +20,7 @@ from werkzeug.routing import BaseConverter
 from wsgi_app.web import access, ai_sdk_routes, chat, health, openai_routes, page, read, sessions
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.respond import exception_response, give_up_dropped
+from wsgi_app.web.websocket import websocket
 
 View = Callable[..., Response]
 
@@ -34,6 +35,7 @@ ROUTES: list[tuple[str, str, View]] = [
     ("GET", "/session/<session_id>", sessions.get_session),
     ("DELETE", "/session/<session_id>", sessions.delete_session),
     ("GET", "/sessions", sessions.get_sessions),
+    ("WS", "/ws/chat/<session_id>", websocket),
     ("GET", "/healthz", health.get_healthz),
     ("GET", "/readyz", health.get_readyz),
     *page.ROUTES,
@@ -55,7 +57,8 @@ def make_blueprint(name: str, mount: Mount) -> Blueprint:
     """Make the blueprint that serves a mount."""
     blueprint = Blueprint(name, __name__)
     for method, rule, view in ROUTES:
-        blueprint.add_url_rule(rule, view.__name__, _bind(mount, view), methods=[method])
+        over = {"websocket": True} if method == "WS" else {"methods": [method]}
+        blueprint.add_url_rule(rule, view.__name__, _bind(mount, view), **over)
     blueprint.record(_add_catch_all)
     blueprint.record(_watch_answers)
     shapes = {
@@ -93,11 +96,16 @@ def _add_catch_all(state: BlueprintSetupState) -> None:
     app.view_functions[endpoint] = _unknown
     app.url_map.converters[CONVERTER_NAME] = RestConverter
     for path in [f"{prefix}/<{CONVERTER_NAME}:_path>"] + ([prefix] if prefix else []):
-        # Not add_url_rule: it cannot make a rule for all methods, even unheard-of ones.
-        rule = app.url_rule_class(
-            path, endpoint=endpoint, strict_slashes=False, merge_slashes=False
-        )
-        app.url_map.add(rule)
+        for upgrades in (False, True):
+            # Not add_url_rule: it cannot make a rule for all methods, even unheard-of ones.
+            rule = app.url_rule_class(
+                path,
+                endpoint=endpoint,
+                strict_slashes=False,
+                merge_slashes=False,
+                websocket=upgrades,
+            )
+            app.url_map.add(rule)
 
 
 def _unknown(**_values: str) -> Response:

@@ -71,13 +71,19 @@ def parse_body(request: Request, kind: type[T], max_bytes: int, *, optional: boo
         body = b"{}"
     elif not request.is_json:
         raise RequestError("unsupported_media_type", "Send Content-Type: application/json.")
+    found: T = decode_json(body, kind)
+    return found
+
+
+def decode_json(body: bytes | str, kind: Any) -> Any:
+    """Read JSON as ``kind``; raises RequestError."""
     try:
         return _decode(body, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RequestError("invalid_json", "The body is not valid JSON.") from None
 
 
-def _decode(body: bytes, kind: type[T]) -> T:
+def _decode(body: bytes | str, kind: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:

@@ -93,12 +93,10 @@ def open_turn(
     ``choose_cursor`` gets the turn's number and says after which event its reader starts. Raises
     RequestError; nothing was begun then.
     """
-    check_message(wanted.message, mount.settings.max_message_chars)
-    if mount.draining:
-        raise RequestError("draining", "This worker is about to leave; try again.")
+    _check(mount, wanted)
     give_slot_back = mount.take_slot(key.tenant)
     try:
-        begun = _begin(mount, key, wanted)
+        begun = begin_turn(mount, key, wanted)
         cursor = choose_cursor(begun.turn)
         reader = mount.open_reader(key, cursor, begun.turn, give_slot_back, begun.run)
     except BaseException:
@@ -107,7 +105,15 @@ def open_turn(
     return OpenTurn(mount, key, begun, reader)
 
 
-def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
+def _check(mount: Mount, wanted: TurnRequest) -> None:
+    check_message(wanted.message, mount.settings.max_message_chars)
+    if mount.draining:
+        raise RequestError("draining", "This worker is about to leave; try again.")
+
+
+def begin_turn(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
+    """Begin the turn, or find the one to attach to; it runs once it is started."""
+    _check(mount, wanted)
     order = TurnOrder(
         message=wanted.message,
         metadata=wanted.metadata,

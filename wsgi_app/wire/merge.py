@@ -10,6 +10,16 @@ from wsgi_app.events import NumberedEvent, Thinking, Token, encode_event
 MAX_MERGED_CHARS = 16_384
 
 
+#: A backlog above this is a slow reader's, and its text is merged. A reader that keeps up gets
+#: every event in a frame of its own.
+MERGE_ABOVE_EVENTS = 64
+
+
+def merge_backlog(events: list[NumberedEvent]) -> list[NumberedEvent]:
+    """Merge the text of a slow reader's backlog; other events stay as they are."""
+    return list(merge_text(events)) if len(events) > MERGE_ABOVE_EVENTS else events
+
+
 def merge_text(events: Iterable[NumberedEvent]) -> Iterator[NumberedEvent]:
     """Join neighbouring tokens, and neighbouring thinking, each under the last id of what it joins.
 

@@ -1,0 +1,206 @@
+"""The WebSocket: turns started, followed, answered and cancelled over one connection."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from flask import Response, request
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from wsgi_app.auth import check_origin
+from wsgi_app.delivery.feed import Feed
+from wsgi_app.delivery.reader import ReaderGone
+from wsgi_app.delivery.server import client_socket
+from wsgi_app.delivery.websocket import TRY_AGAIN_LATER, EventSocket
+from wsgi_app.engine.log import Wakeup
+from wsgi_app.engine.run import TurnRun
+from wsgi_app.errors import AgentHostError, RequestError
+from wsgi_app.events import Error, EventId, encode_json
+from wsgi_app.store.base import SessionKey
+from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.parse import check_session_id, decode_json
+from wsgi_app.web.turns import TurnRequest, begin_turn
+from wsgi_app.wire.merge import merge_backlog
+from wsgi_app.wire.native import with_id
+
+#: How long a connection sleeps at most before it looks whether its worker is about to leave.
+LOOK_SECONDS: Final = 2.0
+
+
+class MessageFrame(Struct, tag="message", tag_field="type", forbid_unknown_fields=True):
+    """Starts a turn."""
+
+    content: Annotated[str, Meta(min_length=1)]
+    metadata: dict[str, Any] = {}
+    on_disconnect: Literal["cancel", "continue"] = "cancel"
+    if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
+
+
+class CancelFrame(Struct, tag="cancel", tag_field="type", forbid_unknown_fields=True):
+    """Cancels what runs and waits, or the named turn."""
+
+    turn_id: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,9}\Z")] | UnsetType = UNSET
+
+
+class InputFrame(Struct, tag="input", tag_field="type", forbid_unknown_fields=True):
+    """Answers a question."""
+
+    request_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    value: Any
+
+
+class ResumeFrame(Struct, tag="resume", tag_field="type", forbid_unknown_fields=True):
+    """Reads on after an event, or without one the running turn."""
+
+    last_event_id: str | UnsetType = UNSET
+
+
+Frame = MessageFrame | CancelFrame | InputFrame | ResumeFrame
+
+
+def websocket(mount: Mount, session_id: str) -> Response:
+    """WS /ws/chat/<session_id>: the native events, both ways on one connection."""
+    key = session_key(check_session_id(session_id))
+    check_origin(request, mount.settings.cors_origins)
+    if client_socket(request.environ) is None:
+        raise RequestError("not_found", "This server offers no WebSockets.")
+    if mount.draining:
+        raise RequestError("draining", "This worker is about to leave; try again.")
+    give_slot_back = mount.take_slot(key.tenant)
+    try:
+        _serve(mount, key)
+    finally:
+        give_slot_back()
+    return _TakenOver()
+
+
+def _serve(mount: Mount, key: SessionKey) -> None:
+    wakeup = Wakeup()
+    try:
+        client = EventSocket(
+            request.environ,
+            mount.worker.watcher,
+            wakeup.set,
+            ping_seconds=mount.settings.keepalive_seconds,
+            max_message_bytes=mount.settings.max_body_bytes,
+        )
+    except ConnectionError:
+        raise RequestError("invalid_request", "This is no WebSocket handshake.") from None
+    mount.release_resources()
+    chat = _Chat(mount, key, client, wakeup)
+    try:
+        chat.run()
+    except ReaderGone:
+        pass  # the client left, in one way or the other
+    finally:
+        chat.close()
+        client.close()
+
+
+class _Chat:
+    """One connection's conversation; used by its request's thread."""
+
+    def __init__(self, mount: Mount, key: SessionKey, client: EventSocket, wakeup: Wakeup) -> None:
+        self._mount = mount
+        self._key = key
+        self._client = client
+        self._wakeup = wakeup
+        self._feed: Feed | None = None
+
+    def run(self) -> None:
+        """Serve the client; raises ReaderGone when it has left or was sent away."""
+        while True:
+            for text in self._client.receive():
+                self._take(text)
+            if self._mount.draining and self._feed is None:
+                self._client.end(TRY_AGAIN_LATER, "this worker is about to leave")
+                return
+            if self._feed is None:
+                self._wakeup.wait(LOOK_SECONDS)
+            else:
+                self._send_events(self._feed)
+
+    def close(self) -> None:
+        """Stop counting as a reader."""
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+
+    def _send_events(self, feed: Feed) -> None:
+        try:
+            events = feed.read(LOOK_SECONDS)  # a message of the client's ends the wait, too
+        except RequestError as error:
+            self.close()
+            if error.code == "draining":
+                return  # another worker's turn: the client finds it there
+            self._refuse(error)
+            return
+        for numbered in merge_backlog(events):
+            self._client.send(encode_json(with_id(numbered)).decode())
+        if feed.ended:
+            self.close()
+
+    def _take(self, text: str | bytes) -> None:
+        try:
+            self._act(decode_json(text, Frame))
+        except AgentHostError as error:
+            self._refuse(error)
+
+    def _act(self, frame: Frame) -> None:
+        if isinstance(frame, MessageFrame):
+            self._start(frame)
+        elif isinstance(frame, CancelFrame):
+            turn = None if frame.turn_id is UNSET else int(frame.turn_id)
+            self._mount.runner.cancel(self._key, turn, "user")
+        elif isinstance(frame, InputFrame):
+            value = encode_json(frame.value)
+            self._mount.store.post_input(self._key, frame.request_id, value)
+        else:
+            self._resume(frame)
+
+    def _start(self, frame: MessageFrame) -> None:
+        wanted = TurnRequest(
+            message=frame.content,
+            metadata=frame.metadata,
+            on_disconnect=frame.on_disconnect,
+            if_busy=frame.if_busy,
+        )
+        begun = begin_turn(self._mount, self._key, wanted)
+        if self._feed is None:
+            # Else the feed goes on to this turn by itself.
+            self._follow(EventId(begun.turn, 0), begun.run)
+        if begun.run is not None:
+            begun.run.start()
+
+    def _resume(self, frame: ResumeFrame) -> None:
+        try:
+            cursor = EventId.parse(frame.last_event_id) if frame.last_event_id else None
+        except ValueError:
+            reason = {"field": "last_event_id", "reason": "Expected an event id, <turn>-<seq>"}
+            raise RequestError("invalid_request", "The cursor is no id.", reason) from None
+        view = self._mount.store.describe_session(self._key)
+        if view is None:
+            return
+        if cursor is None:
+            if not view.active_turns:
+                return
+            cursor = EventId(view.active_turns[0], 0)
+        self._follow(cursor)
+
+    def _follow(self, cursor: EventId, run: TurnRun | None = None) -> None:
+        self.close()
+        self._feed = Feed(self._mount.runner, self._key, cursor, run=run, wakeup=self._wakeup)
+
+    def _refuse(self, error: AgentHostError) -> None:
+        event = Error(error.code, error.message, error.details)
+        self._client.send(encode_json(event).decode())
+
+
+class _TakenOver(Response):
+    """What is left of a request whose connection was a WebSocket: nothing to write."""
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        if "gunicorn.socket" in environ:
+            # gunicorn's word for a response that the application has written itself.
+            raise StopIteration
+        return super().__call__(environ, start_response)
