@@ -22,6 +22,7 @@ from agents import (
 )
 from agents.run_config import ToolErrorFormatterArgs
 from agents.tracing import Span, Trace, TracingProcessor
+from flask import Flask
 from openai import AsyncOpenAI
 
 from tests.agents.bench import AgentBench, events_of
@@ -41,7 +42,8 @@ from tests.support.upstream_script import (
     scripted_message,
 )
 from tests.support.waiting import wait_for
-from wsgi_app import Turn, current_turn
+from tests.test_readme import blocks
+from wsgi_app import AgentHost, Turn, current_turn
 from wsgi_app.agents.openai_agents import AgentsSdkAgent
 from wsgi_app.errors import TurnError
 from wsgi_app.store.base import SessionKey
@@ -455,6 +457,21 @@ def test_nothing_is_traced_unless_asked_for(host: Host, model: Model) -> None:
     assert traces.names == []
     bench.talk(END_STEP)
     assert traces.names == ["mine"]
+
+
+def test_readme_shows_how(model: Model) -> None:
+    """The README's lines mount an agent in an app, and it answers."""
+    (block,) = [block for block in blocks("python") if "AgentsSdkAgent" in block]
+    app = Flask("site")
+    names = {"AgentHost": AgentHost, "app": app, "agent": sdk_agent(model)}
+    exec(block, names)  # noqa: S102 - the README's own code
+    answer = app.test_client().post(
+        "/sdk/chat",
+        json={"message": "hi"},
+        headers={"Authorization": "Bearer dev", "Accept": "application/json"},
+    )
+    assert answer.json is not None
+    assert answer.json["reply"] == "Hello from upstream"
 
 
 class _Traces(TracingProcessor):

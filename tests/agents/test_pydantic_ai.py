@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from flask import Flask
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 from pydantic_ai import (
@@ -44,7 +45,8 @@ from tests.support.upstream_script import (
     Usage,
 )
 from tests.support.waiting import wait_for
-from wsgi_app import Turn, current_turn
+from tests.test_readme import blocks
+from wsgi_app import AgentHost, Turn, current_turn
 from wsgi_app.agents.pydantic_ai import PydanticAIAgent
 from wsgi_app.errors import TurnError
 from wsgi_app.store.base import SessionKey
@@ -476,3 +478,18 @@ def test_files_of_a_tool_are_named(host: Host, model: Model) -> None:
     _, result, *_ = host(hosted(model, draw)).talk(call_of("draw"), END_STEP)
     assert result["status"] == "complete"
     assert "See file p1." in json.dumps(result["output"])
+
+
+def test_readme_shows_how(model: Model) -> None:
+    """The README's lines mount an agent in an app, and it answers."""
+    (block,) = [block for block in blocks("python") if "PydanticAIAgent" in block]
+    app = Flask("site")
+    names = {"AgentHost": AgentHost, "app": app, "agent": Agent(model)}
+    exec(block, names)  # noqa: S102 - the README's own code
+    answer = app.test_client().post(
+        "/pydantic/chat",
+        json={"message": "hi"},
+        headers={"Authorization": "Bearer dev", "Accept": "application/json"},
+    )
+    assert answer.json is not None
+    assert answer.json["reply"] == "Hello from upstream"
