@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import Final, NamedTuple
 
@@ -38,7 +37,7 @@ class ResponseRef(NamedTuple):
         try:
             plain = base64.b64decode(code + "=" * (-len(code) % 4), b"-_", validate=True)
             match = _FORM.match(plain.decode("ascii"))
-        except (binascii.Error, UnicodeError) as error:
+        except ValueError as error:
             raise ValueError("not a response's id") from error
         if match is None:
             raise ValueError("not a response's id")

@@ -75,6 +75,7 @@ class ResponseBuilder:
         self._item_suffix = hashlib.sha256(ref.id.encode()).hexdigest()[:24]
         self._output: list[Item] = []
         self._call_ids: dict[str, str] = {}
+        self._used_call_ids: set[str] = set()
         self._open: TextKind | None = None
         self._text: list[str] = []
         self._incomplete_reason: str | None = None
@@ -204,8 +205,9 @@ class ResponseBuilder:
     def _call_id(self, call_id: str) -> str:
         """A call's id, unlike all others of the response: clients refuse a second one."""
         unique = call_id
-        if not unique or unique in self._call_ids.values():
-            unique = f"{call_id}_{len(self._output)}"
+        while not unique or unique in self._used_call_ids:
+            unique = f"{unique}_{len(self._output)}"
+        self._used_call_ids.add(unique)
         self._call_ids[call_id] = unique
         return unique
 

@@ -1,0 +1,148 @@
+"""Chat completions: requests into turns, turns into chunks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.wire.openai_logs import LOGS, golden, numbered
+from wsgi_app.agents import model_api
+from wsgi_app.errors import RequestError
+from wsgi_app.events import Error, Gap
+from wsgi_app.wire import openai_chat
+from wsgi_app.wire.merge import merge_text
+from wsgi_app.wire.openai_chat import ChatCollector, ChatEncoder, Completion
+from wsgi_app.wire.openai_chat_request import ChatCompletionBody
+from wsgi_app.wire.openai_errors import error_object
+from wsgi_app.wire.openai_messages import NO_RESULT
+
+COMPLETION = Completion("chatcmpl-1", "agent", 1)
+HI = {"role": "user", "content": "hi"}
+
+
+def transcript(name: str, *, merged: bool = False) -> bytes:
+    """All bytes of a turn's stream."""
+    encoder = ChatEncoder(COMPLETION, include_usage=True)
+    events = numbered(LOGS[name])
+    return encoder.opening() + b"".join(map(encoder, merge_text(events) if merged else events))
+
+
+def read(*messages: dict[str, Any], **fields: Any) -> tuple[list[dict[str, Any]], str]:
+    """What the body of a request comes to."""
+    body = {"messages": messages, **fields}
+    return msgspec.convert(body, ChatCompletionBody).read_messages()
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_each_turn_makes_its_golden_chunks(name: str) -> None:
+    """The bytes of each kind of turn are the golden ones, each time that it is read."""
+    assert transcript(name) == golden("openai_chat", name)
+    assert transcript(name) == transcript(name)
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_the_whole_answer_says_what_its_chunks_say(name: str) -> None:
+    """Streamed, merged and whole, an answer has the same text, end and token counts."""
+    collector = ChatCollector(COMPLETION)
+    assert [collector.take(event) for event in numbered(LOGS[name])][-1]
+    for merged in (False, True):
+        lines = transcript(name, merged=merged).decode().split("\n\n")
+        chunks = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+        if "error" in chunks[-1]:
+            error = collector.answer.error
+            assert error is not None
+            assert chunks[-1]["error"]["message"] == error.message
+            continue
+        whole = collector.document()
+        choices = [choice for chunk in chunks for choice in chunk["choices"]]
+        for field in ("content", "reasoning_content"):
+            text = "".join(choice["delta"].get(field, "") for choice in choices)
+            assert text == whole["choices"][0]["message"].get(field, "")
+        assert choices[-1]["finish_reason"] == whole["choices"][0]["finish_reason"]
+        assert chunks[-1].get("usage") == whole.get("usage")
+
+
+def test_missing_events_are_told() -> None:
+    """An answer whose beginning is no longer kept ends with an error, not as if it were whole."""
+    encoder = ChatEncoder(COMPLETION, include_usage=False)
+    (gap,) = numbered((Gap("1-0", "1-5"),), 4)
+    assert b'"error":{"message":"The beginning of this answer is no longer kept."' in encoder(gap)
+    assert encoder.ended
+
+
+def test_the_cut_off_notice_is_the_models() -> None:
+    """The words that mean a length limit are those that the built-in agent sends."""
+    assert openai_chat.CUT_OFF == model_api.CUT_OFF
+
+
+def test_history_is_all_before_the_last_message() -> None:
+    """The agent gets the client's whole conversation: instructions, parts' text, calls, results."""
+    call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    other = {**call, "id": "c2"}
+    history, message = read(
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+        {"role": "assistant", "content": None, "tool_calls": [call, other], "refusal": None},
+        {"role": "tool", "tool_call_id": "c1", "content": "5"},
+        {"role": "tool", "tool_call_id": "c0", "content": "without a call"},
+        {"role": "assistant", "content": "five", "name": "x"},
+        HI,
+        {"role": "system", "content": "In French."},
+    )
+    assert message == "hi"
+    assert history == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "a\nb"},
+        {"role": "assistant", "content": None, "tool_calls": [call, other]},
+        {"role": "tool", "tool_call_id": "c1", "content": "5"},
+        {"role": "tool", "tool_call_id": "c2", "content": NO_RESULT},
+        {"role": "assistant", "content": "five"},
+        {"role": "system", "content": "In French."},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("messages", "fields", "field"),
+    [
+        ([{"role": "user", "content": ""}], {}, "messages"),
+        ([{"role": "system", "content": "x"}], {}, "messages"),
+        ([HI, {"role": "assistant", "content": "and"}], {}, "messages"),
+        ([{"role": "robot", "content": "x"}, HI], {}, "messages.0.role"),
+        ([{"role": ["user"], "content": "x"}, HI], {}, "messages.0.role"),
+        ([{"role": "user", "content": 5}], {}, "messages.0.content"),
+        ([{"role": "user", "content": ["x"]}], {}, "messages.0.content.0"),
+        ([{"role": "user", "content": [{"type": "text"}]}], {}, "messages.0.content.0"),
+        ([{"role": "user", "content": [{"type": "image_url"}]}], {}, "messages.0.content.0"),
+        ([{"role": "tool", "content": "5"}, HI], {}, "messages.0.tool_call_id"),
+        ([{"role": "assistant", "tool_calls": "x"}, HI], {}, "messages.0.tool_calls"),
+        ([{"role": "assistant", "tool_calls": [{"id": "c"}]}, HI], {}, "messages.0.tool_calls"),
+        ([HI], {"n": 2}, "n"),
+    ],
+)
+def test_what_no_agent_can_answer_is_refused(
+    messages: list[dict[str, Any]], fields: dict[str, Any], field: str
+) -> None:
+    """A request that the agent would not see as it is meant gets a refusal that names the place."""
+    with pytest.raises(RequestError) as caught:
+        read(*messages, **fields)
+    assert caught.value.code == "invalid_request"
+    assert caught.value.details["field"] == field
+
+
+def test_errors_have_all_four_fields() -> None:
+    """An error has the fields that both SDKs read, and says what is wrong with which field."""
+    details = {"field": "n", "reason": "Expected 1"}
+    assert error_object("invalid_request", "Not valid: n.", details, 400) == {
+        "error": {
+            "message": "Not valid: n. Expected 1.",
+            "type": "invalid_request_error",
+            "param": "n",
+            "code": "invalid_request",
+        }
+    }
+    error = Error("turn_timeout", "Too long.", {"field": 3})
+    told = error_object(error.code, error.message, error.details, 504)["error"]
+    assert (told["type"], told["param"]) == ("server_error", None)

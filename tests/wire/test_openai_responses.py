@@ -1,0 +1,233 @@
+"""Responses: turns into items and events whose numbers do not depend on how they are read."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai.types.responses import Response
+from pydantic import TypeAdapter
+
+from tests.wire.openai_logs import LOGS, golden, numbered
+from wsgi_app.errors import RequestError
+from wsgi_app.events import (
+    LOST_SEQ,
+    AnyEvent,
+    Cancelled,
+    Done,
+    Error,
+    EventId,
+    Gap,
+    InputRequest,
+    NumberedEvent,
+    Status,
+    Thinking,
+    Token,
+    ToolCall,
+    ToolResult,
+    encode_event,
+)
+from wsgi_app.wire.merge import merge_text
+from wsgi_app.wire.openai_ids import ResponseRef
+from wsgi_app.wire.openai_responses import ResponseBuilder, ResponseEncoder, StreamEvent
+from wsgi_app.wire.openai_responses_request import ResponseBody, answer_value
+
+REF = ResponseRef("s", 1, 0, 1, background=False)
+DELTAS = (
+    "response.output_text.delta",
+    "response.reasoning_summary_text.delta",
+)
+
+pieces = st.one_of(
+    st.builds(Token, st.sampled_from(["one ", "two ", ""])),
+    st.builds(Thinking, st.sampled_from(["hm ", ""])),
+    st.builds(ToolCall, st.just("add"), st.sampled_from(["a", "b", ""]), st.just({"n": 1})),
+    st.builds(ToolResult, st.just("add"), st.sampled_from(["a", "b"]), st.just(5)),
+    st.just(Status("busy")),
+)
+ends: st.SearchStrategy[AnyEvent] = st.sampled_from(
+    [
+        Done("", "s", "1"),
+        Cancelled("user"),
+        Error("agent_error", "The agent failed."),
+        InputRequest("q", "?"),
+    ]
+)
+logs = st.tuples(st.lists(pieces, max_size=12), ends).map(lambda parts: (*parts[0], parts[1]))
+
+
+def stream(events: list[NumberedEvent], ref: ResponseRef = REF) -> list[StreamEvent]:
+    """All stream events of a response."""
+    builder = ResponseBuilder(ref, "agent")
+    return builder.opening() + [made for event in events for made in builder.take(event)]
+
+
+def merged(events: list[NumberedEvent], cuts: list[int]) -> list[NumberedEvent]:
+    """The events merged as a reader gets them that reads up to each of the cuts."""
+    borders = [0, *sorted(cut for cut in cuts if cut < len(events)), len(events)]
+    parts = [events[a:b] for a, b in pairwise(borders)]
+    return [event for part in parts for event in merge_text(part)]
+
+
+def joined(events: list[StreamEvent]) -> list[tuple[str, Any]]:
+    """A stream as its client understands it: the text of neighbouring deltas joined."""
+    made: list[tuple[str, Any]] = []
+    for event in events:
+        if event.kind in DELTAS and made and made[-1][0] == event.kind:
+            made[-1] = (event.kind, made[-1][1] + event.fields["delta"])
+        else:
+            made.append((event.kind, event.fields["delta"] if event.kind in DELTAS else event))
+    return made
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_each_turn_makes_its_golden_events(name: str) -> None:
+    """The bytes of each kind of turn are the golden ones, each time that it is read."""
+    for _ in range(2):
+        encoder = ResponseEncoder(ResponseBuilder(REF, "agent"))
+        made = encoder.opening() + b"".join(map(encoder, numbered(LOGS[name])))
+        assert made == golden("openai_responses", name)
+        assert encoder.ended
+
+
+def test_what_follows_a_question_is_a_response_of_its_own() -> None:
+    """The next response begins behind the question, numbered from 0, with ids of its own."""
+    (first, second) = (REF, REF._replace(after_seq=2))
+    events = numbered(LOGS["question"])
+    before, after = stream(events, first), stream(events, second)
+    assert [event.number for event in after] == list(range(len(after)))
+    assert before[-1].fields["response"]["output"][-1]["name"] == "ask_user"
+    output = after[-1].fields["response"]["output"]
+    assert [item["content"][0]["text"] for item in output] == ["Blue."]
+    ids = {item["id"] for made in (before, after) for item in made[-1].fields["response"]["output"]}
+    assert len(ids) == 3
+
+
+@settings(deadline=None)
+@given(logs, st.lists(st.integers(0, 12)), st.lists(st.integers(0, 12)), st.data())
+def test_a_stream_goes_on_from_any_number(
+    events: tuple[AnyEvent, ...], cuts: list[int], later_cuts: list[int], data: st.DataObject
+) -> None:
+    """Cut off anywhere and read on, merged in another way, a stream says the same once."""
+    log = numbered(events)
+    seen = stream(merged(log, cuts))
+    assert len({event.number for event in seen}) == len(seen)
+    stop = data.draw(st.integers(0, len(seen)))
+    after = seen[stop - 1].number if stop else -1
+    builder = ResponseBuilder(REF, "agent")
+    due = [event for event in builder.opening() if event.number > after]
+    taken = 0
+    while builder.next_number <= after:
+        due = [event for event in builder.take(log[taken]) if event.number > after]
+        taken += 1
+    rest = [made for event in merged(log[taken:], later_cuts) for made in builder.take(event)]
+    assert joined(seen[:stop] + due + rest) == joined(stream(log))
+
+
+@settings(deadline=None, max_examples=40)
+@given(logs)
+def test_every_response_is_type_complete(events: tuple[AnyEvent, ...]) -> None:
+    """Whatever the turn did, the response is one to the openai package's own types."""
+    builder = ResponseBuilder(REF, "agent")
+    adapter = TypeAdapter(Response)
+    indexes = []
+    for event in numbered(events):
+        adapter.validate_python(builder.document())
+        made = builder.take(event)
+        indexes += [e.fields["output_index"] for e in made if e.kind.endswith("item.added")]
+    document = builder.document()
+    adapter.validate_python(document)
+    assert indexes == list(range(len(document["output"])))
+    calls = [item["call_id"] for item in document["output"] if item["type"] == "function_call"]
+    assert len(set(calls)) == len(calls)
+
+
+def test_a_lost_turns_end_stands_behind_all_that_was_seen() -> None:
+    """A reader that saw events which were not kept still gets the end."""
+    lost = Error("worker_lost", "The worker is gone.")
+    end = NumberedEvent(EventId(1, LOST_SEQ), lost, encode_event(lost))
+    made = stream([*numbered((Token("a"),)), end])
+    assert made[-1].kind == "response.failed"
+    assert made[-1].number > LOST_SEQ
+
+
+def test_missing_events_are_told() -> None:
+    """A response whose beginning is no longer kept has failed, not ended."""
+    builder = ResponseBuilder(REF, "agent")
+    (gap,) = numbered((Gap("1-0", "1-5"),), 0)
+    assert [event.kind for event in builder.take(gap)] == ["response.failed"]
+    assert builder.has_gap
+
+
+@settings(deadline=None)
+@given(st.from_regex(r"[A-Za-z0-9._~-]{1,128}", fullmatch=True), st.integers(1, 10**9))
+def test_ids_come_back_as_what_they_were_made_of(session_id: str, turn: int) -> None:
+    """An id says its session and turn, in characters that a path may hold."""
+    ref = ResponseRef(session_id, turn, turn - 1, 1_795_000_000, background=True)
+    if session_id not in (".", ".."):
+        assert ResponseRef.parse(ref.id) == ref
+    assert ref.id.removeprefix("resp_").replace("-", "").replace("_", "").isalnum()
+
+
+@settings(deadline=None)
+@given(st.one_of(st.text(max_size=30), st.text(max_size=30).map(lambda text: f"resp_{text}")))
+def test_what_is_no_id_is_refused(text: str) -> None:
+    """Anything else is no id, whatever it is."""
+    with pytest.raises(ValueError, match="not a response's id"):
+        ResponseRef.parse(text)
+
+
+def test_items_become_history() -> None:
+    """Input items are messages, calls with their results, and the user's message at the end."""
+    body = msgspec.convert(
+        {
+            "input": [
+                {"role": "developer", "content": "Be brief."},
+                {
+                    "type": "message",
+                    "role": "user",
+                    "content": [{"type": "input_text", "text": "a"}],
+                },
+                {"type": "reasoning", "id": "rs", "summary": []},
+                {"type": "function_call", "call_id": "c1", "name": "add", "arguments": "{}"},
+                {"type": "function_call", "call_id": "c2", "name": "add", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c2", "output": "2"},
+                {"type": "function_call_output", "call_id": "c1", "output": "1"},
+                {"role": "assistant", "content": [{"type": "output_text", "text": "b"}]},
+                {"role": "user", "content": "c"},
+            ],
+            "instructions": "In French.",
+            "metadata": {"k": "v"},
+        },
+        ResponseBody,
+    )
+    history, message = body.read_input()
+    assert message == "c"
+    assert [entry["role"] for entry in history] == [
+        *("system", "user", "assistant", "tool", "tool", "assistant"),
+    ]
+    assert [entry["content"] for entry in history if entry["role"] == "tool"] == ["1", "2"]
+    assert body.agent_metadata() == {"instructions": "In French.", "k": "v"}
+
+
+@pytest.mark.parametrize("item", [{"type": "input_file"}, {"type": "function_call"}, {"type": 5}])
+def test_items_for_no_agent_are_refused(item: dict[str, Any]) -> None:
+    """An item that the agent could not see is refused by its place."""
+    body = msgspec.convert({"input": [item]}, ResponseBody)
+    with pytest.raises(RequestError) as caught:
+        body.read_input()
+    assert caught.value.details["field"].startswith("input.0")
+
+
+def test_an_answer_is_json_where_the_agent_gave_a_schema() -> None:
+    """A call's output is text; only for a question with a schema it is read as JSON."""
+    plain, typed = InputRequest("q", "?"), InputRequest("q", "?", {"type": "integer"})
+    assert answer_value(plain, "5") == "5"
+    assert answer_value(typed, "5") == 5
+    assert answer_value(typed, "five") == "five"
+    assert json.loads(json.dumps(answer_value(typed, '{"a": [1]}'))) == {"a": [1]}
