@@ -22,7 +22,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-LOCKS = ("requirements.lock", "requirements-runtime.lock")
+LOCKS = ("requirements.lock", "requirements-runtime.lock", "bench/requirements.lock")
 MAX_LINES = 350
 
 # Reads each module of the package, then reports what doing so started or opened.
@@ -108,7 +108,8 @@ def test_lock_has_hashes_and_no_addresses(lock: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lock", "groups"), [(LOCKS[0], ("build", "test", "lint")), (LOCKS[1], ("build",))]
+    ("lock", "groups"),
+    [(LOCKS[0], ("build", "test", "lint")), (LOCKS[1], ("build",)), (LOCKS[2], ("build", "bench"))],
 )
 def test_lock_holds_what_pyproject_asks_for(lock: str, groups: tuple[str, ...]) -> None:
     """Every package of pyproject.toml is locked, in a version within its bounds."""
@@ -120,9 +121,10 @@ def test_lock_holds_what_pyproject_asks_for(lock: str, groups: tuple[str, ...]) 
 
 
 def test_locks_agree() -> None:
-    """A production host runs the versions that the tests ran with."""
-    everything, runtime = (locked(lock) for lock in LOCKS)
-    for name, versions in runtime.items():
+    """A production host, and the bench, run the versions that the tests ran with."""
+    everything, runtime, bench = (locked(lock) for lock in LOCKS)
+    shared = {name: versions for name, versions in bench.items() if name in everything}
+    for name, versions in [*runtime.items(), *shared.items()]:
         assert {str(one.specifier) for one in versions} == {
             str(one.specifier) for one in everything[name]
         }
@@ -200,7 +202,9 @@ def test_too_old_a_python_is_refused(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_make_run_serves_from_a_fresh_copy(tmp_path: Path) -> None:
     """In a folder without any set-up `make run` says what to open, and serves it."""
-    made = shutil.ignore_patterns(".venv", ".git", "__pycache__", ".*_cache", "dist")
+    made = shutil.ignore_patterns(
+        ".venv*", ".git", "__pycache__", ".*_cache", "dist", "node_modules"
+    )
     copy = shutil.copytree(ROOT, tmp_path / "copy", ignore=made)
     port = free_port()
     env = {"PORT": str(port), "PYTHONPATH": "", "PYTHON": sys.executable}
