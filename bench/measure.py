@@ -22,6 +22,8 @@ from tests.support.servers import redis_server
 #: Answers without an end: the start of a turn is not what is measured.
 BODY: Final = '{"message":"hi"}'
 HEADERS: Final = ("Authorization: Bearer bench",)
+#: Slow enough that opening streams does not overload what could serve them.
+OPENED_PER_SECOND: Final = 100
 WARM_UP_BODY: Final = '{"message":"tokens=20"}'
 WARM_UP_STREAMS: Final = 30
 WARM_UP_SECONDS: Final = 2.0
@@ -68,9 +70,14 @@ class Run(NamedTuple):
 class Bench:
     """Measures cases, each with programs that are started for it alone."""
 
-    def __init__(self, programs: Programs, timing: Timing) -> None:
+    def __init__(self, programs: Programs, warm_seconds: float, window_seconds: float) -> None:
         self._programs = programs
-        self.timing = timing
+        self._warm_seconds = warm_seconds
+        self._window_seconds = window_seconds
+
+    def timing(self, streams: int) -> Timing:
+        """How long a case with so many streams takes."""
+        return Timing(streams / OPENED_PER_SECOND, self._warm_seconds, self._window_seconds)
 
     def ceiling(self, streams: int, pace_ms: float) -> Run:
         """Put the load generator straight on the upstream."""
@@ -107,7 +114,7 @@ class Bench:
             upstream.take_stats()
             before.update(_read_clocks(watched))
 
-        load = self._programs.load(target, case.streams, self.timing, begin)
+        load = self._programs.load(target, case.streams, self.timing(case.streams), begin)
         after = _read_clocks(watched)
         sent = upstream.take_stats()
         seconds = after["time"] - before["time"]

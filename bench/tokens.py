@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from bench.measure import START_SECONDS, Bench, Case, Run
-from bench.programs import Programs, Timing
+from bench.programs import Programs
 from bench.servers import PEERS, available
 
 #: Far faster than any model, to find what the generator and the upstream can do at the most.
@@ -23,9 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rounds", type=int, default=3, help="how often each is measured")
     add("--pace-ms", type=float, default=20.0, help="between two tokens of a stream")
     add("--workers", type=int, default=2, help="processes of each server")
-    add("--ramp-seconds", type=float, default=3.0, help="for opening the streams")
-    add("--warm-seconds", type=float, default=3.0, help="before the counting")
-    add("--window-seconds", type=float, default=8.0, help="of counting")
+    add("--warm-seconds", type=float, default=3.0, help="between the last opening and counting")
+    add("--window-seconds", type=float, default=6.0, help="of counting")
     add("--store", choices=("redis", "memory"), default="redis", help="the host's")
 
 
@@ -33,15 +32,14 @@ def measure(
     options: argparse.Namespace, programs: Programs, tell: Callable[[str], None]
 ) -> tuple[list[Run], list[Run]]:
     """Measure the ceilings, then all servers in turns; both as runs."""
-    timing = Timing(options.ramp_seconds, options.warm_seconds, options.window_seconds)
-    bench = Bench(programs, timing)
+    bench = Bench(programs, options.warm_seconds, options.window_seconds)
     loads = [int(streams) for streams in options.streams.split(",")]
     servers = options.servers.split(",")
     for name in servers:
         PEERS[name].prepare()
     cases = list(_in_turns(options.rounds, loads, servers))
-    minutes = (len(cases) + len(loads) + 1) * (timing.total_seconds + START_SECONDS) / 60
-    tell(f"{len(cases)} runs, {minutes:.0f} minutes")
+    seconds = sum(bench.timing(case.streams).total_seconds + START_SECONDS for case in cases)
+    tell(f"{len(cases)} runs, {seconds / 60 + 1:.0f} minutes")
     ceilings = [bench.ceiling(streams, options.pace_ms) for streams in loads]
     ceilings.append(bench.ceiling(CEILING_STREAMS, CEILING_PACE_MS))
     runs = []
@@ -62,7 +60,7 @@ def _in_turns(rounds: int, loads: Sequence[int], servers: Sequence[str]) -> Iter
 
 def _describe(run: Run) -> str:
     text = (
-        f"{run.case.server:8} {run.case.streams:5} streams {run.per_second:9,.0f} tokens/s"
+        f"{run.case.server:15} {run.case.streams:5} streams {run.per_second:9,.0f} tokens/s"
         f"  p50 {run.load.p50_ms:8,.1f} ms  p99 {run.load.p99_ms:8,.1f} ms"
         f"  others on this machine {run.other_cpu:4.1f} cores"
     )

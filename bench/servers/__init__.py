@@ -16,6 +16,7 @@ from tests.support.processes import Process, free_port, started
 
 EXPRESS: Final = Path(__file__).with_name("express")
 START_SECONDS: Final = 60.0
+UVICORN_READY: Final = "Application startup complete"
 
 
 class Served(NamedTuple):
@@ -87,9 +88,12 @@ HOST: Final = "host"
 PEERS: Final[Mapping[str, Peer]] = {
     HOST: Peer("this host, OpenAIAgent", READY, _gunicorn("bench.servers.host:app"), journals=True),
     "fastapi": Peer(
-        "FastAPI, AsyncOpenAI",
-        "Application startup complete",
-        _uvicorn("bench.servers.fastapi_async:app"),
+        "FastAPI, AsyncOpenAI", UVICORN_READY, _uvicorn("bench.servers.fastapi_async:app")
+    ),
+    "fastapi-aiohttp": Peer(
+        "FastAPI, AsyncOpenAI on aiohttp",
+        UVICORN_READY,
+        _uvicorn("bench.servers.fastapi_aiohttp:app"),
     ),
     "flask": Peer(
         "Flask thread and queue, OpenAI", READY, _gunicorn("bench.servers.flask_queue:app")
