@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -162,6 +163,20 @@ def test_reasoning_is_thinking(host: Host, model: Model, field: str) -> None:
         {"type": "token", "content": "Yes."},
     ]
     assert events[3]["usage"] == {"input_tokens": 2, "output_tokens": 1, "total_tokens": 3}
+
+
+def test_a_cancel_of_a_waiting_tool_is_no_error(
+    host: Host, model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A sync tool that waits for the user when its turn is cancelled leaves no error in the log."""
+    bench = host(AgentsSdkAgent(sdk_agent(model, *TOOLS)))
+    for _ in range(5):
+        run = bench.start(*SCRIPTS)
+        wait_for(lambda run=run: run.questions.waiting, "the question", 20)  # type: ignore[misc] # mypy knows no type for it
+        bench.turns.runner.cancel(run.fence.key, None, "user")
+        wait_for(lambda: bench.turns.runner.loops.count_tasks() == 0, "no task", 20)
+    gc.collect()  # asyncio tells of an error that nobody took when its task goes
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 @API

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
@@ -16,6 +16,7 @@ from typing_extensions import ParamSpec
 
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.turn import Turn, current_turn
+from wsgi_app.errors import TurnCancelled
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -132,6 +133,10 @@ def _run(future: Future[Any], call: Callable[[], Any]) -> None:
         return
     try:
         result = call()
+    except TurnCancelled:
+        # What a cancelled task raises: the loop would log anything else as an error that nobody
+        # took, since who waited for it is cancelled too.
+        future.set_exception(CancelledError())
     except BaseException as error:  # noqa: BLE001 - all of them are the waiter's
         future.set_exception(error)
     else:
