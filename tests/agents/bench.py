@@ -140,6 +140,10 @@ class AgentBench:
         self.turns.runner.close(10)
 
 
+#: The fixture that puts agents on the engine.
+Host = Callable[..., AgentBench]
+
+
 def events_of(run: TurnRun) -> list[dict[str, Any]]:
     """A turn's events so far, as clients see them."""
     return [msgspec.json.decode(entry.json) for entry in run.log.read(0, run.log.last_seq)]

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from flask import Flask
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.runnables import RunnableConfig
 from langchain_openai import ChatOpenAI
-from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
-from tests.agents.bench import AgentBench
+from tests.agents.bench import Host
 from tests.agents.test_openai import GOLDEN
 from tests.support.graphs import (
     Reply,
@@ -46,37 +45,13 @@ from tests.support.waiting import wait_for
 from tests.test_readme import blocks
 from wsgi_app import AgentHost, Turn, current_turn
 from wsgi_app.agents.langgraph import LangGraphAgent
-from wsgi_app.events import Thinking
 from wsgi_app.store.base import SessionKey
 
-Host = Callable[..., AgentBench]
 GRAPHS = {"async": async_graph, "sync": sync_graph, "prebuilt": prebuilt_graph}
 BOTH = pytest.mark.parametrize("make", [async_graph, sync_graph])
 
 ADD_STEP = (ToolCalls((Call("c1", "add", '{"a": 1, "b": 2}'),)), Usage(3, 1))
 END_STEP = (Text(("Done.",)), Usage(5, 2))
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    """The scripted provider."""
-    with Upstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def host(upstream: Upstream) -> Iterator[Host]:
-    """Puts one graph on the engine."""
-    benches: list[AgentBench] = []
-
-    def start(agent: Any, **settings: Any) -> AgentBench:
-        hosted = agent if isinstance(agent, LangGraphAgent) else LangGraphAgent(agent)
-        benches.append(AgentBench(hosted, upstream, **settings))
-        return benches[-1]
-
-    yield start
-    for bench in benches:
-        bench.close()
 
 
 def texts(events: list[dict[str, Any]], kind: str = "token") -> str:
@@ -87,7 +62,7 @@ def texts(events: list[dict[str, Any]], kind: str = "token") -> str:
 @pytest.mark.parametrize("name", GRAPHS)
 def test_the_conversation_reads_as_it_should(host: Host, upstream: Upstream, name: str) -> None:
     """The events are the built-in agent's, but for one: LangChain makes text of a tool's number."""
-    lines = host(GRAPHS[name](upstream)).transcript()
+    lines = host(LangGraphAgent(GRAPHS[name](upstream))).transcript()
     (number,) = [line for line in lines if line.get("output") == "5"]
     number["output"] = 5
     assert lines == GOLDEN
@@ -98,7 +73,7 @@ def test_a_cancel_ends_it_at_any_point(
     host: Host, upstream: Upstream, make: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A cancel at a random point ends the turn within 200 ms, and its request to the provider."""
-    host(make(upstream)).cancel_anywhere()
+    host(LangGraphAgent(make(upstream))).cancel_anywhere()
     assert not caplog.records
 
 
@@ -106,12 +81,12 @@ def test_a_cancel_ends_it_at_any_point(
 @pytest.mark.parametrize("name", GRAPHS)
 def test_two_hundred_turns_leave_nothing(host: Host, upstream: Upstream, name: str) -> None:
     """No thread, task, file or process is left of 200 turns, half of them cancelled."""
-    host(GRAPHS[name](upstream)).leave_nothing(200)
+    host(LangGraphAgent(GRAPHS[name](upstream))).leave_nothing(200)
 
 
 def test_an_awaited_model_that_is_silent_ends_at_once(host: Host, upstream: Upstream) -> None:
     """The connection of an awaited model is closed by a cancel, though nothing comes from it."""
-    bench = host(async_graph(upstream))
+    bench = host(LangGraphAgent(async_graph(upstream)))
     run = bench.start((Text(("Well",)), Stall()))
     wait_for(lambda: run.log.last_seq == 1, "the first token")
     run.cancel("user")
@@ -121,7 +96,7 @@ def test_an_awaited_model_that_is_silent_ends_at_once(host: Host, upstream: Upst
 def test_reasoning_of_the_responses_api_is_thinking(host: Host, upstream: Upstream) -> None:
     """The summaries of the model's reasoning, which LangChain hands on, are told as thinking."""
     model = make_model(upstream, use_responses_api=True, reasoning={"summary": "auto"})
-    bench = host(one_node(asking(model, ())))
+    bench = host(LangGraphAgent(one_node(asking(model, ()))))
     events = bench.talk((Reasoning(("Hm", ".")), Text(("Ye", "s.")), Usage(2, 1)))
     assert (texts(events, "thinking"), texts(events)) == ("Hm.", "Yes.")
     assert events[-1]["usage"] == {"input_tokens": 2, "output_tokens": 1, "total_tokens": 3}
@@ -143,7 +118,7 @@ class ReasoningChat(ChatOpenAI):
 
 def test_reasoning_content_is_thinking(host: Host, upstream: Upstream) -> None:
     """The reasoning that compatible servers send beside the text is told as thinking."""
-    bench = host(one_node(asking(make_model(upstream, ReasoningChat), ())))
+    bench = host(LangGraphAgent(one_node(asking(make_model(upstream, ReasoningChat), ()))))
     events = bench.talk((Reasoning(("Hm", ".")), Text(("Yes.",))))
     assert [event["type"] for event in events] == ["thinking", "thinking", "token", "done"]
 
@@ -169,7 +144,7 @@ def test_failures_of_the_provider(  # noqa: PLR0913, PLR0917 - a table's columns
     retryable: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     """A provider that refuses or breaks off ends the turn with upstream_error, and no secret."""
-    events = host(make(upstream)).talk(steps)
+    events = host(LangGraphAgent(make(upstream))).talk(steps)
     end = events[-1]
     assert (end["type"], end["code"]) == ("error", "upstream_error")
     assert (end["details"], end["retryable"]) == (details, retryable)
@@ -178,7 +153,7 @@ def test_failures_of_the_provider(  # noqa: PLR0913, PLR0917 - a table's columns
 
 def test_history_reaches_the_provider(host: Host, upstream: Upstream) -> None:
     """The provider gets the turn before, its tools' exchange too, and nothing of it is resent."""
-    bench = host(async_graph(upstream))
+    bench = host(LangGraphAgent(async_graph(upstream)))
     key = SessionKey("tenant", "s")
     bench.talk(ADD_STEP, END_STEP, key=key)
     events = bench.talk((Text(("Again.",)),), key=key)
@@ -198,14 +173,14 @@ def test_history_reaches_the_provider(host: Host, upstream: Upstream) -> None:
 @BOTH
 def test_the_setting_bounds_the_steps(host: Host, upstream: Upstream, make: Any) -> None:
     """AGENT_MAX_STEPS is the recursion limit of a graph that has none of its own."""
-    end = host(make(upstream), max_steps=5).talk(ADD_STEP)[-1]
+    end = host(LangGraphAgent(make(upstream)), max_steps=5).talk(ADD_STEP)[-1]
     assert (end["code"], end["details"]) == ("step_limit", {"max_steps": 5})
     assert len(upstream.requests) == 3  # the rounds of the tools count too
 
 
 def test_the_default_setting_bounds_the_steps(host: Host, upstream: Upstream) -> None:
     """The default bounds too, though LangChain takes its number for none."""
-    end = host(async_graph(upstream)).talk(ADD_STEP)[-1]
+    end = host(LangGraphAgent(async_graph(upstream))).talk(ADD_STEP)[-1]
     assert (end["code"], end["details"]) == ("step_limit", {"max_steps": 25})
 
 
@@ -226,13 +201,13 @@ def test_quiet_models_do_not_speak_but_count(host: Host, upstream: Upstream) -> 
     model = make_model(upstream)
     quiet = model.with_config(tags=["nostream"])
 
-    async def summarise() -> str:
+    async def summarise(config: RunnableConfig) -> str:
         """Summarise."""
-        return str((await model.ainvoke("scripted")).text)
+        return str((await model.ainvoke("scripted", config)).text)
 
-    async def node(state: MessagesState) -> Reply:
+    async def node(state: MessagesState, config: RunnableConfig) -> Reply:
         # Into the state too, from which LangGraph streams what is new.
-        return {"messages": [await quiet.ainvoke(state["messages"])]}
+        return {"messages": [await quiet.ainvoke(state["messages"], config)]}
 
     builder = builder_of(asking(model, [summarise]), [summarise])
     builder.add_node("first", node)
@@ -242,7 +217,7 @@ def test_quiet_models_do_not_speak_but_count(host: Host, upstream: Upstream) -> 
     call = ToolCalls((Call("c1", "summarise", "{}"),))
     upstream.script(Text(("nested",)), Usage(10, 0))
     scripts = (Text(("quiet",)), Usage(1, 0)), (Text(("Hm. ",)), call, Usage(100, 0)), END_STEP
-    events = host(builder.compile()).talk(*scripts)
+    events = host(LangGraphAgent(builder.compile())).talk(*scripts)
     result = next(event for event in events if event["type"] == "tool_result")
     assert (texts(events), result["output"]) == ("Hm. Done.", "nested")
     assert events[-1]["usage"]["input_tokens"] == 116
@@ -252,11 +227,13 @@ def test_what_nodes_say_themselves_is_said_once(host: Host, upstream: Upstream) 
     """A node's own message is sent; one that repeats what its model has streamed is not."""
     model = make_model(upstream)
 
-    async def node(state: MessagesState) -> Reply:
-        answer = await model.ainvoke(state["messages"])
+    async def node(state: MessagesState, config: RunnableConfig) -> Reply:
+        answer = await model.ainvoke(state["messages"], config)
         return {"messages": [AIMessage(str(answer.text)), AIMessage(" Bye.")]}
 
-    assert texts(host(one_node(node)).talk((Text(("Hel", "lo.")),))) == "Hello. Bye."
+    assert (
+        texts(host(LangGraphAgent(one_node(node))).talk((Text(("Hel", "lo.")),))) == "Hello. Bye."
+    )
 
 
 @pytest.mark.parametrize(("subgraphs", "tokens"), [(True, ["Hel", "lo."]), (False, ["Hello."])])
@@ -269,25 +246,6 @@ def test_subgraphs_speak_if_they_may(
     assert [event["content"] for event in events if event["type"] == "token"] == tokens
 
 
-def test_nodes_may_send_events(host: Host) -> None:
-    """Of what nodes write to the stream, text becomes a status, the host's events go out as is."""
-
-    def node(_: MessagesState) -> None:
-        write = get_stream_writer()
-        write("looking")
-        write(Thinking("hm"))
-        write("text of a token type")
-        write({"of": "no use here"})
-
-    events = host(one_node(node)).talk((Text(("",)),))
-    assert [(event["type"], event.get("content")) for event in events] == [
-        ("status", "looking"),
-        ("thinking", "hm"),
-        ("status", "text of a token type"),
-        ("done", None),
-    ]
-
-
 def test_the_turn_is_the_runtimes_context(host: Host) -> None:
     """Nodes find their turn by current_turn(), and as the context of their runtime."""
     seen: list[Any] = []
@@ -295,7 +253,7 @@ def test_the_turn_is_the_runtimes_context(host: Host) -> None:
     def node(_: MessagesState, runtime: Runtime[Any]) -> None:
         seen.extend([runtime.context, current_turn()])
 
-    host(one_node(node)).talk((Text(("",)),))
+    host(LangGraphAgent(one_node(node))).talk((Text(("",)),))
     assert isinstance(seen[0], Turn)
     assert seen[0] is seen[1]
 
@@ -314,9 +272,10 @@ class Who(TypedDict):
 
 def test_input_and_context_of_ones_own(host: Host) -> None:
     """A state without messages is filled by `make_input`, a context schema by `context`."""
+    seen: list[str] = []
 
     def node(state: Question, runtime: Runtime[Who]) -> None:
-        get_stream_writer()(f"{state['text']} of {runtime.context['tenant']}")
+        seen.append(f"{state['text']} of {runtime.context['tenant']}")
 
     builder = StateGraph(Question, context_schema=Who)
     builder.add_node("only", node)
@@ -326,7 +285,8 @@ def test_input_and_context_of_ones_own(host: Host) -> None:
         make_input=lambda _, messages: {"text": f"{len(messages)} message"},
         context=lambda turn: {"tenant": turn.tenant},
     )
-    assert texts(host(agent).talk((Text(("",)),)), "status") == "1 message of tenant"
+    host(agent).talk((Text(("",)),))
+    assert seen == ["1 message of tenant"]
 
 
 def test_outputs_of_tools(host: Host, upstream: Upstream) -> None:
@@ -348,7 +308,7 @@ def test_outputs_of_tools(host: Host, upstream: Upstream) -> None:
     builder = builder_of(asking(make_model(upstream), tools), tools)
     builder.nodes["tools"].runnable = ToolNode(tools, handle_tool_errors=True)
     calls = ToolCalls(tuple(Call(f"c{n}", tool.__name__, "{}") for n, tool in enumerate(tools)))
-    events = host(builder.compile()).talk((calls,), END_STEP)
+    events = host(LangGraphAgent(builder.compile())).talk((calls,), END_STEP)
     results = [e for e in events if e["type"] == "tool_result"]
     assert [result["output"] for result in results] == [
         {"rows": [1, 2]},
@@ -366,7 +326,9 @@ def test_a_tool_that_may_fail_the_graph_fails_the_turn(host: Host, upstream: Ups
 
     builder = builder_of(asking(make_model(upstream), [broken]), [broken])
     builder.nodes["tools"].runnable = ToolNode([broken])
-    events = host(builder.compile()).talk((ToolCalls((Call("c1", "broken", "{}"),)),))
+    events = host(LangGraphAgent(builder.compile())).talk(
+        (ToolCalls((Call("c1", "broken", "{}"),)),)
+    )
     assert events[-1]["code"] == "agent_error"
     assert "secret" not in json.dumps(events)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import MessagesState
 
-from tests.agents.bench import AgentBench
+from tests.agents.bench import Host
 from tests.support.graphs import Reply, async_graph, one_node
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls, Usage
@@ -21,7 +20,6 @@ from wsgi_app.agents.langgraph import LangGraphAgent
 from wsgi_app.engine.history import NO_RESULT
 from wsgi_app.store.base import SessionKey
 
-Host = Callable[..., AgentBench]
 KEY = SessionKey("tenant", "s")
 COLOUR_STEP = (ToolCalls((Call("c1", "pick_colour", "{}"),)), Usage(1, 1))
 END_STEP = (Text(("Done.",)), Usage(1, 1))
@@ -50,27 +48,6 @@ class SyncSaver(InMemorySaver):
 SAVERS = pytest.mark.parametrize("saver_type", [InMemorySaver, SyncSaver])
 
 
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    """The scripted provider."""
-    with Upstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def host(upstream: Upstream) -> Iterator[Host]:
-    """Puts one graph on the engine."""
-    benches: list[AgentBench] = []
-
-    def start(graph: Any, **settings: Any) -> AgentBench:
-        benches.append(AgentBench(LangGraphAgent(graph), upstream, **settings))
-        return benches[-1]
-
-    yield start
-    for bench in benches:
-        bench.close()
-
-
 def roles_of(upstream: Upstream) -> list[str]:
     """Whose messages the provider's last request held."""
     return [message["role"] for message in upstream.requests[-1].body["messages"]]
@@ -82,7 +59,7 @@ def test_a_checkpointer_remembers_the_session(
 ) -> None:
     """The provider gets what the graph remembers once, and the graph keeps the user's storage."""
     saver = saver_type()
-    bench = host(async_graph(upstream, checkpointer=saver))
+    bench = host(LangGraphAgent(async_graph(upstream, checkpointer=saver)))
     bench.talk(END_STEP, key=KEY)
     bench.talk(END_STEP, key=KEY)
     assert roles_of(upstream) == ["user", "assistant", "user"]
@@ -93,7 +70,7 @@ def test_a_checkpointer_remembers_the_session(
 
 def test_sessions_of_tenants_are_apart(host: Host, upstream: Upstream) -> None:
     """The same session name of another tenant is another thread of the checkpointer."""
-    bench = host(async_graph(upstream, checkpointer=InMemorySaver()))
+    bench = host(LangGraphAgent(async_graph(upstream, checkpointer=InMemorySaver())))
     for key in (KEY, SessionKey("other", "s")):
         bench.talk(END_STEP, key=key)
         assert roles_of(upstream) == ["user"]
@@ -104,7 +81,7 @@ def test_a_deleted_session_is_forgotten(
     host: Host, upstream: Upstream, saver_type: type[InMemorySaver]
 ) -> None:
     """A new session that bears a deleted one's name begins with nothing."""
-    bench = host(async_graph(upstream, checkpointer=saver_type()))
+    bench = host(LangGraphAgent(async_graph(upstream, checkpointer=saver_type())))
     bench.talk(END_STEP, key=KEY)
     bench.turns.store.delete_session(KEY)
     bench.talk(END_STEP, key=KEY)
@@ -114,7 +91,7 @@ def test_a_deleted_session_is_forgotten(
 def test_what_the_checkpointer_lost_comes_from_the_history(host: Host, upstream: Upstream) -> None:
     """A checkpointer that knows nothing of the session is given the host's history."""
     saver = InMemorySaver()
-    bench = host(async_graph(upstream, checkpointer=saver))
+    bench = host(LangGraphAgent(async_graph(upstream, checkpointer=saver)))
     bench.talk(END_STEP, key=KEY)
     saver.delete_thread("tenant/s")  # as in another worker's memory
     bench.talk(END_STEP, key=KEY)
@@ -126,7 +103,7 @@ def test_a_cancelled_call_does_not_spoil_the_session(
     host: Host, upstream: Upstream, saver_type: type[InMemorySaver]
 ) -> None:
     """A call that a cancel left without a result is answered for, as providers want it."""
-    bench = host(async_graph(upstream, checkpointer=saver_type()))
+    bench = host(LangGraphAgent(async_graph(upstream, checkpointer=saver_type())))
     run = bench.start(COLOUR_STEP, key=KEY)
     wait_for(lambda: run.questions.waiting, "the question")
     run.cancel("user")
@@ -142,7 +119,7 @@ def test_a_cancelled_interrupt_does_not_answer_the_next_turn(
 ) -> None:
     """The message after a cancelled breakpoint begins anew, it is no answer to the old question."""
     graph = async_graph(upstream, checkpointer=InMemorySaver(), interrupt_before=["tools"])
-    bench = host(graph)
+    bench = host(LangGraphAgent(graph))
     run = bench.start(COLOUR_STEP, key=KEY)
     wait_for(lambda: run.questions.waiting, "the question")
     run.cancel("user")
@@ -161,7 +138,7 @@ def test_a_state_that_nodes_write_as_a_whole_is_not_resent(host: Host) -> None:
 
         messages: list[Any]
 
-    bench = host(one_node(node, Plain))
+    bench = host(LangGraphAgent(one_node(node, Plain)))
     first = bench.talk((Text(("",)),), key=KEY)
     second = bench.talk((Text(("",)),), key=KEY)
     assert (first[-1]["reply"], second[-1]["reply"]) == ("1.", "3.")

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from langchain_core.runnables import RunnableConfig
 from langchain_openai import ChatOpenAI
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -52,8 +53,9 @@ def asking(model: ChatOpenAI, tools: Tools = TOOLS) -> Callable[..., Any]:
     """A node that awaits the model."""
     bound = model.bind_tools(list(tools)) if tools else model
 
-    async def node(state: MessagesState) -> Reply:
-        return {"messages": [await bound.ainvoke(state["messages"])]}
+    async def node(state: MessagesState, config: RunnableConfig) -> Reply:
+        # Handed on by hand: before Python 3.11 LangGraph cannot do it.
+        return {"messages": [await bound.ainvoke(state["messages"], config)]}
 
     return node
 
@@ -67,8 +69,8 @@ def sync_graph(upstream: Upstream, tools: Tools = TOOLS, **options: Any) -> Grap
     """A graph of sync functions, which LangGraph calls in threads."""
     model = make_model(upstream).bind_tools(list(tools))
 
-    def node(state: MessagesState) -> Reply:
-        return {"messages": [model.invoke(state["messages"])]}
+    def node(state: MessagesState, config: RunnableConfig) -> Reply:
+        return {"messages": [model.invoke(state["messages"], config)]}
 
     return builder_of(node, tools).compile(**options)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any, Final
 from uuid import UUID
 
@@ -29,6 +30,9 @@ _TASK: Final = "langgraph_checkpoint_ns"
 #: What the HTTP clients of chat models raise of their own, by package.
 _TRANSPORTS: Final = frozenset({"aiohttp", "anyio", "httpcore", "httpx", "httpx2"})
 
+#: The tools that the calling code runs in, by their runs, ended ones among them.
+_tools: ContextVar[tuple[UUID, ...]] = ContextVar("wsgi_app_tools", default=())
+
 
 class ModelWatch(BaseCallbackHandler):
     """Counts what a turn's models use, and marks those that do not speak to the user.
@@ -43,7 +47,7 @@ class ModelWatch(BaseCallbackHandler):
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         self._lock = threading.Lock()
-        self._in_tools: set[UUID] = set()
+        self._running_tools: set[UUID] = set()
         self._quiet_runs: set[UUID] = set()
         self._quiet_messages: set[str] = set()
         self._errors: list[BaseException] = []
@@ -74,13 +78,12 @@ class ModelWatch(BaseCallbackHandler):
         self,
         *_: Any,
         run_id: UUID,
-        parent_run_id: UUID | None = None,
         tags: list[str] | None = None,
         metadata: dict[str, Any] | None = None,
         **__: Any,
     ) -> None:
         """Mark what this model says."""
-        quiet = TAG_NOSTREAM in (tags or ()) or parent_run_id in self._in_tools
+        quiet = TAG_NOSTREAM in (tags or ()) or self._is_in_tool()
         if quiet:
             with self._lock:
                 self._quiet_runs.add(run_id)
@@ -107,24 +110,28 @@ class ModelWatch(BaseCallbackHandler):
             self._errors.append(error)
 
     def on_tool_start(self, *_: Any, run_id: UUID, **__: Any) -> None:
-        """Note that what runs below this run is inside of a tool."""
+        """Let what runs in the tool, however it is called, know that it does."""
+        _tools.set((*_tools.get(), run_id))
         with self._lock:
-            self._in_tools.add(run_id)
+            self._running_tools.add(run_id)
 
-    def on_chain_start(
-        self,
-        *_: Any,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        metadata: dict[str, Any] | None = None,
-        **__: Any,
-    ) -> None:
-        """Hand on that a run is inside of a tool."""
-        if parent_run_id in self._in_tools:
-            with self._lock:
-                self._in_tools.add(run_id)
-            if metadata is not None:
-                metadata[_QUIET] = True
+    def on_tool_end(self, *_: Any, run_id: UUID, **__: Any) -> None:
+        """Take note of a tool's end; LangChain calls this in another context."""
+        with self._lock:
+            self._running_tools.discard(run_id)
+
+    def on_tool_error(self, *_: Any, run_id: UUID, **__: Any) -> None:
+        """Take note of a tool's failure."""
+        with self._lock:
+            self._running_tools.discard(run_id)
+
+    def on_chain_start(self, *_: Any, metadata: dict[str, Any] | None = None, **__: Any) -> None:
+        """Mark what a graph inside of a tool says."""
+        if metadata is not None and self._is_in_tool():
+            metadata[_QUIET] = True
+
+    def _is_in_tool(self) -> bool:
+        return any(run_id in self._running_tools for run_id in _tools.get())
 
 
 class GraphStream:

@@ -1,0 +1,38 @@
+"""Fixtures for agents at the scripted provider, and which tests this Python can run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.agents.bench import AgentBench, Host
+from tests.support.upstream import Upstream
+
+collect_ignore: list[str] = []
+if sys.version_info < (3, 11):
+    # LangGraph's async side cannot do what they test, see there.
+    collect_ignore.append("test_langgraph_nodes.py")
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """The scripted provider."""
+    with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def host(upstream: Upstream) -> Iterator[Host]:
+    """Puts an agent on the engine."""
+    benches: list[AgentBench] = []
+
+    def start(agent: Callable[..., Any], **settings: Any) -> AgentBench:
+        benches.append(AgentBench(agent, upstream, **settings))
+        return benches[-1]
+
+    yield start
+    for bench in benches:
+        bench.close()
