@@ -211,9 +211,13 @@ class AgentCalls:
         """Drop the callbacks: there is nothing left to wake."""
         self._waits.forget_callbacks()
 
-    def end(self) -> None:
-        """Free all that waits; what the agent sends from now on is refused."""
+    def seal(self) -> None:
+        """Refuse what the agent sends from now on, and tell its broken waits by the turn's end."""
         self.ended = True
+        self._waits.seal()
+
+    def end(self) -> None:
+        """Free all that waits."""
         self._waits.end()
 
     def _refuse_on_loop(self, coroutine: Coroutine[Any, Any, Any] | None = None) -> None:

@@ -232,6 +232,7 @@ class TurnRun:
                 return False
             self.ended = True
         self.log.seal()
+        self._calls.seal()  # before anything wakes the agent
         self.ended_at = time.monotonic()
         self.terminal = terminal or self._done()
         self.readers.close()

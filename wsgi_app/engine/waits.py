@@ -71,6 +71,11 @@ class Waits:
         with self._lock:
             self._futures.discard(future)
 
+    def seal(self) -> None:
+        """From now on, a wait that is broken off is so because the turn has ended."""
+        with self._lock:
+            self._ended = True
+
     def end(self) -> None:
         """Free every waiting thread."""
         with self._lock:
