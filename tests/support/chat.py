@@ -14,6 +14,11 @@ ANSWER_MILLISECONDS = 60_000
 DEVELOPMENT_TOKEN = "dev"
 
 
+def words(text: str) -> str:
+    """A text with one space between its words, as Markdown leaves it."""
+    return " ".join(text.split())
+
+
 class ChatPage:
     """A browser's page with the chat in it. Used by one thread."""
 
@@ -42,8 +47,13 @@ class ChatPage:
         self.button("Send").wait_for()
 
     def answer(self) -> str:
-        """The text of the newest answer so far, without tools and thoughts."""
-        return "".join(self.page.locator(".agent").last.locator(".prose").all_text_contents())
+        """The words of the newest answer so far, without tools and thoughts, one space between."""
+        stretches = self.page.locator(".agent").last.locator(".prose").all_inner_texts()
+        return words(" ".join(stretches))
+
+    def said(self) -> str:
+        """The words of the newest message that the host keeps."""
+        return words(self.session()["messages"][-1]["content"])
 
     def wait_text(self, text: str) -> None:
         """Wait until the newest answer holds this text."""

@@ -1,46 +1,51 @@
 // The chat page: one session at a time, named in the address so that a reload finds it again.
 
-import { Client, randomName } from "./client.js";
-import { element } from "./parts.js";
+import { AgentClient, randomName } from "./agent-client.js";
+import { Announcer } from "./announcer.js";
+import { Conversation } from "./conversation.js";
+import { element } from "./dom.js";
+import { SessionList } from "./sessions.js";
 import { Tokens } from "./tokens.js";
-import { TurnReader } from "./turn.js";
 import { Transcript } from "./view.js";
 
 const SESSION_ID = /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}$/;
+const REFRESH_MS = 15_000;
 
 const byId = (id) => document.getElementById(id);
-const composer = byId("composer");
 const field = byId("message");
 const sendButton = byId("send");
 const stopButton = byId("stop");
-const log = byId("log");
+const drawer = byId("drawer");
+const narrow = matchMedia("(max-width: 55rem)");
 
-const transcript = new Transcript(log);
-const client = new Client(new Tokens(byId("token-dialog")));
+const tokens = new Tokens(byId("token-dialog"));
+const baseUrl = new URL("../", import.meta.url); // the mount prefix, wherever a proxy puts it
+const client = new AgentClient({ baseUrl, getToken: tokens.get });
+const announcer = new Announcer(byId("announcer"));
+const transcript = new Transcript(byId("log"), byId("to-end"), announcer.say);
+const list = new SessionList(client, byId("sessions"), askToDelete);
 
-let sessionId = null;
-let reader = null; // of the turn that is being drawn
+let conversation = null; // none before the first message of a new chat
+let refreshing = null;
 
 function notice(text) {
   byId("notice").textContent = text ?? "";
 }
 
-function showBusy() {
-  sendButton.hidden = reader !== null;
-  stopButton.hidden = reader === null;
-  stopButton.disabled = false;
-}
+// -- one session
 
 /** Shows the session that the address names, and goes on with the turn that it runs. */
 async function showSession() {
-  reader?.stop();
-  reader = null;
-  sessionId = sessionInAddress();
-  transcript.clear();
+  conversation?.close();
+  conversation = null;
   notice(null);
+  showConnection({ state: "open" });
+  transcript.clear(welcome());
+  const id = sessionInAddress();
+  if (id !== null) conversation = newConversation(id);
   showBusy();
-  showWelcome();
-  if (sessionId !== null) await load(sessionId);
+  await sync();
+  refreshList();
 }
 
 function sessionInAddress() {
@@ -48,99 +53,130 @@ function sessionInAddress() {
   return SESSION_ID.test(name) ? name : null;
 }
 
-async function load(id) {
+function newConversation(id) {
+  return new Conversation(id, client, transcript, {
+    changed: () => {
+      showBusy();
+      if (conversation?.isReading === false) showConnection({ state: "open" });
+      refreshList();
+    },
+    connection: showConnection,
+    refused: giveBack,
+    fault: (error) => notice(error.message),
+  });
+}
+
+async function sync() {
+  const shown = conversation;
+  if (shown === null) return;
   try {
-    const session = await client.session(id);
-    if (id !== sessionId || reader !== null || session === null) return;
-    log.replaceChildren();
-    for (const { role, content } of session.messages) drawMessage(role, content);
-    if (session.state === "running") await resume(session.turn_id);
+    const isKnown = await shown.sync();
+    if (!isKnown && shown === conversation && !transcript.isEmpty) notice("This chat was deleted.");
   } catch (error) {
-    if (id === sessionId) notice(error.message);
+    if (shown === conversation) notice(error.message);
   }
 }
 
-function drawMessage(role, content) {
-  if (role === "user") transcript.user(content);
-  else if (content) transcript.agent(content);
-}
-
-function showWelcome() {
+function welcome() {
   const greeting = element("strong", {}, "What can I do for you?");
-  const text = "The answer appears here as it is written.";
-  log.replaceChildren(element("p", { class: "welcome" }, greeting, text));
+  return element("p", { class: "welcome" }, greeting, "The answer appears here as it is written.");
 }
 
-async function resume(turnId) {
-  const answer = newAnswer();
-  const turn = newReader(answer);
-  await follow(turn, answer, () => turn.resume(turnId));
-}
-
-async function send(text) {
-  if (sessionId === null) {
-    sessionId = randomName();
-    history.replaceState(null, "", `#${sessionId}`);
+function send(text) {
+  if (conversation === null) {
+    conversation = newConversation(randomName());
+    history.replaceState(null, "", `#${conversation.sessionId}`);
   }
   notice(null);
-  log.querySelector(".welcome")?.remove();
-  const question = transcript.user(text);
-  const answer = newAnswer();
-  const turn = newReader(answer);
-  const error = await follow(turn, answer, () => turn.send(text));
-  if (error === null || turn.turnId !== null) return;
-  question.remove();
-  answer.node.remove();
-  refused(text, error);
+  tokens.mayAsk = true;
+  list.name(conversation.sessionId, text);
+  announcer.say("Sent.");
+  conversation.send(text);
 }
 
 /** The message started no turn: gives it back to the user and says why. */
-function refused(text, error) {
+function giveBack(text, error) {
   if (field.value === "") setMessage(text);
-  if (log.childElementCount === 0) showWelcome();
+  if (transcript.isEmpty) transcript.clear(welcome());
   notice(error.message);
 }
 
-function newAnswer() {
-  const id = sessionId;
-  return transcript.answer((requestId, value) => client.input(id, requestId, value));
-}
-
-function newReader(answer) {
-  return new TurnReader(client, sessionId, { event: (event) => answer.apply(event), notice });
-}
-
-/** Draws a turn until it ends or the page turns to something else; returns what went wrong. */
-async function follow(turn, answer, start) {
-  reader = turn;
-  showBusy();
-  let fault = null;
-  try {
-    await start();
-    if (turn.stopped) answer.end("note", "You stopped this answer.");
-  } catch (error) {
-    fault = error;
-    answer.end("fault", error.message);
-  }
-  if (reader !== turn) return null;
-  reader = null;
-  showBusy();
-  notice(null);
-  return fault;
-}
-
 async function stop() {
-  const turn = reader;
   stopButton.disabled = true;
   field.focus();
-  if (turn.turnId === null) turn.stop(); // or it would send the message again
   try {
-    await client.cancel(sessionId, turn.turnId);
+    await conversation?.stop();
   } catch (error) {
     notice(error.message);
   }
   stopButton.disabled = false;
 }
+
+function showConnection({ state, message }) {
+  const badge = byId("connection");
+  const isLost = state === "waiting" || !navigator.onLine;
+  badge.textContent = !isLost ? "" : navigator.onLine ? "Reconnecting…" : "Offline";
+  badge.title = isLost ? (message ?? "") : "";
+}
+
+function showBusy() {
+  const isReading = conversation?.isReading ?? false;
+  stopButton.hidden = !isReading;
+  sendButton.hidden = isReading && field.value.trim() === "";
+  sendButton.disabled = conversation?.isFull ?? false;
+}
+
+// -- the list of sessions
+
+/** Asks the host for the list, once at a time, and looks whether another tab went on here. */
+function refreshList() {
+  if (document.hidden) return;
+  refreshing ??= list
+    .refresh(conversation?.sessionId)
+    .then((sessions) => {
+      const current = sessions.find((one) => one.session_id === conversation?.sessionId);
+      if (current && conversation.isBehind(current)) return sync();
+      return undefined;
+    })
+    .catch(() => undefined) // what matters is told by the conversation; the next one may succeed
+    .finally(() => {
+      refreshing = null;
+    });
+}
+
+function askToDelete(sessionId, title) {
+  const dialog = byId("delete-dialog");
+  byId("delete-title").textContent = `Delete “${title}”?`;
+  dialog.returnValue = "";
+  dialog.showModal();
+  const decided = () => dialog.returnValue === "delete" && remove(sessionId);
+  dialog.addEventListener("close", decided, { once: true });
+}
+
+async function remove(sessionId) {
+  try {
+    if (conversation?.sessionId === sessionId) newChat();
+    await client.remove(sessionId);
+  } catch (error) {
+    notice(error.message);
+  }
+  (narrow.matches ? field : byId("new-chat")).focus();
+  refreshList();
+}
+
+function newChat() {
+  if (conversation !== null) history.pushState(null, "", location.pathname + location.search);
+  showSession();
+}
+
+/** On a narrow screen the list lies in a drawer, beside the chat elsewhere. */
+function placeList() {
+  drawer.close();
+  const home = narrow.matches ? drawer : byId("sidebar");
+  home.append(byId("chats"));
+}
+
+// -- the message field
 
 function setMessage(text) {
   field.value = text;
@@ -150,26 +186,44 @@ function setMessage(text) {
 function fitField() {
   field.style.height = "auto";
   field.style.height = `${field.scrollHeight + field.offsetHeight - field.clientHeight}px`;
+  showBusy();
 }
 
 function submit(event) {
   event.preventDefault();
   const text = field.value.trim();
-  if (text === "" || reader !== null) return;
+  if (text === "" || conversation?.isFull) return;
   setMessage("");
   send(text);
 }
 
-composer.addEventListener("submit", submit);
+byId("composer").addEventListener("submit", submit);
 field.addEventListener("input", fitField);
 field.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
 });
 stopButton.addEventListener("click", stop);
 byId("new-chat").addEventListener("click", () => {
-  if (sessionId !== null) history.pushState(null, "", location.pathname + location.search);
-  showSession();
+  drawer.close();
+  newChat();
   field.focus();
 });
-addEventListener("popstate", showSession);
+byId("menu").addEventListener("click", () => drawer.showModal());
+drawer.addEventListener("click", ({ target }) => {
+  if (target === drawer || target.closest("a, #close-menu")) drawer.close();
+});
+narrow.addEventListener("change", placeList);
+addEventListener("popstate", () => {
+  if (sessionInAddress() !== (conversation?.sessionId ?? null)) showSession();
+});
+for (const type of ["online", "offline"]) {
+  addEventListener(type, () => showConnection({ state: "open" }));
+}
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  if (conversation?.isReading === false) sync();
+  refreshList();
+});
+setInterval(refreshList, REFRESH_MS);
+placeList();
 showSession();

@@ -1,37 +1,30 @@
 // The access token: kept for this tab, asked for when the host refuses it.
 
-import { HostError } from "./client.js";
-
 const KEY = "agent-token";
 const DEVELOPMENT_TOKEN = "dev"; // good only for a host without a configuration of its own
 
 /** Keeps the token and asks the user for another one in a `<dialog>`. */
 export class Tokens {
   #dialog;
-  #asking = null;
+
+  /** Whether the user may be asked; not again after a refusal, until a message is sent. */
+  mayAsk = true;
 
   constructor(dialog) {
     this.#dialog = dialog;
   }
 
-  current() {
-    return sessionStorage.getItem(KEY) ?? DEVELOPMENT_TOKEN;
-  }
-
-  /**
-   * Asks for another token than the refused one, once for all requests that wait for it.
-   * Throws HostError if the user gives none.
-   */
-  async renew(refused, message) {
-    if (this.current() !== refused) return;
+  /** What AgentClient wants as `getToken`: null if the user gives none. */
+  get = async ({ refused, message }) => {
+    const known = sessionStorage.getItem(KEY) ?? DEVELOPMENT_TOKEN;
+    if (known !== refused) return known;
+    if (!this.mayAsk) return null;
     const again = refused === DEVELOPMENT_TOKEN ? "" : "This token was refused. ";
-    this.#asking ??= this.#ask(again + message).finally(() => {
-      this.#asking = null;
-    });
-    const token = await this.#asking;
-    if (token === null) throw new HostError(401, "unauthorized", message);
-    sessionStorage.setItem(KEY, token);
-  }
+    const token = await this.#ask(again + message);
+    if (token !== null) sessionStorage.setItem(KEY, token);
+    else this.mayAsk = false;
+    return token;
+  };
 
   #ask(message) {
     const dialog = this.#dialog;

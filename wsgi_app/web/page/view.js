@@ -1,6 +1,9 @@
 // The conversation as people see it. Data goes in as text only, never as markup.
 
-import { QuestionPart, ToolPart, element } from "./parts.js";
+import { element, hidden } from "./dom.js";
+import { Prose } from "./prose.js";
+import { QuestionPart } from "./questions.js";
+import { ToolPart } from "./tools.js";
 
 const CANCELLED = {
   user: "You stopped this answer.",
@@ -8,52 +11,82 @@ const CANCELLED = {
   interrupted: "A newer message took this answer's place.",
   deleted: "This chat was deleted.",
 };
+const NEAR_END_PX = 60;
 
 /** The list of messages; keeps its end in sight unless the reader has scrolled up. */
 export class Transcript {
   #root;
+  #toEnd;
+  #say;
   #atEnd = true;
 
-  constructor(root) {
+  /** `toEnd` is the button that leads to the newest message; `say(text)` tells screen readers. */
+  constructor(root, toEnd, say) {
     this.#root = root;
-    root.addEventListener("scroll", () => {
-      this.#atEnd = root.scrollHeight - root.scrollTop - root.clientHeight < 60;
-    });
+    this.#toEnd = toEnd;
+    this.#say = say;
+    root.addEventListener("scroll", () => this.#look());
+    root.addEventListener("click", copyCode);
+    toEnd.addEventListener("click", () => this.#goToEnd());
   }
 
-  clear() {
-    this.#root.replaceChildren();
-    this.#atEnd = true;
+  clear(...content) {
+    this.#root.replaceChildren(...content);
+    this.#goToEnd();
+  }
+
+  get isEmpty() {
+    return this.#root.querySelector(".message") === null;
   }
 
   /** Adds what the user said and returns its element. */
   user(text) {
-    const node = element("article", { class: "message user" }, heading("You"), prose(text));
+    this.#root.querySelector(".welcome")?.remove();
+    const words = element("div", { class: "prose" }, text);
+    const node = element("article", { class: "message user" }, hidden("h2", "You"), words);
     this.#root.append(node);
-    this.#atEnd = true;
-    this.follow();
+    this.#goToEnd();
     return node;
   }
 
   /** Adds an answer that is complete. */
   agent(text) {
-    this.#root.append(element("article", { class: "message agent" }, heading("Agent"), prose(text)));
-    this.follow();
+    const prose = new Prose();
+    prose.append(text);
+    prose.end();
+    const node = element("article", { class: "message agent", "aria-busy": "false" });
+    node.append(hidden("h2", "Agent"), prose.node);
+    this.#root.append(node);
+    this.#follow();
   }
 
   /** Adds an answer that is still to come; `reply(requestId, value)` answers its questions. */
   answer(reply) {
-    const answer = new Answer(reply, () => this.follow());
+    this.#root.querySelector(".welcome")?.remove();
+    const answer = new Answer(reply, () => this.#follow(), this.#say);
     this.#root.append(answer.node);
-    this.follow();
+    this.#follow();
     return answer;
   }
 
-  follow() {
-    if (!this.#atEnd) return;
-    requestAnimationFrame(() => {
-      this.#root.scrollTop = this.#root.scrollHeight;
-    });
+  #goToEnd() {
+    this.#atEnd = true;
+    this.#follow();
+  }
+
+  #follow() {
+    if (this.#atEnd) {
+      requestAnimationFrame(() => {
+        this.#root.scrollTop = this.#root.scrollHeight;
+      });
+    }
+    this.#toEnd.hidden = this.#atEnd;
+  }
+
+  #look() {
+    const left = this.#root.scrollHeight - this.#root.scrollTop - this.#root.clientHeight;
+    this.#atEnd = left < NEAR_END_PX;
+    this.#toEnd.hidden = this.#atEnd;
   }
 }
 
@@ -61,17 +94,24 @@ export class Transcript {
 class Answer {
   #reply;
   #changed;
+  #say;
   #open = null; // the part that takes the next piece of the same kind
   #tools = new Map();
   #question = null;
-  #gap = false;
-  #waiting = element("p", { class: "waiting" }, visuallyHidden("Waiting for the agent"));
+  #hasGap = false;
+  #text = "";
+  #waiting = element("p", { class: "waiting" }, hidden("span", "Waiting for the agent"));
 
-  constructor(reply, changed) {
+  constructor(reply, changed, say) {
     this.#reply = reply;
     this.#changed = changed;
-    this.node = element("article", { class: "message agent", "aria-busy": "true" }, heading("Agent"));
-    this.node.append(this.#waiting);
+    this.#say = say;
+    this.node = element("article", { class: "message agent", "aria-busy": "true" });
+    this.node.append(hidden("h2", "Agent"), this.#waiting);
+  }
+
+  get isOver() {
+    return this.node.getAttribute("aria-busy") === "false";
   }
 
   /** Draws one event; types that this page does not know are left out. */
@@ -83,6 +123,12 @@ class Answer {
     this.#changed();
   }
 
+  /** Says in the answer's place why it does not begin yet; null when it does. */
+  hold(text) {
+    this.#waiting.replaceChildren(text === null ? hidden("span", "Waiting for the agent") : text);
+    this.#waiting.classList.toggle("note", text !== null);
+  }
+
   /** Ends the answer with a line in words; `kind` is `note` or `fault`. */
   end(kind, text) {
     this.#close();
@@ -92,27 +138,30 @@ class Answer {
     if (text) this.node.append(element("p", { class: kind }, text));
     this.node.setAttribute("aria-busy", "false");
     this.#changed();
+    this.#say(this.#text === "" ? text : `The agent has answered: ${this.#text}`);
   }
 
   text(content) {
-    if (this.#open?.kind !== "text") this.#begin("text", prose(""));
-    this.#open.node.firstChild.appendData(content);
+    if (this.#open?.kind !== "text") this.#begin("text", new Prose(this.#changed));
+    this.#open.part.append(content);
+    this.#text += content;
   }
 
   thinking(content) {
-    if (this.#open?.kind !== "thinking") this.#begin("thinking", thought());
-    this.#open.node.lastChild.firstChild.appendData(content);
+    if (this.#open?.kind !== "thinking") this.#begin("thinking", new Thought());
+    this.#open.part.append(content);
   }
 
   status(content) {
-    if (this.#open?.kind !== "status") this.#begin("status", element("p", { class: "note" }));
-    this.#open.node.textContent = content;
+    if (this.#open?.kind !== "status") this.#begin("status", new Line());
+    this.#open.part.node.textContent = content;
   }
 
   toolCall(event) {
     const tool = new ToolPart(event);
     this.#tools.set(event.call_id, tool);
-    this.#begin("tool", tool.node);
+    this.#begin("tool", tool);
+    this.#say(`The agent uses ${event.tool}.`);
   }
 
   toolResult(event) {
@@ -120,29 +169,36 @@ class Answer {
   }
 
   ask(event) {
-    this.#question = new QuestionPart(event, (value) => this.#reply(event.request_id, value));
-    this.#begin("question", this.#question.node);
+    const answer = async (value) => {
+      await this.#reply(event.request_id, value);
+      document.getElementById("message").focus();
+    };
+    this.#question = new QuestionPart(event, answer);
+    this.#begin("question", this.#question);
+    this.#say(`The agent asks: ${event.prompt}`);
+    if (isKeyboardFree()) this.#question.focus();
   }
 
   gap() {
-    this.#gap = true;
-    this.#begin("note", element("p", { class: "note" }, "A part of this answer is no longer kept."));
+    this.#hasGap = true;
+    this.#begin("note", new Line("A part of this answer is no longer kept."));
   }
 
   done(event) {
-    if (this.#gap) this.#begin("text", prose(event.reply));
+    if (this.#hasGap) this.text(event.reply);
     const total = event.usage?.total_tokens;
     this.end("note", total ? `${total.toLocaleString()} tokens` : "");
   }
 
-  #begin(kind, node) {
+  #begin(kind, part) {
     this.#close();
-    this.#open = { kind, node };
-    this.#waiting.before(node);
+    this.hold(null);
+    this.#open = { kind, part };
+    this.#waiting.before(part.node);
   }
 
   #close() {
-    if (this.#open?.kind === "thinking") this.#open.node.firstChild.textContent = "Thoughts";
+    this.#open?.part.end?.();
     this.#open = null;
   }
 }
@@ -160,22 +216,47 @@ const DRAW = new Map(Object.entries({
   cancelled: (answer, event) => answer.end("note", CANCELLED[event.reason] ?? "Stopped."),
 }));
 
-function heading(text) {
-  return element("h2", { class: "visually-hidden" }, text);
+/** What the agent thinks, folded. */
+class Thought {
+  #label = element("summary", {}, "Thinking…");
+  #text = document.createTextNode("");
+
+  constructor() {
+    const body = element("div", { class: "thinking-body" }, this.#text);
+    this.node = element("details", { class: "thinking" }, this.#label, body);
+  }
+
+  append(content) {
+    this.#text.appendData(content);
+  }
+
+  end() {
+    this.#label.textContent = "Thoughts";
+  }
 }
 
-function visuallyHidden(text) {
-  return element("span", { class: "visually-hidden" }, text);
+class Line {
+  constructor(text = "") {
+    this.node = element("p", { class: "note" }, text);
+  }
 }
 
-function prose(text) {
-  const node = element("div", { class: "prose" });
-  node.append(document.createTextNode(text));
-  return node;
+/** Whether a question may take the keyboard: nobody is writing or has something else in hand. */
+function isKeyboardFree() {
+  const active = document.activeElement;
+  return active === null || active === document.body || (active.id === "message" && active.value === "");
 }
 
-function thought() {
-  const body = element("div", { class: "thinking-body" });
-  body.append(document.createTextNode(""));
-  return element("details", { class: "thinking" }, element("summary", {}, "Thinking…"), body);
+async function copyCode({ target }) {
+  if (!target.classList.contains("copy")) return;
+  const text = target.closest(".code").querySelector("code").textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    target.textContent = "Copied";
+  } catch {
+    target.textContent = "Not allowed"; // by the browser's settings
+  }
+  setTimeout(() => {
+    target.textContent = "Copy";
+  }, 2_000);
 }

@@ -1,0 +1,158 @@
+// One session on the page: its messages, the answers that are being read, and how they go on.
+
+import { ConnectionFault, HostError } from "./agent-client.js";
+
+const MAX_READING = 3; // each holds a connection, of which a browser may open six
+
+/**
+ * One session. `callbacks`: `changed()` when it begins or ends to read, `connection(state)` in
+ * between, `refused(text, error)` for a message that started no turn, `fault(error)` for the rest.
+ */
+export class Conversation {
+  #client;
+  #transcript;
+  #callbacks;
+  #reading = new Set(); // {answer, stream, controller}
+  #newestTurn = 0; // that is on the page
+  #isStale = false; // a turn of another tab is missing
+  #closed = new AbortController();
+
+  constructor(sessionId, client, transcript, callbacks) {
+    this.sessionId = sessionId;
+    this.#client = client;
+    this.#transcript = transcript;
+    this.#callbacks = callbacks;
+  }
+
+  get isReading() {
+    return this.#reading.size > 0;
+  }
+
+  get isFull() {
+    return this.#reading.size >= MAX_READING;
+  }
+
+  /** Reads no more; what runs goes on without this page. */
+  close() {
+    this.#closed.abort();
+  }
+
+  /**
+   * Shows what the host has, if it is not what the page shows, and goes on with what runs.
+   * Answers whether the host knows the session.
+   */
+  async sync() {
+    const session = await this.#client.session(this.sessionId);
+    if (this.#closed.signal.aborted || this.isReading) return true;
+    const turn = Number(session?.turn_id ?? 0);
+    const isRunning = session?.state === "running";
+    if (session !== null && (turn !== this.#newestTurn || this.#isStale)) {
+      this.#draw(session.messages, turn);
+      if (isRunning) this.#attach(turn);
+    }
+    return session !== null;
+  }
+
+  /** Whether the list of sessions tells something that the page does not show. */
+  isBehind({ turn_id: turn }) {
+    return !this.isReading && Number(turn) !== this.#newestTurn;
+  }
+
+  /** Sends a message; if an answer is being written, it waits for its turn. */
+  async send(text) {
+    const question = this.#transcript.user(text);
+    const answer = this.#newAnswer();
+    if (this.isReading) answer.hold("Waits for the answer above.");
+    const controller = new AbortController();
+    const options = { ...this.#options(controller), ifBusy: "enqueue" };
+    const stream = this.#client.chat(this.sessionId, text, options);
+    const fault = await this.#read({ answer, stream, controller });
+    if (fault === null || stream.turnId !== null) return;
+    question.remove();
+    answer.node.remove();
+    this.#callbacks.refused(text, fault);
+  }
+
+  /** Ends the answer that is being written; those that wait come next. */
+  async stop() {
+    const [first] = this.#reading;
+    if (first === undefined) return;
+    const turn = first.stream.turnId;
+    if (turn === null) first.controller.abort(); // or it would send the message again
+    await this.#client.cancel(this.sessionId, turn);
+  }
+
+  async #attach(turn) {
+    const answer = this.#newAnswer();
+    const controller = new AbortController();
+    const options = { ...this.#options(controller), after: `${turn}-0` };
+    const stream = this.#client.events(this.sessionId, options);
+    await this.#read({ answer, stream, controller });
+    // Nobody tells this page of a turn that follows.
+    if (!this.#closed.signal.aborted) this.#syncLater();
+  }
+
+  /** Adds the turn that follows those on the page, or draws them all. */
+  #draw(messages, turn) {
+    const isNext = !this.#isStale && this.#newestTurn > 0 && turn === this.#newestTurn + 1;
+    const start = isNext ? messages.findLastIndex(({ role }) => role === "user") : 0;
+    if (!isNext) this.#transcript.clear();
+    this.#newestTurn = turn;
+    this.#isStale = false;
+    for (const { role, content } of messages.slice(Math.max(start, 0))) {
+      if (role === "user") this.#transcript.user(content);
+      else if (content) this.#transcript.agent(content);
+    }
+  }
+
+  #newAnswer() {
+    const reply = (requestId, value) => this.#client.answer(this.sessionId, requestId, value);
+    return this.#transcript.answer(reply);
+  }
+
+  #options(controller) {
+    this.#closed.signal.addEventListener("abort", () => controller.abort());
+    return { signal: controller.signal, onConnection: this.#callbacks.connection };
+  }
+
+  /** Draws a turn until it ends or the page turns to something else; answers what went wrong. */
+  async #read(one) {
+    this.#reading.add(one);
+    this.#callbacks.changed();
+    const fault = await this.#drawEvents(one);
+    this.#reading.delete(one);
+    if (this.#closed.signal.aborted) return null;
+    this.#note(one.stream.turnId);
+    this.#callbacks.changed();
+    if (this.#isStale && !this.isReading) this.#syncLater();
+    return fault;
+  }
+
+  #syncLater() {
+    this.sync().catch((error) => this.#callbacks.fault(error));
+  }
+
+  async #drawEvents({ answer, stream, controller }) {
+    try {
+      for await (const event of stream) {
+        answer.apply(event);
+        if (answer.isOver) break;
+      }
+      if (!answer.isOver) answer.end("note", "");
+      return null;
+    } catch (error) {
+      if (controller.signal.aborted) answer.end("note", "You stopped this answer.");
+      else if (error instanceof HostError || error instanceof ConnectionFault) {
+        answer.end("fault", error.message);
+        return error;
+      } else throw error;
+      return null;
+    }
+  }
+
+  #note(turn) {
+    if (turn === null || turn === this.#newestTurn) return;
+    if (turn !== this.#newestTurn + 1) this.#isStale = true;
+    this.#newestTurn = Math.max(this.#newestTurn, turn);
+  }
+}
