@@ -1,0 +1,1 @@
+"""The real clients, as they are, against a running host."""
