@@ -218,7 +218,8 @@ def _last_user_message(body: dict[str, Any]) -> str:
         return messages
     contents = [message["content"] for message in messages if message.get("role") == "user"]
     last = contents[-1] if contents else ""
-    return last if isinstance(last, str) else "".join(part.get("text", "") for part in last)
+    text = last if isinstance(last, str) else "".join(part.get("text", "") for part in last)
+    return text.rpartition("</system-reminder>\n")[2]  # a framework may put one before it
 
 
 def main() -> None:

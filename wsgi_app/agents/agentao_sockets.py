@@ -1,0 +1,68 @@
+"""The sockets of a synchronous model client, so that the end of a turn can shut them."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from typing import Any, Final
+
+#: What the HTTP library calls the moments at which a connection has a (new) socket.
+_CONNECTED: Final = ("connect_tcp.complete", "connect_unix_socket.complete", "start_tls.complete")
+
+
+class ClientSockets:
+    """Knows every open socket of one session's client.
+
+    The client's thread waits in a read that only the socket's shutdown ends: closing it from
+    another thread would leave the read waiting, and the connection open. Filled by threads that
+    ask the model, shut by who ends the turn; ``_lock`` guards the list and whether it is shut.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        self._shut = False
+        self._watched: Any = None
+
+    def watch(self, llm: Any) -> None:
+        """Watch the HTTP client below ``llm``, from its next connection on; for a turn's start.
+
+        A client that is not of an SDK with httpx hooks is left alone: its reads end by themselves.
+        """
+        with self._lock:
+            self._shut = False
+        http_client = getattr(getattr(llm, "client", None), "_client", None)
+        hooks = getattr(http_client, "event_hooks", None)
+        if hooks is None or http_client is self._watched:
+            return
+        self._watched = http_client
+        hooks["request"].append(self._trace_request)
+
+    def shut(self) -> None:
+        """End all reads and writes, those of connections that are still being made too."""
+        with self._lock:
+            self._shut = True
+            sockets, self._sockets = self._sockets, []
+        for one in sockets:
+            _shut(one)
+
+    def _trace_request(self, request: Any) -> None:
+        request.extensions = {**request.extensions, "trace": self._trace}
+
+    def _trace(self, name: str, info: dict[str, Any]) -> None:
+        if not name.endswith(_CONNECTED):
+            return
+        connected = info["return_value"].get_extra_info("socket")
+        with self._lock:
+            is_shut = self._shut
+            self._sockets = [one for one in self._sockets if one.fileno() >= 0]
+            self._sockets.append(connected)
+        if is_shut:
+            _shut(connected)
+
+
+def _shut(one: socket.socket) -> None:
+    with suppress(OSError):  # it is closed, or the other side was faster
+        # Not its own method: an SSL socket's takes the TLS state away from who is reading.
+        socket.socket.shutdown(one, socket.SHUT_RDWR)
