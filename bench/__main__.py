@@ -31,7 +31,11 @@ def main() -> int:
         ceilings, runs = tokens.measure(options, Programs(Path(folder)), _tell)
     report.save(options.output, {**vars(options), "output": options.output.name}, ceilings, runs)
     faults = report.faults([*ceilings, *runs])
-    _tell("\n".join(["", report.ceilings(ceilings), "", report.table(runs), *faults]))
+    _tell(
+        "\n".join(
+            ["", report.ceilings(ceilings), "", report.table(runs), *faults, report.disturbed(runs)]
+        )
+    )
     return 1 if faults else 0
 
 

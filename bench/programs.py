@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +16,9 @@ from tests.support.processes import child_pids, free_port, started
 
 SOURCES: Final = Path(__file__).parent
 TICKS: Final = os.sysconf("SC_CLK_TCK")
+#: A machine is quiet if it has used no more than this over so long a time.
+QUIET_CORES: Final = 0.15
+QUIET_FOR_SECONDS: Final = 2.0
 #: How long a program may take beyond what it was asked for.
 PATIENCE_SECONDS: Final = 60.0
 
@@ -141,6 +145,16 @@ def machine_cpu_seconds() -> float:
         with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
             total += _own_cpu_seconds(int(folder.name))
     return total
+
+
+def wait_quiet(patience_seconds: float) -> None:
+    """Wait until nothing else is at work on this machine, but no longer than so."""
+    deadline = time.monotonic() + patience_seconds
+    while time.monotonic() < deadline:
+        before = machine_cpu_seconds()
+        time.sleep(QUIET_FOR_SECONDS)
+        if machine_cpu_seconds() - before < QUIET_CORES * QUIET_FOR_SECONDS:
+            return
 
 
 def _own_cpu_seconds(pid: int) -> float:

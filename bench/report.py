@@ -16,6 +16,7 @@ from bench.measure import Run
 from bench.servers import HOST, PEERS
 
 PACKAGES: Final = ("aiohttp", "fastapi", "flask", "gunicorn", "openai", "redis", "uvicorn")
+DISTURBING_CORES: Final = 0.2
 COLUMNS: Final = (
     "streams",
     "server",
@@ -45,6 +46,20 @@ def ceilings(runs: Sequence[Run]) -> str:
         for run in runs
     ]
     return "\n".join(lines)
+
+
+def disturbed(runs: Sequence[Run]) -> str:
+    """Tell of runs beside which something else was at work; empty if there are none.
+
+    It takes more from a server of two processes than from one of hundreds of threads.
+    """
+    count = sum(run.other_cpu > DISTURBING_CORES for run in runs)
+    if not count:
+        return ""
+    return (
+        f"In {count} of {len(runs)} runs others on this machine used more than "
+        f"{DISTURBING_CORES} cores: measure again when it is quiet."
+    )
 
 
 def faults(runs: Iterable[Run]) -> list[str]:

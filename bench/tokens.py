@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from bench.measure import START_SECONDS, Bench, Case, Run
-from bench.programs import Programs
+from bench.programs import Programs, wait_quiet
 from bench.servers import PEERS, available
 
 #: Far faster than any model, to find what the generator and the upstream can do at the most.
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, default=2, help="processes of each server")
     add("--warm-seconds", type=float, default=3.0, help="between the last opening and counting")
     add("--window-seconds", type=float, default=6.0, help="of counting")
+    add("--patience-seconds", type=float, default=60.0, help="for others on this machine to rest")
     add("--store", choices=("redis", "memory"), default="redis", help="the host's")
 
 
@@ -44,6 +45,7 @@ def measure(
     ceilings.append(bench.ceiling(CEILING_STREAMS, CEILING_PACE_MS))
     runs = []
     for number, case in enumerate(cases, 1):
+        wait_quiet(options.patience_seconds)
         run = bench.run(case, options.pace_ms, options.workers, with_redis=options.store == "redis")
         tell(f"{number:3}/{len(cases)} {_describe(run)}")
         runs.append(run)
