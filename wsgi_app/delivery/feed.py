@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import Runner
@@ -49,6 +51,7 @@ class Feed:
         self._counted_at: TurnRun | None = None
         self._follows = False
         self._at_end_of_turn = False
+        self._checked_at = time.monotonic()
         #: The id of the last event read, or where the reader asked to start.
         self.cursor = cursor
         #: Whether nothing more will come.
@@ -75,6 +78,12 @@ class Feed:
         elif not self._wakeup.wait(min(timeout_seconds, STORE_POLL_SECONDS)):
             self._runner.settle(self._key)
         return self._take()
+
+    def check_owner(self) -> None:
+        """End a turn of another worker that has died; raises StoreUnavailable."""
+        if self._follows and time.monotonic() - self._checked_at >= STORE_POLL_SECONDS:
+            self._checked_at = time.monotonic()
+            self._runner.settle(self._key)
 
     def wake(self) -> None:
         """Let the waiting `read` return."""

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from wsgi_app.delivery.disconnect import HangupWatcher
-from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.server import client_disconnected, client_socket
 from wsgi_app.delivery.slots import StreamSlots
 from wsgi_app.events import NumberedEvent
+
+
+class EventSource(Protocol):
+    """What a reader reads: a `Feed`, or many."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+
+    def read(self, timeout_seconds: float) -> list[NumberedEvent]:
+        """Take what is there, or wait for it."""
+
+    def wake(self) -> None:
+        """Let the waiting `read` return."""
+
+    def close(self) -> None:
+        """Stop counting as a reader."""
 
 
 class ReaderGone(Exception):  # noqa: N818 - nothing went wrong here
@@ -25,7 +41,7 @@ class Reader:
 
     def __init__(
         self,
-        feed: Feed,
+        feed: EventSource,
         watcher: HangupWatcher,
         environ: dict[str, Any],
         give_slot_back: Callable[[], None],

@@ -266,6 +266,8 @@ class MemoryStore(Store):
                 return False
             pushes = self._flag(session, key, None, "deleted")
             pushes.append((session.owner, Signal("moved", key, session.newest_turn)))
+            ended = Signal("ended", key, session.newest_turn)
+            pushes += [(worker, ended) for worker in session.followers(self._clock())]
             self._sessions.delete(key, session)
         self._send(pushes)
         return True

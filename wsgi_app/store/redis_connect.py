@@ -72,8 +72,10 @@ class OneNode(Nodes):
 
     alone = True
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, known: set[str] | None = None) -> None:
+        """``known``: the scripts that the server is known to have; added to by all threads."""
         self._client = client
+        self._known = set() if known is None else known
 
     def run(self, call: Call) -> Reply:
         return _run(self._client, call)
@@ -83,11 +85,19 @@ class OneNode(Nodes):
             return [_outcome(self.run, calls[0])]
         pipeline = self._client.pipeline(transaction=False)
         for call in calls:
-            pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
+            operands: tuple[Any, ...] = (len(call.keys), *call.keys, *call.arguments)
+            if call.script.sha in self._known:
+                pipeline.evalsha(call.script.sha, *operands)
+            else:
+                # With its text: to be run again by itself, it would come behind later ones.
+                pipeline.eval(call.script.text, *operands)
         try:
             outcomes = pipeline.execute(raise_on_error=False)
         except RedisError as error:
             return [error] * len(calls)
+        self._known.update(call.script.sha for call in calls)
+        if any(isinstance(outcome, NoScriptError) for outcome in outcomes):
+            self._known.clear()  # the server has begun anew
         return [
             _outcome(self.run, call) if isinstance(outcome, NoScriptError) else outcome
             for call, outcome in zip(calls, outcomes, strict=True)
@@ -115,6 +125,7 @@ class Cluster(Nodes):
 
     def __init__(self, client: RedisCluster) -> None:
         self._client: Any = client  # redis-py has types for few of its methods
+        self._known: defaultdict[str, set[str]] = defaultdict(set)
 
     def run(self, call: Call) -> Reply:
         return _run(self._client, call)
@@ -135,7 +146,8 @@ class Cluster(Nodes):
 
     def _run_on(self, node_name: str, calls: Sequence[Call]) -> list[Outcome]:
         node = self._client.get_node(node_name=node_name)
-        outcomes = OneNode(self._client.get_redis_connection(node)).run_many(calls)
+        client = self._client.get_redis_connection(node)
+        outcomes = OneNode(client, self._known[node_name]).run_many(calls)
         for place, outcome in enumerate(outcomes):
             # The cluster's own client learns where the slot, or the node's successor, is now.
             if isinstance(outcome, AskError | TryAgainError | ConnectionError):

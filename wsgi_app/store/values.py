@@ -161,9 +161,10 @@ class Signal(NamedTuple):
     To the turn's worker go ``cancel`` (the turn's flag is ``value``, a CancelReason), ``input``
     (the answer to the question ``value`` is there to take), ``follow`` (a reader on another worker
     waits for events) and ``ended``; ``ended`` (the turn has ended, the next queued one may be
-    claimed) to the workers of waiting turns and of followers too. ``events`` (the journal has
-    grown) goes to followers. ``moved`` (another worker runs the session's turns from now on, or
-    the session was deleted) goes to the worker that ran them before.
+    claimed) to the workers of waiting turns and of followers too, and to followers when the session
+    is deleted. ``events`` (the journal has grown) goes to followers. ``moved`` (another worker runs
+    the session's turns from now on, or the session was deleted) goes to the worker that ran them
+    before.
     """
 
     kind: Literal["cancel", "input", "follow", "ended", "events", "moved"]

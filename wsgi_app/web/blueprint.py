@@ -32,6 +32,7 @@ ROUTES: list[tuple[str, str, View]] = [
     ("GET", "/chat/<session_id>/events", read.get_events),
     ("GET", "/chat/<session_id>/poll", read.get_poll),
     ("POST", "/chat/<session_id>/ticket", access.post_ticket),
+    ("GET", "/events", read.get_many_events),
     ("GET", "/session/<session_id>", sessions.get_session),
     ("DELETE", "/session/<session_id>", sessions.delete_session),
     ("GET", "/sessions", sessions.get_sessions),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
-from flask import Response, request
+from flask import Request, Response, request
 
+from wsgi_app.delivery.many_feeds import ManyFeeds
 from wsgi_app.delivery.polling import poll_events
-from wsgi_app.delivery.reader import ReaderGone
+from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.errors import RequestError
 from wsgi_app.events import LOST_SEQ, EventId, NumberedEvent
 from wsgi_app.store.base import SessionKey, SessionView
@@ -16,17 +18,23 @@ from wsgi_app.web.parse import (
     MAX_POLL_WAIT_SECONDS,
     batch_seconds,
     check_session_id,
+    invalid,
     last_event_id,
     number_query,
     poll_cursor,
 )
 from wsgi_app.web.respond import (
     PASSING_CODES,
+    events_response,
     json_response,
+    many_encoder,
     refused_event_source,
     stream_response,
 )
 from wsgi_app.wire import native, sse
+
+#: More would make an id longer than some proxies let a header be.
+MAX_SESSIONS_PER_STREAM: Final = 100
 
 
 def get_events(mount: Mount, session_id: str) -> Response:
@@ -37,10 +45,15 @@ def get_events(mount: Mount, session_id: str) -> Response:
     try:
         return _attach(mount, session_key(session_id), cursor)
     except RequestError as error:
-        is_event_source = sse.MIME_TYPE in request.headers.get("Accept", "")
-        if error.code not in PASSING_CODES or not is_event_source:
-            raise
-        return refused_event_source(error, "" if cursor is None else str(cursor))
+        return _come_back(error, "" if cursor is None else str(cursor))
+
+
+def _come_back(error: RequestError, last_event_id: str) -> Response:
+    """Send an EventSource away for a while; raises the error for everybody else."""
+    is_event_source = sse.MIME_TYPE in request.headers.get("Accept", "")
+    if error.code not in PASSING_CODES or not is_event_source:
+        raise error
+    return refused_event_source(error, last_event_id)
 
 
 def _attach(mount: Mount, key: SessionKey, cursor: EventId | None) -> Response:
@@ -60,6 +73,55 @@ def _attach(mount: Mount, key: SessionKey, cursor: EventId | None) -> Response:
         give_slot_back()
         raise
     return stream_response(mount, reader, key, view.turn, lambda: None)
+
+
+def get_many_events(mount: Mount) -> Response:
+    """GET /events?session=…&session=…: many sessions in one stream, which goes on for good."""
+    sessions = _sessions_of(request)
+    text = request.headers.get("Last-Event-ID") or request.args.get("last_event_id") or ""
+    cursors = _many_cursors(text, len(sessions))
+    batch_seconds(request)  # a bad one is refused before there is a stream
+    try:
+        return _attach_many(mount, [session_key(session_id) for session_id in sessions], cursors)
+    except RequestError as error:
+        return _come_back(error, text)
+
+
+def _attach_many(
+    mount: Mount, keys: list[SessionKey], cursors: Sequence[EventId | None]
+) -> Response:
+    if mount.draining:
+        raise RequestError("draining", "This worker is about to leave; try again.")
+    give_slot_back = mount.take_slot(keys[0].tenant)
+    try:
+        feed = ManyFeeds(mount.runner, keys, cursors)
+        reader = Reader(feed, mount.worker.watcher, request.environ, give_slot_back)
+    except BaseException:
+        give_slot_back()
+        raise
+    return events_response(
+        mount, reader, lambda: None, encode=many_encoder(named=request.args.get("named") == "1")
+    )
+
+
+def _sessions_of(request: Request) -> list[str]:
+    sessions = [check_session_id(session_id) for session_id in request.args.getlist("session")]
+    if not 1 <= len(sessions) <= MAX_SESSIONS_PER_STREAM or len(set(sessions)) < len(sessions):
+        raise invalid("session", f"Expected 1 to {MAX_SESSIONS_PER_STREAM} different sessions")
+    return sessions
+
+
+def _many_cursors(text: str, count: int) -> Sequence[EventId | None]:
+    """Where the reader stands in each session, in their order; None where it has not been."""
+    if not text:
+        return [None] * count
+    try:
+        cursors = [EventId.parse(part) for part in text.split(",")]
+    except ValueError:
+        cursors = []
+    if len(cursors) != count:
+        raise invalid("last_event_id", "Expected an id of this stream, one <turn>-<seq> a session")
+    return cursors
 
 
 def _where_to_start(view: SessionView | None, cursor: EventId | None) -> EventId | None:

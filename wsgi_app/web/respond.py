@@ -6,12 +6,13 @@ import logging
 import random
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from flask import Flask, Response, g, request, stream_with_context
 from werkzeug.exceptions import HTTPException
 
 from wsgi_app.delivery.generator import Encoder, stream_frames
+from wsgi_app.delivery.many_feeds import SessionEvent
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.errors import STATUS_BY_CODE, AgentHostError, RequestError
 from wsgi_app.events import Cancelled, Done, Error, InputRequest, NumberedEvent, encode_json
@@ -131,6 +132,22 @@ def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones
     ``opening`` are frames before the first event. ``start`` runs when they are out, and in any
     case when the response is closed.
     """
+    response = events_response(mount, reader, start, encode=encode, opening=opening)
+    response.headers["X-Session-Id"] = key.session_id
+    response.headers["X-Turn-Id"] = str(turn)
+    response.headers.update(headers or {})
+    return response
+
+
+def events_response(
+    mount: Mount,
+    reader: Reader,
+    start: Callable[[], None],
+    *,
+    encode: Encoder | None = None,
+    opening: bytes = b"",
+) -> Response:
+    """Answer like `stream_response`, with what may be of many sessions."""
     frames = stream_frames(
         reader,
         encode or native_encoder(named=request.args.get("named") == "1"),
@@ -140,9 +157,6 @@ def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones
         opening=opening,
     )
     response = Response(stream_with_context(streamed(mount, frames)), headers=STREAM_HEADERS)
-    response.headers["X-Session-Id"] = key.session_id
-    response.headers["X-Turn-Id"] = str(turn)
-    response.headers.update(headers or {})
     # Registered with the response: a generator that never started runs no finally.
     response.call_on_close(reader.close)
     response.call_on_close(start)
@@ -169,6 +183,26 @@ def native_encoder(*, named: bool) -> Callable[[NumberedEvent], bytes]:
     def encode(numbered: NumberedEvent) -> bytes:
         nonlocal retry
         made = native.encode_frame(numbered, named=named, retry_milliseconds=retry)
+        retry = None
+        return made
+
+    return encode
+
+
+def many_encoder(*, named: bool) -> Encoder:
+    """The native wire's encoder for many sessions; its first frame carries the reconnect time."""
+    retry: int | None = jittered_retry_milliseconds()
+
+    def encode(numbered: NumberedEvent) -> bytes:
+        nonlocal retry
+        of_session = cast("SessionEvent", numbered)  # what ManyFeeds reads
+        made = native.encode_session_frame(
+            numbered,
+            of_session.session_id,
+            ",".join(map(str, of_session.cursors)),
+            named=named,
+            retry_milliseconds=retry,
+        )
         retry = None
         return made
 

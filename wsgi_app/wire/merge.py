@@ -34,7 +34,7 @@ def merge_text(events: Iterable[NumberedEvent]) -> Iterator[NumberedEvent]:
             run, run_chars = [], 0
             yield numbered
             continue
-        if run and (type(event) is not type(run[0].event) or run_chars > MAX_MERGED_CHARS):
+        if run and (not _same_text(run[0], numbered) or run_chars > MAX_MERGED_CHARS):
             yield from _join(run)
             run, run_chars = [], 0
         run.append(numbered)
@@ -49,4 +49,10 @@ def _join(run: list[NumberedEvent]) -> Iterator[NumberedEvent]:
     kind = type(run[0].event)
     text = "".join(n.event.content for n in run if isinstance(n.event, (Token, Thinking)))
     merged = Token(text) if kind is Token else Thinking(text)
-    yield NumberedEvent(run[-1].id, merged, encode_event(merged))
+    yield run[-1]._replace(event=merged, json=encode_event(merged))
+
+
+def _same_text(one: NumberedEvent, other: NumberedEvent) -> bool:
+    """Whether both are pieces of the same text; in a stream of many sessions each names its own."""
+    sessions = [getattr(numbered, "session_id", "") for numbered in (one, other)]
+    return type(one.event) is type(other.event) and sessions[0] == sessions[1]

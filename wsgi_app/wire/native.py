@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from wsgi_app.events import NumberedEvent, Status, encode_event
+from wsgi_app.events import Done, NumberedEvent, Status, encode_event, encode_json
 from wsgi_app.wire.sse import frame
 
 
@@ -17,9 +17,36 @@ def encode_frame(
     return frame(
         numbered.json,
         event_id=str(numbered.id),
-        event=type(numbered.event).__struct_config__.tag if named else "",  # type: ignore[arg-type] # the tags of events are strings
+        event=_name(numbered) if named else "",
         retry_milliseconds=retry_milliseconds,
     )
+
+
+def encode_session_frame(
+    numbered: NumberedEvent,
+    session_id: str,
+    cursor: str,
+    *,
+    named: bool = False,
+    retry_milliseconds: int | None = None,
+) -> bytes:
+    """Make the frame of an event among those of many sessions.
+
+    Its data names its session and its own id; the frame's id is the ``cursor`` behind it.
+    """
+    names = {"id": str(numbered.id)}
+    if not isinstance(numbered.event, Done):  # which names its session itself
+        names["session_id"] = session_id
+    return frame(
+        encode_json(names)[:-1] + b"," + numbered.json[1:],
+        event_id=cursor,
+        event=_name(numbered) if named else "",
+        retry_milliseconds=retry_milliseconds,
+    )
+
+
+def _name(numbered: NumberedEvent) -> str:
+    return str(type(numbered.event).__struct_config__.tag)
 
 
 def encode_refusal(message: str, last_event_id: str, retry_milliseconds: int) -> bytes:

@@ -11,6 +11,9 @@ for _, turn in ipairs(active()) do
 end
 flag('', 'deleted')
 push(get('owner'), 'moved', get('newest'))
+for _, follower in ipairs(followers()) do
+  push(follower, 'ended', get('newest'))
+end
 redis.call('ZREMRANGEBYSCORE', base .. 'x', '-inf', int(now))
 for turn = number('first'), number('newest') do
   redis.call('ZADD', base .. 'x', int(now + ttl * 1000), get('run:' .. int(turn)))

@@ -1,0 +1,187 @@
+"""Many sessions of one tenant as one stream, which goes on from turn to turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final, NamedTuple, cast
+
+from wsgi_app.delivery.feed import Feed
+from wsgi_app.engine.log import Wakeup
+from wsgi_app.engine.runner import Runner
+from wsgi_app.errors import RequestError
+from wsgi_app.events import LOST_SEQ, AnyEvent, EventId, NumberedEvent
+from wsgi_app.store.base import SessionKey
+from wsgi_app.wire.merge import merge_backlog
+
+#: How often an idle session is looked at when no signal tells of a turn.
+IDLE_LOOK_SECONDS: Final = 10.0
+#: The same for a session that is not there, of which no signal can tell.
+UNKNOWN_LOOK_SECONDS: Final = 1.0
+#: How often it is looked whether the owner of a turn still lives, and this worker stays.
+LOOK_SECONDS: Final = 1.0
+#: Sessions that come behind so many events wait for the next read.
+MAX_EVENTS_PER_READ: Final = 500
+
+
+class SessionEvent(NamedTuple):
+    """An event, its session, and where its reader stands in all its sessions after it."""
+
+    id: EventId
+    event: AnyEvent
+    json: bytes
+    session_id: str
+    cursors: tuple[EventId, ...]
+
+
+class ManyFeeds:
+    """What comes behind a cursor in each of several sessions, for as long as its reader stays.
+
+    Read by one thread; `wake` may be called by any. Offers what `Feed` does.
+    """
+
+    #: Nothing is ever complete: each session may have a further turn.
+    ended = False
+
+    def __init__(
+        self, runner: Runner, keys: Sequence[SessionKey], cursors: Sequence[EventId | None]
+    ) -> None:
+        self._runner = runner
+        self._wakeup = Wakeup()
+        self._tails = [
+            _Tail(runner, key, cursor, self._wakeup)
+            for key, cursor in zip(keys, cursors, strict=True)
+        ]
+        self._next = 0
+
+    def read(self, timeout_seconds: float) -> list[NumberedEvent]:
+        """Take what is there, or wait for it; nothing if time is over or woken.
+
+        They are of the type `SessionEvent`, which has a `NumberedEvent`'s fields and more.
+        Raises StoreUnavailable, and RequestError ``draining`` when this worker is about to leave.
+        """
+        events = self._take()
+        if not events and timeout_seconds > 0:
+            self._wakeup.wait(min(timeout_seconds, LOOK_SECONDS))
+            events = self._take()
+        return cast("list[NumberedEvent]", events)
+
+    def wake(self) -> None:
+        """Let the waiting `read` return."""
+        self._wakeup.set()
+
+    def close(self) -> None:
+        """Stop counting as a reader of all sessions."""
+        for tail in self._tails:
+            tail.close()
+
+    def _take(self) -> list[SessionEvent]:
+        """Take turns among the sessions, so that a busy one does not keep the others waiting."""
+        events: list[SessionEvent] = []
+        if self._runner.draining and not any(tail.is_live for tail in self._tails):
+            raise RequestError("draining", "This worker is about to leave; try again.")
+        for _ in self._tails:
+            tail = self._tails[self._next]
+            self._next = (self._next + 1) % len(self._tails)
+            for numbered in merge_backlog(tail.take()):
+                tail.cursor = numbered.id
+                cursors = tuple(other.cursor for other in self._tails)
+                events.append(SessionEvent(*numbered, tail.key.session_id, cursors))
+            if len(events) >= MAX_EVENTS_PER_READ:
+                break
+        return events
+
+
+class _Tail:
+    """One session: its feed while there is something to read, else a look now and then.
+
+    Used by the reader's thread; signals set ``_woken`` from others.
+    """
+
+    def __init__(
+        self, runner: Runner, key: SessionKey, cursor: EventId | None, wakeup: Wakeup
+    ) -> None:
+        self.key = key
+        self._runner = runner
+        self._wakeup = wakeup
+        self._feed: Feed | None = None
+        self._woken = True
+        self._looked_at = 0.0
+        self._watches = False
+        self._unknown = False
+        self.cursor = self._start() if cursor is None else cursor
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a turn is being read."""
+        return self._feed is not None
+
+    def take(self) -> list[NumberedEvent]:
+        """What has come; raises StoreUnavailable, and RequestError ``draining``."""
+        if self._feed is None:
+            if not self._is_due():
+                return []
+            # Before the look: a turn that begins behind it wakes this reader.
+            self._watch()
+            self._feed = Feed(self._runner, self.key, self.cursor, wakeup=self._wakeup)
+        try:
+            events = self._feed.read(0)
+            if not events:
+                self._feed.check_owner()
+        except RequestError as error:
+            self._close_feed()
+            if error.code != "not_found":
+                raise
+            self._unknown = True
+            self.cursor = EventId(0, 0)  # one of its name begins anew
+            return []
+        if self._unknown:
+            # The store takes no followers of what it does not know.
+            self._unknown = False
+            self._unwatch()
+            self._watch()
+        if self._feed.ended:
+            self._close_feed()
+        return events
+
+    def close(self) -> None:
+        """Stop reading and watching."""
+        self._close_feed()
+        self._unwatch()
+
+    def _is_due(self) -> bool:
+        now = time.monotonic()
+        pause_seconds = UNKNOWN_LOOK_SECONDS if self._unknown else IDLE_LOOK_SECONDS
+        if not self._woken and now - self._looked_at < pause_seconds:
+            return False
+        self._woken, self._looked_at = False, now
+        return True
+
+    def _watch(self) -> None:
+        if not self._watches:
+            self._runner.follow(self.key, self._wake)
+            self._watches = True
+
+    def _unwatch(self) -> None:
+        if self._watches:
+            self._watches = False
+            self._runner.following.leave(self.key, self._wake)
+
+    def _wake(self) -> None:
+        self._woken = True
+        self._wakeup.set()
+
+    def _close_feed(self) -> None:
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.close()
+
+    def _start(self) -> EventId:
+        """The start of the running turn, else the end of what there is."""
+        view = self._runner.store.describe_session(self.key)
+        if view is None:
+            self._unknown = True
+            return EventId(0, 0)
+        if view.active_turns:
+            return EventId(view.active_turns[0], 0)
+        return EventId(view.turn, LOST_SEQ)
