@@ -34,7 +34,8 @@ def openai_host() -> Iterator[Gunicorn]:
 def new_client(url: str, token: str = DEVELOPMENT_TOKEN, **options: Any) -> OpenAI:
     """The SDK as it is, but for a new connection, and so any worker, for each request."""
     headers = {"Connection": "close"}
-    return OpenAI(base_url=f"{url}/agents/v1", api_key=token, default_headers=headers, **options)
+    options = {"timeout": 30, "default_headers": headers, **options}
+    return OpenAI(base_url=f"{url}/agents/v1", api_key=token, **options)
 
 
 def doing(*steps: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from tests.support.waiting import wait_for
 TOOL = {"tool": {"name": "add", "input": {"a": 2}, "output": {"sum": 5}}}
 STEPS = ({"events": ["status", "thinking"]}, {"text": "Hel"}, TOOL, {"text": "lo"}, {"usage": 3})
 HOLD = {"hold": 1}
+#: What the SDK sends along when it sends a request again.
+RETRY = {"x-stainless-retry-count": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +193,19 @@ def test_a_dropped_request_runs_one_turn(server: Gunicorn, api: str, *, stream: 
     assert turns_started(server) == started + 1
 
 
+def test_a_request_that_was_given_up_runs_anew(server: Gunicorn, client: OpenAI) -> None:
+    """A late try does not get the turn that was cancelled for want of a reader."""
+    started = turns_started(server)
+    fields: Any = {"model": "any", "messages": hi(), "extra_body": doing({"text": "x"}, HOLD)}
+    stream = client.chat.completions.create(stream=True, **fields)
+    stream.close()
+    wait_observed(server, "cancelled", stream.response.headers["x-session-id"])
+    again = client.chat.completions.create(stream=True, extra_headers=RETRY, **fields)
+    next(chunk for chunk in again if chunk.choices[0].delta.content == "x")
+    again.close()
+    assert turns_started(server) == started + 2
+
+
 def test_equal_requests_run_turns_of_their_own(server: Gunicorn, client: OpenAI) -> None:
     """Only what the SDK itself repeats is taken for a repetition."""
     started = turns_started(server)
@@ -266,10 +281,11 @@ def test_a_conversation_goes_on(client: OpenAI) -> None:
     first = respond(client, {"text": "one"}, input="a")
     steps = ({"tell": "history"}, {"tell": "metadata"})
     second = respond(
-        client, *steps, previous_response_id=first.id, instructions="In French."
+        client, *steps, previous_response_id=first.id, input="b", instructions="In French."
     ).output_text
     assert '{"role": "user", "content": "a"}, {"role": "assistant", "content": "one"}' in second
     assert '"instructions": "In French."' in second
+    assert respond(client, previous_response_id=first.id, input="b", extra_headers=RETRY).id
     with pytest.raises(openai.BadRequestError, match="has gone on") as stale:
         respond(client, previous_response_id=first.id)
     assert stale.value.param == "previous_response_id"
@@ -281,7 +297,7 @@ def test_a_busy_conversation_refuses_at_once(server: Gunicorn, client: OpenAI) -
     """While a response runs its conversation takes no other turn, and the SDK does not insist."""
     started = turns_started(server)
     running = respond(client, HOLD, background=True)
-    with pytest.raises(openai.ConflictError) as busy:
+    with pytest.raises(openai.ConflictError, match="waits for the output") as busy:
         respond(client, previous_response_id=running.id)
     assert busy.value.code == "session_busy"
     assert busy.value.response.request.headers["x-stainless-retry-count"] == "0"
@@ -352,6 +368,10 @@ def test_a_question_is_answered_by_the_next_request(server: Gunicorn, client: Op
     with pytest.raises(openai.ConflictError) as late:
         client.responses.create(model="any", previous_response_id=first.id, input=output)
     assert late.value.code == "no_pending_input"
+    again = client.responses.create(
+        model="any", previous_response_id=first.id, input=output, extra_headers=RETRY
+    )
+    assert again.output_text == "blue."
     assert turns_started(server) == started + 1
     third = respond(client, {"text": "on"}, previous_response_id=second.id)
     assert third.output_text == "on"

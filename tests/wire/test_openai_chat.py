@@ -12,6 +12,7 @@ from tests.wire.openai_logs import LOGS, golden, numbered
 from wsgi_app.agents import model_api
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Error, Gap
+from wsgi_app.web.openai_turns import failed_turn, openai_error
 from wsgi_app.wire import openai_chat
 from wsgi_app.wire.merge import merge_text
 from wsgi_app.wire.openai_chat import ChatCollector, ChatEncoder, Completion
@@ -146,3 +147,29 @@ def test_errors_have_all_four_fields() -> None:
     error = Error("turn_timeout", "Too long.", {"field": 3})
     told = error_object(error.code, error.message, error.details, 504)["error"]
     assert (told["type"], told["param"]) == ("server_error", None)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "retries"),
+    [
+        ("session_busy", 409, "false"),
+        ("invalid_request", 400, "false"),
+        ("internal_error", 500, "false"),
+        ("at_capacity", 503, None),
+        ("too_many_turns", 429, None),
+    ],
+)
+def test_only_what_began_nothing_is_tried_again(
+    code: str, status: int, retries: str | None
+) -> None:
+    """The SDKs come back for refusals that pass, when they are told to, and for no others."""
+    answer = openai_error(RequestError(code, "No.", retry_after_seconds=7))
+    assert answer.status_code == status
+    assert answer.headers.get("x-should-retry") == retries
+    assert answer.headers.get("Retry-After") == ("7" if retries is None else None)
+
+
+def test_a_failed_turn_is_never_tried_again() -> None:
+    """Another try would begin a second turn, even where the first was lost with its worker."""
+    answer = failed_turn(Error("worker_lost", "The worker is gone."))
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (503, "false")

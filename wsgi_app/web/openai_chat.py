@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import suppress
 
 from flask import Response, request
 from msgspec.structs import replace
 
-from wsgi_app.errors import RequestError
-from wsgi_app.events import Cancelled
-from wsgi_app.store.base import SessionKey
+from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.openai_turns import (
     attach_turn,
+    begun_before,
     body_digest,
     failed_turn,
-    is_fresh,
     is_retry,
     model_name,
-    newest_event,
     openai_error,
     read_to_end,
     until_end,
@@ -62,7 +60,7 @@ def _open(mount: Mount, wanted: TurnRequest) -> OpenTurn:
         kept = replace(wanted, idempotency_key=idempotency, digest=digest, ephemeral=False)
         return open_turn(mount, key, kept)
     key = session_key(f"cc-{digest}")
-    begun = _begun_before(mount, key) if is_retry(request) else None
+    begun = begun_before(mount, key) if is_retry(request) else None
     if begun is not None:
         return attach_turn(mount, key, begun)
     try:
@@ -73,18 +71,6 @@ def _open(mount: Mount, wanted: TurnRequest) -> OpenTurn:
         if is_retry(request):
             return attach_turn(mount, key, int(error.details["turn_id"]))
     return open_turn(mount, session_key(f"cc-{digest}-{secrets.token_hex(8)}"), wanted)
-
-
-def _begun_before(mount: Mount, key: SessionKey) -> int | None:
-    """The turn that an earlier try of this request has begun."""
-    view = mount.store.describe_session(key)
-    if view is None or not is_fresh(view):
-        return None
-    if view.active_turns:
-        return view.active_turns[0]
-    # A turn that nobody waited for any more is no answer.
-    is_answer = not isinstance(newest_event(mount, key, view.turn), Cancelled)
-    return view.turn if is_answer else None
 
 
 def _whole(mount: Mount, opened: OpenTurn, completion: Completion) -> Response:
@@ -113,7 +99,8 @@ def _stream(mount: Mount, opened: OpenTurn, encoder: ChatEncoder) -> Response:
 
 def _give_up(mount: Mount, opened: OpenTurn) -> None:
     """End a turn that asks something: the answer comes as a message, to another turn."""
-    mount.runner.cancel(opened.key, opened.turn, "disconnected")
+    with suppress(StoreUnavailable):  # another worker's turn then waits out its time
+        mount.runner.cancel(opened.key, opened.turn, "disconnected")
 
 
 def _headers(opened: OpenTurn) -> dict[str, str]:

@@ -16,6 +16,7 @@ from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.openai_read import find_response, snapshot, stream_from
 from wsgi_app.web.openai_turns import (
     attach_turn,
+    begun_before,
     body_digest,
     failed_turn,
     is_fresh,
@@ -115,7 +116,7 @@ def _begin_conversation(mount: Mount, body: ResponseBody) -> OpenTurn:
     span = int(time.time()) // SPAN_SECONDS
     prefix = f"rs-{body_digest(request)[:32]}"
     if is_retry(request):
-        begun = _begun_before(mount, [f"{prefix}-{span}", f"{prefix}-{span - 1}"])
+        begun = _find_begun(mount, [f"{prefix}-{span}", f"{prefix}-{span - 1}"])
         if begun is not None:
             return begun
     key = session_key(f"{prefix}-{span}")
@@ -129,12 +130,11 @@ def _begin_conversation(mount: Mount, body: ResponseBody) -> OpenTurn:
     return open_turn(mount, session_key(f"{prefix}-{secrets.token_hex(8)}"), wanted)
 
 
-def _begun_before(mount: Mount, session_ids: list[str]) -> OpenTurn | None:
-    """The conversation that an earlier try of this request has begun."""
+def _find_begun(mount: Mount, session_ids: list[str]) -> OpenTurn | None:
+    """The conversation that an earlier try of this request has begun, and nobody went on with."""
     for session_id in session_ids:
         key = session_key(session_id)
-        view = mount.store.describe_session(key)
-        if view is not None and view.turn == 1 and is_fresh(view):
+        if begun_before(mount, key) == 1:
             return attach_turn(mount, key, 1)
     return None
 
@@ -153,11 +153,21 @@ def _go_on(mount: Mount, body: ResponseBody, previous: ResponseRef, view: Sessio
     wanted = _wanted(body, view)
     key = session_key(previous.session_id)
     if view.turn == previous.turn:
-        return open_turn(mount, key, wanted)
+        return _open_next(mount, key, wanted)
     may_repeat = wanted.idempotency_key is not None or (is_retry(request) and is_fresh(view))
     if may_repeat and view.turn == previous.turn + 1 and _newest_message(view) == wanted.message:
         return attach_turn(mount, key, view.turn)
     raise bad_request(_PREVIOUS, "The conversation has gone on; name its newest response")
+
+
+def _open_next(mount: Mount, key: SessionKey, wanted: TurnRequest) -> OpenTurn:
+    try:
+        return open_turn(mount, key, wanted)
+    except RequestError as error:
+        if error.code != "session_busy":
+            raise
+        told = "The previous response's turn runs, or waits for the output of its open call."
+        raise RequestError(error.code, told, error.details) from None
 
 
 def _newest_message(view: SessionView) -> str | None:

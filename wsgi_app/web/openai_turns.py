@@ -15,7 +15,7 @@ from wsgi_app.delivery.polling import WAIT_SECONDS
 from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.engine.runner import BegunTurn
 from wsgi_app.errors import AgentHostError, RequestError
-from wsgi_app.events import AnyEvent, Error, EventId, NumberedEvent
+from wsgi_app.events import AnyEvent, Cancelled, Error, EventId, NumberedEvent
 from wsgi_app.store.base import SessionKey, SessionView
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.respond import error_headers, error_status, json_response
@@ -123,7 +123,19 @@ def read_to_end(mount: Mount, opened: OpenTurn, take: Callable[[NumberedEvent], 
         reader.close()
 
 
-def newest_event(mount: Mount, key: SessionKey, turn: int) -> AnyEvent | None:
+def begun_before(mount: Mount, key: SessionKey) -> int | None:
+    """The session's newest turn, if it may be what an earlier try of a request has begun."""
+    view = mount.store.describe_session(key)
+    if view is None or not is_fresh(view):
+        return None
+    if view.active_turns:
+        return view.active_turns[0]
+    # A turn that nobody waited for any more is no answer.
+    is_answer = not isinstance(_newest_event(mount, key, view.turn), Cancelled)
+    return view.turn if is_answer else None
+
+
+def _newest_event(mount: Mount, key: SessionKey, turn: int) -> AnyEvent | None:
     """The last event of a turn that is there now."""
     feed = Feed(mount.runner, key, EventId(turn, 0), turn)
     newest: AnyEvent | None = None
