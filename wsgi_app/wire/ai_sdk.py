@@ -61,7 +61,8 @@ class MessageStream:
     message; ``answer`` is what the client has answered.
 
     A step ends when its tool calls have their results: a front end that sends by itself what is
-    complete looks at the last step alone, and would send it again after every answer.
+    complete looks at the last step alone, and would send it again after every answer. The step
+    after them is never left empty, since the client does not show an empty one.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class MessageStream:
         self._chunks: list[bytes] = []
         self._started = False
         self._in_step = False
+        self._is_empty = False
         self._part = ("", "")  # the open text's kind and id
         self._parts = 0
         self._known: set[str] = set()
@@ -101,8 +103,11 @@ class MessageStream:
             self._add_result(event)
         elif isinstance(event, InputRequest):
             self._ask(event)
-        elif isinstance(event, (Status, Gap)):
-            self._add_data(event)
+        elif isinstance(event, Status):
+            self._add_data("status", {"content": event.content})
+        elif isinstance(event, Gap):
+            places = {"missed_after": event.missed_after, "resumes_at": event.resumes_at}
+            self._add_data("gap", places)
         else:
             self._end(event)
         return self._take(event)
@@ -121,6 +126,7 @@ class MessageStream:
         return b""
 
     def _put(self, kind: str, **fields: Any) -> None:
+        self._is_empty = False
         self._chunks.append(frame(encode_json({"type": kind, **fields})))
 
     # -- the message and its steps
@@ -134,6 +140,7 @@ class MessageStream:
         if not self._in_step:
             self._in_step = True
             self._put("start-step")
+            self._is_empty = True
 
     def _leave_step(self) -> None:
         self._close_part()
@@ -144,10 +151,12 @@ class MessageStream:
 
     def _end(self, event: Done | Error | Cancelled) -> None:
         self._enter_step()
+        if self._is_empty:
+            self._open_part("text")
         self._leave_step()
         if isinstance(event, Done):
             if event.usage != Usage():
-                self._put("data-usage", data=event.usage, transient=True)
+                self._add_data("usage", event.usage)
             self._put("finish", finishReason="stop")
         elif isinstance(event, Cancelled):
             self._put("abort", reason=event.reason)
@@ -161,12 +170,15 @@ class MessageStream:
         if not content:
             return
         if self._part[0] != kind:
-            self._close_part()
-            self._enter_step()
-            self._parts += 1
-            self._part = (kind, f"{kind}-{self._parts}")
-            self._put(f"{kind}-start", id=self._part[1])
+            self._open_part(kind)
         self._put(f"{kind}-delta", id=self._part[1], delta=content)
+
+    def _open_part(self, kind: str) -> None:
+        self._close_part()
+        self._enter_step()
+        self._parts += 1
+        self._part = (kind, f"{kind}-{self._parts}")
+        self._put(f"{kind}-start", id=self._part[1])
 
     def _close_part(self) -> None:
         kind, part_id = self._part
@@ -174,12 +186,10 @@ class MessageStream:
             self._part = ("", "")
             self._put(f"{kind}-end", id=part_id)
 
-    def _add_data(self, event: Status | Gap) -> None:
-        if isinstance(event, Status):
-            self._put("data-status", data={"content": event.content}, transient=True)
-        else:
-            data = {"missed_after": event.missed_after, "resumes_at": event.resumes_at}
-            self._put("data-gap", data=data, transient=True)
+    def _add_data(self, name: str, data: Any) -> None:
+        """Tell what is not kept in the message; it does not fill a step."""
+        chunk = {"type": f"data-{name}", "data": data, "transient": True}
+        self._chunks.append(frame(encode_json(chunk)))
 
     # -- tools; dynamic, since the front end does not know them
 
@@ -199,7 +209,7 @@ class MessageStream:
 
     def _add_result(self, event: ToolResult) -> None:
         if event.call_id not in self._known:
-            self._put_input(event.call_id, event.tool, {})
+            self._add_call(event.call_id, event.tool, {})
         self._close_part()
         self._enter_step()
         if event.status == "error":
