@@ -64,7 +64,7 @@ def _slow(turn: Turn) -> Iterator[Any]:
     turn.on_cancel(stopped.set)
     for number in range(1, int(turn.message.split()[1]) + 1):
         yield f"w{number} "
-        stopped.wait(0.05)
+        stopped.wait(0.02)
 
 
 def _history(turn: Turn) -> Iterator[Any]:
