@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.agents.bench import events_of
+from tests.agents.bench import AgentBench, events_of
+from tests.agents.test_openai import GOLDEN
+from tests.support.client import WANTS_JSON, Client
+from tests.support.conversation import FAILURE, SCRIPTS, transcript
 from tests.support.mcp_server import QUESTION
 from tests.support.processes import ROOT, Process, child_pids, free_port, started
+from tests.support.servers import gunicorn
 from tests.support.turns import TurnBench
+from tests.support.upstream import Upstream
+from tests.support.upstream_script import Call, Text, ToolCalls, scripted_message
 from tests.support.waiting import wait_for
-from wsgi_app import Turn
+from wsgi_app import OpenAIAgent, Turn
 from wsgi_app.agents.mcp import McpServer
 from wsgi_app.agents.mcp_connection import MAX_TOOLS
 from wsgi_app.agents.mcp_tools import McpConnections
@@ -186,7 +193,8 @@ def test_tools_are_listed_and_called(rig: Rig) -> None:
 
 def test_errors_are_texts_for_the_model(rig: Rig) -> None:
     """A tool's own error and bad arguments are ValueErrors that say what is wrong."""
-    assert repr(rig.call("fail")) == "ValueError('Error executing tool fail: no such file')"
+    error = rig.call("read_file", '{"name": "notes.txt"}')
+    assert repr(error) == f"ValueError('Error executing tool read_file: {FAILURE}')"
     assert "should be a valid integer" in str(rig.call("add", '{"a": "x", "b": 1}'))
     assert str(rig.call("add", "[1]")) == "bad arguments: they must be a JSON object"
 
@@ -369,6 +377,72 @@ def test_close_ends_a_running_call_and_its_program(notes: Path) -> None:
         assert isinstance(results[0], ConnectionError)
         assert rig.refused()["message"] == "The MCP server 'python' cannot be used."
         assert len(rig.pids()) == 1
+
+
+def test_the_built_in_agent_uses_a_servers_tools(
+    notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The conversation reads as with plain functions, but for the server's words and schema.
+
+    A session keeps its connection for the next turn, and closes it.
+    """
+    golden: list[Any] = copy.deepcopy(GOLDEN)
+    golden[4]["schema"] = colour_schema = {
+        "type": "object",
+        "properties": {"colour": {"title": "Colour", "type": "string"}},
+        "required": ["colour"],
+    }
+    golden[6]["output"] = {"error": f"Error executing tool read_file: {FAILURE}"}
+    with Upstream() as upstream, closing_bench(upstream, monkeypatch, notes) as (bench, session):
+        assert transcript(bench.talk(*SCRIPTS)) == golden
+        run = bench.start(*SCRIPTS)
+        wait_for(lambda: run.questions.waiting, "the question")
+        bench.turns.runner.cancel(run.fence.key, None, "user")
+        assert bench.transcript()[4]["schema"] == colour_schema
+        assert notes.read_text().count("started") == 1
+        session.close()
+        assert notes.read_text().count("ended") == 1
+        names = [tool["function"]["name"] for tool in upstream.requests[0].body["tools"]]
+        assert names[:2] == ["greet", "add"]
+        assert "python_greet" in names
+
+
+@contextmanager
+def closing_bench(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, notes: Path
+) -> Iterator[tuple[AgentBench, Any]]:
+    """The built-in agent's session with one function and one server."""
+
+    def greet(name: str) -> str:
+        """Greet someone, as the agent itself does."""
+        return name
+
+    for name, value in upstream.environment.items():
+        monkeypatch.setenv(name, value)
+    session: Any = OpenAIAgent("test-model", tools=[greet, stdio(notes)]).open_session()
+    bench = AgentBench(session, upstream)
+    with closing(session):
+        yield bench, session
+    bench.close()
+
+
+def test_a_worker_ends_the_programs_of_its_sessions(notes: Path) -> None:
+    """Each session has a program of its own, which DELETE ends; SIGTERM ends the others."""
+    add = (ToolCalls((Call("c1", "add", '{"a": 2, "b": 3}'),)),)
+    message = scripted_message(add, (Text(("Five.",)),))
+    app = "tests.support.mcp_app:mcp_app()"
+    with Upstream() as upstream:
+        env = {**upstream.environment, "NOTES": str(notes)}
+        with gunicorn(app, env=env) as server:
+            client = Client(server)
+            for session in ("one", "one", "two"):
+                body = {"message": message}
+                answer = client.call("POST", f"/chat/{session}", body, headers=WANTS_JSON)
+                assert answer.json["reply"] == "Five."
+            assert notes.read_text().count("started") == 2
+            client.call("DELETE", "/session/one")
+            wait_for(lambda: notes.read_text().count("ended") == 1, "the first program's end")
+        assert notes.read_text().count("ended") == 2
 
 
 @pytest.mark.slow

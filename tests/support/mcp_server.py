@@ -75,9 +75,9 @@ def greet(name: str) -> str:
 
 
 @server.tool()
-def fail() -> str:
-    """Fail."""
-    raise ToolError("no such file")
+def read_file(name: str) -> str:
+    """Read a file."""
+    raise ToolError(f"no such file: {name}")
 
 
 @server.tool(structured_output=False)
