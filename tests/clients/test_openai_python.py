@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
-from openai.types.responses import Response, ResponseFunctionToolCall
+from openai.types.responses import Response, ResponseFunctionToolCall, ResponseStreamEvent
 
 from tests.cli.cutting import cutting_proxy
 from tests.clients.openai_host import doing, new_client, openai_host, turns_started
@@ -48,6 +48,15 @@ def respond(client: OpenAI, *steps: dict[str, Any], **fields: Any) -> Response:
     fields = {"input": hi(), "extra_body": doing(*steps), **fields}
     made: Response = client.responses.create(model="any", **fields)
     return made
+
+
+def text_after(events: list[ResponseStreamEvent], after: int) -> str:
+    """The text that a stream's events behind a number bring."""
+    return "".join(
+        event.delta
+        for event in events
+        if event.type == "response.output_text.delta" and event.sequence_number > after
+    )
 
 
 def open_call(response: Response) -> ResponseFunctionToolCall:
@@ -253,6 +262,22 @@ def test_a_response_streams_and_is_kept(client: OpenAI) -> None:
     with client.responses.stream(response_id=final.id, starting_after=4) as again:
         assert [event.sequence_number for event in again] == numbers[5:]
         assert again.get_final_response().output_text == "Hello"
+
+
+def test_a_long_response_goes_on_from_any_number(client: OpenAI) -> None:
+    """Text that is merged for a slow reader has the same numbers as text that is not."""
+    steps = doing({"tokens": 300}, TOOL, {"tokens": 200})
+    whole = list(client.responses.create(model="any", input=hi(), stream=True, extra_body=steps))
+    assert whole[0].type == "response.created"
+    response_id = whole[0].response.id
+    text = text_after(whole, -1)
+    assert text == "".join(f"w{n} " for count in (300, 200) for n in range(1, count + 1))
+    for event in whole[:: len(whole) // 6]:
+        after = event.sequence_number
+        rest = client.responses.retrieve(response_id, stream=True, starting_after=after)
+        told = list(rest)
+        assert text_after(whole, after) == text_after(told, after)
+        assert told[-1].sequence_number == whole[-1].sequence_number
 
 
 def test_a_cut_stream_is_read_on(client: OpenAI) -> None:
