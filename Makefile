@@ -3,6 +3,8 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
+# Test files at the same time; most of their time is waiting.
+JOBS ?= 2
 export PYTHON HOST PORT
 
 VENV := .venv
@@ -30,10 +32,10 @@ run: $(RUNTIME) ## start the service on http://127.0.0.1:8000 (PORT=… moves it
 	@exec $(BIN)/gunicorn --config gunicorn.conf.py wsgi_app:app
 
 test: $(DEVELOPMENT) packages ## the core tests, under 10 minutes on 2 cores
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-all: $(DEVELOPMENT) packages ## all tests, the long ones too
-	@$(BIN)/python -m pytest -m ""
+	@$(BIN)/python -m pytest -m "" -n $(JOBS) --dist loadfile
 
 check: lint ## format, lint, types, import direction and the core tests
 	@$(MAKE) --no-print-directory test
