@@ -8,9 +8,9 @@ from collections.abc import Callable
 from flask import Response, request
 
 from wsgi_app.errors import AgentHostError, RequestError
-from wsgi_app.events import EventId, InputRequest, decode_event, encode_json
+from wsgi_app.events import EventId, InputRequest, encode_json
 from wsgi_app.store.base import SessionKey
-from wsgi_app.web.ai_sdk_stream import stream_turn
+from wsgi_app.web.ai_sdk_stream import stored_events, stream_turn
 from wsgi_app.web.body import read_body
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, check_session_id, invalid, parse_body
@@ -24,8 +24,6 @@ from wsgi_app.wire.ai_sdk_request import (
     Submission,
     read_request,
 )
-
-_PAGE_EVENTS = 500
 
 
 def text_error(error: AgentHostError) -> Response:
@@ -163,17 +161,10 @@ def _given_before(mount: Mount, key: SessionKey, turn: int, answers: list[Answer
     """The newest of these answers whose question the turn has asked."""
     by_question = {answer.request_id: answer for answer in answers}
     newest: Answer | None = None
-    place = EventId(turn, 0)
-    while True:
-        found = mount.store.read(key, place, _PAGE_EVENTS)
-        rows = [] if found is None else [row for row in found.events if row[0].turn == turn]
-        if not rows:
-            return newest
-        for _, json in rows:
-            event = decode_event(json)
-            if isinstance(event, InputRequest):
-                newest = by_question.get(event.request_id, newest)
-        place = rows[-1][0]
+    for event in stored_events(mount, key, EventId(turn, 0)):
+        if isinstance(event, InputRequest):
+            newest = by_question.get(event.request_id, newest)
+    return newest
 
 
 def _check_draining(mount: Mount) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from flask import Response, request
 
 from wsgi_app.delivery.reader import Reader
-from wsgi_app.events import EventId, InputRequest, NumberedEvent, decode_event
+from wsgi_app.events import AnyEvent, EventId, InputRequest, NumberedEvent, decode_event
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.respond import stream_response
@@ -81,15 +81,17 @@ class _Encoder:
         run = self._mount.runner.find(self._key, place.turn)
         if run is not None:
             return run.questions.is_pending(asked.request_id)
-        return not _is_closed(self._mount, self._key, asked.copy(), place)
+        question = asked.copy()
+        return not any(map(question.closed_by, stored_events(self._mount, self._key, place)))
 
 
-def _is_closed(mount: Mount, key: SessionKey, asked: AskedQuestion, place: EventId) -> bool:
+def stored_events(mount: Mount, key: SessionKey, after: EventId) -> Iterator[AnyEvent]:
+    """What the journal holds by now of the turn of ``after``, behind it."""
     while True:
-        found = mount.store.read(key, place, _PAGE_EVENTS)
-        rows = [] if found is None else [row for row in found.events if row[0].turn == place.turn]
+        found = mount.store.read(key, after, _PAGE_EVENTS)
+        rows = [] if found is None else [row for row in found.events if row[0].turn == after.turn]
         if not rows:
-            return False
-        if any(asked.closed_by(decode_event(json)) for _, json in rows):
-            return True
-        place = rows[-1][0]
+            return
+        for place, json in rows:
+            after = place
+            yield decode_event(json)
