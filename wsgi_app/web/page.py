@@ -50,7 +50,10 @@ ROUTES = [
 
 
 def _send(name: str) -> Response:
-    response = send_from_directory(FOLDER, name, mimetype=_CONTENT_TYPES.get(Path(name).suffix))
+    response = send_from_directory(FOLDER, name)
+    known = _CONTENT_TYPES.get(Path(name).suffix)
+    if known is not None:
+        response.headers["Content-Type"] = known
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"

@@ -230,7 +230,7 @@ export class AgentWebSocket {
     handler: (event: SocketEvents[Type]) => void,
   ): () => void;
   /** Sends a message, which starts a turn. */
-  send(content: string): void;
+  send(content: string, options?: Pick<ChatOptions, "metadata" | "onDisconnect" | "ifBusy">): void;
   /** Ends what runs and waits in the session. */
   cancel(): void;
   /** Answers the agent's question. */

@@ -577,8 +577,9 @@ export class AgentWebSocket {
   }
 
   /** Sends a message, which starts a turn. */
-  send(content) {
-    this.#transmit({ type: "message", content });
+  send(content, { metadata, onDisconnect, ifBusy } = {}) {
+    const options = { metadata, on_disconnect: onDisconnect, if_busy: ifBusy };
+    this.#transmit({ type: "message", content, ...options });
   }
 
   /** Ends what runs and waits in the session. */

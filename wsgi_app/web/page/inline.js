@@ -174,7 +174,7 @@ class Inline {
 
   #link(start) {
     const label = this.#inLink || this.#depth >= MAX_DEPTH ? null : this.#label(start);
-    const target = label === null ? null : readTarget(this.#text, start + label.length + 2);
+    const target = label === null ? null : readTarget(this.#text, start + label.length + 3);
     const url = target && safeUrl(target.url);
     if (!url) return false;
     const inner = this.#inner(label, false, true);

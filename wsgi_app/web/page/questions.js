@@ -57,6 +57,7 @@ export class QuestionPart {
       this.#fields.append(labelled(title, partSchema, field));
       return [name, field];
     });
+    this.#fields.className = "many";
     this.#fields.prepend(element("legend", {}, event.prompt));
     this.#fields.append(submitButton());
     this.#onSubmit(() => {
