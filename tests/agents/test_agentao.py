@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import pytest
 from agentao import Agentao
 from agentao.tools.base import AsyncToolBase, RegistrableTool, Tool
+from flask import Flask
 
 from tests.agents.bench import AgentBench, events_of
 from tests.agents.test_openai import GOLDEN
@@ -33,7 +34,8 @@ from tests.support.upstream_script import (
     scripted_message,
 )
 from tests.support.waiting import wait_for
-from wsgi_app import Turn
+from tests.test_readme import blocks
+from wsgi_app import AgentHost, Turn
 from wsgi_app.agents.agentao import AgentaoAgent, AgentaoSession
 from wsgi_app.store.base import SessionKey
 
@@ -417,3 +419,22 @@ def test_a_function_that_ignores_its_arguments_is_refused(
     assert sessions.run(sessions.open(), ANSWER)[-1]["code"] == "agent_error"
     assert not upstream.requests
     sessions.close()
+
+
+def test_readme_shows_how(upstream: Upstream, home: Path) -> None:
+    """The README's lines mount agents in an app, and one answers."""
+    assert home.exists()
+    (block,) = [block for block in blocks("python") if "AgentaoAgent" in block]
+    app = Flask("site")
+    names = {"AgentHost": AgentHost, "app": app, "api_key": "sk-test", "base_url": upstream.url}
+    exec(block, names)  # noqa: S102 - the README's own code
+    headers = {"Authorization": "Bearer dev", "Accept": "application/json"}
+    client = app.test_client()
+    answer = client.post("/agentao/chat/s-1", json={"message": "hi"}, headers=headers)
+    assert answer.json is not None
+    assert answer.json["reply"] == "Hello from upstream"
+    assert client.delete("/agentao/session/s-1", headers=headers).json == {
+        "ok": True,
+        "deleted": True,
+    }
+    wait_for(lambda: all(one.closed_at for one in upstream.connections), "its agent is closed")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from tests.agents.bench import AgentBench, events_of
 from tests.agents.test_openai import GOLDEN
@@ -26,7 +27,8 @@ from tests.support.turns import TurnBench
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls, scripted_message
 from tests.support.waiting import wait_for
-from wsgi_app import OpenAIAgent, Turn
+from tests.test_readme import blocks
+from wsgi_app import AgentHost, OpenAIAgent, Turn
 from wsgi_app.agents.mcp import McpServer
 from wsgi_app.agents.mcp_connection import MAX_TOOLS
 from wsgi_app.agents.mcp_tools import McpConnections
@@ -493,3 +495,13 @@ def test_fifty_sessions_leave_nothing(notes: Path) -> None:
         wait_for(lambda: left() <= before, f"no more than before: {before}")
         assert child_pids(os.getpid()) == children
     turns.runner.close(10)
+
+
+def test_readme_shows_how() -> None:
+    """The README's lines mount a model with two servers in an app."""
+    (block,) = [block for block in blocks("python") if "McpServer" in block]
+    app = Flask("site")
+    names: dict[str, Any] = {"AgentHost": AgentHost, "app": app, "token": "secret"}
+    exec(block, names)  # noqa: S102 - the README's own code
+    assert [names["git"].name, names["search"].name] == ["git", "mcp.example"]
+    assert app.test_client().get("/tools/healthz").status_code == 200
