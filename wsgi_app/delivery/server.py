@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def _describe(caller: Any, module: str) -> ServerFacts | None:
         return ServerFacts(config.threads if threaded else None, config.workers)
     if module == "waitress.task" and hasattr(caller, "channel"):
         return ServerFacts(caller.channel.server.adj.threads, 1)
+    if module == "a2wsgi.wsgi" and hasattr(caller, "executor"):
+        return ServerFacts(getattr(caller.executor, "_max_workers", None), 1)
     if module == "werkzeug.serving" and hasattr(caller, "server"):
         return ServerFacts(None if caller.server.multithread else 1, 1)
     return None
@@ -66,6 +69,23 @@ def client_socket(environ: dict[str, Any]) -> socket.socket | None:
 
 
 def client_disconnected(environ: dict[str, Any]) -> Callable[[], bool] | None:
-    """A function that tells whether the client has gone, where the server offers one."""
+    """A function that tells whether the client has gone, where the server offers one.
+
+    To be asked for once the request's body has been read.
+    """
+    if "asgi.scope" in environ:
+        return _asgi_disconnected(environ["wsgi.input"])
     found: Callable[[], bool] | None = environ.get(DISCONNECTED_KEY)
     return found
+
+
+def _asgi_disconnected(body: Any) -> Callable[[], bool] | None:
+    """Under a2wsgi the body knows how to hear the ASGI server, which tells of the hang-up."""
+    if not (hasattr(body, "receive") and hasattr(body, "loop")):
+        return None
+    return asyncio.run_coroutine_threadsafe(_hear_disconnect(body.receive), body.loop).done
+
+
+async def _hear_disconnect(receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass  # the rest of the body, which nobody reads
