@@ -242,7 +242,7 @@ def test_a_turn_error_of_a_tool_ends_the_turn(bench: TurnBench) -> None:
         (b"bytes", "bytes"),
         (Place("x", date(2026, 1, 2)), {"name": "x", "since": "2026-01-02"}),
         (Point(x=1), {"x": 1, "y": 0}),
-        (threading.current_thread, str(threading.current_thread)),
+        pytest.param(threading.current_thread, str(threading.current_thread), id="function"),
     ],
 )
 def test_any_output_becomes_a_json_value(value: Any, output: Any) -> None:
