@@ -131,7 +131,7 @@ def test_a_question_is_the_end_of_a_completion(server: Gunicorn, client: OpenAI)
     choice = raw.parse().choices[0]
     assert choice.message.content == "Well.\n\nWhich colour?"
     assert choice.finish_reason == "stop"
-    wait_observed(server, "cancelled", raw.headers["x-session-id"])
+    wait_observed(server, "closed", raw.headers["x-session-id"])
 
 
 def test_refusals_come_as_the_sdks_own_errors(server: Gunicorn, client: OpenAI) -> None:
