@@ -17,7 +17,17 @@ from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.exceptions import MethodNotAllowed, NotFound, default_exceptions
 from werkzeug.routing import BaseConverter
 
-from wsgi_app.web import access, ai_sdk_routes, chat, health, openai_routes, page, read, sessions
+from wsgi_app.web import (
+    access,
+    ag_ui_routes,
+    ai_sdk_routes,
+    chat,
+    health,
+    openai_routes,
+    page,
+    read,
+    sessions,
+)
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.respond import exception_response, give_up_dropped
 from wsgi_app.web.websocket import websocket
@@ -40,6 +50,7 @@ ROUTES: list[tuple[str, str, View]] = [
     ("GET", "/healthz", health.get_healthz),
     ("GET", "/readyz", health.get_readyz),
     *page.ROUTES,
+    *ag_ui_routes.ROUTES,
     *ai_sdk_routes.ROUTES,
     *openai_routes.ROUTES,
 ]

@@ -1,0 +1,162 @@
+"""The route for AG-UI clients: ``HttpAgent``, and what is built on it, as CopilotKit is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+from flask import Response, request
+
+from wsgi_app.errors import RequestError
+from wsgi_app.events import EventId, InputRequest, encode_json
+from wsgi_app.store.base import SessionKey
+from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.parse import batch_seconds, check_session_id, invalid, parse_body
+from wsgi_app.web.questions import UntilQuestion, events_so_far
+from wsgi_app.web.respond import STREAM_HEADERS, stream_response
+from wsgi_app.web.turns import TurnRequest, open_turn
+from wsgi_app.wire.ag_ui import Run, RunEncoder
+from wsgi_app.wire.ag_ui_request import InterruptId, RunAnswer, RunBody, read_answers, run_tag
+from wsgi_app.wire.sse import OPENING
+
+NOT_TAKEN: Final = "The agent waits for an answer; the message was not taken."
+
+
+def post_ag_ui(mount: Mount) -> Response:
+    """POST /ag-ui: answer the thread's newest user message, or go on with an answered question."""
+    body = parse_body(request, RunBody, mount.settings.max_body_bytes)
+    key = session_key(check_session_id(body.thread_id))
+    batch_seconds(request)  # a bad one is refused before there is a turn
+    if body.resume:
+        return _resume(mount, key, body, read_answers(body.resume))
+    try:
+        return _answer(mount, key, body)
+    except RequestError as error:
+        if error.code != "session_busy":
+            raise
+        asking = _find_question(mount, key, int(error.details["turn_id"]), _run(body))
+        if asking is None:
+            raise
+        return _meet_question(mount, key, body, asking)
+
+
+ROUTES: list[tuple[str, str, Callable[..., Response]]] = [("POST", "/ag-ui", post_ag_ui)]
+
+
+def _run(body: RunBody, tag: str | None = None) -> Run:
+    return Run(body.thread_id, body.run_id, tag or run_tag(body.run_id), body.speaks_1)
+
+
+def _answer(mount: Mount, key: SessionKey, body: RunBody) -> Response:
+    encoder = RunEncoder(_run(body))
+    opened = open_turn(mount, key, _wanted(mount, key, body))
+    try:
+        return stream_response(
+            mount,
+            opened.reader,
+            key,
+            opened.turn,
+            opened.start,
+            encode=UntilQuestion(mount, key, encoder, opened.reader),
+            opening=encoder.opening(),
+        )
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _wanted(mount: Mount, key: SessionKey, body: RunBody) -> TurnRequest:
+    try:
+        message = body.newest_message()
+    except ValueError as error:
+        raise invalid("messages", str(error)) from None
+    metadata = body.metadata()
+    digest = hashlib.sha256(encode_json([message, metadata])).hexdigest()
+    name = hashlib.sha256(body.run_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return TurnRequest(
+        message=message,
+        metadata=metadata,
+        idempotency_key=f"ag-ui:{name}",
+        digest=digest,
+        regenerates=_is_asked_again(mount, key, body, message),
+    )
+
+
+def _is_asked_again(mount: Mount, key: SessionKey, body: RunBody, message: str) -> bool:
+    """Whether the message is the session's newest one: a run repeated after an error, or anew."""
+    view = mount.store.describe_session(key)
+    asked = [] if view is None else [m["content"] for m in view.messages if m["role"] == "user"]
+    return bool(asked) and asked[-1] == message and len(asked) == body.count_user_messages()
+
+
+# -- questions
+
+
+def _resume(mount: Mount, key: SessionKey, body: RunBody, answers: list[RunAnswer]) -> Response:
+    """Answer the question that waits, and stream what follows it.
+
+    An answer that was given before leads to the same stream.
+    """
+    if mount.draining:
+        raise RequestError("draining", "This worker is about to leave; try again.")
+    turn = max((answer.interrupt.turn for answer in answers), default=0)
+    give_slot_back = mount.take_slot(key.tenant)
+    try:
+        # Attached first: the turn shall not be without a reader once it goes on.
+        reader = mount.open_reader(key, EventId(turn, 0), turn, give_slot_back)
+    except BaseException:
+        give_slot_back()
+        raise
+    try:
+        answer = _give_answer(mount, key, [one for one in answers if one.interrupt.turn == turn])
+        request_id = answer.interrupt.request_id
+        encoder = RunEncoder(_run(body, answer.interrupt.tag), request_id)
+        encode = UntilQuestion(mount, key, encoder, reader, request_id)
+        opening = encoder.opening()
+        return stream_response(
+            mount, reader, key, turn, lambda: None, encode=encode, opening=opening
+        )
+    except BaseException:
+        reader.close()
+        raise
+
+
+def _give_answer(mount: Mount, key: SessionKey, answers: list[RunAnswer]) -> RunAnswer:
+    """Give the session the answer that it waits for, or find the one that it was given before."""
+    for answer in answers:
+        try:
+            mount.store.post_input(key, answer.interrupt.request_id, encode_json(answer.value))
+        except RequestError as error:
+            if error.code != "no_pending_input":
+                raise
+        else:
+            return answer
+    for answer in answers:
+        for numbered in events_so_far(mount, key, answer.interrupt.turn):
+            event = numbered.event
+            if isinstance(event, InputRequest) and event.request_id == answer.interrupt.request_id:
+                return answer
+    raise RequestError("no_pending_input", "No question waits for this answer.")
+
+
+def _find_question(mount: Mount, key: SessionKey, turn: int, run: Run) -> RunEncoder | None:
+    """The encoder of a running turn that stands at its waiting question, if there is one."""
+    encoder = RunEncoder(run)
+    for numbered in events_so_far(mount, key, turn):
+        encoder.encode(numbered)
+    asked, local = encoder.question, mount.runner.find(key, turn)
+    waits = asked is not None and (local is None or local.questions.is_pending(asked.request_id))
+    return encoder if waits else None
+
+
+def _meet_question(mount: Mount, key: SessionKey, body: RunBody, asking: RunEncoder) -> Response:
+    """Answer a message that finds a question: its client may not know it, as after a reload."""
+    interrupt = InterruptId.parse(asking.interrupt_id)
+    if not body.speaks_1:
+        return _resume(mount, key, body, [RunAnswer(interrupt, body.newest_message())])
+    frames = asking.opening() + asking.tell_status(NOT_TAKEN) + asking.end_for_answer()
+    response = Response(OPENING + frames, headers=STREAM_HEADERS)
+    response.headers["X-Session-Id"] = key.session_id
+    response.headers["X-Turn-Id"] = str(interrupt.turn)
+    return response

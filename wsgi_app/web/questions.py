@@ -1,0 +1,95 @@
+"""Streams that end at a question, since their client answers with its next request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from wsgi_app.delivery.reader import Reader
+from wsgi_app.events import EventId, InputRequest, NumberedEvent, decode_event
+from wsgi_app.store.base import SessionKey
+from wsgi_app.web.mount import Mount
+from wsgi_app.wire.ai_sdk_question import AskedQuestion
+
+_PAGE_EVENTS = 500
+
+
+class QuestionStream(Protocol):
+    """A wire's encoder that knows of the question that waits."""
+
+    question: AskedQuestion | None
+
+    def encode(self, numbered: NumberedEvent) -> bytes:
+        """The frames of the next event."""
+
+    def end_for_answer(self) -> bytes:
+        """The frames that end the stream at the question."""
+
+
+class UntilQuestion:
+    """Ends the reader at a question that waits; used by one thread.
+
+    ``answered`` is the id of the one question that does not end it.
+    """
+
+    def __init__(
+        self,
+        mount: Mount,
+        key: SessionKey,
+        stream: QuestionStream,
+        reader: Reader,
+        answered: str | None = None,
+    ) -> None:
+        self._mount = mount
+        self._key = key
+        self._stream = stream
+        self._reader = reader
+        self._answered = answered
+        self._ended = False
+
+    def __call__(self, numbered: NumberedEvent) -> bytes:
+        """Make an event's frames, and those of the end where it asks."""
+        if self._ended:
+            return b""
+        frames = self._stream.encode(numbered)
+        asked = self._stream.question
+        if not isinstance(numbered.event, InputRequest) or asked is None:
+            return frames
+        if asked.request_id == self._answered or not self._waits(asked, numbered.id):
+            return frames
+        self._ended = True
+        self._reader.finish()
+        return frames + self._stream.end_for_answer()
+
+    def _waits(self, asked: AskedQuestion, place: EventId) -> bool:
+        """Whether a question still waits; of another worker's turn as far as its journal shows."""
+        run = self._mount.runner.find(self._key, place.turn)
+        if run is not None:
+            return run.questions.is_pending(asked.request_id)
+        ahead = asked.copy()
+        later = _stored_after(self._mount, self._key, place)
+        return not any(ahead.closed_by(numbered.event) for numbered in later)
+
+
+def events_so_far(mount: Mount, key: SessionKey, turn: int) -> Iterator[NumberedEvent]:
+    """What a turn has sent until now; of another worker's turn what its journal shows.
+
+    Not by a feed: who looks is none of the turn's readers.
+    """
+    run = mount.runner.find(key, turn)
+    if run is not None:
+        yield from run.log.read(0, run.log.last_seq)
+        return
+    yield from _stored_after(mount, key, EventId(turn, 0))
+
+
+def _stored_after(mount: Mount, key: SessionKey, place: EventId) -> Iterator[NumberedEvent]:
+    """The rest of a turn as far as its journal shows."""
+    while True:
+        found = mount.store.read(key, place, _PAGE_EVENTS)
+        rows = [] if found is None else [row for row in found.events if row[0].turn == place.turn]
+        for event_id, json in rows:
+            yield NumberedEvent(event_id, decode_event(json), json)
+        if not rows:
+            return
+        place = rows[-1][0]

@@ -1,0 +1,262 @@
+"""AG-UI 1.0: a turn as a run of a thread, and each question as an interrupt that ends a run.
+
+The client ends a stream with an error at anything that it does not expect: no null, no empty
+delta, no end without a start, and nothing open when a run finishes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from wsgi_app.events import (
+    AnyEvent,
+    Cancelled,
+    Done,
+    Error,
+    Gap,
+    InputRequest,
+    NumberedEvent,
+    Status,
+    Thinking,
+    Token,
+    ToolCall,
+    ToolResult,
+    Usage,
+    encode_json,
+)
+from wsgi_app.wire.ag_ui_request import InterruptId
+from wsgi_app.wire.ai_sdk_question import AskedQuestion, asking_call, asks_for_approval
+from wsgi_app.wire.sse import frame
+
+#: In place of a result that never came: a call without one is the page's to run.
+NO_RESULT: Final = "(The result of this call is unknown.)"
+PROTOCOL_VERSION: Final = "1.0"
+
+
+class Run(NamedTuple):
+    """One run as its client names it, and what the ids in it begin with."""
+
+    thread_id: str
+    run_id: str
+    #: Of the run that began the turn: a run that goes on with it names the same calls.
+    tag: str
+    #: Whether the client knows what came with version 1.0.
+    speaks_1: bool = True
+
+
+class RunEncoder:
+    """Encodes a turn from its first event on; used by one thread.
+
+    With ``after_question`` only what follows that question is sent. Ids are made of the seq of the
+    first event that they name, so that a run read again has the same ones.
+    """
+
+    def __init__(self, run: Run, after_question: str | None = None) -> None:
+        #: The question that the last event asked, or that still waits.
+        self.question: AskedQuestion | None = None
+        self._run = run
+        self._after_question = after_question
+        self._muted = after_question is not None
+        self._frames: list[bytes] = []
+        self._seq = 0
+        self._interrupt: dict[str, str | dict[str, Any]] = {}
+        self._text: type[AnyEvent] | None = None
+        self._text_seq = 0
+        self._is_open = False  # whether the client knows of the text
+        self._calls: dict[str, str] = {}  # those without a result, by the agent's ids
+        self._parent: str | None = None  # the message that the next call belongs to
+
+    def opening(self) -> bytes:
+        """The frame that stands before all others."""
+        version = {"protocolVersion": PROTOCOL_VERSION} if self._run.speaks_1 else {}
+        self._put("RUN_STARTED", **self._names(), **version)
+        return self._flush()
+
+    def encode(self, numbered: NumberedEvent) -> bytes:
+        """The frames of the next event."""
+        event = numbered.event
+        first_seq, self._seq = self._seq + 1, numbered.id.seq
+        if self.question is not None and self.question.closed_by(event):
+            self.question = None
+        if isinstance(event, (Token, Thinking)):
+            self._add_text(event, first_seq)
+        elif isinstance(event, ToolCall):
+            self._add_call(event.call_id, event.tool, event.input)
+        elif isinstance(event, ToolResult):
+            self._add_result(event)
+        elif isinstance(event, InputRequest):
+            self._ask(event, numbered.id.turn)
+        elif isinstance(event, (Done, Error, Cancelled)):
+            self._end(event)
+        else:
+            self._tell(event)
+        return self._unmuted(event)
+
+    def tell_status(self, content: str) -> bytes:
+        """The frame of a word from the host itself."""
+        self._put("CUSTOM", name="status", value={"content": content})
+        return self._flush()
+
+    def end_for_answer(self) -> bytes:
+        """The frames that end the run at the question.
+
+        For a run that resumes; older clients show it as text, which their next message answers.
+        """
+        if self._run.speaks_1:
+            outcome = {"type": "interrupt", "interrupts": [self._interrupt]}
+            self._put("RUN_FINISHED", **self._names(), outcome=outcome)
+        else:
+            self._put_message(self._id("ask", self._seq), str(self._interrupt["message"]))
+            self._put("RUN_FINISHED", **self._names())
+        return self._flush()
+
+    def _unmuted(self, event: AnyEvent) -> bytes:
+        if not self._muted:
+            return self._flush()
+        frames, self._frames = self._frames, []
+        if isinstance(event, InputRequest) and event.request_id == self._after_question:
+            self._muted = False
+        # The end is told in any case: the question may not be kept any more.
+        return frames[-1] if isinstance(event, (Done, Error, Cancelled)) else b""
+
+    def _put(self, kind: str, **fields: Any) -> None:
+        self._frames.append(frame(encode_json({"type": kind, **fields})))
+
+    def _flush(self) -> bytes:
+        made, self._frames = b"".join(self._frames), []
+        return made
+
+    def _names(self) -> dict[str, str]:
+        return {"threadId": self._run.thread_id, "runId": self._run.run_id}
+
+    def _id(self, kind: str, seq: int) -> str:
+        return f"{kind}-{self._run.tag}-{seq}"
+
+    # -- text
+
+    def _add_text(self, event: Token | Thinking, seq: int) -> None:
+        if self._text is not type(event):
+            self._close_text()
+            self._text, self._text_seq = type(event), seq
+        if not event.content:
+            return
+        if not self._is_open:
+            self._open_text()
+        kind = "TEXT_MESSAGE" if isinstance(event, Token) else "REASONING_MESSAGE"
+        self._put(f"{kind}_CONTENT", messageId=self._text_id(), delta=event.content)
+
+    def _open_text(self) -> None:
+        self._is_open = True
+        message = self._text_id()
+        if self._text is Token:
+            self._parent = message
+            self._put("TEXT_MESSAGE_START", messageId=message, role="assistant")
+        else:
+            self._put("REASONING_START", messageId=message)
+            self._put("REASONING_MESSAGE_START", messageId=message, role="reasoning")
+
+    def _text_id(self) -> str:
+        return self._id("msg" if self._text is Token else "think", self._text_seq)
+
+    def _close_text(self) -> None:
+        if self._is_open:
+            message = self._text_id()
+            if self._text is Token:
+                self._put("TEXT_MESSAGE_END", messageId=message)
+            else:
+                self._put("REASONING_MESSAGE_END", messageId=message)
+                self._put("REASONING_END", messageId=message)
+        self._text, self._is_open = None, False
+
+    def _put_message(self, message: str, text: str) -> None:
+        self._put("TEXT_MESSAGE_START", messageId=message, role="assistant")
+        if text:
+            self._put("TEXT_MESSAGE_CONTENT", messageId=message, delta=text)
+        self._put("TEXT_MESSAGE_END", messageId=message)
+
+    # -- tools
+
+    def _add_call(self, agents_id: str, tool: str, value: dict[str, Any]) -> str:
+        self._close_text()
+        if agents_id in self._calls:
+            self._put_result(self._calls.pop(agents_id), NO_RESULT)
+        call_id = self._id("call", self._seq)
+        parent = {} if self._parent is None else {"parentMessageId": self._parent}
+        self._put("TOOL_CALL_START", toolCallId=call_id, toolCallName=tool, **parent)
+        self._put("TOOL_CALL_ARGS", toolCallId=call_id, delta=encode_json(value).decode())
+        self._put("TOOL_CALL_END", toolCallId=call_id)
+        # Without a message of its own the client names one after the call.
+        self._parent = self._parent or call_id
+        self._calls[agents_id] = call_id
+        return call_id
+
+    def _add_result(self, event: ToolResult) -> None:
+        self._close_text()
+        if event.call_id not in self._calls:
+            self._add_call(event.call_id, event.tool, {})
+        self._put_result(self._calls.pop(event.call_id), _as_text(event.output))
+
+    def _put_result(self, call_id: str, content: str) -> None:
+        self._parent = None
+        message = call_id.replace("call", "result", 1)
+        self._put("TOOL_CALL_RESULT", messageId=message, toolCallId=call_id, content=content)
+
+    # -- questions
+
+    def _ask(self, event: InputRequest, turn: int) -> None:
+        self._close_text()
+        self._parent = None
+        kind = "approval" if asks_for_approval(event) else "input"
+        interrupt = str(InterruptId(kind, turn, self._run.tag, event.request_id))
+        self._interrupt = {"id": interrupt, "reason": kind, "message": event.prompt}
+        call_id = self._calls.get(asking_call(event) or "")
+        if call_id is not None:
+            self._interrupt["toolCallId"] = call_id
+        if isinstance(event.schema, dict):
+            self._interrupt["responseSchema"] = event.schema
+        self.question = AskedQuestion(event.request_id, self._calls)
+
+    @property
+    def interrupt_id(self) -> str:
+        """The name of the question that was asked last; empty if there was none."""
+        return str(self._interrupt.get("id", ""))
+
+    # -- the rest
+
+    def _tell(self, event: AnyEvent) -> None:
+        if isinstance(event, Status):
+            self._put("CUSTOM", name="status", value={"content": event.content})
+        elif isinstance(event, Gap):
+            # What was open is not what comes next.
+            self._close_text()
+            self._parent = None
+            places = {"missed_after": event.missed_after, "resumes_at": event.resumes_at}
+            self._put("CUSTOM", name="gap", value=places)
+
+    def _end(self, event: Done | Error | Cancelled) -> None:
+        self._close_text()
+        for call_id in self._calls.values():
+            self._put_result(call_id, NO_RESULT)
+        if isinstance(event, Error):
+            self._put("RUN_ERROR", message=event.message, code=event.code)
+        elif isinstance(event, Done):
+            self._put("RUN_FINISHED", **self._names(), **self._usage(event.usage))
+        elif self._run.speaks_1:
+            self._put("RUN_FINISHED", **self._names(), outcome={"type": "cancelled"})
+        else:
+            # To older clients a run that has finished was a success.
+            self._put("RUN_ERROR", message="The turn was cancelled.", code="cancelled")
+
+    def _usage(self, usage: Usage) -> dict[str, Any]:
+        if usage == Usage() or not self._run.speaks_1:
+            return {}
+        counts = {
+            "inputTokens": usage.input_tokens,
+            "outputTokens": usage.output_tokens,
+            "totalTokens": usage.total_tokens,
+        }
+        return {"usage": [counts]}
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else encode_json(value).decode()

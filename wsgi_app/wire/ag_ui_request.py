@@ -1,0 +1,150 @@
+"""What an AG-UI client posts: a message to answer, or the answer to an interrupt."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from msgspec import Meta, Struct
+
+#: So many answers are looked at; there is one question at a time.
+MAX_ANSWERS: Final = 16
+_TAG_DIGITS: Final = 12
+_INTERRUPT: Final = re.compile(
+    r"(approval|input)-([1-9][0-9]{0,9})-([0-9a-f]{12})-([\x21-\x7e]{1,128})\Z", re.ASCII
+)
+_VERSION: Final = re.compile(r"([0-9]{1,3})\.[0-9]{1,3}\Z", re.ASCII)
+
+RunId = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class RunMessage(Struct):
+    """A message of the client's thread."""
+
+    role: str = ""
+    content: Any = None
+
+
+class ResumeEntry(Struct, rename={"interrupt_id": "interruptId"}):
+    """The client's word on one interrupt."""
+
+    interrupt_id: str
+    status: Literal["resolved", "cancelled"] = "resolved"
+    payload: Any = None
+
+
+class RunBody(
+    Struct,
+    rename={
+        "thread_id": "threadId",
+        "run_id": "runId",
+        "protocol_version": "protocolVersion",
+        "forwarded_props": "forwardedProps",
+    },
+):
+    """The body of ``POST /ag-ui``."""
+
+    thread_id: str
+    run_id: RunId
+    messages: list[RunMessage]
+    protocol_version: str | None = None
+    state: Any = None
+    context: list[Any] | None = None
+    forwarded_props: Any = None
+    resume: list[ResumeEntry] | None = None
+
+    @property
+    def speaks_1(self) -> bool:
+        """Whether the client knows what came with version 1.0."""
+        match = _VERSION.match(self.protocol_version or "")
+        return match is not None and int(match[1]) >= 1
+
+    def newest_message(self) -> str:
+        """The text of the user's newest message; raises ValueError if there is none."""
+        asked = [message for message in self.messages if message.role == "user"]
+        text = _text(asked[-1].content) if asked else ""
+        if not text:
+            raise ValueError("Expected a user's message with text")
+        return text
+
+    def count_user_messages(self) -> int:
+        """How many messages of the user the client shows."""
+        return sum(message.role == "user" for message in self.messages)
+
+    def metadata(self) -> dict[str, Any]:
+        """What the agent gets: the forwarded properties, and the page's state and context."""
+        page = {name: value for name in ("state", "context") if (value := getattr(self, name))}
+        return page | (self.forwarded_props if isinstance(self.forwarded_props, dict) else {})
+
+
+class InterruptId(NamedTuple):
+    """A question's name for the client, which says where to look."""
+
+    kind: str
+    turn: int
+    #: Of the run that began the turn.
+    tag: str
+    request_id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.turn}-{self.tag}-{self.request_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> InterruptId:
+        """Read an id; raises ValueError for anybody else's."""
+        match = _INTERRUPT.match(text)
+        if match is None:
+            raise ValueError("not an interrupt's id")
+        return cls(match[1], int(match[2]), match[3], match[4])
+
+
+class RunAnswer(NamedTuple):
+    """The answer to a question of this session."""
+
+    interrupt: InterruptId
+    value: Any
+
+
+def read_answers(entries: list[ResumeEntry]) -> list[RunAnswer]:
+    """The answers among the client's words; other ids are left out."""
+    found = []
+    for entry in entries[:MAX_ANSWERS]:
+        try:
+            interrupt = InterruptId.parse(entry.interrupt_id)
+        except ValueError:
+            continue
+        found.append(RunAnswer(interrupt, _answer_value(interrupt, entry)))
+    return found
+
+
+def run_tag(run_id: str) -> str:
+    """What tells this run's messages from those of all other runs in the client's thread.
+
+    A session that was forgotten counts its turns from 1 again, while the client keeps its messages.
+    """
+    return hashlib.sha256(run_id.encode("utf-8", "surrogatepass")).hexdigest()[:_TAG_DIGITS]
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _answer_value(interrupt: InterruptId, entry: ResumeEntry) -> Any:
+    if interrupt.kind == "approval":
+        return entry.status == "resolved" and _approval(entry.payload)
+    return entry.payload if entry.status == "resolved" else None
+
+
+def _approval(payload: Any) -> bool | str:
+    if not isinstance(payload, dict):
+        return payload if isinstance(payload, (bool, str)) else False
+    if payload.get("approved") is True:
+        return True
+    # A no with its reason, which must not be taken for a yes by what it says.
+    reason = payload.get("reason")
+    return f"No: {reason}" if isinstance(reason, str) and reason.strip() else False
