@@ -17,6 +17,7 @@ from wsgi_app.web.parse import (
     check_session_id,
     idempotency_key,
     last_event_id,
+    native_wire,
     new_session_id,
     parse_body,
     wants_json,
@@ -66,6 +67,7 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
     wants_whole = wants_json(request)
     cursor = None if wants_whole else last_event_id(request)
     batch_seconds(request)  # a bad one is refused before there is a turn
+    native_wire(request)
 
     def choose_cursor(turn: int) -> EventId:
         # A repeated request goes on where its stream was cut; a JSON answer is always whole.

@@ -28,6 +28,8 @@ _NAMED_FIELD = re.compile(r"(?s).* field `([^`]*)`")
 MAX_POLL_WAIT_SECONDS = 55.0
 MAX_BATCH_MILLISECONDS = 1000
 MAX_ECHO_CHARS = 100
+#: What ``?wire=`` may name.
+NATIVE_WIRES = ("native", "agentflow")
 
 
 class ChatBody(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -178,6 +180,14 @@ def number_query(
 def batch_seconds(request: Request) -> float:
     """How long a stream may collect text before it sends it."""
     return number_query(request, "batch_ms", 0, MAX_BATCH_MILLISECONDS) / 1000
+
+
+def native_wire(request: Request) -> str:
+    """Which names a stream of the native routes gives its events: ``native`` or ``agentflow``."""
+    name = request.args.get("wire", "native")
+    if name not in NATIVE_WIRES:
+        raise invalid("wire", f"Expected one of {', '.join(NATIVE_WIRES)}")
+    return name
 
 
 def wants_json(request: Request) -> bool:

@@ -20,6 +20,7 @@ from wsgi_app.web.parse import (
     check_session_id,
     invalid,
     last_event_id,
+    native_wire,
     number_query,
     poll_cursor,
 )
@@ -42,6 +43,7 @@ def get_events(mount: Mount, session_id: str) -> Response:
     check_session_id(session_id)
     cursor = last_event_id(request)
     batch_seconds(request)  # a bad one is refused whether there is a stream or not
+    native_wire(request)
     try:
         return _attach(mount, session_key(session_id), cursor)
     except RequestError as error:

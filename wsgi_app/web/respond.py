@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from flask import Flask, Response, g, request, stream_with_context
@@ -19,8 +20,8 @@ from wsgi_app.events import Cancelled, Done, Error, InputRequest, NumberedEvent,
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.body import discard_body
 from wsgi_app.web.mount import Mount, streamed
-from wsgi_app.web.parse import batch_seconds
-from wsgi_app.wire import native, sse
+from wsgi_app.web.parse import batch_seconds, native_wire
+from wsgi_app.wire import agentflow, native, sse
 
 log = logging.getLogger("wsgi_app")
 
@@ -150,7 +151,7 @@ def events_response(
     """Answer like `stream_response`, with what may be of many sessions."""
     frames = stream_frames(
         reader,
-        encode or native_encoder(named=request.args.get("named") == "1"),
+        encode or _native_encoder(),
         start=start,
         keepalive_seconds=mount.settings.keepalive_seconds,
         batch_seconds=batch_seconds(request),
@@ -176,13 +177,16 @@ def give_up_dropped(_app: Flask, response: Response | None = None, **_: object) 
         start()
 
 
-def native_encoder(*, named: bool) -> Callable[[NumberedEvent], bytes]:
-    """The native wire's encoder; its first frame carries the reconnect time."""
+def _native_encoder() -> Encoder:
+    """The encoder that the request names; its first frame carries the reconnect time."""
     retry: int | None = jittered_retry_milliseconds()
+    make_frame = partial(native.encode_frame, named=request.args.get("named") == "1")
+    if native_wire(request) == "agentflow":
+        make_frame = partial(agentflow.encode_frame)
 
     def encode(numbered: NumberedEvent) -> bytes:
         nonlocal retry
-        made = native.encode_frame(numbered, named=named, retry_milliseconds=retry)
+        made = make_frame(numbered, retry_milliseconds=retry)
         retry = None
         return made
 
