@@ -104,6 +104,18 @@ async def nap(seconds: float) -> str:
     return "rested"
 
 
+_first_is_here = anyio.Event()
+_second_is_here = anyio.Event()
+
+
+@server.tool()
+async def meet(name: str) -> str:
+    """Wait until two are here."""
+    (_second_is_here if _first_is_here.is_set() else _first_is_here).set()
+    await _second_is_here.wait()
+    return f"{name} met someone"
+
+
 @server.tool()
 async def block(seconds: float) -> str:
     """Sleep in a way that no cancel ends, and that keeps the server from reading."""
