@@ -77,7 +77,7 @@ const scenarios = {
     const page = open('refused');
     const second = openAnew('refused');
     await page.until(() => true, 'mounted');
-    page.chat.sendMessage({ text: 'slow 400' });
+    page.chat.sendMessage({ text: 'held' });
     await page.until(() => page.last?.role === 'assistant', 'an answer');
     await second.say('hello');
     await page.chat.stop();
@@ -88,11 +88,13 @@ const scenarios = {
   async resume() {
     const page = open('resume');
     await page.until(() => true, 'mounted');
-    page.chat.sendMessage({ text: 'slow 30' });
-    await page.until(() => page.last?.role === 'assistant' && page.text().length > 5, 'some text');
+    page.chat.sendMessage({ text: 'held' });
+    await page.until(() => page.last?.role === 'assistant' && page.text() === 'w1 w2 w3 ', 'some text');
     const kept = structuredClone(page.chat.messages);
     page.close();
     const reloaded = openAnew('resume', { resume: true, messages: kept });
+    await until(() => reloaded.requests[0]?.status, () => 'the resume');
+    await page.release();
     await reloaded.until((chat) => chat.status === 'ready' && reloaded.text().includes('w30'), 'the end');
     return { ...reloaded.summary(), kept: page.text(kept.at(-1)).length };
   },
@@ -109,8 +111,8 @@ const scenarios = {
     const page = open('reconnect', { byHand: version === 6 });
     await page.until(() => true, 'mounted');
     page.broken = {};
-    page.chat.sendMessage({ text: 'slow 30' });
-    await page.until(() => page.last?.role === 'assistant' && page.text().length > 5, 'some text');
+    page.chat.sendMessage({ text: 'held' });
+    await page.until(() => page.last?.role === 'assistant' && page.text() === 'w1 w2 w3 ', 'some text');
     page.broken.now();
     await page.status('error');
     const [lost] = page.finishes;
@@ -118,10 +120,15 @@ const scenarios = {
     if (version === 5) {
       page.close();
       const anew = openAnew('reconnect', { resume: true, messages: page.chat.messages });
+      await until(() => anew.requests[0]?.status, () => 'the resume');
+      await page.release();
       await anew.until((chat) => chat.status === 'ready' && anew.text().includes('w30'), 'the end');
       return { ...anew.summary(), lost };
     }
-    await page.chat.resumeStream();
+    const resumed = page.chat.resumeStream();
+    await until(() => page.requests[1]?.status, () => 'the resume');
+    await page.release();
+    await resumed;
     await page.until((chat) => chat.status === 'ready' && page.text().includes('w30'), 'the end');
     return { ...page.summary(), lost };
   },
@@ -129,10 +136,10 @@ const scenarios = {
   async stop() {
     const page = open('stop');
     await page.until(() => true, 'mounted');
-    page.chat.sendMessage({ text: 'slow 400' });
-    await page.until(() => page.last?.role === 'assistant' && page.text().length > 5, 'some text');
+    page.chat.sendMessage({ text: 'held' });
+    await page.until(() => page.last?.role === 'assistant' && page.text() === 'w1 w2 w3 ', 'some text');
     const viewer = openAnew('stop', { resume: true });
-    await viewer.until(() => viewer.last && viewer.text().length > 5, 'the same text');
+    await viewer.until(() => viewer.last && viewer.text() === 'w1 w2 w3 ', 'the same text');
     const stopped = await page.post('/stop');
     await Promise.all([page.status('ready'), viewer.status('ready')]);
     return { ...page.summary(), stopped, viewer: viewer.summary(), finishes: page.finishes };
@@ -142,7 +149,7 @@ const scenarios = {
   async leave() {
     const page = open('leave');
     await page.until(() => true, 'mounted');
-    page.chat.sendMessage({ text: 'slow 400' });
+    page.chat.sendMessage({ text: 'held' });
     await page.until(() => page.last?.role === 'assistant', 'an answer');
     await page.chat.stop();
     await page.status('ready');
@@ -185,7 +192,8 @@ const scenarios = {
       sendAutomaticallyWhen: complete,
     });
     const copy = openAnew('asked', { messages: page.chat.messages, sendAutomaticallyWhen: complete });
-    await until(() => reloaded.requests.at(-1)?.status, () => 'the resume');
+    await reloaded.until(() => reloaded.finishes.length, 'the end of the replay');
+    await reloaded.status('ready');
     await answerNext(reloaded, 'blue');
     await answerNext(copy, 'red');
     await answerNext(reloaded, true);

@@ -124,6 +124,17 @@ export class Page {
     return { status: response.status, body: await response.json() };
   }
 
+  /** Lets a held turn go on, on the host that runs it. */
+  async release() {
+    const message = { role: 'user', parts: [{ type: 'text', text: `release ${this.id}` }] };
+    const response = await globalThis.fetch(this.api, {
+      method: 'POST',
+      headers: { ...this.headers, 'content-type': 'application/json' },
+      body: JSON.stringify({ id: `${this.id}-release`, messages: [message] }),
+    });
+    if (!(await response.text()).includes('released')) throw new Error('the turn was not released');
+  }
+
   get last() {
     return this.chat.messages.at(-1);
   }

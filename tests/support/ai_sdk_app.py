@@ -21,6 +21,9 @@ from wsgi_app.agents.approvals import (
 )
 from wsgi_app.events import Token
 
+#: What held turns of this process wait for, by their session; guarded by the interpreter's lock.
+GATES: dict[str, threading.Event] = {}
+
 
 def site() -> Flask:
     """Mount the agent below /agents."""
@@ -59,12 +62,18 @@ def _fail(_: Turn) -> Iterator[Any]:
     raise TurnError("The shop is closed.")
 
 
-def _slow(turn: Turn) -> Iterator[Any]:
-    stopped = threading.Event()
-    turn.on_cancel(stopped.set)
-    for number in range(1, int(turn.message.split()[1]) + 1):
-        yield f"w{number} "
-        stopped.wait(0.02)
+def _held(turn: Turn) -> Iterator[Any]:
+    """Say a little, and the rest once a turn of another session lets it go on."""
+    gate = GATES.setdefault(turn.session_id, threading.Event())
+    turn.on_cancel(gate.set)
+    yield from ("w1 ", "w2 ", "w3 ")
+    gate.wait()
+    yield from (f"w{number} " for number in range(4, 31))
+
+
+def _release(turn: Turn) -> Iterator[Any]:
+    GATES[turn.message.split()[1]].set()
+    yield "released"
 
 
 def _history(turn: Turn) -> Iterator[Any]:
@@ -110,7 +119,8 @@ KINDS: dict[str, Callable[[Turn], Iterator[Any]]] = {
     "tool": _tool,
     "only-tool": _only_tool,
     "fail": _fail,
-    "slow": _slow,
+    "held": _held,
+    "release": _release,
     "history": _history,
     "approve": _approve,
     "approve-two": _approve_two,
