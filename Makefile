@@ -21,7 +21,7 @@ WORK ?= tokens
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check format lint lock bench packages clean
+.PHONY: help run test test-all check format lint lock bench packages clients clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -31,10 +31,10 @@ run: $(RUNTIME) ## start the service on http://127.0.0.1:8000 (PORT=… moves it
 	@echo 'or try curl -N -X POST http://$(HOST):$(PORT)/chat/s-1 -H "Authorization: Bearer dev" -H "Content-Type: application/json" -d '\''{"message":"what is 12*34?"}'\'''
 	@exec $(BIN)/gunicorn --config gunicorn.conf.py wsgi_app:app
 
-test: $(DEVELOPMENT) packages ## the core tests, under 10 minutes on 2 cores
+test: $(DEVELOPMENT) packages clients ## the core tests, under 10 minutes on 2 cores
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-test-all: $(DEVELOPMENT) packages ## all tests, the long ones too
+test-all: $(DEVELOPMENT) packages clients ## all tests, the long ones too
 	@$(BIN)/python -m pytest -m "" -n $(JOBS) --dist loadfile
 
 check: lint ## format, lint, types, import direction and the core tests
@@ -60,6 +60,9 @@ bench: $(BENCH) ## this host beside its peers: tokens per second and latency (AR
 
 packages:
 	@scripts/debian-packages
+
+clients: $(DEVELOPMENT) packages
+	@$(BIN)/python -m tests.support.node
 
 clean: ## remove what the other targets made
 	@rm -rf $(VENV) $(BENCH_VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
