@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
-from tests.support.processes import find_program, temporary_folder
+from tests.support.processes import find_program
 
 ACTION_SECONDS = 15
 
 ARGUMENTS = [
-    "--headless",
     "--no-sandbox",  # root in a container has no user namespaces
     "--disable-gpu",
     "--disable-dev-shm-usage",  # containers often have 64 MB there, which crashes pages
@@ -25,19 +25,33 @@ ARGUMENTS = [
 
 
 @contextmanager
-def chromium_page() -> Iterator[Page]:
-    """An empty page of a browser with a new profile; fails at its end on an uncaught page error."""
+def chromium() -> Iterator[Browser]:
+    """A browser without profiles; its thread can run no other event loop meanwhile."""
     program = find_program("chromium", "chromium")
-    faults: list[Error] = []
-    with temporary_folder() as profile, sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=program, args=ARGUMENTS, headless=True
-        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         try:
-            context.set_default_timeout(ACTION_SECONDS * 1000)
-            page = context.pages[0]
-            page.on("pageerror", lambda fault: faults.append(fault))  # noqa: PLW0108 - takes no builtin
-            yield page
+            yield browser
         finally:
-            context.close()
-    assert not faults, f"uncaught errors in the page: {faults}"
+            browser.close()
+
+
+@contextmanager
+def new_profile(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
+    """A new profile, for any number of tabs; fails at its end on an uncaught error in a page."""
+    faults: list[Error] = []
+    context = browser.new_context(**options)
+    try:
+        context.set_default_timeout(ACTION_SECONDS * 1000)
+        context.on("weberror", lambda fault: faults.append(fault.error))
+        yield context
+    finally:
+        context.close()
+    assert not faults, f"uncaught errors in a page: {faults}"
+
+
+@contextmanager
+def chromium_page() -> Iterator[Page]:
+    """An empty page of a browser of its own."""
+    with chromium() as browser, new_profile(browser) as profile:
+        yield profile.new_page()

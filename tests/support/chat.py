@@ -22,14 +22,14 @@ def words(text: str) -> str:
 class ChatPage:
     """A browser's page with the chat in it. Used by one thread."""
 
-    def __init__(self, page: Page, url: str) -> None:
+    def __init__(self, page: Page, url: str, path: str = "/") -> None:
         self.page = page
         self.url = url
         self.console: list[str] = []
         self.requested: list[str] = []
         page.on("console", lambda message: self.console.append(message.text))
         page.on("request", lambda request: self.requested.append(request.url))
-        page.goto(f"{url}/")
+        page.goto(f"{url}{path}")
 
     def send(self, text: str) -> None:
         """Type a message and send it."""
@@ -58,6 +58,10 @@ class ChatPage:
     def wait_text(self, text: str) -> None:
         """Wait until the newest answer holds this text."""
         wait_for(lambda: text in self.answer(), f"{text!r} in the newest answer", 30)
+
+    def path(self) -> str:
+        """What follows the host in the address: it names the session."""
+        return self.page.url.removeprefix(self.url)
 
     def session(self, token: str = DEVELOPMENT_TOKEN) -> dict[str, Any]:
         """What the host itself says about the session that the page shows."""

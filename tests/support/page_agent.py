@@ -2,10 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from wsgi_app import Status, Thinking, ToolCall, ToolResult, Turn, TurnError
+from wsgi_app.agents import demo_agent
+
+MARKDOWN: Final = """\
+# Stock
+
+It is **enough**, see [the list](https://example.org/list).
+
+| Article | In stock |
+|:--------|---------:|
+| Nut `M4` | 1,200 |
+
+1. Count
+2. Sort
+   - by *size*
+
+> Twice a day.
+
+```python
+def stock_of(article): ...
+```
+"""
+ADDRESS_SCHEMA: Final = {
+    "type": "object",
+    "required": ["name", "count"],
+    "properties": {
+        "name": {"type": "string", "title": "Name", "description": "As on the door"},
+        "count": {"type": "integer", "minimum": 1},
+        "express": {"type": "boolean"},
+        "size": {"enum": ["S", "M", "L"]},
+    },
+}
+SCHEMAS: Final[dict[str, dict[str, Any]]] = {
+    "text": {},
+    "number": {"type": "number"},
+    "bool": {"type": "boolean"},
+    "enum": {"enum": ["red", "green", "blue"]},
+    "many": {"enum": list(range(10))},
+    "object": ADDRESS_SCHEMA,
+}
+
+
+def answer(turn: Turn) -> Iterator[Any]:
+    """Do what the message's first word says; to others the demo agent has an answer."""
+    word, _, rest = turn.message.partition(" ")
+    return KINDS[word](turn, rest) if word in KINDS else demo_agent(turn)
+
+
+def _ask(turn: Turn, kind: str) -> Iterator[Any]:
+    """Ask for a value of a kind, and say it."""
+    yield "I need to know more. "
+    value = turn.ask(f"Which {kind}?", SCHEMAS[kind])
+    yield f"You said {value!r}."
+
+
+def _report(turn: Turn, _: str) -> Iterator[Any]:
+    """Send a bit of everything."""
+    yield Thinking("I look it up.")
+    yield Status("Looking it up")
+    yield ToolCall("stock_of", "call-1", {"article": "nut"})
+    yield ToolResult("stock_of", "call-1", {"stock": 1200})
+    yield ToolCall("price_of", "call-2", {"article": "nut"})
+    yield ToolResult("price_of", "call-2", "no such list", "error")
+    for start in range(0, len(MARKDOWN), 7):
+        yield MARKDOWN[start : start + 7]
+        turn.check()
+
+
+def _quiet(turn: Turn, _: str) -> Iterator[Any]:
+    """Say a word, and nothing more until it is stopped."""
+    yield "Waiting. "
+    ended = threading.Event()
+    turn.on_cancel(ended.set)
+    ended.wait(60)
+    turn.check()
+
+
+def _say(_: Turn, text: str) -> Iterator[Any]:
+    yield text
+
+
+KINDS: Final[dict[str, Callable[[Turn, str], Iterator[Any]]]] = {
+    "ask": _ask,
+    "report": _report,
+    "quiet": _quiet,
+    "say": _say,
+}
 
 
 def echo(turn: Turn) -> Iterator[Any]:
@@ -20,6 +107,6 @@ def echo(turn: Turn) -> Iterator[Any]:
     yield Status(text)
     yield Thinking(text)
     yield ToolCall(text, "call-1", {"input": text})
-    answer = turn.ask(text)
-    yield ToolResult(text, "call-1", {"answer": answer})
-    yield f"{text}, and you said {answer}"
+    reply = turn.ask(text, {"title": text, "description": text})
+    yield ToolResult(text, "call-1", {"answer": reply})
+    yield f"{text}, and you said {reply}"

@@ -48,6 +48,7 @@ def service(  # noqa: PLR0913 - each is a part of the deployment, by keyword
     env: Mapping[str, str] | None = None,
     prefix: str = "/agents",
     store_args: tuple[str, ...] = (),
+    tls_port: int | None = None,
 ) -> Iterator[Service]:
     """Run it all; ``env`` adds to the hosts' settings."""
     with ExitStack() as stack:
@@ -60,20 +61,24 @@ def service(  # noqa: PLR0913 - each is a part of the deployment, by keyword
             )
             for _ in range(hosts)
         ]
-        proxy = stack.enter_context(project_nginx(servers))
+        proxy = stack.enter_context(project_nginx(servers, tls_port=tls_port))
         yield Service(store, servers, proxy, prefix)
 
 
 @contextmanager
-def project_nginx(hosts: list[Gunicorn], *, balance: str = "") -> Iterator[Server]:
+def project_nginx(
+    hosts: list[Gunicorn], *, balance: str = "", tls_port: int | None = None
+) -> Iterator[Server]:
     """Run nginx with deploy/nginx.conf, but for its addresses, its certificate and ``ip_hash``.
 
-    All tests come from one address, and their requests shall land on every host.
+    All tests come from one address, and their requests shall land on every host. ``tls_port`` is
+    where it speaks HTTP/2.
     """
     with temporary_folder() as folder:
         _make_certificate(folder)
         text = NGINX_CONF.read_text()
-        text = text.replace("listen 443 ssl http2;", f"listen 127.0.0.1:{free_port()} ssl http2;")
+        tls = f"127.0.0.1:{tls_port or free_port()}"
+        text = text.replace("listen 443 ssl http2;", f"listen {tls} ssl http2;")
         text = text.replace("/etc/nginx/agents.", f"{folder}/agents.")
         text = text.replace("    ip_hash;\n", f"    {balance}\n")
         with nginx(text, upstreams=hosts) as proxy:

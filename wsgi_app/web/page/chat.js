@@ -26,7 +26,8 @@ const transcript = new Transcript(byId("log"), byId("to-end"), announcer.say);
 const list = new SessionList(client, byId("sessions"), askToDelete);
 
 let conversation = null; // none before the first message of a new chat
-let refreshing = null;
+let isRefreshing = false;
+let shallRefresh = false; // something has changed since it began to
 
 function notice(text) {
   byId("notice").textContent = text ?? "";
@@ -129,19 +130,21 @@ function showBusy() {
 // -- the list of sessions
 
 /** Asks the host for the list, once at a time, and looks whether another tab went on here. */
-function refreshList() {
-  if (document.hidden) return;
-  refreshing ??= list
-    .refresh(conversation?.sessionId)
-    .then((sessions) => {
+async function refreshList() {
+  shallRefresh = true;
+  if (isRefreshing) return;
+  isRefreshing = true;
+  while (shallRefresh && !document.hidden) {
+    shallRefresh = false;
+    try {
+      const sessions = await list.refresh(() => conversation?.sessionId);
       const current = sessions.find((one) => one.session_id === conversation?.sessionId);
-      if (current && conversation.isBehind(current)) return sync();
-      return undefined;
-    })
-    .catch(() => undefined) // what matters is told by the conversation; the next one may succeed
-    .finally(() => {
-      refreshing = null;
-    });
+      if (current && conversation.isBehind(current)) await sync();
+    } catch {
+      break; // what matters is told by the conversation; the next time it may succeed
+    }
+  }
+  isRefreshing = false;
 }
 
 function askToDelete(sessionId, title) {

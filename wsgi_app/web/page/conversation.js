@@ -14,6 +14,7 @@ export class Conversation {
   #callbacks;
   #reading = new Set(); // {answer, stream, controller}
   #newestTurn = 0; // that is on the page
+  #answered = new Set(); // turns that came after it
   #isStale = false; // a turn of another tab is missing
   #closed = new AbortController();
 
@@ -122,7 +123,9 @@ export class Conversation {
     const fault = await this.#drawEvents(one);
     this.#reading.delete(one);
     if (this.#closed.signal.aborted) return null;
-    this.#note(one.stream.turnId);
+    const turn = one.stream.turnId ?? 0;
+    if (turn > this.#newestTurn) this.#answered.add(turn);
+    if (!this.isReading) this.#settle();
     this.#callbacks.changed();
     if (this.#isStale && !this.isReading) this.#syncLater();
     return fault;
@@ -150,9 +153,11 @@ export class Conversation {
     }
   }
 
-  #note(turn) {
-    if (turn === null || turn === this.#newestTurn) return;
-    if (turn !== this.#newestTurn + 1) this.#isStale = true;
-    this.#newestTurn = Math.max(this.#newestTurn, turn);
+  /** Several answers may end in any order: only then it shows whether one is missing. */
+  #settle() {
+    const newest = Math.max(this.#newestTurn, ...this.#answered);
+    if (newest - this.#newestTurn !== this.#answered.size) this.#isStale = true;
+    this.#newestTurn = newest;
+    this.#answered.clear();
   }
 }

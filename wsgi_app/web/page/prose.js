@@ -26,10 +26,10 @@ export class Prose {
     this.#cancel ??= this.#later(() => this.#draw(true));
   }
 
-  /** Draws what is there now: nothing more will come. */
-  end() {
+  /** Draws what is there now; nothing more will come, unless it says that the text is open. */
+  end({ isOpen = false } = {}) {
     this.#cancel?.();
-    this.#draw(false);
+    this.#draw(isOpen);
   }
 
   #later(draw) {

@@ -4,7 +4,7 @@ import { element, hidden } from "./dom.js";
 
 const SHOWN = 50;
 const TITLE_CHARS = 60;
-const MAX_TITLES = 12; // asked for at once; the others are named by their time until they are opened
+const MAX_TITLES = 8; // asked for at once; the others are named by their time until they are opened
 
 /** Draws the sessions into a list; each is a link to `#<session id>` and a button that deletes it. */
 export class SessionList {
@@ -28,15 +28,16 @@ export class SessionList {
     if (!this.#titles.has(sessionId)) this.#titles.set(sessionId, shortened(message));
   }
 
-  /** Asks the host and draws; answers the sessions. */
+  /** Asks the host and draws; answers the sessions. `current()` is the one that the page shows. */
   async refresh(current) {
     const { sessions } = await this.#client.sessions({ limit: SHOWN });
+    this.#draw(sessions, current());
     await this.#learnTitles(sessions);
-    this.draw(sessions, current);
+    this.#draw(sessions, current());
     return sessions;
   }
 
-  draw(sessions, current) {
+  #draw(sessions, current) {
     const rows = sessions.map((session) => [session, this.#titleOf(session)]);
     // Only what differs: the keyboard may be on one of the links.
     const wanted = JSON.stringify([rows.map(([one, title]) => [one.session_id, one.state, title]), current]);

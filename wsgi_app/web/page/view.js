@@ -77,7 +77,8 @@ export class Transcript {
   #follow() {
     if (this.#atEnd) {
       requestAnimationFrame(() => {
-        this.#root.scrollTop = this.#root.scrollHeight;
+        // The reader may have scrolled up meanwhile.
+        if (this.#atEnd) this.#root.scrollTop = this.#root.scrollHeight;
       });
     }
     this.#toEnd.hidden = this.#atEnd;

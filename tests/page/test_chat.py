@@ -1,4 +1,4 @@
-"""The chat page in a real browser, served by a real gunicorn."""
+"""Conversations on the chat page: streamed, stopped, reloaded, cut off, refused."""
 
 from __future__ import annotations
 
@@ -12,20 +12,14 @@ import pytest
 import requests
 from playwright.sync_api import Page, Route, expect
 
+from tests.page.conftest import Site
 from tests.support.chat import ChatPage
 from tests.support.processes import child_pids
 from tests.support.servers import STREAMING_PROXY, Gunicorn, gunicorn, nginx
 from tests.support.waiting import wait_for
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-COUNT = " ".join(map(str, range(1, 61)))
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Gunicorn]:
-    """The stand-alone app with the demo agent."""
-    with gunicorn() as server:
-        yield server
+COUNT = " ".join(map(str, range(1, 41)))
 
 
 @pytest.fixture
@@ -35,9 +29,9 @@ def echo_server() -> Iterator[Gunicorn]:
         yield server
 
 
-def test_conversation(server: Gunicorn, page: Page) -> None:
+def test_conversation(site: Site, page: Page) -> None:
     """An answer is streamed with its thoughts and its tool call, and no other server is asked."""
-    chat = ChatPage(page, server.url)
+    chat = ChatPage(page, site.url)
     chat.send("what is 12*34?")
     chat.wait_answers(1)
     answer = page.locator(".agent").last
@@ -54,9 +48,9 @@ def test_conversation(server: Gunicorn, page: Page) -> None:
     chat.assert_quiet()
 
 
-def test_stop(server: Gunicorn, page: Page) -> None:
+def test_stop(site: Site, page: Page) -> None:
     """The stop button ends the answer, keeps what came, and the chat goes on."""
-    chat = ChatPage(page, server.url)
+    chat = ChatPage(page, site.url)
     chat.send("tell me a long story")
     chat.wait_text("Once there was")
     chat.button("Stop").click()
@@ -70,10 +64,10 @@ def test_stop(server: Gunicorn, page: Page) -> None:
     chat.assert_quiet()
 
 
-def test_reload_in_mid_answer(server: Gunicorn, page: Page) -> None:
+def test_reload_in_mid_answer(site: Site, page: Page) -> None:
     """After reloads in mid-answer the answer comes to its end without a lost or doubled word."""
-    chat = ChatPage(page, server.url)
-    chat.send("count to 60")
+    chat = ChatPage(page, site.url)
+    chat.send("count to 40")
     for word in ("demo", " 10 ", " 25 "):
         chat.wait_text(word)
         page.reload()
@@ -88,6 +82,7 @@ def test_reload_in_mid_answer(server: Gunicorn, page: Page) -> None:
     chat.assert_quiet()
 
 
+@pytest.mark.slow
 def test_drops_behind_a_proxy_below_a_path(page: Page) -> None:
     """The page works below a path, and goes on by itself when its connection breaks."""
     conf = STREAMING_PROXY.replace("location /", "location /tools/agent/")
@@ -97,8 +92,8 @@ def test_drops_behind_a_proxy_below_a_path(page: Page) -> None:
         nginx(conf, upstreams=[server]) as proxy,
     ):
         chat = ChatPage(page, f"{proxy.url}/tools/agent")
-        chat.send("count to 60")
-        for word in (" 5 ", " 20 ", " 40 "):
+        chat.send("count to 40")
+        for word in (" 5 ", " 15 ", " 30 "):
             chat.wait_text(word)
             for worker in child_pids(proxy.pid):
                 os.kill(worker, signal.SIGKILL)
@@ -109,7 +104,7 @@ def test_drops_behind_a_proxy_below_a_path(page: Page) -> None:
         assert len(attached) >= 3
 
 
-def test_lost_answer_to_the_post(server: Gunicorn, page: Page) -> None:
+def test_lost_answer_to_the_post(site: Site, page: Page) -> None:
     """A message whose answer is lost is sent again, and still starts only one turn."""
     keys: list[str | None] = []
 
@@ -122,7 +117,7 @@ def test_lost_answer_to_the_post(server: Gunicorn, page: Page) -> None:
             route.continue_()
 
     page.route("**/chat/*", lose_first)
-    chat = ChatPage(page, server.url)
+    chat = ChatPage(page, site.url)
     chat.send("what is 12*34?")
     chat.wait_answers(1)
     assert len(keys) == 2
@@ -154,6 +149,7 @@ def test_markup_is_text(echo_server: Gunicorn, page: Page) -> None:
     chat.assert_quiet()
 
 
+@pytest.mark.slow
 def test_asks_for_a_token(page: Page) -> None:
     """A host with tokens of its own makes the page ask, and the tab remembers."""
     with gunicorn(env={"AGENT_TOKENS": "open-sesame=ali"}) as server:
@@ -173,21 +169,21 @@ def test_asks_for_a_token(page: Page) -> None:
         assert len(chat.session("open-sesame")["messages"]) == 2
 
 
-def test_refusal_in_words(page: Page) -> None:
+def test_refusal_in_words(site: Site, page: Page) -> None:
     """A refused message is given back to its writer with the reason in words."""
-    with gunicorn(env={"AGENT_MAX_MESSAGE_CHARS": "5"}) as server:
-        chat = ChatPage(page, server.url)
-        chat.send("too long a message")
-        notice = page.locator("#notice")
-        expect(notice).not_to_be_empty()
-        assert "422" not in notice.inner_text()
-        expect(page.get_by_label("Message")).to_have_value("too long a message")
-        expect(page.locator(".message")).to_have_count(0)
+    message = "too long a message " * 2000
+    chat = ChatPage(page, site.url)
+    chat.send(message)
+    notice = page.locator("#notice")
+    expect(notice).not_to_be_empty()
+    assert "422" not in notice.inner_text()
+    expect(page.get_by_label("Message")).to_have_value(message.strip())
+    expect(page.locator(".message")).to_have_count(0)
 
 
-def test_chats_have_addresses(server: Gunicorn, page: Page) -> None:
+def test_chats_have_addresses(site: Site, page: Page) -> None:
     """A new chat begins empty, and the browser's way back leads to the old one."""
-    chat = ChatPage(page, server.url)
+    chat = ChatPage(page, site.url)
     chat.send("what is 12*34?")
     chat.wait_answers(1)
     chat.button("New chat").click()
@@ -201,12 +197,12 @@ def test_chats_have_addresses(server: Gunicorn, page: Page) -> None:
     chat.assert_quiet()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_narrow_screen(server: Gunicorn, page: Page, scheme: Literal["light", "dark"]) -> None:
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+def test_narrow_screen(site: Site, page: Page, scheme: Literal["light", "dark"]) -> None:
     """On the narrowest phone nothing is cut off at the side, whatever the theme."""
     page.set_viewport_size({"width": 320, "height": 560})
     page.emulate_media(color_scheme=scheme)
-    chat = ChatPage(page, server.url)
+    chat = ChatPage(page, site.url)
     chat.send("w" * 300)
     chat.wait_answers(1)
     chat.send("what is 12345678901*98765432109876543210?")
@@ -223,27 +219,28 @@ def test_narrow_screen(server: Gunicorn, page: Page, scheme: Literal["light", "d
     assert (red > 128) == (scheme == "light")
 
 
-def test_policy(server: Gunicorn) -> None:
+def test_policy(site: Site) -> None:
     """The page's policy allows no inline code, no other origin and no frame around it."""
-    answer = requests.get(f"{server.url}/", timeout=10)
+    answer = requests.get(f"{site.url}/", timeout=10)
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
+    assert "require-trusted-types-for 'script'" in policy
     assert "unsafe" not in policy
     assert " style=" not in answer.text
     assert " on" not in answer.text.split("<body>")[0]
 
 
-def test_parser_cut_anywhere(server: Gunicorn, page: Page) -> None:
+def test_parser_cut_anywhere(site: Site, page: Page) -> None:
     """The stream parser gives the same events wherever the network cuts the text."""
-    ChatPage(page, server.url)
+    ChatPage(page, site.url)
     text = (
         ": hello\nretry: 1500\nid: 1-1\ndata: {}\n\n: keep-alive\nid: 1-2\r\ndata:a\r\ndata: b\r\r"
         "event: x\n\ndata\n\nid: 1-3\ndata: cut off"
     )
     found = page.evaluate(
         """async (text) => {
-            const { SseParser } = await import(new URL("page/agent-client.js", document.baseURI));
+            const { SseParser } = await import(new URL("agent-client.js", document.baseURI));
             return Array.from({ length: text.length }, (_, at) => {
                 const parser = new SseParser();
                 const events = [text.slice(0, at), text.slice(at)].flatMap((x) => parser.push(x));
