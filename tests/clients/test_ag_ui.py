@@ -36,8 +36,9 @@ class Shown:
         self.client = ReadingClient(server)
         url = f"{server.url}/agents/ag-ui"
         named: dict[str, Any] = {} if only is None else {"only": only}
-        arguments = {"library": library, "url": url, "token": "dev", "session": self.session}
-        rows = run_node("ag_ui.mjs", **arguments, **named)
+        rows = run_node(
+            "ag_ui.mjs", library=library, url=url, token="dev", session=self.session, **named
+        )
         self.by_name = {row["scenario"]: row for row in rows}
 
     def last_event(self, name: str) -> Any:

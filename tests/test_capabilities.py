@@ -1,0 +1,48 @@
+"""What the README says of clients is what their tests prove."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+
+import pytest
+
+from tests.support.capabilities import README, SKILLS, facts, with_table
+from tests.support.node import CLIENTS
+from tests.support.processes import ROOT
+
+
+def test_the_readme_has_the_table() -> None:
+    """The README's table is made of capabilities.json; tests.support.capabilities writes it."""
+    readme = README.read_text()
+    assert with_table(readme) == readme
+
+
+@pytest.mark.parametrize("client", facts())
+def test_a_test_stands_behind_each_row(client: str) -> None:
+    """A row tells of each skill, and names a test that there is."""
+    row = facts()[client]
+    assert set(row) == {*SKILLS, "test"}
+    for skill in SKILLS:
+        assert isinstance(row[skill], (bool, str)), skill
+        assert "|" not in str(row[skill])
+    place, name = row["test"].split("::")
+    functions = ast.walk(ast.parse((ROOT / place).read_text()))
+    assert name in {one.name for one in functions if isinstance(one, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("client", facts())
+def test_a_rows_version_is_the_locked_one(client: str) -> None:
+    """A package's version in the table is the one that its tests run."""
+    named = re.match(r"(\S+) ([0-9][0-9.]*)(?= |,|$)", client)
+    if named is None:
+        return  # no package
+    package, version = named.groups()
+    packages = json.loads((CLIENTS / "package.json").read_text())["dependencies"]
+    npm = [f"{name}@{there}".removeprefix("npm:") for name, there in packages.items()]
+    npm += [there.removeprefix("npm:") for there in packages.values()]
+    python = re.findall(
+        r"^([\w.-]+)==([\w.]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    )
+    assert f"{package}@{version}" in npm or (package, version) in python
