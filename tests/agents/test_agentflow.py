@@ -1,0 +1,500 @@
+"""Graphs of AgentFlow in the conversation, hosted as they are; collected from Python 3.12 on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import pytest
+from agentflow.core.graph import StateGraph, ToolNode
+from agentflow.core.graph.compiled_graph import CompiledGraph
+from agentflow.core.state import AgentState, Message
+from agentflow.core.state.stream_emitter import StreamEmitter
+from agentflow.prebuilt.agent import ReactAgent
+from agentflow.runtime.adapters.llm.model_response_converter import ModelResponseConverter
+from agentflow.storage.checkpointer import InMemoryCheckpointer
+from agentflow.utils import interrupt
+from agentflow.utils.constants import END
+from flask import Flask
+from injectq import InjectQ
+from openai import AsyncOpenAI
+
+from tests.agents.bench import AgentBench, Host, events_of
+from tests.agents.test_openai import GOLDEN
+from tests.support.conversation import FAILURE, add, pick_colour, read_file
+from tests.support.upstream import Upstream
+from tests.support.upstream_script import (
+    AnyStep,
+    Call,
+    Cut,
+    Data,
+    Reasoning,
+    Refuse,
+    Stall,
+    Text,
+    ToolCalls,
+    Usage,
+)
+from tests.support.waiting import wait_for
+from tests.test_readme import blocks
+from wsgi_app import AgentHost, Turn, current_turn
+from wsgi_app.agents.agentflow import AgentFlowAgent
+from wsgi_app.engine.history import NO_RESULT
+from wsgi_app.engine.run import TurnRun
+from wsgi_app.errors import TurnError
+from wsgi_app.store.base import SessionKey
+
+Graph: TypeAlias = CompiledGraph[Any]
+
+TOOLS = (add, read_file, pick_colour)
+APIS = pytest.mark.parametrize("api", ["chat", "responses"])
+KEY = SessionKey("tenant", "s")
+
+ADD_STEP = (ToolCalls((Call("c1", "add", '{"a": 1, "b": 2}'),)), Usage(3, 1))
+COLOUR_STEP = (ToolCalls((Call("c1", "pick_colour", "{}"),)), Usage(1, 1))
+END_STEP = (Text(("Done.",)), Usage(5, 2))
+NOTHING = (Text(("",)),)
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AgentFlow reads the provider's key from the environment alone."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-upstream-test-key")
+
+
+def react(upstream: Upstream, tools: Any = TOOLS, api: str = "chat", **options: Any) -> Graph:
+    """A model with tools; ``options`` are its compilation's."""
+    counting = {"stream_options": {"include_usage": True}} if api == "chat" else {}
+    agent: ReactAgent[Any] = ReactAgent(
+        "test-model",
+        container=InjectQ(),
+        provider="openai",
+        base_url=upstream.url,
+        api_style=api,
+        tools=tools,
+        retry_config=False,
+        max_retries=0,
+        **counting,
+    )
+    return agent.compile(**options)
+
+
+def one_node(node: Any, **options: Any) -> Graph:
+    """A graph of one function."""
+    graph: StateGraph[Any] = StateGraph(container=InjectQ())
+    graph.add_node("ONLY", node)
+    graph.set_entry_point("ONLY")
+    graph.add_edge("ONLY", END)
+    return graph.compile(**options)
+
+
+@pytest.fixture
+def flow(host: Host) -> Iterator[Host]:
+    """Hosts a graph, and closes its models' clients on the loop that they were used on."""
+    hosted: list[tuple[AgentBench, Graph]] = []
+
+    def start(graph: Graph, *, config: Any = None, **settings: Any) -> AgentBench:
+        bench = host(AgentFlowAgent(graph, config=config), **settings)
+        hosted.append((bench, graph))
+        return bench
+
+    yield start
+    for bench, graph in hosted:
+        bench.turns.run(lambda _, graph=graph: close_clients(graph))
+
+
+async def close_clients(graph: Graph) -> None:
+    """Close the clients of a graph's models; AgentFlow has no call for it."""
+    for node in graph._state_graph.nodes.values():  # noqa: SLF001 - see above
+        client = getattr(node.func, "client", None)
+        if client is not None:
+            await client.close()
+
+
+def types_of(events: list[dict[str, Any]]) -> list[str]:
+    """The events' types in their order."""
+    return [event["type"] for event in events]
+
+
+def texts(events: list[dict[str, Any]], kind: str = "token") -> str:
+    """The joined content of a turn's events of one type."""
+    return "".join(event["content"] for event in events if event["type"] == kind)
+
+
+def roles_of(upstream: Upstream) -> list[str]:
+    """Whose messages the provider's last request held."""
+    return [message["role"] for message in upstream.requests[-1].body["messages"]]
+
+
+def answer_next(bench: AgentBench, run: TurnRun, number: int, answer: Any) -> None:
+    """Wait for a turn's question of this number, counted from 1, and answer it."""
+    wait_for(
+        lambda: run.questions.waiting and types_of(events_of(run)).count("input_request") == number,
+        f"question {number}",
+    )
+    question = events_of(run)[-1]
+    bench.turns.store.post_input(run.fence.key, question["request_id"], json.dumps(answer).encode())
+
+
+@APIS
+def test_the_conversation_reads_as_it_should(flow: Host, upstream: Upstream, api: str) -> None:
+    """The events are the built-in agent's, but for two that AgentFlow itself makes otherwise.
+
+    A tool's number is text, as the model gets it, and a tool's failure has AgentFlow's words.
+    """
+    lines = flow(react(upstream, api=api)).transcript()
+    number, failure, _ = [line for line in lines if line["type"] == "tool_result"]
+    assert (number["output"], failure["output"]) == (
+        "5",
+        {"error": f"Internal execution error: {FAILURE}"},
+    )
+    number["output"], failure["output"] = 5, {"error": f"FileNotFoundError: {FAILURE}"}
+    assert lines == GOLDEN
+
+
+@APIS
+def test_a_cancel_ends_it_at_any_point(
+    flow: Host, upstream: Upstream, api: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cancel at a random point ends the turn within 200 ms, and its request to the provider."""
+    flow(react(upstream, api=api)).cancel_anywhere()
+    assert not [record for record in caplog.records if record.name in ("asyncio", "wsgi_app")]
+
+
+@pytest.mark.slow
+@APIS
+def test_two_hundred_turns_leave_nothing(flow: Host, upstream: Upstream, api: str) -> None:
+    """No thread, task, file or process is left of 200 turns, half of them cancelled."""
+    flow(react(upstream, api=api)).leave_nothing(200)
+
+
+def test_nothing_of_a_turn_stays_in_memory(flow: Host, upstream: Upstream) -> None:
+    """What AgentFlow keeps of threads by default is gone with the turn, also a cancelled one."""
+    saver: InMemoryCheckpointer[Any] = InMemoryCheckpointer()
+    bench = flow(react(upstream, checkpointer=saver))
+    bench.talk(ADD_STEP, END_STEP)
+    run = bench.start(COLOUR_STEP)
+    wait_for(lambda: run.questions.waiting, "the question")
+    run.cancel("user")
+    wait_for(lambda: not run.goes_on(), "nothing of it goes on")
+    assert not [name for name, kept in vars(saver).items() if isinstance(kept, dict) and kept]
+
+
+def test_a_silent_model_ends_at_once(flow: Host, upstream: Upstream) -> None:
+    """The connection of a model is closed by a cancel, though nothing comes from it."""
+    run = flow(react(upstream)).start((Text(("Well",)), Stall()))
+    wait_for(lambda: run.log.last_seq == 1, "the first token")
+    run.cancel("user")
+    upstream.wait_request().connection.wait_closed(2)
+
+
+def test_an_async_tool_ends_with_its_turn(flow: Host, upstream: Upstream) -> None:
+    """A cancel reaches the tools that AgentFlow runs beside the graph."""
+    seen: list[str] = []
+
+    async def wait() -> str:
+        """Wait."""
+        seen.append("begun")
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            seen.append("ended")
+        return "late"
+
+    bench = flow(react(upstream, [wait]))
+    run = bench.start((ToolCalls((Call("c1", "wait", "{}"),)),))
+    wait_for(lambda: seen, "the tool runs")
+    run.cancel("user")
+    wait_for(lambda: not run.goes_on(), "nothing of it goes on")
+    assert seen == ["begun", "ended"]
+
+
+@APIS
+def test_reasoning_is_thinking(flow: Host, upstream: Upstream, api: str) -> None:
+    """Reasoning is told as thinking, with the tokens that the model has used."""
+    bench = flow(react(upstream, (), api))
+    events = bench.talk((Reasoning(("Hm", ".")), Text(("Ye", "s.")), Usage(2, 1)))
+    assert (texts(events, "thinking"), texts(events)) == ("Hm.", "Yes.")
+    assert events[-1]["usage"] == {"input_tokens": 2, "output_tokens": 1, "total_tokens": 3}
+
+
+@pytest.mark.parametrize(
+    ("steps", "details", "retryable"),
+    [
+        ((Refuse(500),), {"status": 500}, True),
+        ((Refuse(401),), {"status": 401}, False),
+        ((Text(("Half",)), Cut()), {}, True),
+        ((Text(("Half",)), Cut(reset=True)), {}, True),
+        ((Cut(),), {}, True),
+        ((Text(("Half",)), Data({"error": {"message": "upstream-secret-text"}})), {}, True),
+    ],
+)
+@APIS
+def test_failures_of_the_provider(  # noqa: PLR0913, PLR0917 - a table's columns
+    flow: Host,
+    upstream: Upstream,
+    api: str,
+    steps: tuple[AnyStep, ...],
+    details: dict[str, Any],
+    retryable: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """A provider that refuses or breaks off ends the turn with upstream_error, and no secret."""
+    events = flow(react(upstream, (), api)).talk(steps)
+    end = events[-1]
+    assert (end["type"], end["code"]) == ("error", "upstream_error")
+    assert (end["details"], end["retryable"]) == (details, retryable)
+    assert "upstream-secret-text" not in json.dumps(events)
+
+
+def test_history_reaches_the_provider(flow: Host, upstream: Upstream) -> None:
+    """The provider gets the turn before, its tools' exchange too, and nothing of it is resent."""
+    bench = flow(react(upstream))
+    bench.talk(ADD_STEP, END_STEP, key=KEY)
+    events = bench.talk((Text(("Again.",)),), key=KEY)
+    sent = upstream.requests[-1].body["messages"]
+    assert roles_of(upstream) == ["user", "assistant", "tool", "assistant", "user"]
+    assert sent[1]["tool_calls"][0]["function"]["name"] == "add"
+    assert (sent[2]["content"], sent[2]["tool_call_id"]) == ("3", "c1")
+    assert sent[3]["content"] == "Done."
+    assert types_of(events) == ["token", "done"]
+
+
+def test_the_setting_bounds_the_steps(flow: Host, upstream: Upstream) -> None:
+    """AGENT_MAX_STEPS is the recursion limit, which counts the start and the tools too."""
+    end = flow(react(upstream), max_steps=5).talk(ADD_STEP)[-1]
+    assert (end["code"], end["details"]) == ("step_limit", {"max_steps": 5})
+    assert len(upstream.requests) == 2
+
+
+def test_the_config_is_ones_own(flow: Host, upstream: Upstream) -> None:
+    """What `config` makes of the turn reaches tools, and beats the host's."""
+
+    def whose(config: dict[str, Any]) -> str:
+        """Tell the user."""
+        return f"{config['user_id']} in {config['shop']}"
+
+    def config(turn: Turn) -> dict[str, Any]:
+        return {"shop": turn.tenant, "user_id": "u", "recursion_limit": 4}
+
+    bench = flow(react(upstream, [whose]), config=config)
+    events = bench.talk((ToolCalls((Call("c1", "whose", "{}"),)),))
+    assert events[1]["output"] == "u in tenant"
+    assert events[-1]["details"] == {"max_steps": 4}
+
+
+def test_an_interrupt_is_a_question(flow: Host, upstream: Upstream) -> None:
+    """A tool's interrupts ask the user one after the other, and resume it in the same turn.
+
+    The tool beside them, which runs again each time, tells its result once.
+    """
+
+    def paint() -> str:
+        """Paint."""
+        colour = interrupt("door", message="Which colour?", response_schema={"type": "string"})
+        return f"{colour} and {interrupt({'for': 'roof'})}"
+
+    bench = flow(react(upstream, [paint, add]))
+    calls = ToolCalls((Call("c1", "add", '{"a": 1, "b": 2}'), Call("c2", "paint", "{}")))
+    run = bench.start((calls,), END_STEP)
+    answer_next(bench, run, 1, "red")
+    answer_next(bench, run, 2, "blue")
+    bench.finish(run)
+    events = events_of(run)
+    questions = [event for event in events if event["type"] == "input_request"]
+    results = [event["output"] for event in events if event["type"] == "tool_result"]
+    assert [question["prompt"] for question in questions] == [
+        "Which colour?\ndoor",
+        '{"for":"roof"}',
+    ]
+    assert (questions[0]["schema"], results) == ({"type": "string"}, ["3", "red and blue"])
+    assert events[-1]["reply"] == "Done."
+
+
+@pytest.mark.parametrize("place", ["interrupt_before", "interrupt_after"])
+@pytest.mark.parametrize(("answer", "result"), [(True, ["3"]), ("no", [])])
+def test_a_breakpoint_asks_whether_to_go_on(
+    flow: Host, upstream: Upstream, place: str, answer: Any, result: list[str]
+) -> None:
+    """A graph that is compiled to stop goes on with the user's yes alone."""
+    node = {"interrupt_before": "TOOL", "interrupt_after": "MAIN"}[place]
+    compilation: dict[str, Any] = {place: [node]}
+    bench = flow(react(upstream, **compilation))
+    run = bench.start(ADD_STEP, END_STEP)
+    bench.finish(run, answer)
+    events = events_of(run)
+    asked = [event["prompt"] for event in events if event["type"] == "input_request"]
+    assert asked[0] == f"Go on at {node}?"
+    assert [event["output"] for event in events if event["type"] == "tool_result"] == result
+    assert events[-1]["type"] == "done"
+
+
+def test_a_remote_tools_result_is_a_question(flow: Host, upstream: Upstream) -> None:
+    """A tool that the client runs is asked for, its answer goes to the model; others run here."""
+    function = {"name": "clipboard", "parameters": {"type": "object", "properties": {}}}
+    graph = react(upstream)
+    graph.attach_remote_tools([{"type": "function", "function": function}], "TOOL")
+    calls = ToolCalls((Call("c1", "clipboard", "{}"), Call("c2", "add", '{"a": 1, "b": 2}')))
+    bench = flow(graph)
+    run = bench.start((calls,), END_STEP)
+    bench.finish(run, "copied")
+    events = events_of(run)
+    results = {e["tool"]: e["output"] for e in events if e["type"] == "tool_result"}
+    assert results == {"clipboard": "copied", "add": "3"}
+    assert sorted(m["content"] for m in upstream.requests[-1].body["messages"][2:]) == [
+        "3",
+        "copied",
+    ]
+    assert events[-1]["reply"] == "Done."
+
+
+def test_handing_over_is_a_status(flow: Host, upstream: Upstream) -> None:
+    """A call that hands over to another agent is told as a status, not as a tool."""
+
+    def transfer_to_HELPER() -> str:  # noqa: N802 - AgentFlow knows it by its name
+        """Hand over."""
+        return ""
+
+    graph: StateGraph[Any] = StateGraph(container=InjectQ())
+    tools = ToolNode([transfer_to_HELPER])
+    first = react(upstream, [transfer_to_HELPER])._state_graph.nodes["MAIN"].func  # noqa: SLF001 - an Agent
+    graph.add_node("MAIN", first)
+    graph.add_node("TOOL", tools)
+    graph.add_node("HELPER", lambda state: [Message.text_message("Here I am.", "assistant")])  # noqa: ARG005 - the node's signature
+    graph.set_entry_point("MAIN")
+    graph.add_edge("MAIN", "TOOL")
+    graph.add_edge("TOOL", END)
+    graph.add_edge("HELPER", END)
+    call = ToolCalls((Call("c1", "transfer_to_HELPER", "{}"),))
+    events = flow(graph.compile()).talk((call,))
+    assert [event.get("content") for event in events] == ["HELPER takes over.", "Here I am.", None]
+
+
+def test_what_tools_emit_is_a_status(flow: Host, upstream: Upstream) -> None:
+    """A tool's progress is told while it runs; structured output comes as the model gets it."""
+
+    def look(emit: StreamEmitter | None = None) -> dict[str, Any]:
+        """Look."""
+        assert emit is not None
+        emit.progress("looking")
+        emit.message("still looking")
+        emit.error("lost it")
+        return {"rows": [1]}
+
+    bench = flow(react(upstream, [look]))
+    events = bench.talk((ToolCalls((Call("c1", "look", "{}"),)),), END_STEP)
+    assert texts(events, "status") == "lookingstill lookinglost it"
+    assert events[-3]["output"] == [{"rows": [1]}]
+
+
+def test_function_nodes_stream_too(flow: Host, upstream: Upstream) -> None:
+    """A node that calls the SDK itself streams; it finds the turn by current_turn()."""
+    seen: list[Turn] = []
+    client = AsyncOpenAI(base_url=upstream.url, max_retries=0)
+
+    async def node(state: AgentState) -> ModelResponseConverter:
+        seen.append(current_turn())
+        answer = await client.chat.completions.create(
+            model="test-model",
+            messages=[{"role": "user", "content": state.context[-1].text()}],
+            stream=True,
+        )
+        return ModelResponseConverter(answer, converter="openai")
+
+    node.client = client  # type: ignore[attr-defined] # to be closed as others are
+    events = flow(one_node(node)).talk((Text(("Hel", "lo.")),))
+    assert [event.get("content") for event in events] == ["Hel", "lo.", None]
+    assert isinstance(seen[0], Turn)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "details"),
+    [
+        (ValueError("secret"), "agent_error", {}),
+        (TurnError("No more today.", {"left": 0}), "agent_error", {"left": 0}),
+        (
+            type("Overloaded", (Exception,), {"__module__": "anthropic", "status_code": 529})(),
+            "upstream_error",
+            {"status": 529},
+        ),
+    ],
+)
+def test_a_nodes_error_ends_the_turn(
+    flow: Host, error: Exception, code: str, details: dict[str, Any]
+) -> None:
+    """A node's exception keeps its text inside, a TurnError says what it says."""
+
+    def node(_: AgentState) -> None:
+        raise error
+
+    events = flow(one_node(node)).talk(NOTHING)
+    assert (events[-1]["code"], events[-1]["details"]) == (code, details)
+    assert "secret" not in json.dumps(events)
+
+
+class Saver(InMemoryCheckpointer[Any]):  # type: ignore[misc] # its types are not read
+    """A checkpointer of a team's own, which remembers."""
+
+    async def aclean_thread(self, config: dict[str, Any]) -> bool:
+        """Forget a thread, as AgentFlow's checkpointers with a database do."""
+        for kept in (self._states, self._state_cache, self._messages):
+            kept.pop(config["thread_id"], None)
+        return bool(await super().aclean_thread(config))
+
+
+@pytest.fixture
+def remembering(flow: Host, upstream: Upstream) -> AgentBench:
+    """A graph that remembers by itself."""
+    return flow(react(upstream, checkpointer=Saver()))
+
+
+def test_a_checkpointer_remembers_the_session(remembering: AgentBench) -> None:
+    """The provider gets what the graph remembers once; other tenants' sessions are apart."""
+    for key in (KEY, KEY, SessionKey("other", "s")):
+        remembering.talk(END_STEP, key=key)
+    sent = [len(request.body["messages"]) for request in remembering.upstream.requests]
+    assert sent == [1, 3, 1]
+
+
+def test_a_deleted_session_is_forgotten(remembering: AgentBench) -> None:
+    """A new session that bears a deleted one's name begins with nothing."""
+    remembering.talk(END_STEP, key=KEY)
+    remembering.turns.store.delete_session(KEY)
+    remembering.talk(END_STEP, key=KEY)
+    assert roles_of(remembering.upstream) == ["user"]
+
+
+def test_a_cancelled_turn_does_not_spoil_the_session(remembering: AgentBench) -> None:
+    """The turn after a cancelled one begins anew, with an answer to the call that was left open."""
+    run = remembering.start(COLOUR_STEP, key=KEY)
+    wait_for(lambda: run.questions.waiting, "the question")
+    run.cancel("user")
+    wait_for(lambda: not run.goes_on() and run.published.is_set(), "nothing of it goes on")
+    events = remembering.talk(END_STEP, key=KEY)
+    assert roles_of(remembering.upstream) == ["user", "assistant", "tool", "user"]
+    assert remembering.upstream.requests[-1].body["messages"][2]["content"] == NO_RESULT
+    assert types_of(events) == ["token", "done"]
+
+
+def test_graphs_keep_their_services_apart(flow: Host, upstream: Upstream) -> None:
+    """Of graphs with a container each, every one has its own checkpointer."""
+    savers = Saver(), Saver()
+    graphs = [react(upstream, checkpointer=saver) for saver in savers]
+    for number, graph in enumerate(graphs):
+        flow(graph).talk(END_STEP, key=SessionKey("tenant", f"s{number}"))
+    assert [list(saver._states) for saver in savers] == [["tenant/s0"], ["tenant/s1"]]  # noqa: SLF001 - as AgentFlow calls it
+
+
+def test_readme_shows_how(upstream: Upstream) -> None:
+    """The README's lines mount a graph in an app, and it answers."""
+    (block,) = [block for block in blocks("python") if "AgentFlowAgent" in block]
+    app = Flask("site")
+    exec(block, {"AgentHost": AgentHost, "app": app, "graph": react(upstream)})  # noqa: S102 - the README's own code
+    answer = app.test_client().post(
+        "/flow/chat",
+        json={"message": "hi"},
+        headers={"Authorization": "Bearer dev", "Accept": "application/json"},
+    )
+    assert answer.json is not None
+    assert answer.json["reply"] == "Hello from upstream"
