@@ -91,6 +91,8 @@ def from_openai(error: openai.OpenAIError) -> UpstreamError:
         return status_error(error.status_code)
     if isinstance(error, openai.APIConnectionError):
         return UpstreamError("The model provider does not answer.")
+    if isinstance(error, openai.APIError):
+        return reported_error(error.body, error.code)
     return failed_request()
 
 
