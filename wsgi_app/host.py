@@ -42,7 +42,7 @@ class AgentHost:
 
     def __init__(
         self,
-        agent: Agent | Callable[[], Agent],
+        agent: Agent | Callable[[], Any],
         authenticate: Authenticate | None = None,
         *,
         before_stream: Callable[[], None] | None = None,
@@ -82,7 +82,7 @@ class AgentHost:
             log.warning("%s", warning)
 
 
-def _factory_of(agent: Agent | Callable[[], Agent]) -> Callable[[], Agent]:
+def _factory_of(agent: Agent | Callable[[], Any]) -> Callable[[], Agent]:
     """A factory needs no argument; an agent needs its turn.
 
     Raises ConfigError for what can be neither.

@@ -10,10 +10,11 @@ from flask import Response, request
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import EventId, InputRequest, encode_json
 from wsgi_app.store.base import SessionKey
-from wsgi_app.web.ai_sdk_stream import stored_events, stream_turn
+from wsgi_app.web.ai_sdk_stream import stream_turn
 from wsgi_app.web.body import read_body
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, check_session_id, invalid, parse_body
+from wsgi_app.web.questions import events_so_far
 from wsgi_app.web.respond import error_headers, error_status, json_response, shaped
 from wsgi_app.web.turns import TurnRequest, open_turn
 from wsgi_app.wire import ai_sdk
@@ -161,9 +162,9 @@ def _given_before(mount: Mount, key: SessionKey, turn: int, answers: list[Answer
     """The newest of these answers whose question the turn has asked."""
     by_question = {answer.request_id: answer for answer in answers}
     newest: Answer | None = None
-    for event in stored_events(mount, key, EventId(turn, 0)):
-        if isinstance(event, InputRequest):
-            newest = by_question.get(event.request_id, newest)
+    for numbered in events_so_far(mount, key, turn):
+        if isinstance(numbered.event, InputRequest):
+            newest = by_question.get(numbered.event.request_id, newest)
     return newest
 
 

@@ -9,7 +9,7 @@ from wsgi_app.delivery.reader import Reader
 from wsgi_app.events import EventId, InputRequest, NumberedEvent, decode_event
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount
-from wsgi_app.wire.ai_sdk_question import AskedQuestion
+from wsgi_app.wire.questions import AskedQuestion
 
 _PAGE_EVENTS = 500
 

@@ -25,7 +25,7 @@ from wsgi_app.events import (
     encode_json,
 )
 from wsgi_app.wire.ag_ui_request import InterruptId
-from wsgi_app.wire.ai_sdk_question import AskedQuestion, asking_call, asks_for_approval
+from wsgi_app.wire.questions import AskedQuestion, asking_call, asks_for_approval
 from wsgi_app.wire.sse import frame
 
 #: In place of a result that never came: a call without one is the page's to run.

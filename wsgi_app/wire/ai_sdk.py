@@ -25,7 +25,7 @@ from wsgi_app.events import (
     Usage,
     encode_json,
 )
-from wsgi_app.wire.ai_sdk_question import (
+from wsgi_app.wire.questions import (
     ASK_TOOL,
     AskedQuestion,
     asking_call,

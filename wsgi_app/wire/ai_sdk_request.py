@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
-from wsgi_app.wire.ai_sdk_question import ASK_TOOL
+from wsgi_app.wire.questions import ASK_TOOL
 
 #: So many of a message's answers are looked at, the newest first.
 MAX_ANSWERS: Final = 16

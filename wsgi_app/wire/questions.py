@@ -1,4 +1,4 @@
-"""A question in an AI SDK message: who can answer it, and what shows that somebody has."""
+"""A question in a wire whose client answers with a request: what shows that somebody has."""
 
 from __future__ import annotations
 
