@@ -90,7 +90,7 @@ class Rig:
 
     def answer(self, run: TurnRun, value: bytes) -> None:
         """Answer the turn's question."""
-        request_id = events_of(run)[-1]["request_id"]
+        request_id = wait_asked(run)["request_id"]
         self.turns.store.post_input(run.fence.key, request_id, value)
 
     def refused(self) -> dict[str, Any]:
@@ -98,6 +98,13 @@ class Rig:
         run = self.start(lambda _turn, _tools: None)
         assert run.wait_ended(TURN_SECONDS)
         return events_of(run)[-1]
+
+
+def wait_asked(run: TurnRun) -> dict[str, Any]:
+    """The question that is all that a turn has sent."""
+    (asked,) = wait_for(lambda: events_of(run), "the question")
+    assert asked["type"] == "input_request"
+    return asked
 
 
 def call(turn: Turn, tool: AnyTool, arguments: str = "{}") -> Any:
@@ -146,7 +153,8 @@ def rigged(notes: Path, *servers: McpServer, taken: Sequence[str] = ()) -> Itera
         yield rig
     finally:
         rig.connections.close()
-        assert child_pids(os.getpid()) == children
+        # One that was just being started is killed, and gone a moment later.
+        wait_for(lambda: child_pids(os.getpid()) == children, "no program is left", 1)
         wait_for(lambda: not rig.turns.runner.loops.agents.count_tasks(), "no task is left")
         rig.turns.runner.close(10)
 
@@ -232,7 +240,7 @@ def test_a_call_has_a_time_limit_but_the_user_has_none(rig: Rig) -> None:
         rig.wait_noted("cancelled", told + 1)
         results: list[Any] = []
         run = hurried.start(lambda turn, tools: results.append(call(turn, tools["pick_colour"])))
-        wait_for(lambda: run.questions.waiting, "the question")
+        wait_asked(run)
         assert not run.wait_ended(CALL_SECONDS + 0.3)
         hurried.answer(run, b'{"colour": "blue"}')
         assert run.wait_ended(TURN_SECONDS)
@@ -243,9 +251,7 @@ def test_a_question_of_the_server_is_the_turns_own(rig: Rig) -> None:
     """The server's question goes to the user; a plain text is the answer to an only question."""
     results: list[Any] = []
     run = rig.start(lambda turn, tools: results.append(call(turn, tools["pick_colour"])))
-    wait_for(lambda: run.questions.waiting, "the question")
-    (asked,) = events_of(run)
-    assert asked["type"] == "input_request"
+    asked = wait_asked(run)
     assert asked["prompt"] == QUESTION
     assert list(asked["schema"]["properties"]) == ["colour"]
     rig.answer(run, b'"blue"')
@@ -257,7 +263,6 @@ def test_a_declined_question_is_an_error(rig: Rig) -> None:
     """Null is the user's no, which the tool's error tells the model."""
     results: list[Any] = []
     run = rig.start(lambda turn, tools: results.append(outcome(turn, tools["pick_colour"])))
-    wait_for(lambda: run.questions.waiting, "the question")
     rig.answer(run, b"null")
     assert run.wait_ended(TURN_SECONDS)
     assert isinstance(results[0], ValueError)
