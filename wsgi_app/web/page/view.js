@@ -63,7 +63,11 @@ export class Transcript {
   /** Adds an answer that is still to come; `reply(requestId, value)` answers its questions. */
   answer(reply) {
     this.#root.querySelector(".welcome")?.remove();
-    const answer = new Answer(reply, () => this.#follow(), this.#say);
+    const send = async (requestId, value) => {
+      await reply(requestId, value);
+      this.#goToEnd();
+    };
+    const answer = new Answer(send, () => this.#follow(), this.#say);
     this.#root.append(answer.node);
     this.#follow();
     return answer;
