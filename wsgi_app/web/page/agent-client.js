@@ -21,7 +21,7 @@ const POLL_PAUSE_MS = 1_000; // between polls that do not wait, since the host h
 const SESSION_LOOK_MS = 1_000;
 const MAX_TOKENS = 10; // tried for one request
 const HELD_BACK = "This network holds streams back.";
-const PASSING_STATUS = new Set([408, 425, 429, 500, 502, 503, 504]);
+const PASSING_STATUS = new Set([408, 425, 429, 502, 503, 504]);
 const TERMINAL = new Set(["done", "error", "cancelled"]);
 // The host bounds a turn's output to 4 MiB, which JSON escapes at most sixfold.
 const MAX_BLOCK_CHARS = 24 * 1024 * 1024;
