@@ -19,6 +19,8 @@ from tests.support.processes import ROOT, clean_environment, free_port
 from tests.support.reading import ReadingClient, observed
 from tests.support.servers import Gunicorn, gunicorn, redis_server
 
+#: On a busy machine even a first byte may take its time.
+PATIENT = {"firstByteSeconds": 30}
 STREAM_STEPS = [{"tokens": 60, "pause": 0.02}]
 #: Of compressed bytes; the first connection carries what is asked beside the socket.
 SOCKET_CUTS = (10**9, 600, 500)
@@ -39,7 +41,7 @@ def run(scenario: str, server: Gunicorn, at: str | None = None, **given: Any) ->
     """Run a scenario in a session of its own, through the proxy at ``at`` if there is one."""
     url = f"{at or server.url}/agents"
     other = f"{server.url}/agents/"
-    given = {"session": secrets.token_hex(8), **given}
+    given = {"session": secrets.token_hex(8), "options": PATIENT, **given}
     return run_node("agent_client.mjs", scenario=scenario, url=url, other=other, **given)
 
 
@@ -125,7 +127,7 @@ def test_polls_behind_a_proxy_that_holds_back(server: Gunicorn, *, headers: bool
 def test_polls_when_keep_alives_are_missing(server: Gunicorn) -> None:
     """A stream without a sign of life for 2.5 keep-alives is not waited for any longer."""
     steps = [{"text": "before "}, {"wait": 2}, {"text": "after"}]
-    (told,) = run("read", server, steps=steps, options={"keepAliveSeconds": 0.4})
+    (told,) = run("read", server, steps=steps, options={**PATIENT, "keepAliveSeconds": 0.4})
     assert text_of(told) == "before after"
     assert told["states"] == ["open stream", "open poll"]
 
