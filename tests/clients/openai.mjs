@@ -71,11 +71,13 @@ const CASES = {
     const numbers = (await collect(stream)).map((event) => event.sequence_number);
     const final = await stream.finalResponse();
     const found = await client.responses.retrieve(final.id);
+    const call = final.output[2];
     const rest = await client.responses.retrieve(final.id, { stream: true, starting_after: 9 });
     const again = (await collect(rest)).map((event) => event.sequence_number);
     return {
       text: final.output_text,
       types: final.output.map((item) => item.type),
+      call: [call.server_label, call.name, call.arguments, call.status, call.output],
       inOrder: numbers.every((number, index) => number === index),
       foundText: found.output_text,
       resumes: JSON.stringify(numbers.slice(10)) === JSON.stringify(again),

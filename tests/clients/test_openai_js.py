@@ -16,7 +16,7 @@ def test_the_openai_package_for_javascript() -> None:
         made = {line["name"]: line["outcome"] for line in lines}
         wait_observed(server, "cancelled", made.pop("stopped"))
         assert turns_started(server) == 11
-    types = ["reasoning", "message", "function_call", "function_call_output", "message"]
+    types = ["reasoning", "message", "mcp_call", "message"]
     assert made == {
         "models": [["agent"], "agent"],
         "whole": ["Hello", "stop", 6],
@@ -28,6 +28,7 @@ def test_the_openai_package_for_javascript() -> None:
         "response": {
             "text": "Hello",
             "types": types,
+            "call": ["host", "add", '{"a":2}', "completed", '{"sum":5}'],
             "inOrder": True,
             "foundText": "Hello",
             "resumes": True,

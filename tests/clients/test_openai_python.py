@@ -10,6 +10,7 @@ import openai
 import pytest
 from openai import OpenAI
 from openai.types.responses import Response, ResponseFunctionToolCall, ResponseStreamEvent
+from openai.types.responses.response_output_item import McpCall
 
 from tests.cli.cutting import cutting_proxy
 from tests.clients.openai_host import doing, new_client, openai_host, turns_started
@@ -248,9 +249,10 @@ def test_a_response_streams_and_is_kept(client: OpenAI) -> None:
         events = list(stream)
         final = stream.get_final_response()
     assert final.output_text == "Hello"
-    assert [item.type for item in final.output] == [
-        *("reasoning", "message", "function_call", "function_call_output", "message"),
-    ]
+    assert [item.type for item in final.output] == ["reasoning", "message", "mcp_call", "message"]
+    call = final.output[2]
+    assert isinstance(call, McpCall)
+    assert (call.name, call.arguments, call.output) == ("add", '{"a":2}', '{"sum":5}')
     assert final.usage is not None
     assert final.usage.output_tokens == 3
     numbers = [event.sequence_number for event in events]

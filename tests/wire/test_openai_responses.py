@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai.types.responses import Response
+from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from tests.wire.openai_logs import LOGS, golden, numbered
@@ -34,6 +34,7 @@ from wsgi_app.events import (
 )
 from wsgi_app.wire.merge import merge_text
 from wsgi_app.wire.openai_ids import ResponseRef
+from wsgi_app.wire.openai_messages import NO_RESULT
 from wsgi_app.wire.openai_responses import ResponseBuilder, ResponseEncoder, StreamEvent
 from wsgi_app.wire.openai_responses_request import ResponseBody, answer_value
 
@@ -47,7 +48,13 @@ pieces = st.one_of(
     st.builds(Token, st.sampled_from(["one ", "two ", ""])),
     st.builds(Thinking, st.sampled_from(["hm ", ""])),
     st.builds(ToolCall, st.just("add"), st.sampled_from(["a", "b", ""]), st.just({"n": 1})),
-    st.builds(ToolResult, st.just("add"), st.sampled_from(["a", "b"]), st.just(5)),
+    st.builds(
+        ToolResult,
+        st.just("add"),
+        st.sampled_from(["a", "b"]),
+        st.sampled_from([5, "five"]),
+        st.sampled_from(["complete", "error"]),
+    ),
     st.just(Status("busy")),
 )
 ends: st.SearchStrategy[AnyEvent] = st.sampled_from(
@@ -95,6 +102,32 @@ def test_each_turn_makes_its_golden_events(name: str) -> None:
         assert encoder.ended
 
 
+def test_a_call_that_asks_is_told_whole_in_the_next_response() -> None:
+    """A call that runs while it asks is incomplete first, and comes again with its result."""
+    events = numbered(
+        (
+            ToolCall("paint", "c1", {"wall": 1}),
+            ToolCall("add", "c2", {}),
+            ToolResult("add", "c2", 5),
+            InputRequest("q", "?"),
+            ToolResult("paint", "c1", "no paint", "error"),
+            Done("", "s", "1"),
+        )
+    )
+    first, second = (
+        stream(events, REF._replace(after_seq=seq))[-1].fields["response"]["output"]
+        for seq in (0, 4)
+    )
+    names = [(item["type"], item["name"], item["status"]) for item in first]
+    assert names == [
+        ("mcp_call", "paint", "incomplete"),
+        ("mcp_call", "add", "completed"),
+        ("function_call", "ask_user", "completed"),
+    ]
+    (paint,) = second
+    assert (paint["arguments"], paint["status"]) == ('{"wall":1}', "failed")
+
+
 def test_what_follows_a_question_is_a_response_of_its_own() -> None:
     """The next response begins behind the question, numbered from 0, with ids of its own."""
     (first, second) = (REF, REF._replace(after_seq=2))
@@ -132,19 +165,21 @@ def test_a_stream_goes_on_from_any_number(
 @settings(deadline=None, max_examples=40)
 @given(logs)
 def test_every_response_is_type_complete(events: tuple[AnyEvent, ...]) -> None:
-    """Whatever the turn did, the response is one to the openai package's own types."""
+    """Whatever the turn did, response and events are ones to the openai package's own types."""
     builder = ResponseBuilder(REF, "agent")
-    adapter = TypeAdapter(Response)
+    adapter, told = TypeAdapter(Response), TypeAdapter(ResponseStreamEvent)
     indexes = []
     for event in numbered(events):
         adapter.validate_python(builder.document())
         made = builder.take(event)
+        for one in made:
+            head = {"type": one.kind, "sequence_number": one.number}
+            assert told.validate_python(head | one.fields).type == one.kind
         indexes += [e.fields["output_index"] for e in made if e.kind.endswith("item.added")]
     document = builder.document()
     adapter.validate_python(document)
     assert indexes == list(range(len(document["output"])))
-    calls = [item["call_id"] for item in document["output"] if item["type"] == "function_call"]
-    assert len(set(calls)) == len(calls)
+    assert {item["status"] for item in document["output"]} <= {"completed", "incomplete", "failed"}
 
 
 def test_a_lost_turns_end_stands_behind_all_that_was_seen() -> None:
@@ -159,7 +194,7 @@ def test_a_lost_turns_end_stands_behind_all_that_was_seen() -> None:
 def test_missing_events_are_told() -> None:
     """A response whose beginning is no longer kept has failed, not ended."""
     builder = ResponseBuilder(REF, "agent")
-    (gap,) = numbered((Gap("1-0", "1-5"),), 0)
+    (gap,) = numbered((Gap("1-0", "1-5"),), 4)
     assert [event.kind for event in builder.take(gap)] == ["response.failed"]
     assert builder.has_gap
 
@@ -198,6 +233,9 @@ def test_items_become_history() -> None:
                 {"type": "function_call", "call_id": "c2", "name": "add", "arguments": "{}"},
                 {"type": "function_call_output", "call_id": "c2", "output": "2"},
                 {"type": "function_call_output", "call_id": "c1", "output": "1"},
+                {"type": "mcp_call", "id": "m1", "name": "add", "arguments": "{}", "output": "3"},
+                {"type": "mcp_call", "id": "m2", "name": "add", "arguments": "{}", "error": {}},
+                {"type": "mcp_call", "id": "m3", "name": "add", "arguments": "{}"},
                 {"role": "assistant", "content": [{"type": "output_text", "text": "b"}]},
                 {"role": "user", "content": "c"},
             ],
@@ -209,9 +247,11 @@ def test_items_become_history() -> None:
     history, message = body.read_input()
     assert message == "c"
     assert [entry["role"] for entry in history] == [
-        *("system", "user", "assistant", "tool", "tool", "assistant"),
+        *("system", "user", "assistant", "tool", "tool"),
+        *("assistant", "tool", "assistant", "tool", "assistant", "tool", "assistant"),
     ]
-    assert [entry["content"] for entry in history if entry["role"] == "tool"] == ["1", "2"]
+    results = [entry["content"] for entry in history if entry["role"] == "tool"]
+    assert results == ["1", "2", "3", "{}", NO_RESULT]
     assert body.agent_metadata() == {"instructions": "In French.", "k": "v"}
 
 

@@ -141,9 +141,7 @@ def _catch_up(
 
 
 def _feed(mount: Mount, ref: ResponseRef) -> Feed:
-    return Feed(
-        mount.runner, session_key(ref.session_id), EventId(ref.turn, ref.after_seq), ref.turn
-    )
+    return Feed(mount.runner, session_key(ref.session_id), EventId(ref.turn, 0), ref.turn)
 
 
 def _not_found() -> RequestError:

@@ -204,7 +204,7 @@ def _answer(mount: Mount, body: ResponseBody, previous: ResponseRef, asked: _Ask
     request_id = asked.event.request_id
     value = answer_value(asked.event, body.read_answers()[request_id])
     # Attached first: the turn shall not be without a reader once it goes on.
-    opened = attach_turn(mount, key, previous.turn, asked.seq)
+    opened = attach_turn(mount, key, previous.turn)
     try:
         mount.store.post_input(key, request_id, encode_json(value))
     except BaseException as error:

@@ -133,17 +133,32 @@ def _add_item(messages: list[Message], item: Message, field: str) -> None:
     if kind == "message":
         messages.append(_read_message(item, field))
     elif kind == "function_call":
-        call = _call(_string(item, "call_id", field), item, field)
-        if messages and "tool_calls" in messages[-1]:
-            messages[-1]["tool_calls"].append(call)
-        else:
-            messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+        _add_call(messages, _call(_string(item, "call_id", field), item, field))
+    elif kind == "mcp_call":
+        _add_host_call(messages, item, field)
     elif kind == "function_call_output":
         call_id = _string(item, "call_id", field)
         content = output_text(item, field)
         messages.append({"role": "tool", "tool_call_id": call_id, "content": content})
     elif kind not in _SILENT_ITEMS:
         raise bad_request(field, f"This agent takes text alone, not {str(kind)[:40]!r}")
+
+
+def _add_call(messages: list[Message], call: dict[str, Any]) -> None:
+    if messages and "tool_calls" in messages[-1]:
+        messages[-1]["tool_calls"].append(call)
+    else:
+        messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+
+
+def _add_host_call(messages: list[Message], item: Message, field: str) -> None:
+    """Add a call that the host itself ran in an earlier response, with its result."""
+    call_id = _string(item, "id", field)
+    _add_call(messages, _call(call_id, item, field))
+    told = [item[name] for name in ("output", "error") if item.get(name) is not None]
+    if told:
+        content = told[0] if isinstance(told[0], str) else encode_json(told[0]).decode()
+        messages.append({"role": "tool", "tool_call_id": call_id, "content": content})
 
 
 def output_text(item: Message, field: str) -> str:

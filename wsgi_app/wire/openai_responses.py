@@ -1,9 +1,9 @@
 """A turn, or the part of one up to a question, as OpenAI's Responses API tells it.
 
-The tools that the agent has run are items of the output, each call with its result. A question is
-an open call of `ASK_USER`, without a result: it ends the response, and its answer begins the next
-one. Sequence numbers count the turn's events before any merging, so that a response read again
-from anywhere has the same ones.
+The tools that the agent has run are ``mcp_call`` items of the output, each with its result. A
+question is a ``function_call`` of `ASK_USER`, the only one for the client to answer: it ends the
+response, and its answer begins the next one. Sequence numbers count the turn's events before any
+merging, so that a response read again from anywhere has the same ones.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ from wsgi_app.wire.openai_items import (
     Item,
     TextKind,
     call_arguments,
-    call_item,
-    result_item,
+    host_call,
+    open_call,
+    with_result,
 )
 from wsgi_app.wire.sse import frame
 
@@ -59,7 +60,10 @@ class StreamEvent(NamedTuple):
 
 
 class ResponseBuilder:
-    """Puts a response together from its turn's events; used by one reader's thread."""
+    """Puts a response together from its turn's events; used by one reader's thread.
+
+    It takes the events from the turn's first one on: a call may have begun before its response.
+    """
 
     def __init__(self, ref: ResponseRef, model: str) -> None:
         self.status = "in_progress"
@@ -69,13 +73,14 @@ class ResponseBuilder:
         self.has_gap = False
         self.next_number = 0
         #: The last event taken.
-        self.seq = ref.after_seq
+        self.seq = 0
         self._ref = ref
         self._model = model
         self._item_suffix = hashlib.sha256(ref.id.encode()).hexdigest()[:24]
         self._output: list[Item] = []
-        self._call_ids: dict[str, str] = {}
-        self._used_call_ids: set[str] = set()
+        #: Calls without a result: those of earlier responses, and where this one's stand.
+        self._earlier_calls: dict[str, ToolCall] = {}
+        self._running_calls: dict[str, int] = {}
         self._open: TextKind | None = None
         self._text: list[str] = []
         self._incomplete_reason: str | None = None
@@ -100,6 +105,9 @@ class ResponseBuilder:
         if self.ended or (seq <= self.seq and not isinstance(event, Gap)):
             return []
         joined, self.seq = seq - self.seq, seq
+        if 0 < seq <= self._ref.after_seq:
+            self._note_earlier(event)
+            return []
         if seq == LOST_SEQ:
             # Its readers may have had events that were not kept: it stands behind all of them.
             self.next_number = max(self.next_number, LOST_SEQ)
@@ -108,9 +116,7 @@ class ResponseBuilder:
             return self._add_text(MESSAGE, event.content, joined)
         if isinstance(event, Thinking):
             return self._add_text(REASONING, event.content, joined)
-        if isinstance(event, (ToolCall, ToolResult)):
-            return self._close_text() + self._add_tool(event)
-        return self._take_rare(event)
+        return self._take_tool(event)
 
     def document(self, status: str | None = None) -> Item:
         """The response so far; ``status`` stands for its own one."""
@@ -166,7 +172,7 @@ class ResponseBuilder:
         index = len(self._output)
         item = kind.item(self._item_id(kind.prefix, index), "in_progress", None)
         return [
-            self._event("response.output_item.added", output_index=index, item=item),
+            self._item_event("added", index, item),
             self._text_event(kind, kind.part_added, part=kind.part("")),
         ]
 
@@ -179,7 +185,7 @@ class ResponseBuilder:
         made = [
             self._text_event(kind, kind.done, text=text, **kind.more),
             self._text_event(kind, kind.part_done, part=kind.part(text)),
-            self._event("response.output_item.done", output_index=index, item=item),
+            self._item_event("done", index, item),
         ]
         self._output.append(item)
         self._open, self._text = None, []
@@ -191,39 +197,66 @@ class ResponseBuilder:
         place = {"item_id": item_id, "output_index": index, kind.index_name: 0}
         return self._event(name, **place, **fields)
 
-    def _add_tool(self, event: ToolCall | ToolResult) -> list[StreamEvent]:
+    def _note_earlier(self, event: AnyEvent) -> None:
         if isinstance(event, ToolCall):
-            call_id = self._call_id(event.call_id)
-            return self._add_call(call_id, event.tool, call_arguments(event))
+            self._earlier_calls[event.call_id] = event
+        elif isinstance(event, ToolResult):
+            self._earlier_calls.pop(event.call_id, None)
+
+    def _take_tool(self, event: AnyEvent) -> list[StreamEvent]:
+        if isinstance(event, ToolCall):
+            return self._close_text() + self._begin_call(event)
+        return self._end_call(event) if isinstance(event, ToolResult) else self._take_rare(event)
+
+    def _begin_call(self, call: ToolCall) -> list[StreamEvent]:
         index = len(self._output)
-        call_id = self._call_ids.get(event.call_id, event.call_id)
-        item = result_item(self._item_id("fco", index), call_id, event.output)
-        self._output.append(item)
-        added = self._event("response.output_item.added", output_index=index, item=item)
-        return [added, self._event("response.output_item.done", output_index=index, item=item)]
+        self._running_calls[call.call_id] = index
+        item_id = self._item_id("mcp", index)
+        arguments = call_arguments(call)
+        self._output.append(host_call(item_id, call.tool, arguments))
+        place = {"item_id": item_id, "output_index": index}
+        return [
+            self._item_event("added", index, host_call(item_id, call.tool, "")),
+            self._event("response.mcp_call.in_progress", **place),
+            self._event("response.mcp_call_arguments.delta", **place, delta=arguments),
+            self._event("response.mcp_call_arguments.done", **place, arguments=arguments),
+        ]
 
-    def _call_id(self, call_id: str) -> str:
-        """A call's id, unlike all others of the response: clients refuse a second one."""
-        unique = call_id
-        while not unique or unique in self._used_call_ids:
-            unique = f"{unique}_{len(self._output)}"
-        self._used_call_ids.add(unique)
-        self._call_ids[call_id] = unique
-        return unique
+    def _end_call(self, result: ToolResult) -> list[StreamEvent]:
+        made: list[StreamEvent] = []
+        if result.call_id not in self._running_calls:
+            unknown = ToolCall(result.tool, result.call_id, {})
+            call = self._earlier_calls.pop(result.call_id, unknown)
+            made = self._close_text() + self._begin_call(call)
+        index = self._running_calls.pop(result.call_id)
+        item = self._output[index] = with_result(self._output[index], result)
+        kind = f"response.mcp_call.{item['status']}"
+        made.append(self._event(kind, item_id=item["id"], output_index=index))
+        return [*made, self._item_event("done", index, item)]
 
-    def _add_call(self, call_id: str, name: str, arguments: str) -> list[StreamEvent]:
+    def _leave_calls(self) -> list[StreamEvent]:
+        made = []
+        for index, item in enumerate(self._output):
+            if item["status"] == "in_progress":
+                left = self._output[index] = {**item, "status": "incomplete"}
+                made.append(self._item_event("done", index, left))
+        return made
+
+    def _ask(self, question: InputRequest) -> list[StreamEvent]:
         index = len(self._output)
         item_id = self._item_id("fc", index)
-        place = {"item_id": item_id, "output_index": index}
-        item = call_item(item_id, call_id, name, arguments)
-        begun = call_item(item_id, call_id, name, "")
-        kind = "response.function_call_arguments"
+        arguments = call_arguments(question)
+        begun, item = (
+            open_call(item_id, question.request_id, ASK_USER, told) for told in ("", arguments)
+        )
         self._output.append(item)
+        place = {"item_id": item_id, "output_index": index}
+        kind = "response.function_call_arguments"
         return [
-            self._event("response.output_item.added", output_index=index, item=begun),
+            self._item_event("added", index, begun),
             self._event(f"{kind}.delta", **place, delta=arguments),
-            self._event(f"{kind}.done", **place, name=name, arguments=arguments),
-            self._event("response.output_item.done", output_index=index, item=item),
+            self._event(f"{kind}.done", **place, name=ASK_USER, arguments=arguments),
+            self._item_event("done", index, item),
         ]
 
     # -- the end
@@ -232,15 +265,13 @@ class ResponseBuilder:
         if isinstance(event, Status):
             self._is_cut_off = self._is_cut_off or event.content == CUT_OFF
         elif isinstance(event, InputRequest):
-            asked = self._close_text()
-            asked += self._add_call(event.request_id, ASK_USER, call_arguments(event))
-            return asked + self._end("completed")
+            return self._close_text() + self._leave_calls() + self._ask(event) + self._end()
         elif isinstance(event, Done):
             self._usage = event.usage
             reason = _INCOMPLETE["length"] if self._is_cut_off else None
-            return self._close_text() + self._end("completed", reason)
+            return self._close_text() + self._leave_calls() + self._end("completed", reason)
         elif isinstance(event, Cancelled):
-            return self._close_text("incomplete") + self._end("cancelled")
+            return self._break_off() + self._end("cancelled")
         elif isinstance(event, Gap):
             self.has_gap = True
             return self._fail(NOT_KEPT)
@@ -248,20 +279,28 @@ class ResponseBuilder:
             return self._fail(event)
         return []
 
+    def _break_off(self) -> list[StreamEvent]:
+        return self._close_text("incomplete") + self._leave_calls()
+
     def _fail(self, error: Error) -> list[StreamEvent]:
-        made = self._close_text("incomplete")
+        made = self._break_off()
         reason = _INCOMPLETE.get(str(error.details.get("finish_reason")))
         if reason is not None:
             return made + self._end("incomplete", reason)
         self.error = error
         return made + self._end("failed")
 
-    def _end(self, status: str, incomplete_reason: str | None = None) -> list[StreamEvent]:
+    def _end(
+        self, status: str = "completed", incomplete_reason: str | None = None
+    ) -> list[StreamEvent]:
         self._incomplete_reason = incomplete_reason
         self.status = status if incomplete_reason is None else "incomplete"
         # No event of its own in the protocol; the document tells the status.
         kind = "incomplete" if self.status == "cancelled" else self.status
         return [self._event(f"response.{kind}", response=self.document())]
+
+    def _item_event(self, what: str, index: int, item: Item) -> StreamEvent:
+        return self._event(f"response.output_item.{what}", output_index=index, item=item)
 
     def _event(self, kind: str, **fields: Any) -> StreamEvent:
         self.next_number += 1
