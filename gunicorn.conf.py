@@ -2,6 +2,9 @@
 
 import os
 from pathlib import Path
+from urllib.parse import quote
+
+from gunicorn.glogging import Logger
 
 # On SIGTERM, a reload or max_requests a worker drains: it refuses new turns, lets the running ones
 # finish, and tells the readers of the rest to come back. The turns of a worker that dies are ended
@@ -52,6 +55,18 @@ preload_app = False
 # Newer gunicorns open a control socket in the home directory, by a thread of the arbiter: two
 # services of one user would fight for it, and a process with threads should not fork workers.
 control_socket_disable = True
+
+
+class OneLineLogger(Logger):
+    """Writes paths as they were sent: decoded, a newline in one would begin a line of its own."""
+
+    def atoms(self, *args: object) -> dict[str, object]:
+        """What a line may name."""
+        atoms = super().atoms(*args)
+        return {**atoms, "U": quote(atoms["U"].encode("latin-1"))}
+
+
+logger_class = OneLineLogger
 
 # To stdout, for the container or the journal. The path without its query string and no Referer:
 # `?ticket=` opens a session. `%(M)s` is the whole stream's time in milliseconds.
