@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -27,6 +28,9 @@ def main() -> int:
     tokens.add_arguments(work)
     work.add_argument("--output", type=Path, default=LATEST, help="where the figures go")
     options = parser.parse_args()
+    # Each stream is a file or two in every program; they inherit this.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory() as folder:
         ceilings, runs = tokens.measure(options, Programs(Path(folder)), _tell)
     report.save(options.output, {**vars(options), "output": options.output.name}, ceilings, runs)
