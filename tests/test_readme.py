@@ -19,6 +19,7 @@ from tests.support.reading import ReadingClient
 from tests.support.servers import Server, answers_http, gunicorn
 from tests.support.sse import text_of
 from tests.support.waiting import wait_for
+from wsgi_app import OpenAIAgent
 from wsgi_app.config import Settings, setting_name
 from wsgi_app.errors import STATUS_BY_CODE
 from wsgi_app.web.blueprint import ROUTES
@@ -111,6 +112,30 @@ def test_second_code_block_mounts_a_model_behind_the_sites_login() -> None:
         db.session.remove()
         db.engine.dispose()
     assert app.test_client().get("/agents/healthz").status_code == 200
+
+
+def test_third_code_block_gives_a_model_tools() -> None:
+    """The example of a timeout and an approval makes an agent of three tools."""
+
+    def stock_of(article: str) -> int:
+        """How many pieces of an article are in stock."""
+        return len(article)
+
+    def search(words: str) -> list[str]:
+        """Search the articles."""
+        return [words]
+
+    def delete_article(article: str) -> None:
+        """Delete an article."""
+
+    names = {
+        "OpenAIAgent": OpenAIAgent,
+        "stock_of": stock_of,
+        "search": search,
+        "delete_article": delete_article,
+    }
+    exec(blocks("python")[2], names)  # noqa: S102 - the README's own code
+    assert isinstance(names["agent"], OpenAIAgent)
 
 
 def test_settings_table_is_the_settings() -> None:

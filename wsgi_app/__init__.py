@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from wsgi_app.agents import OpenAIAgent as OpenAIAgent
+    from wsgi_app.agents import Tool as Tool
+    from wsgi_app.agents import approve as approve
     from wsgi_app.auth import Principal as Principal
     from wsgi_app.engine import Agent as Agent
     from wsgi_app.engine import Turn as Turn
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     app: Flask
 
 _MODULES = {
-    "agents": ("OpenAIAgent",),
+    "agents": ("OpenAIAgent", "Tool", "approve"),
     "auth": ("Principal",),
     "engine": ("Agent", "Turn", "current_turn"),
     "errors": ("AgentHostError", "ConfigError", "TurnCancelled", "TurnError", "UpstreamError"),
@@ -53,6 +55,7 @@ __all__ = [
     "Status",
     "Thinking",
     "Token",
+    "Tool",
     "ToolCall",
     "ToolResult",
     "Turn",
@@ -60,6 +63,7 @@ __all__ = [
     "TurnError",
     "UpstreamError",
     "Usage",
+    "approve",
     "current_turn",
 ]
 __version__ = "0.1.0"
