@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from wsgi_app.engine.threads import start_thread
+from wsgi_app.errors import TurnCancelled
 from wsgi_app.store.base import SessionKey
 
 log = logging.getLogger("wsgi_app")
@@ -19,6 +20,8 @@ class _Kept(NamedTuple):
     agent: Any
     used_at: float
     in_use: bool
+    #: Grows with every `SessionAgents.take`.
+    number: int
 
 
 class SessionAgents:
@@ -36,6 +39,7 @@ class SessionAgents:
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
         self._kept: dict[SessionKey, _Kept] = {}
+        self._takes = 0
         self._shared: Any = None
         #: Of an agent that is one for all and gives the sessions' own; set once.
         self._open_session: Callable[[], Any] | None = None
@@ -43,14 +47,16 @@ class SessionAgents:
     def take(self, key: SessionKey) -> Any:
         """The session's agent, for a turn; give it back with `give_back`.
 
-        Raises what making an agent raises.
+        Raises what making an agent raises, and TurnCancelled if that took until after the turn.
         """
         if self._shared is not None:
             return self._shared
         with self._lock:
+            self._takes += 1
+            number = self._takes
             kept = self._kept.get(key)
             if kept is not None and not kept.in_use:
-                self._kept[key] = kept._replace(in_use=True)
+                self._kept[key] = kept._replace(in_use=True, number=number)
                 return kept.agent
         if kept is not None:
             # Its turn has ended, but not its code: two turns must not share an agent.
@@ -59,9 +65,21 @@ class SessionAgents:
         if not hasattr(agent, "close"):
             self._shared = agent
             return agent
-        with self._lock:
-            self._kept[key] = _Kept(agent, time.monotonic(), in_use=True)
+        self._keep(key, _Kept(agent, time.monotonic(), in_use=True, number=number))
         return agent
+
+    def _keep(self, key: SessionKey, made: _Kept) -> None:
+        """Keep an agent, unless a newer turn has come meanwhile and made its own."""
+        with self._lock:
+            other = self._kept.get(key)
+            is_late = other is not None and other.number > made.number
+            if not is_late:
+                self._kept[key] = made
+        if is_late:
+            _start_close(made.agent)
+            raise TurnCancelled
+        if other is not None:
+            _start_close(other.agent)
 
     def _make_one(self) -> Any:
         if self._open_session is None:
@@ -76,14 +94,14 @@ class SessionAgents:
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None and kept.agent is agent:
-                self._kept[key] = _Kept(agent, time.monotonic(), in_use=False)
+                self._kept[key] = kept._replace(used_at=time.monotonic(), in_use=False)
 
     def discard(self, key: SessionKey) -> None:
         """Close what is kept for a session that is gone, has moved, or whose turn does not stop."""
         with self._lock:
             kept = self._kept.pop(key, None)
         if kept is not None:
-            start_thread(partial(_close, kept.agent), "agent-close")
+            _start_close(kept.agent)
 
     def close_idle(self) -> None:
         """Close the agents of sessions that have had no turn for a while."""
@@ -92,20 +110,26 @@ class SessionAgents:
             idle = [
                 k for k, kept in self._kept.items() if not kept.in_use and kept.used_at < oldest
             ]
-        for key in idle:
-            self.discard(key)
+            # In one step: a turn that takes one now gets a new one.
+            agents = [self._kept.pop(key).agent for key in idle]
+        for agent in agents:
+            _start_close(agent)
 
     def close_all(self, timeout_seconds: float) -> None:
         """Close every agent, at the same time, and wait for them; logs what was left."""
         with self._lock:
             kept, self._kept = list(self._kept.values()), {}
-        threads = [start_thread(partial(_close, one.agent), "agent-close") for one in kept]
+        threads = [_start_close(one.agent) for one in kept]
         deadline = time.monotonic() + timeout_seconds
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         left = sum(thread.is_alive() for thread in threads)
         if left:
             log.warning("%d agents were still closing when the worker left", left)
+
+
+def _start_close(agent: Any) -> threading.Thread:
+    return start_thread(partial(_close, agent), "agent-close")
 
 
 def _close(agent: Any) -> None:
