@@ -166,8 +166,8 @@ class Journal:
     ) -> None:
         try:
             self._settle(entry, write, result, ends=ends)
-        except StoreUnavailable:
-            entry.urgent = True
+        except (Fenced, StoreUnavailable):
+            entry.urgent = True  # the next write tells
         except Exception:
             log.exception("a turn cannot be written to the store")
             self._fail(entry)

@@ -259,8 +259,10 @@ class Runner:
             run = self.find(fence.key, fence.turn)
             if run is not None:
                 run.cancel(reason)
-        for fence in beat.fenced:
-            # The journal finds out what has become of it, and ends it.
+        with self._lock:
+            asking = [run.fence for run in self._runs.values() if run.questions.waiting]
+        for fence in (*beat.fenced, *asking):
+            # The journal finds out what has become of it, and takes an answer that no signal told.
             self._journal.hurry(fence)
 
     def close_idle(self) -> None:
