@@ -16,6 +16,7 @@ from tests.support.waiting import wait_for
 from wsgi_app.agents.approvals import approve
 from wsgi_app.agents.toolbox import MAX_CALLS_AT_ONCE, Toolbox
 from wsgi_app.agents.tools import CallRequest, Tool
+from wsgi_app.engine.output import MAX_DEPTH
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.turn import Turn
 from wsgi_app.errors import TurnError
@@ -270,3 +271,57 @@ def test_a_cancel_ends_all_questions(bench: TurnBench) -> None:
     bench.runner.cancel(run.fence.key, None, "user")
     wait_for(lambda: not run.goes_on(), "no thread of the turn goes on")
     assert sum(isinstance(event, InputRequest) for event in events_of(run)) == 1
+
+
+@pytest.mark.parametrize("leave", [SystemExit(2), asyncio.CancelledError()])
+def test_a_tool_that_leaves_its_program_leaves_only_its_call(
+    bench: TurnBench, leave: BaseException
+) -> None:
+    """What command line code raises to end itself is an error of the call, sync or async."""
+
+    def sync_tool() -> None:
+        raise leave
+
+    async def async_tool() -> None:
+        raise leave
+
+    run = start(bench, [sync_tool, async_tool], ("sync_tool", {}), ("async_tool", {}))
+    statuses = [result.status for result in results(run).values()]
+    assert statuses == ["error", "error"]
+    assert isinstance(run.terminal, Done)
+
+
+def nested(levels: int) -> Any:
+    """A list in a list in a list."""
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(("levels", "status"), [(MAX_DEPTH - 3, "complete"), (150, "error")])
+def test_data_that_is_nested_too_deep_costs_only_its_call(
+    bench: TurnBench, levels: int, status: str
+) -> None:
+    """Arguments and outputs that no event can hold are errors for the model to mend."""
+
+    def give(levels: int) -> Any:
+        return nested(levels)
+
+    def take(value: Any) -> str:
+        return type(value).__name__
+
+    calls = [("give", {"levels": levels}), ("take", {"value": nested(levels)})]
+    run = start(bench, [give, take], *calls)
+    assert [result.status for result in results(run).values()] == [status] * 2
+    assert isinstance(run.terminal, Done)
+
+
+def test_no_end_of_faulty_arguments_is_told_in_brief(bench: TurnBench) -> None:
+    """Telling each of a hundred thousand faults would hold up all other turns for seconds."""
+
+    def add_all(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    run = start(bench, [add_all], ("add_all", {"numbers": ["x"] * 100_000}))
+    assert results(run)["1"].output == {"error": "bad arguments: 100000 faults"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
@@ -76,7 +77,7 @@ class Toolbox:
             output = self._find(call.tool).prepare(turn, call)()
         except TurnError:
             raise  # the tool ends the turn on purpose
-        except Exception as error:  # noqa: BLE001 - a tool may raise anything; the model is told
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - a tool may raise anything; the model is told
             output = {"error": describe_error(error)}
             return ToolResult(call.tool, call.call_id, output, status="error")
         return ToolResult(call.tool, call.call_id, output)

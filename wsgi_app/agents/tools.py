@@ -18,11 +18,15 @@ from typing_extensions import NotRequired, TypedDict
 
 from wsgi_app.engine import Turn
 from wsgi_app.engine.history import as_text
+from wsgi_app.engine.output import check_data_depth
 
 #: A longer output is cut: it would come back with every later step of the turn.
 MAX_OUTPUT_BYTES: Final = 65_536
 #: A longer error text is cut: it is a hint for the model, not a log.
 MAX_ERROR_CHARS: Final = 500
+#: More faults of a call's arguments are only counted: pydantic takes 10 us for each to tell it,
+#: while no other thread runs, and a call has room for hundreds of thousands.
+MAX_FAULTS_TOLD: Final = 100
 #: What providers of the chat-completions API accept (their reference, "tools").
 MAX_DESCRIPTION_CHARS: Final = 1024
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -124,38 +128,47 @@ class Tool:
         return bounded_json(result)
 
     def _validate(self, arguments: str) -> dict[str, Any]:
+        text = arguments.strip() or "{}"
         try:
-            return self._arguments.validate_json(arguments.strip() or "{}")
+            values = self._arguments.validate_json(text)
         except ValidationError as error:
+            if error.error_count() > MAX_FAULTS_TOLD:
+                raise ValueError(f"bad arguments: {error.error_count()} faults") from error
             faults = error.errors(include_url=False, include_context=False, include_input=False)
             texts = [f"{'.'.join(map(str, f['loc'])) or 'arguments'}: {f['msg']}" for f in faults]
             raise ValueError("bad arguments: " + "; ".join(texts)) from error
+        if parse_object(text) is None:
+            raise ValueError("bad arguments: nested too deep")
+        return values
 
 
 def bounded_json(value: Any) -> Any:
     """Turn any value into a JSON value of at most about ``MAX_OUTPUT_BYTES``.
 
     What JSON has no form for becomes its ``str``; what is too long becomes the start of its text.
+    Raises ValueError for what is nested too deep for an event.
     """
     value = to_jsonable_python(value, fallback=str)
     text = as_text(value)
     encoded = text.encode("utf-8", "replace")
     if len(encoded) <= MAX_OUTPUT_BYTES:
+        check_data_depth(value)
         return value
     kept = encoded[:MAX_OUTPUT_BYTES].decode("utf-8", "ignore")
     return f"{kept}… (cut: {len(encoded)} bytes)"
 
 
 def parse_object(arguments: str) -> dict[str, Any] | None:
-    """Read a call's arguments; None when they are no JSON object."""
+    """Read a call's arguments; None when they are no JSON object, or one nested too deep."""
     try:
         value = json.loads(arguments)
+        check_data_depth(value)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
-def describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """One short line for the model: the exception's type and text, never a traceback."""
     try:
         text = str(error)

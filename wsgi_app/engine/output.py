@@ -60,6 +60,11 @@ def check_output(item: Any, kinds: tuple[type[Event], ...] = AGENT_EVENTS) -> Ou
         raise TurnError("The agent sent an event with data that is not JSON.") from error
 
 
+def check_data_depth(value: Any) -> None:
+    """Raise ValueError for a tool's data that is nested too deep for an event."""
+    _check_depth(value, MAX_DEPTH - 1)
+
+
 def _check_depth(value: Any, left: int) -> None:
     """Refuse what a reader's thread, with less stack left, could not decode."""
     if left == 0:
