@@ -41,6 +41,7 @@ class McpConnection:
         self._closed = False
         self._turn: Turn | None = None
         self._limits: set[anyio.CancelScope] = set()
+        self._questions = 0
 
     async def list_tools(self) -> list[Tool]:
         """List the server's tools that the model gets, at most `MAX_TOOLS`; raises TurnError."""
@@ -170,15 +171,18 @@ class McpConnection:
 
     @contextmanager
     def _clocks_stopped(self) -> Iterator[None]:
+        self._questions += 1
         for scope in self._limits:
             scope.deadline = math.inf
         try:
             yield
         finally:
-            # All the time again: what the server does with the answer has just begun.
-            deadline = anyio.current_time() + self._endpoint.call_timeout_seconds
-            for scope in self._limits:
-                scope.deadline = deadline
+            self._questions -= 1
+            if not self._questions:  # another call's may still wait
+                # All the time again: what the server does with the answer has just begun.
+                deadline = anyio.current_time() + self._endpoint.call_timeout_seconds
+                for scope in self._limits:
+                    scope.deadline = deadline
 
 
 def describe_causes(error: BaseException) -> str:
