@@ -85,7 +85,10 @@ class Waits:
             future.cancel()
         if callbacks:
             # They are the agent's code, and may block: not in the canceller's thread.
-            start_thread(lambda: _run_all(callbacks), "on-cancel")
+            try:
+                start_thread(lambda: _run_all(callbacks), "on-cancel")
+            except RuntimeError:
+                log.exception("the thread of on_cancel callbacks cannot be started")
 
 
 def _run_all(callbacks: Sequence[Callable[[], None]]) -> None:
