@@ -16,7 +16,7 @@ from wsgi_app import Turn, current_turn
 from wsgi_app.engine import loop_executor
 from wsgi_app.engine.loop_executor import MAX_THREADS_PER_TURN, LoopExecutor
 from wsgi_app.engine.run import TurnRun
-from wsgi_app.events import Cancelled, Done
+from wsgi_app.events import Cancelled, Done, Token
 
 ASKING_TURNS = 60
 
@@ -119,3 +119,16 @@ def test_a_thread_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(RuntimeError, match="new thread"):
             executor.submit(divmod, 7, 2)
     assert executor.submit(divmod, 9, 2).result(10) == (4, 1)
+
+
+def test_a_function_that_raises_stop_iteration_is_an_error(bench: TurnBench) -> None:
+    """Its caller is told, though asyncio's futures of older Pythons refuse that exception."""
+
+    async def exhaust(_: Turn) -> str:
+        try:
+            await asyncio.to_thread(next, iter(()))
+        except RuntimeError as error:
+            return type(error.__cause__).__name__
+        return "nothing"
+
+    assert [event for event in bench.run(exhaust) if event == Token("StopIteration")]

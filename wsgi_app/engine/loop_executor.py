@@ -137,6 +137,11 @@ def _run(future: Future[Any], call: Callable[[], Any]) -> None:
         # What a cancelled task raises: the loop would log anything else as an error that nobody
         # took, since who waited for it is cancelled too.
         future.set_exception(CancelledError())
+    except StopIteration as error:
+        # Before Python 3.12 asyncio's futures refuse it, and would never be done.
+        told = RuntimeError("a function raised StopIteration")
+        told.__cause__ = error
+        future.set_exception(told)
     except BaseException as error:  # noqa: BLE001 - all of them are the waiter's
         future.set_exception(error)
     else:
