@@ -58,15 +58,17 @@ class Rig:
 
     def noted(self) -> list[str]:
         """What the servers have written down."""
-        return self.notes.read_text().splitlines() if self.notes.exists() else []
+        return lines_of(self.notes)
 
     def wait_noted(self, line: str, count: int = 1) -> None:
         """Wait for a line of the server's."""
-        wait_for(lambda: self.noted().count(line) >= count, f"the server notes: {line}")
+        wait_for(
+            lambda: self.noted().count(line) >= count, f"the server notes: {line}", TURN_SECONDS
+        )
 
     def pids(self) -> list[int]:
         """The servers that were started."""
-        return [int(line.split()[1]) for line in self.noted() if line.startswith("started")]
+        return started_in(self.notes)
 
     def start(self, talk: Talk) -> TurnRun:
         """Start a turn that has the servers' tools."""
@@ -100,9 +102,24 @@ class Rig:
         return events_of(run)[-1]
 
 
+def lines_of(notes: Path) -> list[str]:
+    """What servers have written down."""
+    return notes.read_text().splitlines() if notes.exists() else []
+
+
+def started_in(notes: Path) -> list[int]:
+    """The ids of the servers' processes, in the order in which they started."""
+    return [int(line.split()[1]) for line in lines_of(notes) if line.startswith("started")]
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there."""
+    return Path(f"/proc/{pid}").exists()
+
+
 def wait_asked(run: TurnRun) -> dict[str, Any]:
     """The question that is all that a turn has sent."""
-    (asked,) = wait_for(lambda: events_of(run), "the question")
+    (asked,) = wait_for(lambda: events_of(run), "the question", TURN_SECONDS)
     assert asked["type"] == "input_request"
     return asked
 
@@ -271,7 +288,7 @@ def test_a_declined_question_is_an_error(rig: Rig) -> None:
 def test_a_cancel_withdraws_the_question(rig: Rig) -> None:
     """A turn that ends while the server asks leaves the connection as it was."""
     run = rig.start(lambda turn, tools: call(turn, tools["pick_colour"]))
-    wait_for(lambda: run.questions.waiting, "the question")
+    wait_for(lambda: run.questions.waiting, "the question", TURN_SECONDS)
     rig.turns.runner.cancel(run.fence.key, None, "user")
     assert rig.call("add", '{"a": 1, "b": 1}') == 2
 
@@ -353,7 +370,7 @@ def test_a_turn_that_waits_for_a_server_can_be_cancelled(notes: Path) -> None:
     children = child_pids(os.getpid())
     with rigged(notes, McpServer.stdio(*MUTE)) as rig:
         run = rig.start(lambda _turn, _tools: None)
-        wait_for(lambda: child_pids(os.getpid()) != children, "the program runs")
+        wait_for(lambda: child_pids(os.getpid()) != children, "the program runs", TURN_SECONDS)
         assert rig.turns.runner.cancel(run.fence.key, None, "user")
 
 
@@ -405,7 +422,7 @@ def test_close_ends_a_running_call_and_its_program(notes: Path) -> None:
         )
         rig.wait_noted("napping")
         rig.connections.close()
-        assert not [pid for pid in rig.pids() if Path(f"/proc/{pid}").exists()]
+        assert not [pid for pid in rig.pids() if is_running(pid)]
         assert run.wait_ended(TURN_SECONDS)
         assert isinstance(results[0], ConnectionError)
         assert rig.refused()["message"] == "The MCP server 'python' cannot be used."
@@ -429,7 +446,7 @@ def test_the_built_in_agent_uses_a_servers_tools(
     with Upstream() as upstream, closing_bench(upstream, monkeypatch, notes) as (bench, session):
         assert transcript(bench.talk(*SCRIPTS)) == golden
         run = bench.start(*SCRIPTS)
-        wait_for(lambda: run.questions.waiting, "the question")
+        wait_for(lambda: run.questions.waiting, "the question", TURN_SECONDS)
         bench.turns.runner.cancel(run.fence.key, None, "user")
         assert bench.transcript()[4]["schema"] == colour_schema
         assert notes.read_text().count("started") == 1
@@ -471,12 +488,15 @@ def test_a_worker_ends_the_programs_of_its_sessions(notes: Path) -> None:
             client = Client(server)
             for session in ("one", "one", "two"):
                 body = {"message": message}
-                answer = client.call("POST", f"/chat/{session}", body, headers=WANTS_JSON)
+                answer = client.call(
+                    "POST", f"/chat/{session}", body, headers=WANTS_JSON, seconds=TURN_SECONDS
+                )
                 assert answer.json["reply"] == "Five."
-            assert notes.read_text().count("started") == 2
+            first, second = started_in(notes)
             client.call("DELETE", "/session/one")
-            wait_for(lambda: notes.read_text().count("ended") == 1, "the first program's end")
-        assert notes.read_text().count("ended") == 2
+            wait_for(lambda: not is_running(first), "the first program's end", TURN_SECONDS)
+            assert is_running(second)
+        wait_for(lambda: not is_running(second), "the second program's end", TURN_SECONDS)
 
 
 @pytest.mark.slow
@@ -488,7 +508,7 @@ def test_a_program_that_does_not_end_is_killed(notes: Path, env: dict[str, str])
         rig.wait_noted("blocking")
         rig.turns.runner.cancel(run.fence.key, None, "user")
         rig.connections.close()
-        assert not [pid for pid in rig.pids() if Path(f"/proc/{pid}").exists()]
+        assert not [pid for pid in rig.pids() if is_running(pid)]
 
 
 @pytest.mark.slow
@@ -512,7 +532,7 @@ def test_fifty_sessions_leave_nothing(notes: Path) -> None:
 
         run = turns.start(agent)
         if number % 2:
-            wait_for(lambda: notes.read_text().count("napping") > number // 2, "a nap")
+            wait_for(lambda: notes.read_text().count("napping") > number // 2, "a nap", 60)
             turns.runner.cancel(run.fence.key, None, "user")
         assert run.wait_ended(TURN_SECONDS)
         connections.close()
