@@ -72,7 +72,7 @@ class Runner:
         self.pid = os.getpid()
         self.draining = False
         self.following = Following(store, self.worker_id)
-        self.loops = Loops()
+        self.loops = Loops.take()
         self._journal = Journal(store)
         self._keeper = Keeper(store, self.worker_id, settings.lease_seconds, self)
         self._session_agents = SessionAgents(make_agent, settings.idle_seconds)
@@ -301,8 +301,7 @@ class Runner:
         for stop in (
             self._journal.stop,
             self._keeper.stop,
-            self.loops.io.stop,
-            self.loops.agents.stop,
+            self.loops.give_back,
         ):
             stop(max(0.1, deadline - time.monotonic()))
         self.store.close()
