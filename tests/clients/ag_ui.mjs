@@ -103,8 +103,8 @@ const scenarios = {
   // abortRun() closes the connection; the host ends the turn when nobody comes back.
   async abort() {
     const page = new Page('abort');
-    page.cut = 6;
-    await page.say('slow 2000');
+    page.cut = 3; // an event is told before it is shown
+    await page.say('held');
     const other = new Page('abort');
     await other.say('hello');
     return { text: page.shown().at(-1).content, faults: page.faults, busy: other.faults };
@@ -121,7 +121,7 @@ const scenarios = {
 
   async cancelled() {
     const page = new Page('cancelled');
-    const running = page.say('slow 2000');
+    const running = page.say('held');
     while (!page.types().includes('TEXT_MESSAGE_CONTENT')) await new Promise((done) => setTimeout(done, 10));
     const cancel = url.replace('/ag-ui', `/chat/${page.agent.threadId}/cancel`);
     await fetch(cancel, { method: 'POST', headers: { Authorization: `Bearer ${token}` } });
