@@ -26,6 +26,7 @@ typedef struct {
     int fd, state, used;
     long long left;         /* bytes of the chunk that are still to come */
     long expected;          /* number of the next token */
+    long counted;           /* tokens in the window */
     char head[HEAD_BYTES];  /* the answer's head, then a chunk's size line */
     char tail[TAIL_BYTES];  /* the start of a token that the last piece ended in */
     int tail_bytes;
@@ -50,6 +51,7 @@ static void count_token(Stream *s, long number, long long sent_ns) {
     tokens++;
     if (!counting) return;
     window_tokens++;
+    s->counted++;
     if (latency_count == latency_room) {
         latency_room = latency_room ? latency_room * 2 : 1 << 20;
         latencies_ms = realloc(latencies_ms, latency_room * sizeof *latencies_ms);
@@ -203,15 +205,17 @@ static double cpu_seconds(void) {
            (use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
 }
 
-static void report(double cpu_before) {
+static void report(const Stream *streams, int count, double cpu_before) {
     double seconds = (now_ns() - window_ns) / 1e9, cpu = cpu_seconds() - cpu_before;
+    long silent = 0;
+    for (int i = 0; i < count; i++) silent += !streams[i].counted;
     qsort(latencies_ms, latency_count, sizeof *latencies_ms, compare);
     for (char *c = sample; *c; c++)
         if (*c == '"' || *c == '\\' || *c < ' ' || *c > '~') *c = ' ';
-    printf("{\"seconds\":%.3f,\"tokens\":%ld,\"all_tokens\":%ld,\"lost\":%ld,\"refused\":%ld,"
-           "\"closed\":%ld,\"failed\":%ld,\"p50_ms\":%.3f,\"p95_ms\":%.3f,\"p99_ms\":%.3f,"
+    printf("{\"seconds\":%.3f,\"tokens\":%ld,\"all_tokens\":%ld,\"silent\":%ld,\"lost\":%ld,"
+           "\"refused\":%ld,\"closed\":%ld,\"failed\":%ld,\"p50_ms\":%.3f,\"p95_ms\":%.3f,\"p99_ms\":%.3f,"
            "\"max_ms\":%.3f,\"cpu_seconds\":%.3f,\"refusal\":\"%s\"}\n",
-           seconds, window_tokens, tokens, lost, refused, closed, failed, quantile(0.5),
+           seconds, window_tokens, tokens, silent, lost, refused, closed, failed, quantile(0.5),
            quantile(0.95), quantile(0.99), quantile(1), cpu, sample);
 }
 
@@ -242,6 +246,6 @@ int main(int count, char **words) {
         }
         read_ready(opened < wanted ? 1 : 20);
     }
-    report(cpu_before);
+    report(streams, wanted, cpu_before);
     return 0;
 }

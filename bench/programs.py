@@ -109,11 +109,15 @@ class Timing(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What the load generator counted; tokens, latencies and its own CPU time in the window."""
+    """What the load generator counted; tokens, latencies and its own CPU time in the window.
+
+    ``silent`` is the number of streams that got no token in the window.
+    """
 
     seconds: float
     tokens: int
     all_tokens: int
+    silent: int
     lost: int
     refused: int
     closed: int

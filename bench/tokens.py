@@ -66,4 +66,6 @@ def _describe(run: Run) -> str:
         f"  p50 {run.load.p50_ms:8,.1f} ms  p99 {run.load.p99_ms:8,.1f} ms"
         f"  others on this machine {run.other_cpu:4.1f} cores"
     )
+    if run.load.silent:
+        text += f"  {run.load.silent} streams got nothing"
     return f"{text}  FAULT: {run.load.fault}" if run.load.fault else text
