@@ -99,9 +99,11 @@ def test_the_next_turn_may_start_at_once(client: ReadingClient) -> None:
             stream.until("token")
             assert client.cancel(session)["turn_id"] == str(number)
     history = json.loads(client.chat_json(session, {"tell": "history"}).json["reply"])
-    assert [message["content"] for message in history if message["role"] == "assistant"] == [
+    told = [message["content"] for message in history if message["role"] == "assistant"]
+    assert [content.partition("\n\n")[0] for content in told] == [
         f"part {number}" for number in range(1, 6)
     ]
+    assert all("stopped" in content for content in told)
 
 
 @pytest.mark.parametrize(
