@@ -59,6 +59,7 @@ class Questions:
         self._closed = closed
         self._lock = threading.Lock()
         self._pending: _Pending | None = None
+        self._is_closing = False
         self._withdrawn: list[str] = []
 
     @property
@@ -133,11 +134,16 @@ class Questions:
         """
         with self._lock:
             pending = self._pending
-            if pending is None or pending.answer is not answer:
+            if pending is None or pending.answer is not answer or self._is_closing:
                 return False
-            self._pending = None
+            self._is_closing = True
         pending.timer.cancel()
         if answer.cancelled():
             self._withdrawn.append(pending.request_id)
-        self._closed()
+        try:
+            self._closed()
+        finally:
+            # Not before: another thread's question would stop the clocks first, and this start them.
+            with self._lock:
+                self._pending, self._is_closing = None, False
         return True
