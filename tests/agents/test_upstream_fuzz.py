@@ -6,6 +6,7 @@ import gzip
 import itertools
 import json
 import os
+import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
@@ -31,6 +32,8 @@ APIS: tuple[Api, ...] = ("chat", "responses")
 #: What an error may say: nothing of it is the provider's.
 DETAILS = {"status", "finish_reason"}
 MIB = 1_048_576
+FRAGMENTS = 20_000
+FRAGMENTS_SECONDS = 10
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n"
 
 json_values = st.recursive(
@@ -328,3 +331,20 @@ def test_a_flood_ends_the_turn_in_bounded_memory(
         tracemalloc.stop()
     assert isinstance(end, Error)
     assert peak_bytes < 6 * MAX_EVENT_BYTES
+
+
+def test_fragments_of_a_long_call_are_read_in_time_of_their_own_length() -> None:
+    """A megabyte of arguments is not read again for each of many fragments that follow it."""
+
+    def fragment(arguments: str) -> bytes:
+        function = {"name": "add", "arguments": arguments}
+        calls = [{"index": 0, "function": function}]
+        chunk = {"choices": [{"delta": {"tool_calls": calls}}]}
+        return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+    half = '{"a": "' + "x" * (MIB - 10)
+    pieces = [fragment(half), *[fragment("")] * FRAGMENTS, fragment('"}')]
+    began_at = time.monotonic()
+    answer = ReadAnswer("chat", [*pieces, b"data: [DONE]\n\n"])
+    assert time.monotonic() - began_at < FRAGMENTS_SECONDS
+    assert answer.calls == [("add", half + '"}')]

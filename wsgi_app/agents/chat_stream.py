@@ -207,6 +207,7 @@ class _Call:
         self.arguments: list[str] = []
         self.extra_content: Any = None
         self._own_id = new_call_id()
+        self._first_is_whole: bool | None = None
 
     @property
     def id(self) -> str:
@@ -214,7 +215,11 @@ class _Call:
 
     @property
     def came_whole(self) -> bool:
-        return len(self.arguments) == 1 and parse_object(self.arguments[0]) is not None
+        if len(self.arguments) != 1:
+            return False
+        if self._first_is_whole is None:  # read once: each of many fragments asks
+            self._first_is_whole = parse_object(self.arguments[0]) is not None
+        return self._first_is_whole
 
     def has_other_id(self, given_id: str | None) -> bool:
         return bool(given_id and self.given_id and given_id != self.given_id)
