@@ -143,7 +143,7 @@ class Questions:
         try:
             self._closed()
         finally:
-            # Not before: another thread's question would stop the clocks first, and this start them.
+            # Not before: another question would stop the clocks, and this start them again.
             with self._lock:
                 self._pending, self._is_closing = None, False
         return True
