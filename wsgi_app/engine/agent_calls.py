@@ -20,7 +20,7 @@ from wsgi_app.engine.output import check_output
 from wsgi_app.engine.question import QuestionPending, Questions
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.waits import Waits
-from wsgi_app.errors import TurnCancelled
+from wsgi_app.errors import Fenced, TurnCancelled
 from wsgi_app.events import InputRequest, ToolCall, ToolResult, Usage
 from wsgi_app.store.base import Fence
 
@@ -197,7 +197,11 @@ class AgentCalls:
     def _ask(self, prompt: str, schema: dict[str, Any] | None) -> Future[Any]:
         if self.ended:
             raise TurnCancelled
-        return self._questions.ask(prompt, schema, self._emit_question)
+        try:
+            return self._questions.ask(prompt, schema, self._emit_question)
+        except Fenced:
+            # The turn has ended just now, or was taken away: the agent is to stop.
+            raise TurnCancelled from None
 
     def _emit_question(self, question: InputRequest) -> None:
         output = check_output(question, (InputRequest,))
