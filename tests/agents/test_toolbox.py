@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -325,3 +326,20 @@ def test_no_end_of_faulty_arguments_is_told_in_brief(bench: TurnBench) -> None:
 
     run = start(bench, [add_all], ("add_all", {"numbers": ["x"] * 100_000}))
     assert results(run)["1"].output == {"error": "bad arguments: 100000 faults"}
+
+
+def test_a_tools_exception_is_in_the_log_and_a_refusal_is_not(
+    bench: TurnBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The site finds its tool's fault with a traceback; a bad call is the model's alone."""
+
+    def broken(number: int) -> None:
+        """Fail."""
+        raise KeyError(f"table {number} is missing")
+
+    with caplog.at_level(logging.WARNING, "wsgi_app"):
+        results(start(bench, [broken], ("broken", {"number": "x"}), ("nowhere", {})))
+        assert caplog.text == ""
+        results(start(bench, [broken], ("broken", {"number": 1})))
+    assert "tool broken failed in turn 1" in caplog.text
+    assert 'raise KeyError(f"table {number} is missing")' in caplog.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from wsgi_app.agents.tools import AnyTool, CallRequest, Tool
+from wsgi_app.agents.tools import AnyTool, CallRefused, CallRequest, Tool
 from wsgi_app.engine import Turn
 
 #: A question shows no more of a call's arguments.
@@ -78,4 +78,4 @@ class ApprovedTool:
         if is_approval(answer):
             return run()
         reason = refusal_reason(answer)
-        raise ValueError("the user did not allow this call" + (f": {reason}" if reason else ""))
+        raise CallRefused("the user did not allow this call" + (f": {reason}" if reason else ""))

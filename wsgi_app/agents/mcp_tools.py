@@ -26,7 +26,13 @@ from mcp_types import (
 
 from wsgi_app.agents.mcp_connection import McpConnection
 from wsgi_app.agents.mcp_link import McpEndpoint
-from wsgi_app.agents.tools import MAX_DESCRIPTION_CHARS, CallRequest, bounded_json, parse_object
+from wsgi_app.agents.tools import (
+    MAX_DESCRIPTION_CHARS,
+    CallRefused,
+    CallRequest,
+    bounded_json,
+    parse_object,
+)
 from wsgi_app.engine import Turn
 from wsgi_app.engine.history import as_text
 
@@ -59,14 +65,14 @@ class McpTool:
         """
         arguments = parse_object(call.arguments.strip() or "{}")
         if arguments is None:
-            raise ValueError("bad arguments: they must be a JSON object")
+            raise CallRefused("bad arguments: they must be a JSON object")
         return lambda: self._run(turn, arguments)
 
     def _run(self, turn: Turn, arguments: dict[str, Any]) -> Any:
         result = turn.run_async(self.connection.call(turn, self.remote_name, arguments))
         output = _output(result)
         if result.is_error:
-            raise ValueError(as_text(output))
+            raise CallRefused(as_text(output))
         return bounded_json(output)
 
 

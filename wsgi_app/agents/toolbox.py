@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final
 
-from wsgi_app.agents.tools import AnyTool, CallRequest, Tool, describe_error, parse_object
+from wsgi_app.agents.tools import (
+    AnyTool,
+    CallRefused,
+    CallRequest,
+    Tool,
+    describe_error,
+    parse_object,
+)
 from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnError
 from wsgi_app.events import ToolCall, ToolResult
+
+log = logging.getLogger("wsgi_app")
 
 #: A step's further calls wait until those before them are done.
 MAX_CALLS_AT_ONCE: Final = 16
@@ -77,7 +87,10 @@ class Toolbox:
             output = self._find(call.tool).prepare(turn, call)()
         except TurnError:
             raise  # the tool ends the turn on purpose
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - a tool may raise anything; the model is told
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if not isinstance(error, CallRefused):
+                where = (call.tool, turn.turn_id, turn.session_id)
+                log.warning("tool %s failed in turn %s of %s", *where, exc_info=True)
             output = {"error": describe_error(error)}
             return ToolResult(call.tool, call.call_id, output, status="error")
         return ToolResult(call.tool, call.call_id, output)
@@ -86,7 +99,7 @@ class Toolbox:
         tool = self._by_name.get(name)
         if tool is None:
             known = ", ".join(self._by_name) or "none"
-            raise ValueError(f"there is no tool {name!r}; the tools are: {known}")
+            raise CallRefused(f"there is no tool {name!r}; the tools are: {known}")
         return tool
 
 

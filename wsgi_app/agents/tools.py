@@ -34,6 +34,10 @@ _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
+class CallRefused(ValueError):  # noqa: N818 - a refusal is no fault
+    """A call is refused, with a text for the model, before the tool itself has done anything."""
+
+
 class CallRequest(NamedTuple):
     """A tool call as the model wrote it; ``arguments`` should be a JSON object."""
 
@@ -133,12 +137,12 @@ class Tool:
             values = self._arguments.validate_json(text)
         except ValidationError as error:
             if error.error_count() > MAX_FAULTS_TOLD:
-                raise ValueError(f"bad arguments: {error.error_count()} faults") from error
+                raise CallRefused(f"bad arguments: {error.error_count()} faults") from error
             faults = error.errors(include_url=False, include_context=False, include_input=False)
             texts = [f"{'.'.join(map(str, f['loc'])) or 'arguments'}: {f['msg']}" for f in faults]
-            raise ValueError("bad arguments: " + "; ".join(texts)) from error
+            raise CallRefused("bad arguments: " + "; ".join(texts)) from error
         if parse_object(text) is None:
-            raise ValueError("bad arguments: nested too deep")
+            raise CallRefused("bad arguments: nested too deep")
         return values
 
 
@@ -174,7 +178,8 @@ def describe_error(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - a broken __str__ must not hide the error itself
         text = ""
-    line = f"{type(error).__name__}: {' '.join(text.split())}".removeprefix("ValueError: ")
+    name = "" if type(error) in (ValueError, CallRefused) else f"{type(error).__name__}: "
+    line = f"{name}{' '.join(text.split())}"
     return line.rstrip(": ")[:MAX_ERROR_CHARS]
 
 

@@ -104,6 +104,7 @@ def describe(error: UpstreamError) -> str:
         parts.append(type(cause).__name__)
     if isinstance(cause, openai.APIStatusError):
         parts.append(f"code {cause.code!r}, request id {cause.request_id!r}")
-    if cause is not None and cause.__cause__ is not None:
-        parts.append(f"because of {type(cause.__cause__).__name__}")
+    while cause is not None and cause.__cause__ is not None:
+        cause = cause.__cause__
+        parts.append(f"because of {type(cause).__name__}")
     return " ".join(parts)

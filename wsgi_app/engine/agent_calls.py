@@ -91,6 +91,9 @@ class AgentCalls:
         counts = msgspec.structs.astuple(usage)
         if not all(type(count) is int and count >= 0 for count in counts):
             raise TypeError("token counts are whole numbers from 0")
+        if not usage.total_tokens:
+            total = usage.input_tokens + usage.output_tokens
+            usage = msgspec.structs.replace(usage, total_tokens=total)
         with self._lock:
             self.usage += usage
 

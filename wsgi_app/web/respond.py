@@ -253,6 +253,8 @@ def _as_error(
             "prompt": outcome.prompt,
             "turn_id": str(turn),
         }
+        if isinstance(outcome.schema, dict):
+            details["schema"] = outcome.schema
         return RequestError("input_required", "The agent asks something; answer it.", details)
     reason = outcome.reason if isinstance(outcome, Cancelled) else "deleted"
     return RequestError(
