@@ -72,7 +72,7 @@ class Runner:
         self.pid = os.getpid()
         self.draining = False
         self.following = Following(store, self.worker_id)
-        self.loops = Loops.take()
+        self.loops = Loops()
         self._journal = Journal(store)
         self._keeper = Keeper(store, self.worker_id, settings.lease_seconds, self)
         self._session_agents = SessionAgents(make_agent, settings.idle_seconds)
@@ -301,7 +301,8 @@ class Runner:
         for stop in (
             self._journal.stop,
             self._keeper.stop,
-            self.loops.give_back,
+            self.loops.io.stop,
+            self.loops.agents.stop,
         ):
             stop(max(0.1, deadline - time.monotonic()))
         self.store.close()
