@@ -175,7 +175,7 @@ static void open_stream(Stream *s, int number, int port, char **words, int count
     for (int i = 8; i < count; i++)
         n += snprintf(request + n, sizeof request - n, "%s\r\n", words[i]);
     n += snprintf(request + n, sizeof request - n, "\r\n%s", body);
-    if (write(fd, request, n) != n) failed++;
+    if (send(fd, request, n, MSG_NOSIGNAL) != n) failed++;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = s};
     epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event);
 }

@@ -53,6 +53,8 @@ class Programs:
             process.stdout.readline()
             begin()
             output, _ = process.communicate(timeout=timing.window_seconds + PATIENCE_SECONDS)
+        if process.returncode:
+            raise RuntimeError(f"the load generator ended with {process.returncode}")
         return Load(**json.loads(output))
 
     def warm_up(self, at: Target, streams: int, seconds: float) -> None:
