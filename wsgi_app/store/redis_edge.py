@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 #: Calls at a time, and so connections of one worker to a server, besides those that listen: a call
 #: takes well under a millisecond, so that a few connections serve many threads.
 MAX_CALLS: Final = 16
+#: The longest wait for one of these places: many requests at one instant are no outage.
+#: During one, who has a place gives up in time, and then all who wait for theirs do.
+MAX_WAIT_SECONDS: Final = 10.0
 #: For so long after a failure nobody waits for another one.
 REST_SECONDS: Final = 0.5
 #: How often an outage is told.
@@ -129,7 +132,7 @@ class Edge:
     @contextmanager
     def _guarded(self) -> Iterator[Nodes]:
         self._check_rest()
-        if not self._places.acquire(timeout=self.timeout_seconds):
+        if not self._places.acquire(timeout=MAX_WAIT_SECONDS):
             raise StoreUnavailable
         try:
             self._try_next()
