@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from wsgi_app.errors import ConfigError
+from wsgi_app.tokens import Principal, parse_tokens
 
 log = logging.getLogger("wsgi_app")
 
@@ -32,7 +32,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of one host; README.md describes each."""
 
     redis_url: str | None = None
-    tokens: dict[str, str] = {}
+    #: Who each token is, by its digest.
+    tokens: dict[bytes, Principal] = {}
     tokens_file: Path | None = None
     model: str | None = None
     system_prompt: str | None = None
@@ -92,11 +93,7 @@ def load_settings(
         raw["redis_url"] = environ["REDIS_URL"]
     _refuse_unknown(overrides, app_config)
     _warn_unknown(environ)
-    settings = Settings(**raw)
-    if settings.tokens_file is not None:
-        tokens = _read_tokens_file(settings.tokens_file)
-        settings = msgspec.structs.replace(settings, tokens={**tokens, **settings.tokens})
-    return settings
+    return Settings(**raw)
 
 
 def setting_name(field: str) -> str:
@@ -108,7 +105,7 @@ def _convert(name: str, value: Any) -> Any:
     key = setting_name(name)
     try:
         if name == "tokens":
-            return _parse_tokens(value)
+            return parse_tokens(value)
         if name == "cors_origins" and isinstance(value, str):
             value = tuple(part.strip() for part in value.split(",") if part.strip())
         converted = msgspec.convert(
@@ -123,33 +120,6 @@ def _convert(name: str, value: Any) -> Any:
 
 def _field_types() -> dict[str, Any]:
     return {field.name: field.type for field in msgspec.structs.fields(Settings)}
-
-
-def _parse_tokens(value: Any) -> dict[str, str]:
-    if isinstance(value, Mapping):
-        pairs = [(str(token), str(tenant)) for token, tenant in value.items()]
-    elif isinstance(value, str):
-        pairs = [_parse_token(part) for part in re.split(r"[,\n]", value) if part.strip()]
-    else:
-        raise TypeError("expected token=tenant,… or a mapping")
-    if any(not token or not tenant for token, tenant in pairs):
-        raise ValueError("expected token=tenant,… with neither part empty")
-    return dict(pairs)
-
-
-def _parse_token(text: str) -> tuple[str, str]:
-    # Base64 tokens end in "=", tenants hold none: the last one divides.
-    token, _, tenant = text.strip().rpartition("=")
-    return token.strip(), tenant.strip()
-
-
-def _read_tokens_file(path: Path) -> dict[str, str]:
-    key = setting_name("tokens_file")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return _parse_tokens("\n".join(x for x in lines if not x.lstrip().startswith("#")))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{key} cannot be read: {type(error).__name__}: {path}") from error
 
 
 def _refuse_unknown(overrides: Mapping[str, Any], app_config: Mapping[str, Any]) -> None:

@@ -1,0 +1,69 @@
+"""Tokens that a client sends as ``Authorization: Bearer``, by their digest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from flask import Request
+
+from wsgi_app.auth.local import is_local
+from wsgi_app.auth.refusals import unauthorized
+from wsgi_app.auth.watched_file import WatchedFile
+from wsgi_app.config import setting_name
+from wsgi_app.tokens import SCOPES, Principal, digest, parse_tokens_file
+
+DEVELOPMENT_TOKEN: Final = "dev"  # noqa: S105 - public on purpose, and only good on the machine itself
+DEVELOPMENT_TENANT: Final = "demo-tenant"
+
+#: Finds who a token is; None for nobody.
+Lookup = Callable[[str], Principal | None]
+
+
+def bearer_token(request: Request) -> str:
+    """The token that the request brings; the scheme's name has no case (RFC 9110, 11.1)."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def by_bearer(lookups: list[Lookup]) -> Callable[[Request], Principal]:
+    """Authenticate by the first of these that knows the request's token."""
+
+    def find_principal(request: Request) -> Principal:
+        token = bearer_token(request)
+        for look_up in lookups:
+            principal = look_up(token)
+            if principal is not None:
+                return principal
+        raise unauthorized("Send a valid token as Authorization: Bearer <token>.")
+
+    return find_principal
+
+
+def token_lookup(tokens: Mapping[bytes, Principal], path: Path | None) -> Lookup:
+    """Look tokens up in the setting, then in the file, which may change; raises ConfigError.
+
+    By digest: how long a look-up takes tells nothing about a token.
+    """
+    if path is None:
+        return lambda token: tokens.get(digest(token))
+    file = WatchedFile(path, parse_tokens_file, setting_name("tokens_file"))
+
+    def look_up(token: str) -> Principal | None:
+        key = digest(token)
+        return tokens.get(key) or file.content().get(key)
+
+    return look_up
+
+
+def by_development_token(request: Request) -> Principal:
+    """Authenticate where no tokens are configured; may do all, from this machine alone."""
+    if not is_local(request):
+        raise unauthorized(
+            "No tokens are configured, so only this machine itself may use the development token:"
+            " set AGENT_TOKENS or AGENT_TOKENS_FILE, or pass authenticate= to AgentHost."
+        )
+    if bearer_token(request) != DEVELOPMENT_TOKEN:
+        raise unauthorized("Development mode: send Authorization: Bearer dev, or set AGENT_TOKENS.")
+    return Principal(DEVELOPMENT_TENANT, SCOPES)
