@@ -301,8 +301,7 @@ class Runner:
         for stop in (
             self._journal.stop,
             self._keeper.stop,
-            self.loops.io.stop,
-            self.loops.agents.stop,
+            self.loops.stop,
         ):
             stop(max(0.1, deadline - time.monotonic()))
         self.store.close()
