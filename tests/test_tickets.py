@@ -17,8 +17,10 @@ from wsgi_app import tickets
 from wsgi_app.errors import RequestError
 from wsgi_app.store.base import SessionKey
 from wsgi_app.tickets import Tickets
+from wsgi_app.tokens import Principal
 
 KEY = SessionKey("alpha", "s-1")
+READER = Principal("alpha", frozenset({"read"}))
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +92,14 @@ def test_what_is_no_ticket_is_refused(client: ReadingClient, ticket: str) -> Non
     check_refusal(answer, 401, "unauthorized")
 
 
-def signed(secret: bytes, age_seconds: float, salt: str = "wsgi_app ticket") -> str:
+def signed(secret: bytes, age_seconds: float, salt: str = tickets.SALT) -> str:
     """A ticket as somebody signs it who knows a secret."""
 
     class Past(TimestampSigner):
         def get_timestamp(self) -> int:
             return int(time.time() - age_seconds)
 
-    made = URLSafeTimedSerializer(secret, salt=salt, signer=Past).dumps(["alpha", "s-1"])
+    made = URLSafeTimedSerializer(secret, salt=salt, signer=Past).dumps(["alpha", "s-1", ["read"]])
     return str(made)
 
 
@@ -105,10 +107,10 @@ def test_a_ticket_lives_for_a_minute_and_longer_for_who_comes_back() -> None:
     """After 60 s it opens nothing new; with a cursor it is good for the turn's time longer."""
     secret = b"s" * 32
     made = Tickets(lambda: secret)
-    assert made.read(signed(secret, 50), "s-1") == "alpha"
+    assert made.read(signed(secret, 50), "s-1") == READER
     with pytest.raises(RequestError, match="expired"):
         made.read(signed(secret, 70), "s-1")
-    assert made.read(signed(secret, 70), "s-1", longer_seconds=180) == "alpha"
+    assert made.read(signed(secret, 70), "s-1", longer_seconds=180) == READER
     with pytest.raises(RequestError, match="expired"):
         made.read(signed(secret, 250), "s-1", longer_seconds=180)
 
@@ -117,7 +119,7 @@ def test_a_forged_ticket_is_refused() -> None:
     """Another secret or another purpose signs nothing, nor does a changed payload."""
     secret = b"s" * 32
     made = Tickets(lambda: secret)
-    good = made.issue(KEY)
+    good = made.issue(KEY, ["read"])
     for forged in (signed(b"t" * 32, 0), signed(secret, 0, "cookie"), "A" + good, good[:-1]):
         with pytest.raises(RequestError, match="not valid"):
             made.read(forged, "s-1")
@@ -128,9 +130,9 @@ def test_an_emptied_store_makes_new_tickets(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(tickets, "FETCH_SECONDS", 0.0)
     current = [b"s" * 32]
     made = Tickets(lambda: current[0])
-    old = made.issue(KEY)
+    old = made.issue(KEY, ["read"])
     current[0] = b"t" * 32
-    assert made.read(Tickets(lambda: current[0]).issue(KEY), "s-1") == "alpha"
+    assert made.read(Tickets(lambda: current[0]).issue(KEY, ["read"]), "s-1") == READER
     with pytest.raises(RequestError, match="not valid"):
         made.read(old, "s-1")
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
 
 from wsgi_app.errors import RequestError
 from wsgi_app.store.base import SessionKey
+from wsgi_app.tokens import Principal
 
 #: How long a ticket opens a stream.
 TICKET_SECONDS: Final = 60
 #: Forged tickets make the store answer no more often than this.
 FETCH_SECONDS: Final = 1.0
-_SALT: Final = "wsgi_app ticket"
+SALT: Final = "wsgi_app ticket with scopes"
 
 
 class Tickets:
@@ -30,28 +31,28 @@ class Tickets:
         self._serializer: URLSafeTimedSerializer | None = None
         self._fetched_at = 0.0
 
-    def issue(self, key: SessionKey) -> str:
-        """A ticket for this session; raises StoreUnavailable."""
-        return str(self._current().dumps([key.tenant, key.session_id]))
+    def issue(self, key: SessionKey, scopes: Collection[str]) -> str:
+        """A ticket for this session with these scopes; raises StoreUnavailable."""
+        return str(self._current().dumps([key.tenant, key.session_id, sorted(scopes)]))
 
-    def read(self, ticket: str, session_id: str, longer_seconds: float = 0.0) -> str:
-        """The tenant that a ticket for this session speaks for.
+    def read(self, ticket: str, session_id: str, longer_seconds: float = 0.0) -> Principal:
+        """Whom a ticket for this session speaks for.
 
         ``longer_seconds``: how much longer it is good for a reader who comes back. Raises
         RequestError ``unauthorized``, and StoreUnavailable.
         """
         max_age = TICKET_SECONDS + longer_seconds
         try:
-            tenant, named = self._loads(ticket, max_age)
+            tenant, named, scopes = self._loads(ticket, max_age)
         except SignatureExpired:
             raise _refused("The ticket has expired; get another one.") from None
         except BadSignature:
             raise _refused("The ticket is not valid.") from None
         if named != session_id:
             raise _refused("The ticket is for another session.")
-        return str(tenant)
+        return Principal(tenant, frozenset(scopes))
 
-    def _loads(self, ticket: str, max_age: float) -> tuple[str, str]:
+    def _loads(self, ticket: str, max_age: float) -> tuple[str, str, list[str]]:
         try:
             found = self._current().loads(ticket, max_age=int(max_age))
         except SignatureExpired:
@@ -61,14 +62,14 @@ class Tickets:
                 raise
             # The store may have been emptied, and the workers have a new secret.
             found = self._fetch().loads(ticket, max_age=int(max_age))
-        return found[0], found[1]
+        return found[0], found[1], found[2]
 
     def _current(self) -> URLSafeTimedSerializer:
         known = self._serializer
         return self._fetch() if known is None else known
 
     def _fetch(self) -> URLSafeTimedSerializer:
-        serializer = URLSafeTimedSerializer(self._fetch_secret(), salt=_SALT)
+        serializer = URLSafeTimedSerializer(self._fetch_secret(), salt=SALT)
         self._serializer, self._fetched_at = serializer, time.monotonic()
         return serializer
 

@@ -11,9 +11,10 @@ from flask_cors import CORS
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
 
-from wsgi_app.auth import Principal
+from wsgi_app.auth import Principal, demand_scope
 from wsgi_app.tickets import TICKET_SECONDS
-from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.tokens import DEFAULT_SCOPES, Scope
+from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.parse import check_session_id, last_event_id
 from wsgi_app.web.respond import ErrorShape, error_response, json_response
 
@@ -21,6 +22,13 @@ from wsgi_app.web.respond import ErrorShape, error_response, json_response
 OPEN: Final = ("get_healthz", "get_readyz", "get_client", "get_client_types", "unknown")
 #: Endpoints that a ticket opens.
 TICKETED: Final = ("get_events", "get_poll", "websocket")
+#: Endpoints that demand other scopes than their method's: see `needed_scopes`.
+ENDPOINT_SCOPES: Final[dict[str, tuple[Scope, ...]]] = {
+    "post_ticket": ("read",),
+    "post_cancel": ("cancel",),
+    "post_ai_sdk_stop": ("cancel",),
+    "post_response_cancel": ("cancel",),
+}
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 #: What pages of other origins may read, besides what every page may (Fetch, section 3.3.6).
 EXPOSED_HEADERS: Final = (
@@ -42,9 +50,26 @@ def guard(mount: Mount, shapes: dict[str, ErrorShape]) -> Callable[[], Response 
             return _options()
         if endpoint not in OPEN:
             g.wsgi_app_principal = _principal(mount, endpoint)
+            for scope in needed_scopes(endpoint, request.method):
+                demand(scope)
         return None
 
     return check
+
+
+def needed_scopes(endpoint: str, method: str) -> tuple[Scope, ...]:
+    """What a request must bring: to read, to write, or both to write and to end what runs."""
+    by_method: dict[str, tuple[Scope, ...]] = {
+        "GET": ("read",),
+        "HEAD": ("read",),
+        "DELETE": ("chat", "cancel"),
+    }
+    return ENDPOINT_SCOPES.get(endpoint) or by_method.get(method, ("chat",))
+
+
+def demand(scope: Scope) -> None:
+    """Refuse this request if it lacks a scope; raises RequestError ``forbidden``."""
+    demand_scope(current_principal(), scope)
 
 
 def _principal(mount: Mount, endpoint: str) -> Principal:
@@ -55,13 +80,18 @@ def _principal(mount: Mount, endpoint: str) -> Principal:
     # An EventSource comes back with the URL that it was made with.
     comes_back = last_event_id(request) is not None
     longer_seconds = mount.settings.turn_timeout_seconds if comes_back else 0.0
-    return Principal(mount.tickets.read(ticket, session_id, longer_seconds))
+    return mount.tickets.read(ticket, session_id, longer_seconds)
 
 
 def post_ticket(mount: Mount, session_id: str) -> Response:
-    """POST /chat/<session_id>/ticket: what opens this session's streams without a header."""
+    """POST /chat/<session_id>/ticket: what opens this session's streams without a header.
+
+    The routes that it opens only read, but for the WebSocket, where it may do what its caller may.
+    """
     key = session_key(check_session_id(session_id))
-    return json_response({"ticket": mount.tickets.issue(key), "expires_in": TICKET_SECONDS})
+    scopes = current_principal().scopes & DEFAULT_SCOPES
+    ticket = mount.tickets.issue(key, scopes)
+    return json_response({"ticket": ticket, "expires_in": TICKET_SECONDS})
 
 
 def allow_origins(blueprint: Blueprint, origins: Sequence[str]) -> None:

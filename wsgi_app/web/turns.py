@@ -15,6 +15,7 @@ from wsgi_app.engine.runner import BegunTurn
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Cancelled, Done, Error, EventId, InputRequest
 from wsgi_app.store.base import BeginTurn, Message, SessionKey
+from wsgi_app.web.access import demand
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import check_message
 
@@ -107,6 +108,8 @@ def open_turn(
 
 def _check(mount: Mount, wanted: TurnRequest) -> None:
     check_message(wanted.message, mount.settings.max_message_chars)
+    if wanted.if_busy == "interrupt":
+        demand("cancel")
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
 

@@ -17,6 +17,7 @@ from wsgi_app.engine.run import TurnRun
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import Error, EventId, encode_json
 from wsgi_app.store.base import SessionKey
+from wsgi_app.web.access import demand
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import check_session_id, decode_json
 from wsgi_app.web.turns import TurnRequest, begin_turn
@@ -148,11 +149,14 @@ class _Chat:
 
     def _act(self, frame: Frame) -> None:
         if isinstance(frame, MessageFrame):
+            demand("chat")
             self._start(frame)
         elif isinstance(frame, CancelFrame):
+            demand("cancel")
             turn = None if frame.turn_id is UNSET else int(frame.turn_id)
             self._mount.runner.cancel(self._key, turn, "user")
         elif isinstance(frame, InputFrame):
+            demand("chat")
             value = encode_json(frame.value)
             self._mount.store.post_input(self._key, frame.request_id, value)
         else:

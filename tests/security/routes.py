@@ -1,0 +1,232 @@
+"""Every route of a host, with a request that means it well; what attacks it starts from these."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any, Final, NamedTuple
+
+from flask import Flask
+
+from tests.support.client import new_session
+from tests.support.servers import Server
+from wsgi_app.wire.openai_ids import ResponseRef
+
+PREFIX: Final = "/agents"
+UPGRADE: Final = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+class Target(NamedTuple):
+    """What a request is about."""
+
+    session: str
+    request_id: str = "none"
+
+    @property
+    def response(self) -> str:
+        """The id of the session's first response."""
+        return ResponseRef(self.session, 1, 0, 1_700_000_000, background=False).id
+
+
+class Route(NamedTuple):
+    """A route: the scopes that it needs, None for an open one; a path and a body for a target."""
+
+    scopes: tuple[str, ...] | None
+    path: Callable[[Target], str]
+    body: Callable[[Target], Any] = lambda _: None
+
+
+def _of(path: str) -> Callable[[Target], str]:
+    return lambda target: path.format(session=target.session, response=target.response)
+
+
+def _chat(_: Target) -> Any:
+    return {"message": "hi"}
+
+
+def _new_chat(target: Target) -> Any:
+    return {"message": "hi", "session_id": target.session}
+
+
+def _input(target: Target) -> Any:
+    return {"request_id": target.request_id, "value": "forged"}
+
+
+def _ag_ui(target: Target) -> Any:
+    messages = [{"role": "user", "content": "hi"}]
+    return {"threadId": target.session, "runId": "run-1", "messages": messages}
+
+
+def _ai_sdk(target: Target) -> Any:
+    parts = [{"type": "text", "text": "hi"}]
+    return {"id": target.session, "messages": [{"id": "m-1", "role": "user", "parts": parts}]}
+
+
+def _completion(target: Target) -> Any:
+    # Each has a session of its own, named by the host.
+    return {"model": "agent", "messages": [{"role": "user", "content": f"hi {target.session}"}]}
+
+
+def _response(target: Target) -> Any:
+    return {"model": "agent", "input": "hi", "previous_response_id": target.response}
+
+
+READ, CHAT, CANCEL = ("read",), ("chat",), ("cancel",)
+DELETE: Final = ("chat", "cancel")
+
+#: By method (WS for a WebSocket) and rule below the prefix.
+ROUTES: Final[dict[str, Route]] = {
+    "POST /chat": Route(CHAT, _of("/chat"), _new_chat),
+    "POST /chat/<session_id>": Route(CHAT, _of("/chat/{session}"), _chat),
+    "POST /chat/<session_id>/cancel": Route(CANCEL, _of("/chat/{session}/cancel")),
+    "POST /chat/<session_id>/input": Route(CHAT, _of("/chat/{session}/input"), _input),
+    "GET /chat/<session_id>/events": Route(READ, _of("/chat/{session}/events?last_event_id=0-0")),
+    "GET /chat/<session_id>/poll": Route(READ, _of("/chat/{session}/poll?after=0-0")),
+    "POST /chat/<session_id>/ticket": Route(READ, _of("/chat/{session}/ticket")),
+    "GET /events": Route(READ, _of("/events?session={session}&last_event_id=0-0")),
+    "GET /session/<session_id>": Route(READ, _of("/session/{session}")),
+    "DELETE /session/<session_id>": Route(DELETE, _of("/session/{session}")),
+    "GET /sessions": Route(READ, _of("/sessions")),
+    "WS /ws/chat/<session_id>": Route(READ, _of("/ws/chat/{session}")),
+    "GET /healthz": Route(None, _of("/healthz")),
+    "GET /readyz": Route(None, _of("/readyz")),
+    "GET /agent-client.js": Route(None, _of("/agent-client.js")),
+    "GET /agent-client.d.ts": Route(None, _of("/agent-client.d.ts")),
+    "POST /ag-ui": Route(CHAT, _of("/ag-ui"), _ag_ui),
+    "POST /ai-sdk/chat": Route(CHAT, _of("/ai-sdk/chat"), _ai_sdk),
+    "GET /ai-sdk/chat/<session_id>/stream": Route(READ, _of("/ai-sdk/chat/{session}/stream")),
+    "POST /ai-sdk/chat/<session_id>/stop": Route(CANCEL, _of("/ai-sdk/chat/{session}/stop")),
+    "GET /v1/models": Route(READ, _of("/v1/models")),
+    "GET /v1/models/<path:model_id>": Route(READ, _of("/v1/models/agent")),
+    "POST /v1/chat/completions": Route(CHAT, _of("/v1/chat/completions"), _completion),
+    "POST /v1/responses": Route(CHAT, _of("/v1/responses"), _response),
+    "GET /v1/responses/<response_id>": Route(READ, _of("/v1/responses/{response}")),
+    "POST /v1/responses/<response_id>/cancel": Route(
+        CANCEL, _of("/v1/responses/{response}/cancel")
+    ),
+    "DELETE /v1/responses/<response_id>": Route(DELETE, _of("/v1/responses/{response}")),
+}
+CLOSED: Final = [name for name, route in ROUTES.items() if route.scopes is not None]
+WRITING: Final = [name for name in CLOSED if not name.startswith(("GET", "WS"))]
+
+
+def routes_of(app: Flask) -> set[str]:
+    """The routes that an app has below the prefix."""
+    found = set()
+    for rule in app.url_map.iter_rules():
+        if rule.rule.startswith(PREFIX) and not rule.endpoint.endswith(".unknown"):
+            methods = {"WS"} if rule.websocket else (rule.methods or set()) - {"HEAD", "OPTIONS"}
+            found |= {f"{method} {rule.rule.removeprefix(PREFIX)}" for method in methods}
+    return found
+
+
+class Head(NamedTuple):
+    """The head of an answer, and its body if it was read."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes = b""
+
+    @property
+    def code(self) -> str:
+        """The error's code in whatever wire it was told; empty where it is plain text."""
+        if not self.headers.get("Content-Type", "").startswith("application/json"):
+            return ""
+        told = json.loads(self.body)
+        return str(told.get("code") or told["error"]["code"])
+
+
+def send(
+    server: Server,
+    name: str,
+    target: Target | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    body: bytes | None = None,
+) -> Head:
+    """Send a route's request; the body of a success is not read."""
+    with opened(server, name, target or Target(new_session()), headers, body=body) as answer:
+        refused = answer.status >= http.client.BAD_REQUEST
+        return Head(answer.status, answer.msg, answer.read() if refused else b"")
+
+
+@contextmanager
+def opened(
+    server: Server,
+    name: str,
+    target: Target,
+    headers: Mapping[str, str] | None = None,
+    *,
+    body: bytes | None = None,
+) -> Iterator[http.client.HTTPResponse]:
+    """Send a route's request and give its answer, whose head is there."""
+    method, route = name.split(maxsplit=1)[0], ROUTES[name]
+    fields = dict(headers or {})
+    if method == "WS":
+        method, fields = "GET", {**UPGRADE, **fields}
+    document = route.body(target)
+    if body is None and document is not None:
+        body = json.dumps(document).encode()
+        fields = {"Content-Type": "application/json", **fields}
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=15)
+    with closing(connection):
+        connection.request(method, PREFIX + route.path(target), body, fields)
+        yield connection.getresponse()
+
+
+def read_all(answer: http.client.HTTPResponse) -> bytes:
+    """Read an answer to its end, or to the first silence of a stream that goes on."""
+    if answer.status == http.client.SWITCHING_PROTOCOLS:
+        return b""
+    lines = []
+    for line in answer:
+        if line.startswith(b": keep-alive"):
+            break
+        lines.append(line)
+    return b"".join(lines)
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header of who has a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+#: What differs from answer to answer, whoever asks.
+_VOLATILE: Final = [
+    (rb"retry: \d+", b"retry"),
+    (rb'"(ticket|call_id|id|fingerprint)":\s*"[^"]*"', rb'"\1":""'),
+    (rb'"(\w+_at|created)":\s*("[^"]*"|[\d.]+)', rb'"\1":0'),
+    (rb"resp_[\w-]+", b"RESPONSE"),
+    (rb"(?:rs-|cc-)?[0-9a-f]{12,}[\w-]*", b"RANDOM"),
+]
+
+
+def visible(head: Head, target: Target) -> tuple[int, list[tuple[str, bytes]], bytes]:
+    """All that an answer tells about its target, but for names and what is made anew each time."""
+    named = [(name, value.encode("latin-1")) for name, value in head.headers.items()]
+    ignored = ("date", "content-length", "x-request-id")
+    kept = [(n, scrub(value, target)) for n, value in named if n.lower() not in ignored]
+    return head.status, sorted(kept), scrub(head.body, target)
+
+
+def scrub(text: bytes, target: Target) -> bytes:
+    """A text without the target's name and what is random."""
+    text = text.replace(target.session.encode(), b"SESSION")
+    text = text.replace(target.response.encode(), b"RESPONSE")
+    for pattern, replacement in _VOLATILE:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+def unknown_target() -> Target:
+    """What nobody has."""
+    return Target(new_session(), secrets.token_hex(8))
