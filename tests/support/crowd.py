@@ -1,0 +1,79 @@
+"""Many turns that begin at one instant, and what the site's page does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import NamedTuple
+
+from tests.support.waiting import POLL_SECONDS
+
+TOKEN = "crowd"
+TENANT = "crowd"
+
+
+class Crowd(NamedTuple):
+    """What became of the turns; seconds are counted from the instant they began."""
+
+    #: Each stream's last event's type, or its status line if it was refused.
+    ends: list[str]
+    #: When the last stream had ended.
+    seconds: float
+    #: How long each request of the page took, one after the other all the while.
+    page_seconds: list[float]
+
+
+def send_crowd(port: int, prefix: str, message: str, turns: int, page: str) -> Crowd:
+    """Post ``message`` to as many sessions at once, and ask for ``page`` until all have ended."""
+    return asyncio.run(_send(port, prefix, message, turns, page))
+
+
+async def _send(port: int, prefix: str, message: str, turns: int, page: str) -> Crowd:
+    asking = asyncio.create_task(_ask_page(port, page))
+    began_at = time.monotonic()
+    ends = await asyncio.gather(
+        *(_read_turn(port, f"{prefix}/chat/crowd-{number}", message) for number in range(turns))
+    )
+    seconds = time.monotonic() - began_at
+    asking.cancel()
+    return Crowd(ends, seconds, await asking)
+
+
+async def _read_turn(port: int, path: str, message: str) -> str:
+    body = json.dumps({"message": message}).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
+    )
+    answer = await _exchange(port, head.encode() + b"\r\n" + body)
+    events = [line for line in answer.splitlines() if line.startswith("data: ")]
+    if not events:
+        return answer.splitlines()[0]
+    kind: str = json.loads(events[-1].removeprefix("data: "))["type"]
+    return kind
+
+
+async def _ask_page(port: int, path: str) -> list[float]:
+    took_seconds: list[float] = []
+    try:
+        while True:
+            began_at = time.monotonic()
+            answer = await _exchange(
+                port,
+                f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode(),
+            )
+            assert answer.startswith("HTTP/1.1 200 "), answer[:200]
+            took_seconds.append(time.monotonic() - began_at)
+            await asyncio.sleep(POLL_SECONDS)
+    except asyncio.CancelledError:
+        return took_seconds
+
+
+async def _exchange(port: int, request: bytes) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        return (await reader.read()).decode()
+    finally:
+        writer.close()
