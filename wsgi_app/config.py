@@ -56,6 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rate_limit: RateLimit = "60/minute"
     max_turns_per_tenant: Count = 20
     max_readers_per_tenant: Count = 1000
+    max_readers_per_turn: Count = 100
     max_sessions_per_tenant: Count = 10_000
     max_turns: Count = 2000
     stream_slots: Count | None = None

@@ -13,4 +13,6 @@ AgentHost(
     # One tenant opens all streams, which these bounds are there to prevent.
     max_turns_per_tenant=100_000,
     max_readers_per_tenant=100_000,
+    max_readers_per_turn=100_000,
+    rate_limit="1000000/second",
 ).init_app(app)

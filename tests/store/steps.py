@@ -35,6 +35,7 @@ def request(  # noqa: PLR0913 - the fields of a BeginTurn, each with a default
     idempotency_key: str | None = None,
     digest: str = "digest",
     regenerates: bool = False,
+    only_attaches: bool = False,
 ) -> BeginTurn:
     """Ask for a turn, by default with a run id of its own."""
     return BeginTurn(
@@ -46,6 +47,7 @@ def request(  # noqa: PLR0913 - the fields of a BeginTurn, each with a default
         regenerates=regenerates,
         idempotency_key=idempotency_key,
         request_digest=digest,
+        only_attaches=only_attaches,
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from wsgi_app.delivery.disconnect import HangupWatcher
 from wsgi_app.delivery.server import client_disconnected, client_socket
 from wsgi_app.delivery.slots import StreamSlots
 from wsgi_app.events import NumberedEvent
+from wsgi_app.store.base import SessionKey
 
 
 class EventSource(Protocol):
@@ -102,7 +103,7 @@ class Reader:
         self._feed.wake()
 
 
-def take_slot(slots: StreamSlots, tenant: str) -> Callable[[], None]:
+def take_slot(slots: StreamSlots, keys: Sequence[SessionKey]) -> Callable[[], None]:
     """Take a stream slot; answers what gives it back. Raises RequestError when there is none."""
-    slots.take(tenant)
-    return lambda: slots.give_back(tenant)
+    slots.take(keys)
+    return lambda: slots.give_back(keys)

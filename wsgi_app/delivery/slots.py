@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
+from collections.abc import Sequence
+from typing import TypeVar
 
 from wsgi_app.delivery.server import ServerFacts
 from wsgi_app.errors import RequestError
+from wsgi_app.store.base import SessionKey
+
+T = TypeVar("T")
 
 
 def default_slots(threads: int) -> int:
@@ -30,11 +35,13 @@ class _InUse:
         self.pid = 0
         self.total = 0
         self.by_tenant: Counter[str] = Counter()
+        self.by_session: Counter[SessionKey] = Counter()
 
     def reset_after_fork(self) -> None:
         if self.pid != os.getpid():
             self.pid, self.total = os.getpid(), 0
             self.by_tenant.clear()
+            self.by_session.clear()
 
 
 _in_use = _InUse()
@@ -46,9 +53,10 @@ class StreamSlots:
     Touched by every request thread; the counts are guarded by their own lock.
     """
 
-    def __init__(self, slots: int | None, max_per_tenant: int) -> None:
+    def __init__(self, slots: int | None, max_per_tenant: int, max_per_session: int) -> None:
         self._slots = slots
         self._max_per_tenant = max_per_tenant
+        self._max_per_session = max_per_session
         self._learned = slots is not None
 
     def learn(self, server: ServerFacts | None) -> None:
@@ -62,21 +70,35 @@ class StreamSlots:
         """Whether the number of slots is known, be it "no bound"."""
         return self._learned
 
-    def take(self, tenant: str) -> None:
-        """Take a slot; raises RequestError ``at_capacity`` or ``too_many_readers``."""
+    def take(self, keys: Sequence[SessionKey]) -> None:
+        """Take a slot for a reader of these sessions, which are one tenant's.
+
+        A session has one turn that runs, so that its readers are those of a turn. Raises
+        RequestError ``at_capacity`` or ``too_many_readers``.
+        """
+        tenant = keys[0].tenant
         with _in_use.lock:
             _in_use.reset_after_fork()
             if self._slots is not None and _in_use.total >= self._slots:
                 raise RequestError("at_capacity", "All stream slots of this worker are taken.")
             if _in_use.by_tenant[tenant] >= self._max_per_tenant:
                 raise RequestError("too_many_readers", "This tenant has too many readers.")
+            if any(_in_use.by_session[key] >= self._max_per_session for key in keys):
+                raise RequestError("too_many_readers", "This turn has too many readers.")
             _in_use.total += 1
             _in_use.by_tenant[tenant] += 1
+            _in_use.by_session.update(keys)
 
-    def give_back(self, tenant: str) -> None:
+    def give_back(self, keys: Sequence[SessionKey]) -> None:
         """Give a slot back."""
         with _in_use.lock:
             _in_use.total -= 1
-            _in_use.by_tenant[tenant] -= 1
-            if not _in_use.by_tenant[tenant]:
-                del _in_use.by_tenant[tenant]
+            _uncount(_in_use.by_tenant, keys[0].tenant)
+            for key in keys:
+                _uncount(_in_use.by_session, key)
+
+
+def _uncount(counts: Counter[T], name: T) -> None:
+    counts[name] -= 1
+    if not counts[name]:
+        del counts[name]

@@ -27,6 +27,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from limits import RateLimitItem
+
 from wsgi_app.errors import Fenced, StoreUnavailable
 from wsgi_app.events import CancelReason, EventId
 from wsgi_app.store.values import (
@@ -41,6 +43,7 @@ from wsgi_app.store.values import (
     SessionPage,
     SessionView,
     Signal,
+    StartCount,
     StoreLimits,
     TurnBegun,
     TurnClaim,
@@ -59,6 +62,7 @@ __all__ = [
     "SessionPage",
     "SessionView",
     "Signal",
+    "StartCount",
     "Store",
     "StoreLimits",
     "TurnBegun",
@@ -92,8 +96,13 @@ class Store(ABC):
         waits first), ``queue_full`` (waiting turns that are to be cancelled do not count),
         ``too_many_turns``, ``too_many_sessions`` or ``idempotency_key_reused``; nothing is changed
         then, and the key is not used up. The newest ``max_idempotency_keys`` keys of a session are
-        known.
+        known. With ``only_attaches`` no turn begins: what is not attached is ``rate_limited``, or
+        refused for one of the session's reasons.
         """
+
+    @abstractmethod
+    def count_start(self, tenant: str, limit: RateLimitItem, amount: int = 1) -> StartCount:
+        """Count a turn's start unless it exceeds the tenant's limit; -1 takes one back."""
 
     @abstractmethod
     def claim_turn(self, fence: Fence) -> TurnClaim:

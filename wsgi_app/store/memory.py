@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from limits import RateLimitItem
+
 from wsgi_app.errors import Fenced
 from wsgi_app.events import CancelReason, EventId, encode_json
 from wsgi_app.store.base import (
@@ -22,6 +24,7 @@ from wsgi_app.store.base import (
     SessionPage,
     SessionView,
     Signal,
+    StartCount,
     Store,
     StoreLimits,
     TurnBegun,
@@ -29,6 +32,7 @@ from wsgi_app.store.base import (
 )
 from wsgi_app.store.cursor import decode_cursor, encode_cursor
 from wsgi_app.store.memory_session import Session, Turn
+from wsgi_app.store.memory_starts import MemoryStarts
 from wsgi_app.store.memory_table import SessionTable
 from wsgi_app.store.refusals import refusal
 
@@ -61,6 +65,7 @@ class MemoryStore(Store):
         self._secret = secrets.token_bytes(SECRET_BYTES)
         self._sessions = SessionTable(self._limits, clock)
         self._workers: dict[str, Worker] = {}
+        self._starts = MemoryStarts()
         self._listeners: tuple[tuple[str, Callable[[Signal], None]], ...] = ()
 
     # -- a turn's life
@@ -87,6 +92,9 @@ class MemoryStore(Store):
             self._sessions.written(key, session)
         self._send(pushes)
         return begun
+
+    def count_start(self, tenant: str, limit: RateLimitItem, amount: int = 1) -> StartCount:
+        return self._starts.count(tenant, limit, amount)
 
     def claim_turn(self, fence: Fence) -> TurnClaim:
         with self._lock:

@@ -134,6 +134,8 @@ class SessionTable:
         """Refuse a turn for which there is no room now; ``session`` is None if it is to be made."""
         if session is not None:
             session.check_busy(request, self._limits)
+        if request.only_attaches:
+            raise refusal("rate_limited")
         tenant = request.key.tenant
         if session is None and self._counts[tenant] >= self._limits.max_sessions_per_tenant:
             raise refusal("too_many_sessions")

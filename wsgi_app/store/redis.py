@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
+from limits import RateLimitItem
 from redis import Redis
 
 from wsgi_app.errors import Fenced, StoreUnavailable
@@ -30,13 +31,14 @@ from wsgi_app.store.base import (
     SessionPage,
     SessionView,
     Signal,
+    StartCount,
     Store,
     StoreLimits,
     TurnBegun,
     TurnClaim,
 )
 from wsgi_app.store.cursor import decode_cursor, encode_cursor
-from wsgi_app.store.redis_calls import Calls, Kept, pairs, triples
+from wsgi_app.store.redis_calls import Calls, Kept, pairs, parse_start_count, triples
 from wsgi_app.store.redis_edge import Edge
 from wsgi_app.store.redis_keys import (
     decode_messages,
@@ -89,6 +91,9 @@ class RedisStore(Store):
 
     def _begin(self, request: BeginTurn) -> Any:
         """Take the tenant's place, then begin: a session's own refusal goes before the tenant's."""
+        if request.only_attaches:
+            answer = self._edge.run(self._calls.begin_turn(request, ""))
+            return [b"refused", b"rate_limited"] if answer[0] == b"unadmitted" else answer
         deadline = time.monotonic() + ADMISSION_SECONDS
         admission = [self._calls.own_turn(request), self._calls.admit_turn(request)]
         while True:
@@ -101,6 +106,10 @@ class RedisStore(Store):
             if not created or time.monotonic() > deadline:
                 return [b"refused", code]
             time.sleep(ADMISSION_POLL_SECONDS)
+
+    def count_start(self, tenant: str, limit: RateLimitItem, amount: int = 1) -> StartCount:
+        replies = self._edge.run_all(self._calls.count_start(tenant, limit, amount))
+        return parse_start_count(replies, limit)
 
     def claim_turn(self, fence: Fence) -> TurnClaim:
         state, cancel, messages = self._run_fenced("claim_turn", fence)

@@ -7,25 +7,30 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
+from limits import RateLimitItem
+
 from wsgi_app.store.base import (
     SECRET_BYTES,
     BeginTurn,
     Fence,
     JournalWrite,
     SessionKey,
+    StartCount,
     StoreLimits,
 )
+from wsgi_app.store.redis_connect import Reply
 from wsgi_app.store.redis_keys import (
     ALIVE,
     SECRET,
     encode_message,
     session_key,
+    start_keys,
     tenant_keys,
     tenant_member,
     worker_key,
     worker_member,
 )
-from wsgi_app.store.redis_scripts import Argument, Call, script
+from wsgi_app.store.redis_scripts import Argument, Call, script, start_scripts
 
 
 class Kept(NamedTuple):
@@ -117,6 +122,13 @@ class Calls:
             self._limits.max_sessions_per_tenant,
         )
 
+    @staticmethod
+    def count_start(tenant: str, limit: RateLimitItem, amount: int) -> list[Call]:
+        """Count a start in the tenant's window, unless that is full; then read the window."""
+        keys, seconds = start_keys(tenant, limit), limit.get_expiry()
+        acquire, read = start_scripts()
+        return [Call(acquire, keys, [limit.amount, seconds, amount]), Call(read, keys, [seconds])]
+
     def renew_turns(self, kept: Iterable[Kept]) -> list[Call]:
         """Renew the places of turns and sessions, or give them one."""
         by_tenant: defaultdict[str, list[Argument]] = defaultdict(list)
@@ -192,6 +204,15 @@ class Calls:
         turns = [part for fence in fences for part in (fence.turn, fence.run_id)]
         arguments = [self._ttl, self._lease, worker_id, len(fences), *turns]
         return Call(script("heartbeat"), [session_key(key) for key in keys], arguments)
+
+
+def parse_start_count(replies: Sequence[Reply], limit: RateLimitItem) -> StartCount:
+    """Read what `Calls.count_start` answers."""
+    counted, window = replies
+    before, before_ms, current, current_ms = (max(0, int(part or 0)) for part in window)
+    # Kept for twice its length: a window is the current one, then the one before.
+    current_left_ms = max(0, current_ms - 1000 * limit.get_expiry())
+    return StartCount(bool(counted), before, before_ms / 1000, current, current_left_ms / 1000)
 
 
 def pairs(flat: Sequence[bytes]) -> list[tuple[str, str]]:

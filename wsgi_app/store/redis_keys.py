@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 import msgspec
+from limits import RateLimitItem
 
 from wsgi_app.events import EventId, encode_json
 from wsgi_app.store.base import Message, SessionKey, Signal
@@ -46,6 +47,13 @@ def session_key(key: SessionKey) -> str:
 def tenant_keys(tenant: str) -> list[str]:
     """A tenant's turns, its sessions by creation, and by expiry."""
     return [f"agent:tenant:{{{_quote(tenant)}}}:{part}" for part in ("turns", "created", "expires")]
+
+
+def start_keys(tenant: str, limit: RateLimitItem) -> list[str]:
+    """A tenant's starts in the window before the current one, and in that; per limit."""
+    window = f"{limit.amount}/{limit.get_expiry()}"
+    parts = (f"starts:{window}:before", f"starts:{window}")
+    return [f"agent:tenant:{{{_quote(tenant)}}}:{part}" for part in parts]
 
 
 def worker_key(worker_id: str) -> str:

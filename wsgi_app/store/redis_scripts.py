@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Final, NamedTuple
 
+from limits.storage import RedisStorage
+
 #: The files that stand before those of the verbs.
 _SHARED: Final = {
     ("session",): {
@@ -48,6 +50,16 @@ def script(verb: str) -> Script:
     folder = resources.files("wsgi_app.store") / "lua"
     shared = next(files for files, verbs in _SHARED.items() if verb in verbs)
     parts = (*shared, verb)
-    text = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
+    return _named("\n".join((folder / f"{part}.lua").read_text("utf-8") for part in parts))
+
+
+@functools.cache
+def start_scripts() -> tuple[Script, Script]:
+    """Count in a sliding window, and read it: the scripts of the library ``limits``."""
+    count, read = RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW, RedisStorage.SCRIPT_SLIDING_WINDOW
+    return _named(count.decode()), _named(read.decode())
+
+
+def _named(text: str) -> Script:
     # The digest that Redis itself names scripts by; it protects nothing.
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

@@ -9,6 +9,7 @@ from wsgi_app.errors import RequestError
 _MESSAGES: Final = {
     "idempotency_key_reused": "This Idempotency-Key was used for another request.",
     "session_busy": "A turn of this session is running.",
+    "rate_limited": "This tenant has started too many turns; wait.",
     "queue_full": "Too many turns of this session are waiting.",
     "too_many_sessions": "This tenant has too many sessions.",
     "too_many_turns": "This tenant has too many turns at once.",

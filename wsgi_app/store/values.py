@@ -70,6 +70,22 @@ class BeginTurn(Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     #: Digest of the request, to tell a retry from another request under the same key.
     request_digest: str = ""
+    #: Whether it may only find a turn that was begun before: the tenant has started too many.
+    only_attaches: bool = False
+
+
+class StartCount(NamedTuple):
+    """A tenant's starts in a sliding window: how many count now, and whether this one does.
+
+    The window before the current one counts by the share of it that the sliding window still
+    covers, ``before_left_seconds``. ``current_left_seconds``: until the current one is that.
+    """
+
+    counted: bool
+    before: int
+    before_left_seconds: float
+    current: int
+    current_left_seconds: float
 
 
 class TurnBegun(NamedTuple):

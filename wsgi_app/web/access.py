@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
 
 from wsgi_app.auth import Principal, demand_scope
+from wsgi_app.limits import LIMIT_HEADERS
 from wsgi_app.tickets import TICKET_SECONDS
 from wsgi_app.tokens import DEFAULT_SCOPES, Scope
 from wsgi_app.web.mount import Mount, current_principal, session_key
@@ -34,7 +35,7 @@ METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 EXPOSED_HEADERS: Final = (
     *("X-Session-Id", "X-Turn-Id", "Retry-After", "Retry-After-Ms", "X-Should-Retry"),
     *("X-Request-Id", "Location", "X-Vercel-AI-UI-Message-Stream"),
-    *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
+    *LIMIT_HEADERS,
 )
 #: As long as Chromium keeps a preflight's answer.
 PREFLIGHT_SECONDS: Final = 7200

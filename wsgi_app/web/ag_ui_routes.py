@@ -101,7 +101,7 @@ def _resume(mount: Mount, key: SessionKey, body: RunBody, answers: list[RunAnswe
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
     turn = max((answer.interrupt.turn for answer in answers), default=0)
-    give_slot_back = mount.take_slot(key.tenant)
+    give_slot_back = mount.take_slot(key)
     try:
         # Attached first: the turn shall not be without a reader once it goes on.
         reader = mount.open_reader(key, EventId(turn, 0), turn, give_slot_back)

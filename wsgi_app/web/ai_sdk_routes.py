@@ -174,7 +174,7 @@ def _check_draining(mount: Mount) -> None:
 
 
 def _attach(mount: Mount, key: SessionKey, turn: int, answer: Answer | None = None) -> Response:
-    give_slot_back = mount.take_slot(key.tenant)
+    give_slot_back = mount.take_slot(key)
     try:
         reader = mount.open_reader(key, EventId(turn, 0), turn, give_slot_back)
     except BaseException:

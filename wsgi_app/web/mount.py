@@ -24,6 +24,7 @@ from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import Runner
 from wsgi_app.engine.turn import Agent
 from wsgi_app.events import EventId
+from wsgi_app.limits import StartLimit
 from wsgi_app.store.base import SessionKey, Store
 from wsgi_app.tickets import Tickets
 
@@ -64,7 +65,10 @@ class Mount:
         self.app = app
         self.settings = settings
         self.authenticate = authenticate
-        self.slots = StreamSlots(settings.stream_slots, settings.max_readers_per_tenant)
+        self.start_limit = StartLimit(settings.rate_limit)
+        self.slots = StreamSlots(
+            settings.stream_slots, settings.max_readers_per_tenant, settings.max_readers_per_turn
+        )
         self.shared_store = shared_store
         self._make_agent = make_agent
         self._make_store = make_store
@@ -146,10 +150,10 @@ class Mount:
         feed = Feed(self.runner, key, cursor, only_turn, run)
         return Reader(feed, self.worker.watcher, request.environ, give_slot_back)
 
-    def take_slot(self, tenant: str) -> Callable[[], None]:
-        """Take a stream slot; answers what gives it back."""
+    def take_slot(self, *keys: SessionKey) -> Callable[[], None]:
+        """Take a stream slot for a reader of these sessions; answers what gives it back."""
         self.learn_server()
-        return take_slot(self.slots, tenant)
+        return take_slot(self.slots, keys)
 
     def release_resources(self) -> None:
         """Give the request's database connections back before a long wait."""

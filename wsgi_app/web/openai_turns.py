@@ -83,7 +83,7 @@ def attach_turn(mount: Mount, key: SessionKey, turn: int, after_seq: int = 0) ->
     """Read a turn that is there already; raises RequestError."""
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
-    give_slot_back = mount.take_slot(key.tenant)
+    give_slot_back = mount.take_slot(key)
     try:
         reader = mount.open_reader(key, EventId(turn, after_seq), turn, give_slot_back)
     except BaseException:

@@ -65,7 +65,7 @@ def _attach(mount: Mount, key: SessionKey, cursor: EventId | None) -> Response:
     start = _where_to_start(view, cursor)
     if view is None or start is None:
         return Response(status=204)
-    give_slot_back = mount.take_slot(key.tenant)
+    give_slot_back = mount.take_slot(key)
     try:
         if _nothing_left(mount, key, view, start):
             give_slot_back()
@@ -94,7 +94,7 @@ def _attach_many(
 ) -> Response:
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
-    give_slot_back = mount.take_slot(keys[0].tenant)
+    give_slot_back = mount.take_slot(*keys)
     try:
         feed = ManyFeeds(mount.runner, keys, cursors)
         reader = Reader(feed, mount.worker.watcher, request.environ, give_slot_back)
@@ -169,7 +169,7 @@ def _slot_or_no_wait(
     mount: Mount, key: SessionKey, wait_seconds: float
 ) -> tuple[Callable[[], None], float]:
     try:
-        return mount.take_slot(key.tenant), wait_seconds
+        return mount.take_slot(key), wait_seconds
     except RequestError:
         return (lambda: None), 0.0
 

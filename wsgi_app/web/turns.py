@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from typing import Any, Literal
 
+from flask import Response, g
 from msgspec import Struct
 
 from wsgi_app.delivery.polling import await_answer
 from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.engine.order import TurnOrder
 from wsgi_app.engine.runner import BegunTurn
-from wsgi_app.errors import RequestError
+from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.events import Cancelled, Done, Error, EventId, InputRequest
+from wsgi_app.limits import Quota
 from wsgi_app.store.base import BeginTurn, Message, SessionKey
 from wsgi_app.web.access import demand
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import check_message
+
+log = logging.getLogger("wsgi_app")
 
 #: How long a repeated request waits for what may follow an answer that was just given.
 REPLAY_PATIENCE_SECONDS = 0.5
@@ -95,7 +100,7 @@ def open_turn(
     RequestError; nothing was begun then.
     """
     _check(mount, wanted)
-    give_slot_back = mount.take_slot(key.tenant)
+    give_slot_back = mount.take_slot(key)
     try:
         begun = begin_turn(mount, key, wanted)
         cursor = choose_cursor(begun.turn)
@@ -117,6 +122,42 @@ def _check(mount: Mount, wanted: TurnRequest) -> None:
 def begin_turn(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
     """Begin the turn, or find the one to attach to; it runs once it is started."""
     _check(mount, wanted)
+    quota = mount.start_limit.take(mount.store, key.tenant)
+    if not quota.allowed and wanted.idempotency_key is None:
+        g.wsgi_app_quota = quota
+        raise quota.refusal()
+    begun = None
+    try:
+        begun = _begin(mount, key, wanted, only_attaches=not quota.allowed)
+    except RequestError as error:
+        if error.code != "rate_limited":
+            raise
+        g.wsgi_app_quota = quota
+        raise quota.refusal() from None
+    finally:
+        if quota.allowed and (begun is None or begun.run is None):
+            _give_back(mount, key)
+    if begun.run is not None:
+        g.wsgi_app_quota = quota
+    return begun
+
+
+def _give_back(mount: Mount, key: SessionKey) -> None:
+    try:
+        mount.start_limit.give_back(mount.store, key.tenant)
+    except StoreUnavailable:
+        log.warning("a start that came to nothing stays counted: the store does not answer")
+
+
+def add_quota(response: Response) -> Response:
+    """Tell whoever has started a turn, or was refused one, what is left of the tenant's limit."""
+    quota: Quota | None = g.get("wsgi_app_quota")
+    if quota is not None:
+        response.headers.update(quota.headers())
+    return response
+
+
+def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest, *, only_attaches: bool) -> BegunTurn:
     order = TurnOrder(
         message=wanted.message,
         metadata=wanted.metadata,
@@ -135,5 +176,6 @@ def begin_turn(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
         regenerates=wanted.regenerates,
         idempotency_key=wanted.idempotency_key,
         request_digest=wanted.digest,
+        only_attaches=only_attaches,
     )
     return mount.runner.begin(claim, order)

@@ -1,0 +1,76 @@
+"""How much: the rate at which a tenant may start turns."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from limits import parse
+
+from wsgi_app.errors import RequestError
+from wsgi_app.store.base import StartCount, Store
+
+#: The names of draft-ietf-httpapi-ratelimit-headers-06, sections 4.1 to 4.3: its later versions
+#: put all in one structured field, which clients do not read yet.
+LIMIT_HEADERS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+
+
+class StartLimit:
+    """AGENT_RATE_LIMIT: counts starts in a sliding window. Used by any thread; has no state."""
+
+    def __init__(self, rate_limit: str) -> None:
+        self._limit = parse(rate_limit)
+
+    def take(self, store: Store, tenant: str) -> Quota:
+        """Count a start of the tenant's, unless there were too many; raises StoreUnavailable."""
+        return Quota(
+            store.count_start(tenant, self._limit), self._limit.amount, self._limit.get_expiry()
+        )
+
+    def give_back(self, store: Store, tenant: str) -> None:
+        """Take back a start that came to nothing; raises StoreUnavailable."""
+        store.count_start(tenant, self._limit, -1)
+
+
+class Quota:
+    """What one start left of its tenant's limit."""
+
+    def __init__(self, count: StartCount, limit: int, window_seconds: int) -> None:
+        self.allowed = count.counted
+        self._count = count
+        self._limit = limit
+        self._window_seconds = window_seconds
+
+    def headers(self) -> dict[str, str]:
+        """What the start's answer tells of the limit."""
+        reset_seconds = self._wait_seconds() if self._remaining() == 0 else self._window_seconds
+        return {
+            "RateLimit-Limit": str(self._limit),
+            "RateLimit-Remaining": str(self._remaining()),
+            "RateLimit-Reset": str(reset_seconds),
+        }
+
+    def refusal(self) -> RequestError:
+        """The error for a start beyond the limit."""
+        return RequestError(
+            "rate_limited",
+            "This tenant has started too many turns; wait.",
+            {"limit": self._limit, "window_seconds": self._window_seconds},
+            retry_after_seconds=self._wait_seconds(),
+        )
+
+    def _remaining(self) -> int:
+        share = self._count.before_left_seconds / self._window_seconds
+        return max(0, self._limit - math.floor(self._count.before * share) - self._count.current)
+
+    def _wait_seconds(self) -> int:
+        """How long until there is room for one more start, at least a second."""
+        now, limit = self._count, self._limit
+        if now.current < limit:
+            # Starts of the window before leave evenly, until what is left of them fits.
+            fitting = (limit - now.current) * self._window_seconds / max(1, now.before)
+            seconds = now.before_left_seconds - fitting
+        else:
+            leaving = self._window_seconds * (1 - limit / max(1, now.current))
+            seconds = now.current_left_seconds + leaving
+        return max(1, math.ceil(seconds))

@@ -1,0 +1,34 @@
+"""The memory store's count of starts."""
+
+from __future__ import annotations
+
+import threading
+
+from limits import RateLimitItem
+from limits.storage import MemoryStorage
+
+from wsgi_app.store.values import StartCount
+
+
+class MemoryStarts:
+    """Starts of all tenants in sliding windows.
+
+    Touched by every thread; ``_lock`` guards the windows, which by themselves let threads that come
+    together exceed the limit.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # Made on first use, since it starts a timer.
+        self._windows: MemoryStorage | None = None
+
+    def count(self, tenant: str, limit: RateLimitItem, amount: int) -> StartCount:
+        """See `Store.count_start`."""
+        key, seconds = limit.key_for(tenant), limit.get_expiry()
+        with self._lock:
+            if self._windows is None:
+                self._windows = MemoryStorage()
+            counted = self._windows.acquire_sliding_window_entry(key, limit.amount, seconds, amount)
+            window = self._windows.get_sliding_window(key, seconds)
+        before, before_seconds, current, current_seconds = window
+        return StartCount(counted, before, before_seconds, current, current_seconds - seconds)
