@@ -38,13 +38,14 @@ def pre_fork(_server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Watch for the worker's end, and drain its hosts when it comes."""
+    """Sign the worker on, watch for its end, and drain its hosts when it comes."""
     from wsgi_app.engine.registry import announce_runners  # noqa: PLC0415 - not before the fork
     from wsgi_app.engine.threads import start_thread  # noqa: PLC0415 - the same
 
     announce_runners(lambda runner: _write_note(worker, runner))
     drained = threading.Event()
     worker.wsgi_app_drained = drained
+    start_thread(_sign_on, "sign-on")
     start_thread(lambda: _watch(worker, drained), "drain-watch")
 
 
@@ -74,6 +75,14 @@ def child_exit(_server: Any, worker: Any) -> None:
     left = [json.loads(line) for line in lines]
     for one in left:
         _end_turns(one["redis_url"], one["worker_id"])
+
+
+def _sign_on() -> None:
+    """Let the other workers and the command line see this one before its first turn."""
+    from wsgi_app.engine.registry import hosts  # noqa: PLC0415 - not before the fork
+
+    for host in hosts():
+        host.runner.keeper.sign_on()
 
 
 def _watch(worker: Any, drained: threading.Event) -> None:

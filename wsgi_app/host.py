@@ -37,7 +37,8 @@ class AgentHost:
     connections of Flask-SQLAlchemy are given back without it). ``settings`` are those of the
     README without ``AGENT_``, in lower case.
 
-    Nothing starts before the first request, so that it may be made before gunicorn forks.
+    Nothing starts before the first request, or before the worker where gunicorn has the hooks, so
+    that it may be made before gunicorn forks.
     """
 
     def __init__(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.store.steps import (
@@ -20,7 +22,15 @@ from tests.store.steps import (
 from tests.support.waiting import wait_for
 from wsgi_app.errors import Fenced
 from wsgi_app.events import LOST_SEQ, CancelReason
-from wsgi_app.store.base import Fence, Heartbeat, SessionKey, Store, StoreLimits, TurnBegun
+from wsgi_app.store.base import (
+    Fence,
+    Heartbeat,
+    SessionKey,
+    Store,
+    StoreLimits,
+    TurnBegun,
+    WorkerInfo,
+)
 
 ERROR = b'{"type":"error","code":"worker_lost"}'
 LEASE_SECONDS = 0.5
@@ -159,6 +169,34 @@ def test_worker_that_leaves_is_not_lost(make_store: MakeStore) -> None:
     store.heartbeat("silent", [])
     store.leave("gone")
     wait_for(lambda: store.lost_workers() == ["silent"], "a lease is over")
+
+
+def test_workers_tell_of_themselves(store: Store) -> None:
+    """Every living worker is listed with what its last heartbeat told, and when that came."""
+    told = WorkerInfo(
+        hostname="h", pid=7, started_at=5.5, sent_at=6.5, turns=3, slots_used=1, slots=9
+    )
+    store.heartbeat("one", [], (), WorkerInfo(pid=1))
+    store.heartbeat("one", [], (), told)
+    store.heartbeat("other", [])
+    one, other = store.workers()
+    assert (one.worker_id, one.info) == ("one", told)
+    assert (other.worker_id, other.info) == ("other", WorkerInfo())
+    assert abs(one.seen_at - time.time()) < 60
+    assert one.seen_at <= other.seen_at
+
+
+def test_workers_that_are_gone_are_not_listed(make_store: MakeStore) -> None:
+    """A worker is not listed once it has left, was marked lost, or its lease is over."""
+    store = make_store(StoreLimits(lease_seconds=LEASE_SECONDS))
+    for worker_id in ("gone", "lost", "silent"):
+        store.heartbeat(worker_id, [], (), WorkerInfo(hostname=worker_id))
+    store.leave("gone")
+    store.mark_lost("lost", ERROR)
+    wait_for(lambda: store.workers() == [], "the lease is over")
+    assert store.lost_workers() == ["silent"]
+    store.heartbeat("gone", [])
+    assert [(view.worker_id, view.info) for view in store.workers()] == [("gone", WorkerInfo())]
 
 
 def test_settling_spares_living_workers(store: Store) -> None:

@@ -70,6 +70,12 @@ class StreamSlots:
         """Whether the number of slots is known, be it "no bound"."""
         return self._learned
 
+    def count(self) -> tuple[int, int | None]:
+        """How many slots are taken in this process, and of how many; None is no bound."""
+        with _in_use.lock:
+            _in_use.reset_after_fork()
+            return _in_use.total, self._slots
+
     def take(self, keys: Sequence[SessionKey]) -> None:
         """Take a slot for a reader of these sessions, which are one tenant's.
 

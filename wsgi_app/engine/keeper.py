@@ -12,7 +12,7 @@ from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.events import Error, encode_event
-from wsgi_app.store.base import Fence, Heartbeat, SessionKey, Store
+from wsgi_app.store.base import Fence, Heartbeat, SessionKey, Store, WorkerInfo
 
 log = logging.getLogger("wsgi_app")
 
@@ -33,6 +33,9 @@ class Kept(Protocol):
     def followed_sessions(self) -> list[SessionKey]:
         """The sessions that its readers follow."""
 
+    def info(self) -> WorkerInfo:
+        """What it tells of itself."""
+
     def take_heartbeat(self, beat: Heartbeat) -> None:
         """What the store says of the turns."""
 
@@ -43,7 +46,8 @@ class Kept(Protocol):
 class Keeper:
     """One thread that sends the worker's heartbeat.
 
-    `start`, `beat_soon` and `settle` are called from any thread; ``_lock`` guards the start.
+    `start`, `sign_on`, `beat_soon` and `settle` are called from any thread; ``_lock`` guards the
+    start.
     """
 
     def __init__(self, store: Store, worker_id: str, lease_seconds: float, worker: Kept) -> None:
@@ -55,20 +59,22 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._wakeup = Wakeup()
         self._stopping = False
+        self._registered = False
         #: Since when the store has always answered, on `time.monotonic`; None while it does not.
         self._up_since: float | None = None
 
     def start(self) -> None:
         """Register the worker before its first turn; raises StoreUnavailable."""
-        if self._thread is not None:
+        if self._registered:
             return
         self._beat()
+        self.sign_on()
+
+    def sign_on(self) -> None:
+        """Register the worker as soon as the store answers; does not wait for it."""
         with self._lock:
-            if self._thread is not None:
-                return
-            self._thread = start_thread(self._run, "keeper")
-        for warning in self._store.warnings():
-            log.warning("%s", warning)
+            if self._thread is None and not self._stopping:
+                self._thread = start_thread(self._run, "keeper")
 
     def beat_soon(self) -> None:
         """Renew now: signals may have been lost, and the flags are to be read again."""
@@ -96,6 +102,9 @@ class Keeper:
 
     def _run(self) -> None:
         pause_seconds = self._lease_seconds / RENEWALS_PER_LEASE
+        if not self._registered:
+            self._guard(self._beat)
+        self._guard(self._warn)
         while not self._stopping:
             self._wakeup.wait(pause_seconds)
             self._guard(self._beat)
@@ -115,10 +124,16 @@ class Keeper:
 
     def _beat(self) -> None:
         fences, following = self._worker.fences(), self._worker.followed_sessions()
-        beat = self._store.heartbeat(self._worker_id, fences, following)
+        info = self._worker.info()
+        beat = self._store.heartbeat(self._worker_id, fences, following, info)
+        self._registered = True
         if self._up_since is None:
             self._up_since = time.monotonic()
         self._worker.take_heartbeat(beat)
+
+    def _warn(self) -> None:
+        for warning in self._store.warnings():
+            log.warning("%s", warning)
 
     def _end_lost_workers(self) -> None:
         if not self._may_judge():

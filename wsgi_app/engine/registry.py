@@ -1,18 +1,39 @@
-"""The runners of this process, for the server's hooks, which know no app."""
+"""The hosts and runners of this process, for the server's hooks, which know no app."""
 
 from __future__ import annotations
 
 import os
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from wsgi_app.engine.runner import Runner
 
-# Dropped with their last use elsewhere. Added to by the first request of each host.
+
+class Host(Protocol):
+    """A host of an app; its runner belongs to this process, and is made on first use."""
+
+    @property
+    def runner(self) -> Runner:
+        """Its turns."""
+
+
+# Both are dropped with their last use elsewhere. Hosts are added when an app is built, runners by
+# the first use of each host after the fork.
+_hosts: weakref.WeakSet[Host] = weakref.WeakSet()
 _live: weakref.WeakSet[Runner] = weakref.WeakSet()
 _announcers: list[Callable[[Runner], None]] = []
+
+
+def register_host(host: Host) -> None:
+    """Note a host of an app that is being built."""
+    _hosts.add(host)
+
+
+def hosts() -> list[Host]:
+    """The hosts of all apps that were built."""
+    return list(_hosts)
 
 
 def register(runner: Runner) -> None:

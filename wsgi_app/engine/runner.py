@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import socket
 import tempfile
 import threading
 import time
@@ -15,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wsgi_app.config import Settings
+from wsgi_app.engine.about import AboutWorker
 from wsgi_app.engine.ephemeral import EphemeralSessions
 from wsgi_app.engine.following import Following
 from wsgi_app.engine.journal import Journal
@@ -36,6 +34,7 @@ from wsgi_app.store.base import (
     Signal,
     Store,
     TurnBegun,
+    WorkerInfo,
 )
 
 log = logging.getLogger("wsgi_app")
@@ -65,16 +64,22 @@ class Runner:
     is not held over calls to the store or to a run.
     """
 
-    def __init__(self, settings: Settings, store: Store, make_agent: Callable[[], Agent]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        make_agent: Callable[[], Agent],
+        about: AboutWorker | None = None,
+    ) -> None:
         self.settings = settings
         self.store = store
-        self.worker_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.pid = os.getpid()
+        self._about = about or AboutWorker()
+        self.worker_id, self.pid = self._about.worker_id, self._about.pid
         self.draining = False
         self.following = Following(store, self.worker_id)
         self.loops = Loops()
         self._journal = Journal(store)
-        self._keeper = Keeper(store, self.worker_id, settings.lease_seconds, self)
+        self.keeper = Keeper(store, self.worker_id, settings.lease_seconds, self)
         self._session_agents = SessionAgents(make_agent, settings.idle_seconds)
         self._ephemeral = EphemeralSessions(store)
         self._services = Services(
@@ -118,7 +123,7 @@ class Runner:
                     self._early_cancels.pop(request.key, None)
 
     def _begin(self, request: BeginTurn, order: TurnOrder) -> BegunTurn:
-        self._keeper.start()
+        self.keeper.start()
         begun = self._begin_in_store(request)
         if begun.state == "attached":
             return BegunTurn(begun.turn, None)
@@ -138,7 +143,7 @@ class Runner:
             return self.store.begin_turn(request)
         except RequestError as error:
             # The turn in the way may be a dead worker's.
-            if error.code != "session_busy" or not self._keeper.settle(request.key):
+            if error.code != "session_busy" or not self.keeper.settle(request.key):
                 raise
         return self.store.begin_turn(request)
 
@@ -198,7 +203,7 @@ class Runner:
 
     def follow(self, key: SessionKey, wake: Callable[[], None]) -> None:
         """Have ``wake`` called when a turn of another worker has more; raises StoreUnavailable."""
-        self._keeper.start()  # its heartbeat renews the interest
+        self.keeper.start()  # its heartbeat renews the interest
         self.following.join(key, wake)
 
     def is_asked(self, key: SessionKey, turn: int, request_id: str) -> bool:
@@ -208,7 +213,7 @@ class Runner:
 
     def settle(self, key: SessionKey) -> None:
         """End what a dead worker has left running in a session; raises StoreUnavailable."""
-        self._keeper.settle(key)
+        self.keeper.settle(key)
 
     @property
     def warnings(self) -> list[str]:
@@ -252,6 +257,10 @@ class Runner:
     def followed_sessions(self) -> list[SessionKey]:
         """See `Kept.followed_sessions`."""
         return self.following.keys()
+
+    def info(self) -> WorkerInfo:
+        """See `Kept.info`."""
+        return self._about.tell(len(self.fences()), draining=self.draining)
 
     def take_heartbeat(self, beat: Heartbeat) -> None:
         """See `Kept.take_heartbeat`."""
@@ -298,18 +307,14 @@ class Runner:
         """Close agents, sign off and end the threads; turns have ended before."""
         deadline = time.monotonic() + timeout_seconds
         self._session_agents.close_all(timeout_seconds)
-        for stop in (
-            self._journal.stop,
-            self._keeper.stop,
-            self.loops.stop,
-        ):
-            stop(max(0.1, deadline - time.monotonic()))
+        for part in (self._journal, self.keeper, self.loops):
+            part.stop(max(0.1, deadline - time.monotonic()))
         self.store.close()
 
     # -- signals
 
     def _resync(self) -> None:
-        self._keeper.beat_soon()
+        self.keeper.beat_soon()
         self.following.wake_all()
 
     def _on_signal(self, signal: Signal) -> None:

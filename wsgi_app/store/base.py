@@ -47,6 +47,8 @@ from wsgi_app.store.values import (
     StoreLimits,
     TurnBegun,
     TurnClaim,
+    WorkerInfo,
+    WorkerView,
 )
 
 __all__ = [
@@ -67,6 +69,8 @@ __all__ = [
     "StoreLimits",
     "TurnBegun",
     "TurnClaim",
+    "WorkerInfo",
+    "WorkerView",
 ]
 
 
@@ -196,9 +200,15 @@ class Store(ABC):
 
     @abstractmethod
     def heartbeat(
-        self, worker_id: str, fences: Sequence[Fence], following: Sequence[SessionKey] = ()
+        self,
+        worker_id: str,
+        fences: Sequence[Fence],
+        following: Sequence[SessionKey] = (),
+        info: WorkerInfo | None = None,
     ) -> Heartbeat:
         """Renew the worker's lease on its turns, and on the sessions that its readers follow.
+
+        ``info`` is for `workers`.
 
         A turn that was made anew is the worker's from then on. A worker counts as alive for a
         lease from its last heartbeat, and as the owner of the turns that it listed then, and of
@@ -208,6 +218,10 @@ class Store(ABC):
     @abstractmethod
     def leave(self, worker_id: str) -> None:
         """Forget a worker that has ended its turns and goes."""
+
+    @abstractmethod
+    def workers(self) -> list[WorkerView]:
+        """List the workers that are alive, by their ids."""
 
     @abstractmethod
     def lost_workers(self) -> list[str]:

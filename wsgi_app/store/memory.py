@@ -6,7 +6,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from limits import RateLimitItem
 
@@ -29,22 +28,18 @@ from wsgi_app.store.base import (
     StoreLimits,
     TurnBegun,
     TurnClaim,
+    WorkerInfo,
+    WorkerView,
 )
 from wsgi_app.store.cursor import decode_cursor, encode_cursor
 from wsgi_app.store.memory_session import Session, Turn
 from wsgi_app.store.memory_starts import MemoryStarts
 from wsgi_app.store.memory_table import SessionTable
+from wsgi_app.store.memory_workers import WorkerTable
 from wsgi_app.store.refusals import refusal
 
 #: A signal and the worker that it goes to.
 Push = tuple[str, Signal]
-
-
-class Worker(NamedTuple):
-    """A worker's last heartbeat."""
-
-    seen_at: float
-    run_ids: frozenset[str]
 
 
 class MemoryStore(Store):
@@ -64,7 +59,7 @@ class MemoryStore(Store):
         self._lock = threading.Lock()
         self._secret = secrets.token_bytes(SECRET_BYTES)
         self._sessions = SessionTable(self._limits, clock)
-        self._workers: dict[str, Worker] = {}
+        self._workers = WorkerTable(self._limits, clock)
         self._starts = MemoryStarts()
         self._listeners: tuple[tuple[str, Callable[[Signal], None]], ...] = ()
 
@@ -197,11 +192,15 @@ class MemoryStore(Store):
     # -- workers
 
     def heartbeat(
-        self, worker_id: str, fences: Sequence[Fence], following: Sequence[SessionKey] = ()
+        self,
+        worker_id: str,
+        fences: Sequence[Fence],
+        following: Sequence[SessionKey] = (),
+        info: WorkerInfo | None = None,
     ) -> Heartbeat:
         beat = Heartbeat({}, [])
         with self._lock:
-            self._workers[worker_id] = Worker(self._clock(), frozenset(f.run_id for f in fences))
+            self._workers.note(worker_id, fences, info)
             for fence in fences:
                 session = self._sessions.get(fence.key)
                 turn = None if session is None else session.adopt(fence, worker_id)
@@ -220,16 +219,19 @@ class MemoryStore(Store):
 
     def leave(self, worker_id: str) -> None:
         with self._lock:
-            self._workers.pop(worker_id, None)
+            self._workers.forget(worker_id)
+
+    def workers(self) -> list[WorkerView]:
+        with self._lock:
+            return self._workers.living()
 
     def lost_workers(self) -> list[str]:
         with self._lock:
-            oldest = self._clock() - self._limits.lease_seconds
-            return [w for w, worker in self._workers.items() if worker.seen_at < oldest]
+            return self._workers.lost()
 
     def mark_lost(self, worker_id: str, error: bytes) -> list[Fence]:
         with self._lock:
-            self._workers.pop(worker_id, None)
+            self._workers.forget(worker_id)
             lost = [
                 (key, session, turn)
                 for key, session in self._sessions.items()
@@ -326,11 +328,7 @@ class MemoryStore(Store):
         return [(worker_id, Signal("ended", key, turn.number)) for worker_id in workers]
 
     def _is_owned(self, turn: Turn) -> bool:
-        worker = self._workers.get(turn.worker_id)
-        lease_ago = self._clock() - self._limits.lease_seconds
-        if worker is None or worker.seen_at < lease_ago:
-            return False
-        return turn.run_id in worker.run_ids or turn.begun_at > lease_ago
+        return self._workers.owns(turn.worker_id, turn.run_id, turn.begun_at)
 
     def _send(self, pushes: Sequence[Push]) -> None:
         for listening, listener in self._listeners:

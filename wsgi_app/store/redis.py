@@ -36,6 +36,8 @@ from wsgi_app.store.base import (
     StoreLimits,
     TurnBegun,
     TurnClaim,
+    WorkerInfo,
+    WorkerView,
 )
 from wsgi_app.store.cursor import decode_cursor, encode_cursor
 from wsgi_app.store.redis_calls import Calls, Kept, pairs, parse_start_count, triples
@@ -46,6 +48,7 @@ from wsgi_app.store.redis_keys import (
     parse_worker_member,
     worker_member,
 )
+from wsgi_app.store.redis_replies import cancel_reason, session_view, worker_views
 from wsgi_app.store.redis_scripts import Argument, Call
 from wsgi_app.store.redis_signals import SignalThread, StartThread
 from wsgi_app.store.refusals import refusal
@@ -113,7 +116,7 @@ class RedisStore(Store):
 
     def claim_turn(self, fence: Fence) -> TurnClaim:
         state, cancel, messages = self._run_fenced("claim_turn", fence)
-        return TurnClaim(state.decode(), decode_messages(messages), _reason(cancel))
+        return TurnClaim(state.decode(), decode_messages(messages), cancel_reason(cancel))
 
     def append(self, fence: Fence, first_seq: int, events: Sequence[bytes]) -> Appended:
         return self._write_alone(JournalWrite(fence, first_seq, events))
@@ -133,7 +136,7 @@ class RedisStore(Store):
             elif isinstance(reply, StoreUnavailable):
                 answers.append(reply)
             elif write.messages is None:
-                answers.append(Appended(reply[0], _reason(reply[1]), bool(reply[2])))
+                answers.append(Appended(reply[0], cancel_reason(reply[1]), bool(reply[2])))
                 after += self._enrol(write.fence, reply[3])
             else:
                 last_seq, ended, worker, created = reply
@@ -189,10 +192,17 @@ class RedisStore(Store):
     # -- workers
 
     def heartbeat(
-        self, worker_id: str, fences: Sequence[Fence], following: Sequence[SessionKey] = ()
+        self,
+        worker_id: str,
+        fences: Sequence[Fence],
+        following: Sequence[SessionKey] = (),
+        info: WorkerInfo | None = None,
     ) -> Heartbeat:
         shares = self._calls.heartbeats(worker_id, fences, following, self._edge.group)
-        calls = [self._calls.beat(worker_id, fences), *(call for call, _ in shares)]
+        calls = [
+            self._calls.beat(worker_id, fences, info or WorkerInfo()),
+            *(call for call, _ in shares),
+        ]
         states: dict[Fence, list[str]] = {}
         for (_, share), answers in zip(shares, self._edge.run_all(calls)[1:], strict=True):
             states |= {f: a.decode().split(" ") for f, a in zip(share, answers, strict=True)}
@@ -203,6 +213,9 @@ class RedisStore(Store):
 
     def leave(self, worker_id: str) -> None:
         self._edge.run(self._calls.workers("leave", [], worker_id))
+
+    def workers(self) -> list[WorkerView]:
+        return worker_views(self._edge.run(self._calls.workers("list_workers", [])))
 
     def lost_workers(self) -> list[str]:
         lost = self._edge.run(self._calls.workers("lost_workers", []))
@@ -230,7 +243,7 @@ class RedisStore(Store):
     # -- sessions
 
     def describe_session(self, key: SessionKey) -> SessionView | None:
-        return _view(key, self._run("describe_session", key, 1))
+        return session_view(key, self._run("describe_session", key, 1))
 
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
         before = ("", "")
@@ -244,7 +257,8 @@ class RedisStore(Store):
             calls = [self._calls.session("describe_session", key, 0) for key in keys]
             replies = zip(keys, self._edge.run_all(calls), strict=True)
             # A session may have gone since it was listed.
-            views += [view for key, reply in replies if (view := _view(key, reply)) is not None]
+            found = [session_view(key, reply) for key, reply in replies]
+            views += [view for view in found if view is not None]
             if len(rows) <= limit:
                 break
             before = (rows[-1][1], rows[-1][0])
@@ -325,25 +339,6 @@ class RedisStore(Store):
             after += self._calls.release_turns(key, places, created.decode())
         self._edge.run_many(after)
         return lost
-
-
-def _view(key: SessionKey, reply: Any) -> SessionView | None:
-    if reply is None:
-        return None
-    newest, active, owner, created, updated, *messages = reply
-    return SessionView(
-        session_id=key.session_id,
-        turn=int(newest),
-        active_turns=tuple(int(turn) for turn in active.split(b",") if turn),
-        owner=owner.decode(),
-        created_at=int(created) / 1e6,
-        updated_at=int(updated) / 1e6,
-        messages=decode_messages(messages[0]) if messages else [],
-    )
-
-
-def _reason(cancel: bytes) -> CancelReason | None:
-    return cast("CancelReason", cancel.decode()) if cancel else None
 
 
 def _eviction_policy(server: Redis) -> str:

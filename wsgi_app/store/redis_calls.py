@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from limits import RateLimitItem
 
+from wsgi_app.events import encode_json
 from wsgi_app.store.base import (
     SECRET_BYTES,
     BeginTurn,
@@ -17,6 +18,7 @@ from wsgi_app.store.base import (
     SessionKey,
     StartCount,
     StoreLimits,
+    WorkerInfo,
 )
 from wsgi_app.store.redis_connect import Reply
 from wsgi_app.store.redis_keys import (
@@ -176,10 +178,10 @@ class Calls:
         member = worker_member(request.key, request.run_id)
         return self.workers("own_turn", [request.worker_id], member)
 
-    def beat(self, worker_id: str, fences: Iterable[Fence]) -> Call:
+    def beat(self, worker_id: str, fences: Iterable[Fence], info: WorkerInfo) -> Call:
         """Renew a worker's lease on these turns."""
         members = [worker_member(fence.key, fence.run_id) for fence in fences]
-        return self.workers("beat", [worker_id], worker_id, *members)
+        return self.workers("beat", [worker_id], worker_id, encode_json(info), *members)
 
     def heartbeats(
         self,

@@ -21,7 +21,7 @@ _SHARED: Final = {
     ("tenant",): {"admit_turn", "renew_turns", "release_turns", "list_sessions"},
     (): {"secret"},
     ("workers",): {
-        *("beat", "leave", "lost_workers"),
+        *("beat", "leave", "list_workers", "lost_workers"),
         *("own_turn", "disown_turn", "list_turns", "owned_turns"),
     },
 }

@@ -134,6 +134,30 @@ class Heartbeat(NamedTuple):
     fenced: list[Fence]
 
 
+class WorkerInfo(Struct, frozen=True, kw_only=True):
+    """What a worker tells of itself with each heartbeat; times are seconds since the epoch."""
+
+    hostname: str = ""
+    pid: int = 0
+    #: When the worker began its work, and when it sent this, both by its own clock.
+    started_at: float = 0.0
+    sent_at: float = 0.0
+    #: Turns that run and wait.
+    turns: int = 0
+    #: Readers in its process, of how many; None where there is no bound.
+    slots_used: int = 0
+    slots: int | None = None
+    draining: bool = False
+
+
+class WorkerView(Struct, frozen=True, kw_only=True):
+    """A living worker: when its last heartbeat came, by the store's clock, and what it told."""
+
+    worker_id: str
+    seen_at: float
+    info: WorkerInfo
+
+
 class JournalSlice(NamedTuple):
     """Stored events after a cursor, and what to expect behind them.
 

@@ -20,6 +20,8 @@ from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.reader import Reader, take_slot
 from wsgi_app.delivery.server import ServerFacts, find_server
 from wsgi_app.delivery.slots import StreamSlots
+from wsgi_app.engine.about import AboutWorker
+from wsgi_app.engine.registry import register_host
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import Runner
 from wsgi_app.engine.turn import Agent
@@ -37,11 +39,13 @@ MIN_THREADS = 4
 class Worker:
     """The parts of a mount that belong to one process, and start after its fork."""
 
-    def __init__(self, settings: Settings, store: Store, make_agent: Callable[[], Agent]) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, make_agent: Callable[[], Agent], slots: StreamSlots
+    ) -> None:
         self.pid = os.getpid()
         self.store = store
         self.tickets = Tickets(store.secret)
-        self.runner = Runner(settings, store, make_agent)
+        self.runner = Runner(settings, store, make_agent, AboutWorker(slots.count))
         self.watcher = HangupWatcher(settings.write_timeout_seconds)
 
 
@@ -77,13 +81,15 @@ class Mount:
         self._worker: Worker | None = None
         self.server: ServerFacts | None = None
         self.learn_server()
+        register_host(self)
 
     @property
     def worker(self) -> Worker:
         """This process's parts, made on first use."""
         with self._lock:
             if self._worker is None or self._worker.pid != os.getpid():
-                self._worker = Worker(self.settings, self._make_store(), self._make_agent)
+                store = self._make_store()
+                self._worker = Worker(self.settings, store, self._make_agent, self.slots)
             return self._worker
 
     @property

@@ -1,2 +1,3 @@
 -- ARGV: ttl, lease, worker
 redis.call('ZREM', ALIVE, ARGV[3])
+redis.call('HDEL', INFO, ARGV[3])

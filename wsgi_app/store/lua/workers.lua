@@ -2,8 +2,10 @@
 --   KEYS[1]  sorted set: workers by their last heartbeat (µs)
 --   KEYS[2]  sorted set: the turns of one worker ("<session's tag> <run>"), by when it last listed
 --            them or, before that, began them (µs)
+-- and …:info, a hash: what each worker told of itself with its last heartbeat (JSON)
 
 local ALIVE, TURNS = KEYS[1], KEYS[2]
+local INFO = ALIVE .. ':info'
 local CHUNK = 2000
 
 local time = redis.call('TIME')

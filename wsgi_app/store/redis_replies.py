@@ -1,0 +1,45 @@
+"""What the Redis store's scripts answer, as the contract's values."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from wsgi_app.events import CancelReason
+from wsgi_app.store.base import SessionKey, SessionView, WorkerInfo, WorkerView
+from wsgi_app.store.redis_calls import triples
+from wsgi_app.store.redis_keys import decode_messages
+
+
+def session_view(key: SessionKey, reply: Any) -> SessionView | None:
+    """What ``lua/describe_session.lua`` answers."""
+    if reply is None:
+        return None
+    newest, active, owner, created, updated, *messages = reply
+    return SessionView(
+        session_id=key.session_id,
+        turn=int(newest),
+        active_turns=tuple(int(turn) for turn in active.split(b",") if turn),
+        owner=owner.decode(),
+        created_at=int(created) / 1e6,
+        updated_at=int(updated) / 1e6,
+        messages=decode_messages(messages[0]) if messages else [],
+    )
+
+
+def worker_views(reply: Any) -> list[WorkerView]:
+    """What ``lua/list_workers.lua`` answers, by the workers' ids."""
+    return [
+        WorkerView(
+            worker_id=worker_id,
+            seen_at=int(seen_at) / 1e6,
+            info=msgspec.json.decode(info, type=WorkerInfo),
+        )
+        for worker_id, seen_at, info in sorted(triples(reply))
+    ]
+
+
+def cancel_reason(cancel: bytes) -> CancelReason | None:
+    """A turn's cancel flag, '' for none."""
+    return cast("CancelReason", cancel.decode()) if cancel else None
