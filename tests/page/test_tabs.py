@@ -11,6 +11,7 @@ from tests.support.chat import ChatPage
 from tests.support.waiting import wait_for
 
 TABS = 8
+SECONDS_TO_LIST = 30
 
 
 def test_two_tabs_on_one_session(site: Site, profile: BrowserContext) -> None:
@@ -74,6 +75,29 @@ def test_list_of_chats(site: Site, page: Page) -> None:
     expect(page.locator(".message")).to_have_count(0)
     expect(chat.button("New chat")).to_be_focused()
     chat.assert_quiet()
+
+
+def test_other_chats_are_watched_in_one_stream(site: Site, profile: BrowserContext) -> None:
+    """An idle tab follows all other chats that run over one connection, and shows their ends."""
+    running = [ChatPage(profile.new_page(), site.url) for _ in range(2)]
+    for number, chat in enumerate(running):
+        chat.send(f"quiet {number}")
+        chat.wait_text("Waiting.")
+    idle = ChatPage(profile.new_page(), site.url)
+    dots = idle.page.locator("#sessions .running")
+    expect(dots).to_have_count(2, timeout=SECONDS_TO_LIST * 1000)
+
+    def streams() -> list[str]:
+        return [url for url in idle.requested if "/events?session=" in url]
+
+    wait_for(lambda: streams() and streams()[-1].count("session=") == 2, "both in one stream", 20)
+    running[0].button("Stop").click()
+    expect(dots).to_have_count(1, timeout=SECONDS_TO_LIST * 1000)
+    idle.send("say something")
+    idle.wait_answers(1)
+    running[1].button("Stop").click()
+    expect(dots).to_have_count(0, timeout=SECONDS_TO_LIST * 1000)
+    idle.assert_quiet()
 
 
 def test_chat_deleted_elsewhere(site: Site, profile: BrowserContext) -> None:

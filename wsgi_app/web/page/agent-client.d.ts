@@ -245,5 +245,11 @@ export class SseParser {
   push(text: string): { id: string | null; data: string }[];
 }
 
+/** The text of a body until it ends; `onText` is called for whatever arrives. */
+export function readText(
+  body: ReadableStream<Uint8Array>,
+  onText: () => void,
+): AsyncGenerator<string, void, void>;
+
 /** A name that nobody can guess. */
 export function randomName(): string;

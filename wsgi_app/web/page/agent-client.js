@@ -706,7 +706,7 @@ function baseOf(given) {
 }
 
 /** Yields the text of a body until it ends; `onText` is called for whatever arrives. */
-async function* readText(body, onText) {
+export async function* readText(body, onText) {
   const reader = body.getReader();
   const decoder = new TextDecoder("utf-8", { fatal: true });
   try {

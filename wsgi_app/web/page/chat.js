@@ -7,6 +7,7 @@ import { element } from "./dom.js";
 import { SessionList } from "./sessions.js";
 import { Tokens } from "./tokens.js";
 import { Transcript } from "./view.js";
+import { Watcher } from "./watcher.js";
 
 const SESSION_ID = /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}$/;
 const REFRESH_MS = 15_000;
@@ -24,10 +25,12 @@ const client = new AgentClient({ baseUrl, getToken: tokens.get });
 const announcer = new Announcer(byId("announcer"));
 const transcript = new Transcript(byId("log"), byId("to-end"), announcer.say);
 const list = new SessionList(client, byId("sessions"), askToDelete);
+const watcher = new Watcher(client, refreshList);
 
 let conversation = null; // none before the first message of a new chat
 let isRefreshing = false;
 let shallRefresh = false; // something has changed since it began to
+let listed = []; // the sessions as they were when the host was asked last
 
 function notice(text) {
   byId("notice").textContent = text ?? "";
@@ -58,6 +61,7 @@ function newConversation(id) {
   return new Conversation(id, client, transcript, {
     changed: () => {
       showBusy();
+      watchOthers();
       if (conversation?.isReading === false) showConnection({ state: "open" });
       refreshList();
     },
@@ -137,14 +141,24 @@ async function refreshList() {
   while (shallRefresh && !document.hidden) {
     shallRefresh = false;
     try {
-      const sessions = await list.refresh(() => conversation?.sessionId);
-      const current = sessions.find((one) => one.session_id === conversation?.sessionId);
+      listed = await list.refresh(() => conversation?.sessionId);
+      watchOthers();
+      const current = listed.find((one) => one.session_id === conversation?.sessionId);
       if (current && conversation.isBehind(current)) await sync();
     } catch {
       break; // what matters is told by the conversation; the next time it may succeed
     }
   }
   isRefreshing = false;
+}
+
+/** A browser has few connections to a site: what the user reads and sends comes first. */
+function watchOthers() {
+  const isFree = !document.hidden && !conversation?.isReading;
+  const others = listed.filter(
+    ({ session_id: sessionId, state }) => state === "running" && sessionId !== conversation?.sessionId,
+  );
+  watcher.watch(isFree ? others.map((one) => one.session_id) : []);
 }
 
 function askToDelete(sessionId, title) {
@@ -223,6 +237,7 @@ for (const type of ["online", "offline"]) {
   addEventListener(type, () => showConnection({ state: "open" }));
 }
 document.addEventListener("visibilitychange", () => {
+  watchOthers();
   if (document.hidden) return;
   if (conversation?.isReading === false) sync();
   refreshList();
