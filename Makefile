@@ -65,7 +65,7 @@ clients: $(DEVELOPMENT) packages
 	@$(BIN)/python -m tests.support.node
 
 clean: ## remove what the other targets made
-	@rm -rf $(VENV) $(BENCH_VENV) .venv-agentflow dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(BENCH_VENV) .venv-agentflow .venv-apache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(RUNTIME): requirements-runtime.lock pyproject.toml
 	@scripts/virtualenv $(VENV) requirements-runtime.lock

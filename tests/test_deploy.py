@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+from signal import Signals
 
 import pytest
 import requests
 
+from tests.support.deployed import uwsgi
 from tests.support.processes import ROOT
-from tests.support.servers import Gunicorn, Server, gunicorn
+from tests.support.reading import ReadingClient
+from tests.support.servers import Gunicorn, Redis, Server, gunicorn
 from tests.support.service import project_nginx
 from tests.support.sse import open_stream, text_of
+from tests.support.waiting import wait_for
 from wsgi_app.delivery.slots import default_slots
 
 CONFIG = ROOT / "gunicorn.conf.py"
@@ -91,3 +96,18 @@ def test_documented_hooks_are_all_there_are() -> None:
     for hook in hooks:
         assert callable(names[hook])
         assert re.search(rf"^    {hook},$", config, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_uwsgi_drains_and_uses_all_cores(redis: Redis) -> None:
+    """With Redis uWSGI runs a worker per core, and SIGTERM lets a running stream end."""
+    with uwsgi(env={"AGENT_REDIS_URL": redis.url}) as server:
+        client = ReadingClient(server, prefix="")
+        assert server.log().count("spawned uWSGI worker") == os.cpu_count()
+        wait_for(lambda: server.log().count("WSGI app 0") == os.cpu_count(), "all are up", 30)
+        with client.chat("drained", {"tokens": 20, "pause": 0.1}) as stream:
+            stream.until("token")
+            server.signal(Signals.SIGTERM)
+            rest = list(stream)
+        assert rest[-1].data["type"] == "done"
+        wait_for(lambda: not server.running(), "uWSGI has left")

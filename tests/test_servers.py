@@ -3,33 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import NamedTuple
 
 import pytest
 
+from tests.support.deployed import apache, uwsgi
 from tests.support.reading import ReadingClient, wait_observed
-from tests.support.servers import Server, flask_dev_server, gunicorn, waitress
+from tests.support.servers import Gunicorn, Server, flask_dev_server, gunicorn, waitress
+from tests.support.service import project_nginx
+from wsgi_app.delivery.slots import default_slots
 
 APP = "tests.support.apps:scripted_app"
 IMPATIENT = {"AGENT_ORPHAN_SECONDS": "0", "AGENT_KEEPALIVE_SECONDS": "0.3"}
+PATIENT = {
+    "AGENT_ORPHAN_SECONDS": "0",
+    "AGENT_KEEPALIVE_SECONDS": "60",
+    "AGENT_MAX_TURNS_PER_TENANT": "1000",
+}
+#: In deploy/uwsgi.ini and deploy/apache-mod_wsgi.conf.
+THREADS = 64
+SLOW = pytest.mark.slow
+# A Python environment may have to be made first.
+SETUP = pytest.mark.timeout(1300)
 
 
-@pytest.fixture(scope="module", params=["gunicorn", "waitress", "flask", "validated"])
-def client(request: pytest.FixtureRequest) -> Iterator[ReadingClient]:
-    """The app behind each server; "validated" is gunicorn with wsgiref's validator between."""
-    servers: dict[str, Callable[[], AbstractContextManager[Server]]] = {
-        "gunicorn": lambda: gunicorn(f"{APP}()", env=IMPATIENT),
+class Entrance(NamedTuple):
+    """A way in; ``host`` is the server behind it, which runs the app."""
+
+    client: ReadingClient
+    host: Server
+
+
+@contextmanager
+def behind_nginx(env: dict[str, str]) -> Iterator[Entrance]:
+    """Put gunicorn behind nginx with deploy/nginx.conf; proxies need a token of one's own."""
+    with ExitStack() as stack:
+        settings = {**env, "AGENT_TOKENS": "dev=demo-tenant"}
+        host: Gunicorn = stack.enter_context(gunicorn(f"{APP}()", env=settings))
+        proxy = stack.enter_context(project_nginx([host]))
+        yield Entrance(ReadingClient(proxy), host)
+
+
+def start(server: str, env: dict[str, str]) -> AbstractContextManager[Server]:
+    """Run a server by its name; "validated" is gunicorn with wsgiref's validator between."""
+    starters: dict[str, Callable[[], AbstractContextManager[Server]]] = {
+        "gunicorn": lambda: gunicorn(f"{APP}()", env=env),
         # Without look-ahead waitress does not look at a connection while it serves a request.
         "waitress": lambda: waitress(
-            "tests.support.apps:site", env=IMPATIENT, args=["--channel-request-lookahead=1"]
+            "tests.support.apps:site", env=env, args=["--channel-request-lookahead=1"]
         ),
-        "flask": lambda: flask_dev_server(f"{APP}()", env=IMPATIENT),
-        "validated": lambda: gunicorn("tests.support.apps:validated_app()", env=IMPATIENT),
+        "flask": lambda: flask_dev_server(f"{APP}()", env=env),
+        "validated": lambda: gunicorn("tests.support.apps:validated_app()", env=env),
+        "uwsgi": lambda: uwsgi(env=env),
+        "apache": lambda: apache(env=env),
     }
-    with servers[request.param]() as server:
-        yield ReadingClient(server)
-        assert "AssertionError" not in server.log()
-        assert "Traceback" not in server.log()
+    return starters[server]()
+
+
+@contextmanager
+def direct(server: str, env: dict[str, str]) -> Iterator[Entrance]:
+    """Run a server; uWSGI and Apache serve the stand-alone app, which is at the root."""
+    with start(server, env) as host:
+        prefix = "" if server in ("uwsgi", "apache") else "/agents"
+        yield Entrance(ReadingClient(host, prefix=prefix), host)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        *("gunicorn", "waitress", "flask", "validated", "nginx", "uwsgi"),
+        pytest.param("apache", marks=[SLOW, SETUP]),
+    ],
+)
+def entrance(request: pytest.FixtureRequest) -> Iterator[Entrance]:
+    """Run the app on each server."""
+    name = request.param
+    with behind_nginx(IMPATIENT) if name == "nginx" else direct(name, IMPATIENT) as entrance:
+        yield entrance
+        assert "AssertionError" not in entrance.host.log()
+        assert "Traceback" not in entrance.host.log()
+
+
+@pytest.fixture
+def client(entrance: Entrance) -> ReadingClient:
+    """Talk to it."""
+    return entrance.client
 
 
 def test_turn_is_streamed_as_it_happens(client: ReadingClient) -> None:
@@ -53,13 +112,14 @@ def test_cancel_ends_a_streamed_turn(client: ReadingClient) -> None:
 
 
 @pytest.mark.parametrize("way", ["close", "abort"])
-def test_vanished_client_ends_its_turn(client: ReadingClient, way: str) -> None:
-    """A client that goes is noticed, by its socket or at the latest at the next write."""
+def test_vanished_client_ends_its_turn(entrance: Entrance, way: str) -> None:
+    """A client that goes is noticed, by its socket or at the latest at a keep-alive."""
+    client, host = entrance
     session_id = f"gone-{way}"
     stream = client.chat(session_id, {"text": "a"}, {"hold": True})
     stream.until("token")
     stream.close() if way == "close" else stream.abort()
-    wait_observed(client.server, "cancelled", session_id)
+    wait_observed(host, "cancelled", session_id)
     client.wait_idle(session_id)
 
 
@@ -78,3 +138,37 @@ def test_json_answer_and_errors(client: ReadingClient) -> None:
     assert client.call("POST", "/chat/json", {"message": ""}).status == 422
     assert client.call("GET", "/nowhere").json["code"] == "not_found"
     assert client.call("GET", "/readyz").json["status"] == "ready"
+
+
+@pytest.fixture(scope="module", params=["uwsgi", pytest.param("apache", marks=[SLOW, SETUP])])
+def embedding(request: pytest.FixtureRequest) -> Iterator[Entrance]:
+    """Run the app on each server that calls it from C, with keep-alives too late to be noticed."""
+    with direct(request.param, PATIENT) as entrance:
+        yield entrance
+
+
+def test_server_without_a_socket_notices_by_writing(embedding: Entrance) -> None:
+    """Where a server shows no socket, a hang-up is seen at the next writes, and not before."""
+    client, host = embedding
+    silence_seconds = 1.0
+    steps = ({"text": "a"}, {"wait": silence_seconds}, {"tokens": 300, "pause": 0.1})
+    stream = client.chat("silent", *steps)
+    left_at = stream.until("token")[-1].at
+    stream.close()
+    assert wait_observed(host, "cancelled", "silent") - left_at > silence_seconds / 2
+    client.wait_idle("silent")
+
+
+def test_streams_of_an_embedding_server_leave_threads(embedding: Entrance) -> None:
+    """The server's threads are known: one stream too many is refused, and health answers."""
+    client, _ = embedding
+    slots = default_slots(THREADS)
+    with ExitStack() as stack:
+        for number in range(slots):
+            stream = stack.enter_context(client.chat(f"slot-{number}", {"hold": True}))
+            stream.wait_comments(1)
+        refused = client.chat_json("too-many", {"text": "x"})
+        assert (refused.status, refused.json["code"]) == (503, "at_capacity")
+        assert client.call("GET", "/healthz").status == 200
+        for number in range(slots):
+            assert client.cancel(f"slot-{number}")["cancelled"]

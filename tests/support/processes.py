@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import shutil
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
+INSTALL_SECONDS = 600
 
 # Settings of whoever runs the tests that would change what the programs do.
 _FOREIGN_PREFIXES = ("AGENT_", "OPENAI_", "FLASK_")
@@ -52,6 +54,21 @@ def find_program(program: str, package: str) -> str:
     if found is None:
         raise AssertionError(f"This test needs {program}, please run: apt-get install {package}")
     return found
+
+
+def install_program(program: str, *packages: str) -> str:
+    """The path of ``program``, after installing its Debian packages if it is missing.
+
+    For what only slow tests need; the others' programs are installed before a run. Runs of tests at
+    the same time wait for the first.
+    """
+    script = ROOT / "scripts" / "debian-packages"
+    with script.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
+        if shutil.which(program, path=path) is None:
+            subprocess.run([script, *packages], check=True, timeout=INSTALL_SECONDS)
+    return find_program(program, " ".join(packages))
 
 
 def free_port() -> int:

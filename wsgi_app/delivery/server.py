@@ -28,10 +28,10 @@ class ServerFacts(NamedTuple):
 
 
 def find_server() -> ServerFacts | None:
-    """Find the running server by looking up the call stack; None when it is not a known one.
+    """Find the running server; None when it is not a known one.
 
-    No server tells its applications how many threads it has, but each of them is the caller: of
-    every request, and under gunicorn also of the application's import.
+    Most tell applications nothing of their threads, but each of them is the caller: of every
+    request, and under gunicorn also of the application's import.
     """
     frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the documented way to the stack
     while frame is not None:
@@ -40,6 +40,15 @@ def find_server() -> ServerFacts | None:
         if facts is not None:
             return facts
         frame = frame.f_back
+    return _find_embedding()
+
+
+def _find_embedding() -> ServerFacts | None:
+    """Ask the module that uWSGI or mod_wsgi, which call from C, puts into each interpreter."""
+    if (uwsgi := sys.modules.get("uwsgi")) is not None:
+        return ServerFacts(uwsgi.cores, uwsgi.numproc)
+    if (mod_wsgi := sys.modules.get("mod_wsgi")) is not None:
+        return ServerFacts(mod_wsgi.threads_per_process, mod_wsgi.maximum_processes)
     return None
 
 
