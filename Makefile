@@ -16,7 +16,7 @@ DEVELOPMENT := $(VENV)/.development-$(VERSION)
 # The peers' packages stay out of the tests' environment.
 BENCH_VENV := .venv-bench
 BENCH := $(BENCH_VENV)/.bench-$(VERSION)
-# `make bench WORK=… ARGS="…"`: which work is measured, and its options.
+# `make bench WORK=… ARGS="…"`: which work is measured (bench/README.md), and its options.
 WORK ?= tokens
 ARGS ?=
 
@@ -53,7 +53,7 @@ lint: $(DEVELOPMENT) ## format, lint, types and import direction, without the te
 lock: ## take the newest versions into the lock files (needs uv)
 	@scripts/lock
 
-bench: $(BENCH) ## this host beside its peers: tokens per second and latency (ARGS="--help")
+bench: $(BENCH) ## this host beside its peers: tokens per second and latency (WORK=all, ARGS="--help")
 	@command -v cc >/dev/null || scripts/debian-packages gcc libc6-dev
 	@command -v redis-server >/dev/null || scripts/debian-packages redis-server
 	@$(BENCH_VENV)/bin/python -m bench $(WORK) $(ARGS)

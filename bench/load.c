@@ -1,21 +1,27 @@
 /* Opens streams, reads them, and tells how many tokens came and how long each was under way.
  *
- *     load PORT PATH STREAMS RAMP_SECONDS WARM_SECONDS WINDOW_SECONDS BODY [HEADER…]
+ *     load PORT PATH STEPS PER_SECOND WARM_SECONDS WINDOW_SECONDS TURNS BODY [HEADER…]
  *
- * Stream N is a POST of BODY to PATH, where "%d" stands for N; they are opened evenly over the
- * ramp. After the warming "window" is printed and the counting begins; at the window's end, one
- * line of JSON. A token is the text "@N:T " anywhere in a body, see upstream.c: it counts once, and
- * a missing N is a lost token. One thread, one epoll; a token costs one read() at the most.
+ * STEPS are numbers of streams, each at least the one before, such as "100,300". Each step opens
+ * what is missing, PER_SECOND of them evenly or, with 0, all at once, lets things settle for
+ * WARM_SECONDS, prints "window", counts for WINDOW_SECONDS, or until all streams have ended, and
+ * prints one line of JSON.
+ * Stream N is a POST of BODY to PATH, where "%d" stands for N; from number TURNS on, if that is not
+ * 0, it is one more reader instead: a GET of PATH/events with N modulo TURNS.
+ * A token is the text "@N:T " anywhere in a body, see upstream.c: it counts once, and a missing N
+ * is a lost token. One thread, one epoll; a token costs one read() at the most.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,17 +31,19 @@ enum { HEAD, CHUNK_SIZE, CHUNK, CHUNK_END, PLAIN, OVER };
 typedef struct {
     int fd, state, used;
     long long left;         /* bytes of the chunk that are still to come */
-    long expected;          /* number of the next token */
+    long expected;          /* number of the next token; -1: any */
     long counted;           /* tokens in the window */
+    long long opened_ns, first_byte_ns, first_token_ns;
     char head[HEAD_BYTES];  /* the answer's head, then a chunk's size line */
     char tail[TAIL_BYTES];  /* the start of a token that the last piece ended in */
     int tail_bytes;
 } Stream;
 
-static int loop, counting;
-static long long arrived_ns, window_ns;
+static Stream *streams;
+static int loop, counting, opened, turns;
+static long long arrived_ns;
 static float *latencies_ms;
-static long latency_count, latency_room, tokens, window_tokens, lost, refused, closed, failed;
+static long latency_count, latency_room, window_tokens, lost, refused, ended, closed, failed;
 static char sample[SAMPLE_BYTES]; /* the first refusal */
 
 static long long now_ns(void) {
@@ -46,9 +54,9 @@ static long long now_ns(void) {
 
 static void count_token(Stream *s, long number, long long sent_ns) {
     if (number < s->expected) return; /* the whole answer, once more, in a last event */
-    lost += number - s->expected;
+    if (s->expected >= 0) lost += number - s->expected;
     s->expected = number + 1;
-    tokens++;
+    if (!s->first_token_ns) s->first_token_ns = arrived_ns;
     if (!counting) return;
     window_tokens++;
     s->counted++;
@@ -146,36 +154,51 @@ static void read_stream(Stream *s) {
     ssize_t n = read(s->fd, bytes, sizeof bytes);
     if (n < 0 && errno == EAGAIN) return;
     arrived_ns = now_ns();
+    if (n > 0 && !s->first_byte_ns) s->first_byte_ns = arrived_ns;
     if (n > 0) parse(s, bytes, bytes + n);
     if (n <= 0 || s->state == OVER) {
-        closed++;
+        if (s->state == OVER) ended++;
+        else closed++;
         close(s->fd);
         s->fd = -1;
     }
 }
 
+static int write_request(Stream *s, char *request, int number, int port, char **words, int count) {
+    char path[512];
+    int reads = turns && number >= turns;
+    const char *body = reads ? "" : words[8];
+    s->expected = reads ? -1 : 0; /* a reader that comes later may get a later token first */
+    snprintf(path, sizeof path, words[2], turns ? number % turns : number);
+    int n = snprintf(request, HEAD_BYTES, "%s %s%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n",
+                     reads ? "GET" : "POST", path, reads ? "/events" : "", port);
+    n += snprintf(request + n, HEAD_BYTES - n, "Accept: text/event-stream\r\n");
+    if (!reads)
+        n += snprintf(request + n, HEAD_BYTES - n,
+                      "Content-Type: application/json\r\nContent-Length: %zu\r\n", strlen(body));
+    for (int i = 9; i < count; i++)
+        n += snprintf(request + n, HEAD_BYTES - n, "%s\r\n", words[i]);
+    return n + snprintf(request + n, HEAD_BYTES - n, "\r\n%s", body);
+}
+
 static void open_stream(Stream *s, int number, int port, char **words, int count) {
-    char path[512], request[HEAD_BYTES];
+    char request[HEAD_BYTES];
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct timeval patience = {.tv_sec = 20};
     int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    int n = write_request(s, request, number, port, words, count);
+    s->opened_ns = now_ns();
     s->fd = fd;
     /* On the loopback a connect ends at once, unless the server's backlog is full. */
-    if (connect(fd, (void *)&at, sizeof at)) {
+    if (fd < 0 || connect(fd, (void *)&at, sizeof at) || send(fd, request, n, MSG_NOSIGNAL) != n) {
         failed++;
+        close(fd);
+        s->fd = -1;
         return;
     }
-    snprintf(path, sizeof path, words[2], number);
-    const char *body = words[7];
-    int n = snprintf(request, sizeof request,
-                     "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: text/event-stream\r\n"
-                     "Content-Type: application/json\r\nContent-Length: %zu\r\n",
-                     path, port, strlen(body));
-    for (int i = 8; i < count; i++)
-        n += snprintf(request + n, sizeof request - n, "%s\r\n", words[i]);
-    n += snprintf(request + n, sizeof request - n, "\r\n%s", body);
-    if (send(fd, request, n, MSG_NOSIGNAL) != n) failed++;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = s};
     epoll_ctl(loop, EPOLL_CTL_ADD, fd, &event);
 }
@@ -194,8 +217,8 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double quantile(double q) {
-    return latency_count ? latencies_ms[(long)((latency_count - 1) * q)] : -1;
+static double quantile(float *sorted, long count, double q) {
+    return count ? sorted[(long)((count - 1) * q)] : -1;
 }
 
 static double cpu_seconds(void) {
@@ -205,47 +228,99 @@ static double cpu_seconds(void) {
            (use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
 }
 
-static void report(const Stream *streams, int count, double cpu_before) {
-    double seconds = (now_ns() - window_ns) / 1e9, cpu = cpu_seconds() - cpu_before;
+/* How long the streams from a number on took to their first byte, or to their first token. */
+static void report_first(const char *name, int from, size_t field) {
+    float *ms = malloc((opened - from + 1) * sizeof *ms);
+    long count = 0;
+    for (Stream *s = streams + from; s < streams + opened; s++) {
+        long long at_ns = *(long long *)((char *)s + field);
+        if (at_ns) ms[count++] = (at_ns - s->opened_ns) / 1e6;
+    }
+    qsort(ms, count, sizeof *ms, compare);
+    printf("\"%s_p50_ms\":%.3f,\"%s_p99_ms\":%.3f,\"%s_max_ms\":%.3f,", name,
+           quantile(ms, count, 0.5), name, quantile(ms, count, 0.99), name, quantile(ms, count, 1));
+    free(ms);
+}
+
+static void report(int from, double seconds, double cpu) {
     long silent = 0;
-    for (int i = 0; i < count; i++) silent += !streams[i].counted;
+    for (int i = 0; i < opened; i++) silent += !streams[i].counted;
     qsort(latencies_ms, latency_count, sizeof *latencies_ms, compare);
     for (char *c = sample; *c; c++)
         if (*c == '"' || *c == '\\' || *c < ' ' || *c > '~') *c = ' ';
-    printf("{\"seconds\":%.3f,\"tokens\":%ld,\"all_tokens\":%ld,\"silent\":%ld,\"lost\":%ld,"
-           "\"refused\":%ld,\"closed\":%ld,\"failed\":%ld,\"p50_ms\":%.3f,\"p95_ms\":%.3f,\"p99_ms\":%.3f,"
-           "\"max_ms\":%.3f,\"cpu_seconds\":%.3f,\"refusal\":\"%s\"}\n",
-           seconds, window_tokens, tokens, silent, lost, refused, closed, failed, quantile(0.5),
-           quantile(0.95), quantile(0.99), quantile(1), cpu, sample);
+    printf("{\"streams\":%d,\"seconds\":%.3f,\"tokens\":%ld,\"silent\":%ld,\"lost\":%ld,"
+           "\"refused\":%ld,\"ended\":%ld,\"closed\":%ld,\"failed\":%ld,",
+           opened, seconds, window_tokens, silent, lost, refused, ended, closed, failed);
+    report_first("first_byte", from, offsetof(Stream, first_byte_ns));
+    report_first("first_token", from, offsetof(Stream, first_token_ns));
+    printf("\"p50_ms\":%.3f,\"p95_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,"
+           "\"cpu_seconds\":%.3f,\"refusal\":\"%s\"}\n",
+           quantile(latencies_ms, latency_count, 0.5), quantile(latencies_ms, latency_count, 0.95),
+           quantile(latencies_ms, latency_count, 0.99), quantile(latencies_ms, latency_count, 1),
+           cpu, sample);
+    fflush(stdout);
+}
+
+static int answered(int count) {
+    for (int i = 0; i < count; i++)
+        if (!streams[i].first_byte_ns) return 0;
+    return 1;
+}
+
+/* A turn has readers from its answer's first byte on. */
+static void await_turns(void) {
+    long long end_ns = now_ns() + 10e9;
+    while (!answered(turns) && now_ns() < end_ns) read_ready(20);
+}
+
+static void open_more(int wanted, double per_second, int port, char **words, int count) {
+    int from = opened;
+    long long start_ns = now_ns();
+    while (opened < wanted) {
+        double due = per_second ? (now_ns() - start_ns) / 1e9 * per_second : wanted;
+        while (opened < wanted && opened - from <= due) {
+            open_stream(&streams[opened], opened, port, words, count);
+            opened++;
+            if (opened % 8 == 0) read_ready(0);
+            if (opened == turns) await_turns();
+        }
+        if (opened < wanted) read_ready(1);
+    }
+}
+
+static void read_for(double seconds) {
+    long long end_ns = now_ns() + seconds * 1e9;
+    while (now_ns() < end_ns && ended + closed + failed < opened) read_ready(20);
+}
+
+static void take_step(int wanted, int port, char **words, int count) {
+    int from = opened;
+    open_more(wanted, atof(words[4]), port, words, count);
+    read_for(atof(words[5]));
+    for (int i = 0; i < opened; i++) streams[i].counted = 0;
+    latency_count = window_tokens = 0;
+    puts("window");
+    fflush(stdout);
+    counting = 1;
+    double cpu_before = cpu_seconds();
+    long long window_ns = now_ns();
+    read_for(atof(words[6]));
+    counting = 0;
+    report(from, (now_ns() - window_ns) / 1e9, cpu_seconds() - cpu_before);
 }
 
 int main(int count, char **words) {
-    if (count < 8) {
-        fprintf(stderr, "usage: load PORT PATH STREAMS RAMP_SECONDS WARM_SECONDS WINDOW_SECONDS "
+    if (count < 9) {
+        fprintf(stderr, "usage: load PORT PATH STEPS PER_SECOND WARM_SECONDS WINDOW_SECONDS TURNS "
                         "BODY [HEADER…]\n");
         return 2;
     }
-    int port = atoi(words[1]), wanted = atoi(words[3]), opened = 0;
-    double ramp_ns = atof(words[4]) * 1e9, cpu_before = 0;
-    Stream *streams = calloc(wanted, sizeof *streams);
+    int most = atoi(strrchr(words[3], ',') ? strrchr(words[3], ',') + 1 : words[3]);
+    streams = calloc(most, sizeof *streams);
+    if (!streams) abort();
+    turns = atoi(words[7]);
     loop = epoll_create1(0);
-    long long start_ns = now_ns();
-    long long count_from_ns = start_ns + ramp_ns + atof(words[5]) * 1e9;
-    long long end_ns = count_from_ns + atof(words[6]) * 1e9;
-    for (long long now = start_ns; now < end_ns; now = now_ns()) {
-        while (opened < wanted && now - start_ns >= ramp_ns * opened / wanted) {
-            open_stream(&streams[opened], opened, port, words, count);
-            opened++;
-        }
-        if (!counting && now >= count_from_ns) {
-            counting = 1;
-            window_ns = now;
-            cpu_before = cpu_seconds();
-            puts("window");
-            fflush(stdout);
-        }
-        read_ready(opened < wanted ? 1 : 20);
-    }
-    report(streams, wanted, cpu_before);
+    for (char *step = strtok(words[3], ","); step; step = strtok(NULL, ","))
+        take_step(atoi(step), atoi(words[1]), words, count);
     return 0;
 }

@@ -18,9 +18,10 @@ SOURCES: Final = Path(__file__).parent
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 #: A machine is quiet if it has used no more than this over so long a time.
 QUIET_CORES: Final = 0.15
-QUIET_FOR_SECONDS: Final = 2.0
-#: How long a program may take beyond what it was asked for.
-PATIENCE_SECONDS: Final = 60.0
+QUIET_FOR_SECONDS: Final = 1.0
+WARM_UP_STREAMS: Final = 30
+WARM_UP_SECONDS: Final = 1.5
+ENDLESS_SECONDS: Final = 86_400.0
 
 
 class Programs:
@@ -43,23 +44,48 @@ class Programs:
             yield upstream
             process.kill()
 
-    def load(self, at: Target, streams: int, timing: Timing, begin: Callable[[], None]) -> Load:
-        """Open streams and read them; ``begin`` is called when the counting begins."""
-        seconds = (timing.ramp_seconds, timing.warm_seconds, timing.window_seconds)
-        command = [str(self._folder / "load"), str(at.port), at.path, str(streams)]
-        command += [*map(str, seconds), at.body, *at.headers]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    def load(
+        self, at: Target, plan: Plan, begin: Callable[[], None] = lambda: None
+    ) -> Iterator[Load]:
+        """Open streams and read them, step by step; ``begin`` is called when a counting begins."""
+        with self._started_load(at, plan) as process:
             assert process.stdout is not None  # noqa: S101 - it is a pipe; tells the type checker
-            process.stdout.readline()
-            begin()
-            output, _ = process.communicate(timeout=timing.window_seconds + PATIENCE_SECONDS)
+            for _ in plan.steps:
+                process.stdout.readline()
+                begin()
+                yield Load(**json.loads(process.stdout.readline() or "{}"))
         if process.returncode:
             raise RuntimeError(f"the load generator ended with {process.returncode}")
-        return Load(**json.loads(output))
 
-    def warm_up(self, at: Target, streams: int, seconds: float) -> None:
+    @contextmanager
+    def background(self, at: Target, streams: int) -> Iterator[None]:
+        """Keep streams open for the length of the block."""
+        with self._started_load(at, Plan([streams], ENDLESS_SECONDS)) as process:
+            assert process.stdout is not None  # noqa: S101 - as above
+            process.stdout.readline()
+            yield
+            process.kill()
+
+    def warm_up(self, at: Target) -> None:
         """Let a server load what it loads on first use."""
-        self.load(at, streams, Timing(0.0, 0.0, seconds), lambda: None)
+        list(self.load(at, Plan([WARM_UP_STREAMS], WARM_UP_SECONDS, per_second=0)))
+
+    @contextmanager
+    def _started_load(self, at: Target, plan: Plan) -> Iterator[subprocess.Popen[str]]:
+        command = [
+            str(self._folder / "load"),
+            str(at.port),
+            at.path,
+            ",".join(map(str, plan.steps)),
+        ]
+        command += map(str, (plan.per_second, plan.warm_seconds, plan.window_seconds, at.turns))
+        command += [at.body, *at.headers]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield process
+            except BaseException:
+                process.kill()
+                raise
 
 
 class Upstream(NamedTuple):
@@ -89,54 +115,69 @@ class Upstream(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What the load generator posts; ``%d`` in the path is the stream's number."""
+    """What the load generator posts; ``%d`` in the path is the stream's number.
+
+    With ``turns`` only so many are posted, and all further streams are readers of these.
+    """
 
     port: int
     path: str
     body: str
     headers: Sequence[str] = ()
+    turns: int = 0
 
 
-class Timing(NamedTuple):
-    """Opening the streams, letting things settle, counting."""
+class Plan(NamedTuple):
+    """How many streams in each step; each is opened, settles, and is counted."""
 
-    ramp_seconds: float
-    warm_seconds: float
+    steps: Sequence[int]
     window_seconds: float
+    warm_seconds: float = 0.0
+    #: How fast streams are opened; 0 is all at once.
+    per_second: float = 200.0
 
     @property
-    def total_seconds(self) -> float:
+    def seconds(self) -> float:
         """From the first stream to the last token."""
-        return self.ramp_seconds + self.warm_seconds + self.window_seconds
+        opening = max(self.steps) / self.per_second if self.per_second else 0.0
+        return opening + len(self.steps) * (self.warm_seconds + self.window_seconds)
 
 
 class Load(NamedTuple):
     """What the load generator counted; tokens, latencies and its own CPU time in the window.
 
-    ``silent`` is the number of streams that got no token in the window.
+    ``silent`` is the number of streams that got no token in the window, ``ended`` of those that
+    came to a regular end, ``closed`` of those that were cut. ``first_…`` is the time from a
+    stream's opening, for those of the step alone.
     """
 
-    seconds: float
-    tokens: int
-    all_tokens: int
-    silent: int
-    lost: int
-    refused: int
-    closed: int
-    failed: int
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    max_ms: float
-    cpu_seconds: float
-    refusal: str
+    streams: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    silent: int = 0
+    lost: int = 0
+    refused: int = 0
+    ended: int = 0
+    closed: int = 0
+    failed: int = 0
+    first_byte_p50_ms: float = 0.0
+    first_byte_p99_ms: float = 0.0
+    first_byte_max_ms: float = 0.0
+    first_token_p50_ms: float = 0.0
+    first_token_p99_ms: float = 0.0
+    first_token_max_ms: float = 0.0
+    p50_ms: float = 0.0
+    p95_ms: float = 0.0
+    p99_ms: float = 0.0
+    max_ms: float = 0.0
+    cpu_seconds: float = 0.0
+    refusal: str = ""
 
-    @property
-    def fault(self) -> str:
+    def fault(self, *, may_end: bool = False) -> str:
         """Why this cannot be counted as what was asked for; empty if it can."""
-        names = ("lost", "refused", "closed", "failed")
+        names = ("lost", "refused", "closed", "failed") + (() if may_end else ("ended",))
         wrong = [f"{getattr(self, name)} {name}" for name in names if getattr(self, name)]
-        return f"{', '.join(wrong)} {self.refusal}" if wrong else ""
+        return f"{', '.join(wrong)} {self.refusal}".strip() if wrong else ""
 
 
 def cpu_seconds(pid: int) -> float:
@@ -167,3 +208,10 @@ def _own_cpu_seconds(pid: int) -> float:
     """Of a process, and of its children that have ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / TICKS
+
+
+def memory_bytes(pid: int) -> int:
+    """Memory of a process and all its descendants, what they share counted once."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    own = next(line for line in text.splitlines() if line.startswith("Pss:"))
+    return int(own.split()[1]) * 1024 + sum(memory_bytes(child) for child in child_pids(pid))

@@ -1,4 +1,4 @@
-"""From runs to a table, and to a file that keeps everything."""
+"""From figures to tables, and to a file that keeps everything."""
 
 from __future__ import annotations
 
@@ -7,121 +7,90 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
-from bench.measure import Run
-from bench.servers import HOST, PEERS
-
 PACKAGES: Final = ("aiohttp", "fastapi", "flask", "gunicorn", "openai", "redis", "uvicorn")
 DISTURBING_CORES: Final = 0.2
-COLUMNS: Final = (
-    "streams",
-    "server",
-    "tokens/s (lowest to highest)",
-    "host / server",
-    "p50 ms",
-    "p99 ms",
-    "CPU µs per token",
-)
+
+Rows = Sequence[dict[str, Any]]
 
 
-def table(runs: Sequence[Run]) -> str:
-    """The medians over the rounds, in Markdown, with the host's throughput over each server's."""
-    cases = _distinct((run.case.streams, run.case.server) for run in runs)
-    rows = [COLUMNS, ("---",) * len(COLUMNS)]
-    rows += [_row(runs, streams, name) for streams, name in sorted(cases, key=lambda c: c[0])]
+def markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table."""
+    rows = [heads, ["---"] * len(heads), *lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def ceilings(runs: Sequence[Run]) -> str:
-    """What the load generator takes straight from the upstream: what limits no server."""
-    lines = ["The load generator straight on the upstream:"]
-    lines += [
-        f"  {run.case.streams} streams, {run.case.server}: {run.per_second:,.0f} tokens/s, "
-        f"p50 {run.load.p50_ms:.1f} ms, p99 {run.load.p99_ms:.1f} ms, "
-        f"{run.upstream_cpu + run.load_cpu:.2f} cores"
-        for run in runs
-    ]
-    return "\n".join(lines)
+def median(rows: Rows, name: str) -> float:
+    """The median of one figure."""
+    return statistics.median(float(row[name]) for row in rows)
 
 
-def disturbed(runs: Sequence[Run]) -> str:
+def names_in(rows: Rows, name: str) -> list[str]:
+    """The different values of one column, in their first order."""
+    return list(dict.fromkeys(row[name] for row in rows))
+
+
+def numbers_in(rows: Rows, name: str) -> list[int]:
+    """The different values of one column, the lowest first."""
+    return sorted({row[name] for row in rows})
+
+
+def disturbed(rows: Rows) -> list[str]:
     """Tell of runs beside which something else was at work; empty if there are none.
 
     It takes more from a server of two processes than from one of hundreds of threads.
     """
-    count = sum(run.other_cpu > DISTURBING_CORES for run in runs)
+    count = sum(row.get("other_cpu", 0) > DISTURBING_CORES for row in rows)
     if not count:
-        return ""
-    return (
-        f"In {count} of {len(runs)} runs others on this machine used more than "
-        f"{DISTURBING_CORES} cores: measure again when it is quiet."
-    )
+        return []
+    return [f"In {count} of {len(rows)} runs others here used over {DISTURBING_CORES} cores."]
 
 
-def faults(runs: Iterable[Run]) -> list[str]:
+def faults(rows: Rows) -> list[str]:
     """What went wrong: numbers of such runs are not what they claim to be."""
     return [
-        f"{run.case.server}, {run.case.streams} streams, round {run.case.round}: {run.load.fault}"
-        for run in runs
-        if run.load.fault
+        f"FAULT: {row['server']}, {row.get('streams', '')} streams: {row['fault']}"
+        for row in rows
+        if row.get("fault")
     ]
 
 
-def save(path: Path, options: dict[str, Any], ceiling_runs: list[Run], runs: list[Run]) -> None:
-    """Write everything as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    report = {
+def new_report() -> dict[str, Any]:
+    """The head of a file of figures: when, and on what."""
+    return {
         "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": {
             "cpus": os.cpu_count(),
             "system": f"{platform.system()} {platform.release()}",
             "python": platform.python_version(),
-            "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+            "packages": {name: _version(name) for name in PACKAGES},
         },
-        "options": options,
-        "ceilings": [_as_dict(run) for run in ceiling_runs],
-        "runs": [_as_dict(run) for run in runs],
+        "works": {},
     }
-    path.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def _row(runs: Sequence[Run], streams: int, name: str) -> tuple[str, ...]:
-    own = [run for run in runs if run.case[:2] == (name, streams)]
-    rates = [run.per_second for run in own]
-    ratios = _ratios(runs, own)
-    ratio = f"{statistics.median(ratios):.2f}" if ratios and name != HOST else ""
-    return (
-        str(streams),
-        PEERS[name].label,
-        f"{_median(own, lambda run: run.per_second):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})",
-        ratio,
-        f"{_median(own, lambda run: run.load.p50_ms):,.1f}",
-        f"{_median(own, lambda run: run.load.p99_ms):,.1f}",
-        f"{_median(own, lambda run: run.cpu_us_per_token):,.0f}",
-    )
+def save(path: Path, report: dict[str, Any]) -> None:
+    """Write everything as JSON, a run on a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    works = []
+    for name, work in report["works"].items():
+        rows = ",\n".join(f"   {json.dumps(_rounded(row))}" for row in work["rows"])
+        head = json.dumps({key: value for key, value in work.items() if key != "rows"})
+        works.append(f'  {json.dumps(name)}: {head[:-1]}, "rows": [\n{rows}\n  ]}}')
+    head = json.dumps({key: value for key, value in report.items() if key != "works"})
+    path.write_text(f'{head[:-1]}, "works": {{\n' + ",\n".join(works) + "\n}}\n")
 
 
-def _ratios(runs: Sequence[Run], own: Sequence[Run]) -> list[float]:
-    """The host's throughput over a server's in the same round, and so under like conditions."""
-    host = {run.case[1:]: run.per_second for run in runs if run.case.server == HOST}
-    at = [(host.get(run.case[1:]), run.per_second) for run in own]
-    return [ours / theirs for ours, theirs in at if ours is not None and theirs]
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(v, 3) if isinstance(v, float) else v for name, v in row.items()}
 
 
-def _median(runs: Iterable[Run], of: Callable[[Run], float]) -> float:
-    return statistics.median(map(of, runs))
-
-
-def _distinct(values: Iterable[Any]) -> list[Any]:
-    return list(dict.fromkeys(values))
-
-
-def _as_dict(run: Run) -> dict[str, Any]:
-    values = {**run.case._asdict(), "tokens_per_second": run.per_second, **run._asdict()}
-    values["load"] = run.load._asdict()
-    del values["case"]
-    return {name: round(v, 3) if isinstance(v, float) else v for name, v in values.items()}
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

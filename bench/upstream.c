@@ -5,8 +5,9 @@
  * An answer has as many tokens as the request asks for with "tokens=N" in a message, or no end.
  * Token N is the text "@N:T ", T being CLOCK_MONOTONIC in nanoseconds when it was written, so that
  * whoever reads it on the same machine knows how long it took. A connection that takes no more
- * bytes misses tokens until it does. GET /stats tells what was sent since the last
- * GET /stats, and how late. One thread, one epoll; a token costs one send().
+ * bytes misses tokens until it does. GET /stats tells what was sent since the last GET /stats, how
+ * late, how many answers the client cut off, and when it did so last. One thread, one epoll; a token
+ * costs one send().
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -49,7 +50,11 @@ static const char END[] = "data: [DONE]\n\n";
 static Connection *connections[MAX_FD], *line_head, *line_tail;
 static int loop;
 static long long pace_ns;
-static struct { long sent, blocked; double late_sum_ms, late_max_ms; } stats;
+static struct {
+    long sent, blocked, cut;
+    long long cut_ns;
+    double late_sum_ms, late_max_ms;
+} stats;
 
 static long long now_ns(void) {
     struct timespec t;
@@ -66,6 +71,10 @@ static void line_up(Connection *c) {
 
 /* A closed connection that still stands in the line is freed when its turn comes. */
 static void close_connection(Connection *c) {
+    if (c->streaming && !c->ended) {
+        stats.cut++;
+        stats.cut_ns = now_ns();
+    }
     close(c->fd);
     connections[c->fd] = NULL;
     c->fd = -1;
@@ -138,8 +147,9 @@ static void serve_due(void) {
 static void answer_stats(Connection *c) {
     char body[512], head[128];
     int n = snprintf(body, sizeof body,
-                     "{\"sent\":%ld,\"blocked\":%ld,\"late_mean_ms\":%.3f,\"late_max_ms\":%.3f}",
-                     stats.sent, stats.blocked, stats.sent ? stats.late_sum_ms / stats.sent : 0.0,
+                     "{\"sent\":%ld,\"blocked\":%ld,\"cut\":%ld,\"cut_ns\":%lld,"
+                     "\"late_mean_ms\":%.3f,\"late_max_ms\":%.3f}",
+                     stats.sent, stats.blocked, stats.cut, stats.cut_ns, stats.sent ? stats.late_sum_ms / stats.sent : 0.0,
                      stats.late_max_ms);
     memset(&stats, 0, sizeof stats);
     add_raw(c, head, snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", n));

@@ -17,6 +17,12 @@ from tests.support.processes import Process, free_port, started
 EXPRESS: Final = Path(__file__).with_name("express")
 START_SECONDS: Final = 60.0
 UVICORN_READY: Final = "Application startup complete"
+#: Threads of a worker whose streams need none.
+FEW_THREADS: Final = 8
+
+#: What answers: a model through the openai package, or a plain generator.
+OPENAI: Final = "openai"
+PACED: Final = "paced"
 
 
 class Served(NamedTuple):
@@ -36,29 +42,31 @@ class Peer(NamedTuple):
     label: str
     ready: str
     command: Callable[[int, int, int], list[str]]
-    journals: bool = False
+    env: Mapping[str, str] = {}
+    with_redis: bool = False
+    agents: tuple[str, ...] = (OPENAI, PACED)
     prepare: Callable[[], None] = lambda: None
 
     @contextmanager
     def run(self, workers: int, streams: int, env: Mapping[str, str]) -> Iterator[Served]:
         """Run it for the length of the block; it is killed then, whatever it still does."""
         port = free_port()
-        env = {**env, "PORT": str(port), "WORKERS": str(workers)}
+        env = {**self.env, **env, "PORT": str(port), "WORKERS": str(workers)}
         with started(self.command(port, workers, streams), env=env) as process:
             process.wait_until(lambda: process.log().count(self.ready) >= workers, START_SECONDS)
             yield Served(process, port)
             process.kill()
 
 
-def _gunicorn(app: str) -> Callable[[int, int, int], list[str]]:
+def _gunicorn(app: str, threads: int | None = None) -> Callable[[int, int, int], list[str]]:
     def command(port: int, workers: int, streams: int) -> list[str]:
         # Workers share out the connections as it comes: each has threads for all of them, and the
         # eighth that the host keeps free.
-        threads = streams + streams // 7 + 8
+        count = threads or streams + streams // 7 + 8
         return [
             *(sys.executable, "-m", "gunicorn", "--config", "python:bench.servers.gunicorn_conf"),
-            *("--worker-class", "gthread", "--workers", str(workers), "--threads", str(threads)),
-            *("--worker-connections", str(2 * threads), "--bind", f"127.0.0.1:{port}", app),
+            *("--worker-class", "gthread", "--workers", str(workers), "--threads", str(count)),
+            *("--worker-connections", str(2 * streams + 100), "--bind", f"127.0.0.1:{port}", app),
         ]
 
     return command
@@ -74,6 +82,11 @@ def _uvicorn(app: str) -> Callable[[int, int, int], list[str]]:
     return command
 
 
+def _host(label: str, delivery: str, threads: int | None = None, *, with_redis: bool) -> Peer:
+    env = {"AGENT_DELIVERY": delivery}
+    return Peer(label, READY, _gunicorn("bench.servers.host:app", threads), env, with_redis)
+
+
 def _install_express() -> None:
     if not (EXPRESS / "node_modules").is_dir():
         subprocess.run(
@@ -85,21 +98,32 @@ def _install_express() -> None:
 
 
 HOST: Final = "host"
+PARKED: Final = "host-parked"
 PEERS: Final[Mapping[str, Peer]] = {
-    HOST: Peer("this host, OpenAIAgent", READY, _gunicorn("bench.servers.host:app"), journals=True),
+    HOST: _host("this host, a thread per stream", "thread", with_redis=True),
+    PARKED: _host("this host, parked streams", "parked", FEW_THREADS, with_redis=True),
+    "host-memory": _host("this host, a thread per stream, no Redis", "thread", with_redis=False),
+    "host-parked-memory": _host(
+        "this host, parked streams, no Redis", "parked", FEW_THREADS, with_redis=False
+    ),
+    "wsgi": Peer(
+        "bare WSGI generator", READY, _gunicorn("bench.servers.wsgi:app"), agents=(PACED,)
+    ),
+    "flask": Peer("Flask thread and queue", READY, _gunicorn("bench.servers.flask_queue:app")),
     "fastapi": Peer(
-        "FastAPI, AsyncOpenAI", UVICORN_READY, _uvicorn("bench.servers.fastapi_async:app")
+        "FastAPI StreamingResponse", UVICORN_READY, _uvicorn("bench.servers.fastapi_async:app")
+    ),
+    "fastapi-sse": Peer(
+        "FastAPI EventSourceResponse", UVICORN_READY, _uvicorn("bench.servers.fastapi_sse:app")
     ),
     "fastapi-aiohttp": Peer(
-        "FastAPI, AsyncOpenAI on aiohttp",
+        "FastAPI StreamingResponse, openai on aiohttp",
         UVICORN_READY,
         _uvicorn("bench.servers.fastapi_aiohttp:app"),
-    ),
-    "flask": Peer(
-        "Flask thread and queue, OpenAI", READY, _gunicorn("bench.servers.flask_queue:app")
+        agents=(OPENAI,),
     ),
     "express": Peer(
-        "Express, openai",
+        "Express",
         READY,
         lambda *_: ["node", str(EXPRESS / "server.mjs")],
         prepare=_install_express,
@@ -107,7 +131,8 @@ PEERS: Final[Mapping[str, Peer]] = {
 }
 
 
-def available() -> list[str]:
-    """The servers that this machine can run: Express needs node and npm."""
+def available(agent: str, *without: str) -> list[str]:
+    """The servers that answer so and that this machine can run: Express needs node and npm."""
     has_node = bool(shutil.which("node") and shutil.which("npm"))
-    return [name for name in PEERS if name != "express" or has_node]
+    names = [name for name, peer in PEERS.items() if agent in peer.agents and name not in without]
+    return [name for name in names if name != "express" or has_node]

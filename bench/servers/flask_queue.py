@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from flask import Flask, Response, request, stream_with_context
 from openai import OpenAI
 
+from bench.servers import paced
+
 app = Flask(__name__)
 client = OpenAI()
 
@@ -25,14 +27,10 @@ def chat(session_id: str) -> Response:
 
 
 def ask(message: str, texts: queue.Queue[str | None]) -> None:
-    """Ask the model, and put its text on the queue."""
+    """Put the answer's text on the queue."""
     try:
-        chunks = client.chat.completions.create(
-            model="bench", messages=[{"role": "user", "content": message}], stream=True
-        )
-        for chunk in chunks:
-            if chunk.choices and (text := chunk.choices[0].delta.content):
-                texts.put(text)
+        for text in answer(message):
+            texts.put(text)
     finally:
         texts.put(None)
 
@@ -42,3 +40,16 @@ def frames(texts: queue.Queue[str | None]) -> Iterator[str]:
     while (text := texts.get()) is not None:
         yield f"data: {json.dumps({'type': 'token', 'content': text})}\n\n"
     yield f"data: {json.dumps({'type': 'done'})}\n\n"
+
+
+def ask_model(message: str) -> Iterator[str]:
+    """Ask the model, and pass its text on."""
+    chunks = client.chat.completions.create(
+        model="bench", messages=[{"role": "user", "content": message}], stream=True
+    )
+    for chunk in chunks:
+        if chunk.choices and (text := chunk.choices[0].delta.content):
+            yield text
+
+
+answer = paced.answer if paced.is_asked_for() else ask_model

@@ -1,0 +1,82 @@
+"""Time to the first byte and to the first token, at many starts at once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Final
+
+from bench.programs import Plan, Programs
+from bench.report import markdown, median, names_in, numbers_in
+from bench.servers import PEERS, available
+from bench.stage import Setup, Stage, staged
+from bench.works import Row, Tell, Work
+
+#: Short answers: all have ended before the next start.
+BODY: Final = '{"message":"tokens=3"}'
+ALONE: Final = 50
+ALONE_PER_SECOND: Final = 8.0
+END_SECONDS: Final = 15.0
+FIGURES: Final = ("first_byte_p50_ms", "first_byte_p99_ms", "first_token_p50_ms",
+                  "first_token_p99_ms")  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare this work's options."""
+    add = parser.add_argument
+    servers = "host,host-parked,host-memory,flask,fastapi,express"
+    add("--starts", default="1,50,300", help="how many at once")
+    add("--servers", default=servers, help=f"of {','.join(available('openai'))}")
+    add("--rounds", type=int, default=4, help=f"of each burst; of single starts there are {ALONE}")
+    add("--workers", type=int, default=2, help="processes of each server")
+
+
+def measure(options: argparse.Namespace, programs: Programs, tell: Tell) -> list[Row]:
+    """Start turns on each server, one by one and in bursts."""
+    rows = []
+    starts = [int(number) for number in options.starts.split(",")]
+    for server in options.servers.split(","):
+        with staged(programs, Setup(server, max(starts), workers=options.workers)) as stage:
+            for number in starts:
+                for row in _start(stage, number, options.rounds):
+                    tell(
+                        f"{PEERS[server].label}, {number} at once: first byte after "
+                        f"{row['first_byte_p50_ms']:.1f} ms, first token after "
+                        f"{row['first_token_p50_ms']:.1f} ms (p50)"
+                    )
+                    rows.append(row)
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    """The medians over the rounds in Markdown; 20 ms to the first token are the provider's."""
+    lines = []
+    for number in numbers_in(rows, "starts"):
+        for server in names_in(rows, "server"):
+            own = [row for row in rows if (row["starts"], row["server"]) == (number, server)]
+            figures = [f"{median(own, name):,.1f}" for name in FIGURES] if own else []
+            lines += [(str(number), PEERS[server].label, *figures)] if own else []
+    heads = ("first byte p50 ms", "p99 ms", "first token p50 ms", "p99 ms")
+    return markdown(("starts at once", "server", *heads), lines)
+
+
+def _start(stage: Stage, number: int, rounds: int) -> Iterator[Row]:
+    alone = number == 1
+    plan = Plan([ALONE if alone else number], END_SECONDS, per_second=ALONE_PER_SECOND * alone)
+    for round_ in range(1 if alone else rounds):
+        for load, used in stage.count(stage.target(f"start-{number}-{round_}", BODY), plan):
+            fault = load.fault(may_end=True)
+            missing = load.streams - load.ended
+            yield {
+                "server": stage.setup.server,
+                "starts": number,
+                "round": round_,
+                "fault": fault or (f"{missing} without an end" if missing else ""),
+                **load._asdict(),
+                **used._asdict(),
+            }
+
+
+STARTS: Final = Work(
+    add_arguments, measure, table, "time to first byte and first token, at many starts at once"
+)
