@@ -35,6 +35,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     #: Who each token is, by its digest.
     tokens: dict[bytes, Principal] = {}
     tokens_file: Path | None = None
+    jwt_jwks: str | None = None
+    jwt_audience: tuple[str, ...] = ()
+    jwt_issuer: str | None = None
+    jwt_leeway_seconds: SecondsOrZero = 30
+    jwt_tenant_claim: str = "sub"
+    jwt_scope_claim: str | None = None
     model: str | None = None
     system_prompt: str | None = None
     factory: str | None = None
@@ -107,7 +113,7 @@ def _convert(name: str, value: Any) -> Any:
     try:
         if name == "tokens":
             return parse_tokens(value)
-        if name == "cors_origins" and isinstance(value, str):
+        if name in ("cors_origins", "jwt_audience") and isinstance(value, str):
             value = tuple(part.strip() for part in value.split(",") if part.strip())
         converted = msgspec.convert(
             value, _field_types()[name], strict=False, dec_hook=lambda kind, text: kind(text)

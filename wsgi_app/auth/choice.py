@@ -24,4 +24,8 @@ def make_authenticator(settings: Settings, authenticate: Authenticate | None) ->
     lookups: list[Lookup] = []
     if settings.tokens or settings.tokens_file is not None:
         lookups.append(token_lookup(settings.tokens, settings.tokens_file))
+    if settings.jwt_jwks or settings.jwt_audience or settings.jwt_issuer:
+        from wsgi_app.auth.web_tokens import web_token_lookup  # noqa: PLC0415 - its libraries are large
+
+        lookups.append(web_token_lookup(settings))
     return by_bearer(lookups) if lookups else by_development_token
