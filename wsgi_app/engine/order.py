@@ -15,6 +15,7 @@ from wsgi_app.engine.ephemeral import EphemeralSessions
 from wsgi_app.engine.journal import Journal
 from wsgi_app.engine.loop import LoopThread
 from wsgi_app.engine.session_agents import SessionAgents
+from wsgi_app.engine.turn import Agent
 from wsgi_app.store.base import Message, Store
 
 
@@ -32,6 +33,16 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     history: list[Message] | None = None
     #: Whether the session is for this turn alone, and is forgotten soon after it.
     ephemeral: bool = False
+    #: What answers instead of the hosted agent.
+    agent: Agent | None = None
+    #: How long it goes on without readers; None is AGENT_ORPHAN_SECONDS.
+    orphan_seconds: float | None = None
+
+    def orphan_after(self, default_seconds: float) -> float | None:
+        """How long the turn goes on without readers; None is to its end."""
+        if self.on_disconnect == "continue":
+            return None
+        return default_seconds if self.orphan_seconds is None else self.orphan_seconds
 
 
 class Services(NamedTuple):

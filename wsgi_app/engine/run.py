@@ -18,7 +18,7 @@ from wsgi_app.engine.place import wait_for_place
 from wsgi_app.engine.question import Questions
 from wsgi_app.engine.readers import Readers
 from wsgi_app.engine.threads import start_thread
-from wsgi_app.engine.turn import Turn, enter_turn
+from wsgi_app.engine.turn import Agent, Turn, enter_turn
 from wsgi_app.errors import TurnError
 from wsgi_app.events import (
     Cancelled,
@@ -60,7 +60,7 @@ class TurnRun:
         self._started = False
         self._place_wakeup = Wakeup()
         self._clock = TurnClock(services.io, settings.turn_timeout_seconds, self._time_out)
-        orphan_seconds = settings.orphan_seconds if order.on_disconnect == "cancel" else None
+        orphan_seconds = order.orphan_after(settings.orphan_seconds)
         self.readers = Readers(services.io, orphan_seconds, self._orphaned)
         self.questions = Questions(
             fence,
@@ -202,13 +202,21 @@ class TurnRun:
             self._end(None)
 
     def _answer(self, turn: Turn) -> None:
+        if self._order.agent is not None:
+            self._send(self._order.agent, turn)
+            return
         agents = self._services.session_agents
         agent = agents.take(self.fence.key)
+        try:
+            self._send(agent, turn)
+        finally:
+            agents.give_back(self.fence.key, agent)
+
+    def _send(self, agent: Agent, turn: Turn) -> None:
         try:
             send_answer(agent(turn), self._calls.emit, self._calls.run_agent_task)
         finally:
             self._calls.agent_returned()
-            agents.give_back(self.fence.key, agent)
 
     def _wait_for_place(self) -> list[Message] | None:
         place = wait_for_place(

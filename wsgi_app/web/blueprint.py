@@ -29,6 +29,7 @@ from wsgi_app.web import (
     sessions,
 )
 from wsgi_app.web.mount import Mount
+from wsgi_app.web.probe import post_probe
 from wsgi_app.web.respond import exception_response, give_up_dropped
 from wsgi_app.web.turns import add_quota
 from wsgi_app.web.websocket import websocket
@@ -48,6 +49,7 @@ ROUTES: list[tuple[str, str, View]] = [
     ("DELETE", "/session/<session_id>", sessions.delete_session),
     ("GET", "/sessions", sessions.get_sessions),
     ("WS", "/ws/chat/<session_id>", websocket),
+    ("POST", "/probe", post_probe),
     ("GET", "/healthz", health.get_healthz),
     ("GET", "/readyz", health.get_readyz),
     *page.ROUTES,

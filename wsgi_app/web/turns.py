@@ -14,6 +14,7 @@ from wsgi_app.delivery.polling import await_answer
 from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.engine.order import TurnOrder
 from wsgi_app.engine.runner import BegunTurn
+from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.events import Cancelled, Done, Error, EventId, InputRequest
 from wsgi_app.limits import Quota
@@ -44,6 +45,10 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     regenerates: bool = False
     #: Whether the session is for this turn alone, and is forgotten soon after it.
     ephemeral: bool = False
+    #: What answers instead of the hosted agent.
+    agent: Agent | None = None
+    #: How long it goes on without readers; None is AGENT_ORPHAN_SECONDS.
+    orphan_seconds: float | None = None
 
 
 class OpenTurn:
@@ -164,6 +169,8 @@ def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest, *, only_attaches:
         on_disconnect=wanted.on_disconnect,
         history=wanted.history,
         ephemeral=wanted.ephemeral,
+        agent=wanted.agent,
+        orphan_seconds=wanted.orphan_seconds,
         app_context=mount.app_context,
         context=mount.agent_context(),
     )
