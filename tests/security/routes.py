@@ -213,7 +213,8 @@ _VOLATILE: Final = [
 def visible(head: Head, target: Target) -> tuple[int, list[tuple[str, bytes]], bytes]:
     """All that an answer tells about its target, but for names and what is made anew each time."""
     named = [(name, value.encode("latin-1")) for name, value in head.headers.items()]
-    ignored = ("date", "content-length", "x-request-id")
+    # The limits that are left are the asker's own.
+    ignored = ("date", "content-length", "x-request-id", "ratelimit-remaining", "ratelimit-reset")
     kept = [(n, scrub(value, target)) for n, value in named if n.lower() not in ignored]
     return head.status, sorted(kept), scrub(head.body, target)
 
