@@ -122,3 +122,12 @@ def test_a_page_is_timed(tmp_path: Path) -> None:
     rows, _ = run(tmp_path, "page", *options)
     assert [row["streams"] for row in rows] == [0, 10, 0, 10]
     assert all(0 < row["page_p50_ms"] <= row["page_p99_ms"] for row in rows)
+
+
+@pytest.mark.slow
+def test_a_crowd_is_timed(tmp_path: Path) -> None:
+    """Turns at one instant all end, no earlier than their tools; the page is asked meanwhile."""
+    options = ["--turns", "1,8", "--rounds", "1", "--patience-seconds", "0"]
+    rows, _ = run(tmp_path, "crowd", *options)
+    assert [(row["turns"], row["fault"]) for row in rows] == [(1, ""), (8, "")]
+    assert all(row["seconds_over_ideal"] > 0 and row["page_requests"] > 0 for row in rows)

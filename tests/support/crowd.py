@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from tests.support.client import new_session
 from tests.support.waiting import POLL_SECONDS
 
 TOKEN = "crowd"
@@ -16,31 +18,31 @@ TENANT = "crowd"
 class Crowd(NamedTuple):
     """What became of the turns; seconds are counted from the instant they began."""
 
-    #: Each stream's last event's type, or its status line if it was refused.
-    ends: list[str]
+    #: The types of each stream's events without its tokens, or its status line if it was refused.
+    streams: list[tuple[str, ...]]
     #: When the last stream had ended.
     seconds: float
     #: How long each request of the page took, one after the other all the while.
     page_seconds: list[float]
 
 
-def send_crowd(port: int, prefix: str, message: str, turns: int, page: str) -> Crowd:
-    """Post ``message`` to as many sessions at once, and ask for ``page`` until all have ended."""
-    return asyncio.run(_send(port, prefix, message, turns, page))
+def send_crowd(port: int, prefix: str, messages: Sequence[str], page: str) -> Crowd:
+    """Post each message to a new session at once, and ask for ``page`` until all have ended."""
+    return asyncio.run(_send(port, prefix, messages, page))
 
 
-async def _send(port: int, prefix: str, message: str, turns: int, page: str) -> Crowd:
+async def _send(port: int, prefix: str, messages: Sequence[str], page: str) -> Crowd:
     asking = asyncio.create_task(_ask_page(port, page))
     began_at = time.monotonic()
-    ends = await asyncio.gather(
-        *(_read_turn(port, f"{prefix}/chat/crowd-{number}", message) for number in range(turns))
+    streams = await asyncio.gather(
+        *(_read_turn(port, f"{prefix}/chat/{new_session()}", message) for message in messages)
     )
     seconds = time.monotonic() - began_at
     asking.cancel()
-    return Crowd(ends, seconds, await asking)
+    return Crowd(streams, seconds, await asking)
 
 
-async def _read_turn(port: int, path: str, message: str) -> str:
+async def _read_turn(port: int, path: str, message: str) -> tuple[str, ...]:
     body = json.dumps({"message": message}).encode()
     head = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
@@ -49,9 +51,9 @@ async def _read_turn(port: int, path: str, message: str) -> str:
     answer = await _exchange(port, head.encode() + b"\r\n" + body)
     events = [line for line in answer.splitlines() if line.startswith("data: ")]
     if not events:
-        return answer.splitlines()[0]
-    kind: str = json.loads(events[-1].removeprefix("data: "))["type"]
-    return kind
+        return (answer.splitlines()[0],)
+    kinds = [json.loads(event.removeprefix("data: "))["type"] for event in events]
+    return tuple(kind for kind in kinds if kind != "token")
 
 
 async def _ask_page(port: int, path: str) -> list[float]:
