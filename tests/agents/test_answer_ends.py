@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -365,6 +366,31 @@ def test_a_client_of_ones_own_is_used_as_it_is(upstream: Upstream, api: Api, nam
     assert ("/openai/" in request.path) == (name == "azure")
     bench.turns.run(lambda turn: turn.run_io(client.close()))
     bench.close()
+
+
+def test_every_client_asks_the_same(upstream: Upstream, api: Api) -> None:
+    """The provider gets the same requests through a client of one's own as through the host's."""
+    calls = ToolCalls((Call("c1", "add", '{"a": 1, "b": 2}'),))
+    bodies = []
+    own = clients(upstream)["httpx"]
+    for client in (None, own):
+        agent = OpenAIAgent(
+            "m", tools=[add], system="Be brief.", client=client, api=api, options={"top_k": 5}
+        )
+        bench = AgentBench(agent, upstream)
+        before = len(upstream.requests)
+        upstream.script(calls)
+        upstream.script(Text(("3",)))
+        bench.turns.run(agent)
+        sent = json.dumps([request.body for request in upstream.requests[before:]])
+        bodies.append(json.loads(re.sub(r"\bfc_[0-9a-f]+", "fc", sent)))  # the provider's own ids
+        if client is not None:
+            bench.turns.run(lambda turn: turn.run_io(own.close()))
+        bench.close()
+    assert bodies[0] == bodies[1]
+    assert len(bodies[0]) == 2
+    assert bodies[0][0]["tools"]
+    assert bodies[0][0]["top_k"] == 5
 
 
 def test_a_client_that_does_not_retry_is_obeyed(upstream: Upstream, api: Api) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from openai import AsyncAPIResponse, AsyncOpenAI
 
 from wsgi_app.agents.chat_stream import ChatStep
-from wsgi_app.agents.model_api import Prompt, arguments_to_repeat, sendable
+from wsgi_app.agents.model_api import Prompt, arguments_to_repeat, open_request, sendable
 from wsgi_app.agents.tools import AnyTool
 from wsgi_app.engine.history import as_text
 from wsgi_app.events import AnyEvent, ToolResult
@@ -30,7 +30,9 @@ class ChatConversation:
         self._step = ChatStep(emit)
         return self._step
 
-    def send(self, client: AsyncOpenAI) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
+    def send(
+        self, client: AsyncOpenAI, *, typed: bool
+    ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
         """See `Conversation.send`."""
         create: Any = client.chat.completions.with_streaming_response.create
         request = {
@@ -41,10 +43,7 @@ class ChatConversation:
         }
         if self._prompt.tools:
             request["tools"] = [_tool(tool) for tool in self._prompt.tools]
-        opened: AbstractAsyncContextManager[AsyncAPIResponse[Any]]
-        # Fields that the package does not know, as other servers have them, go there too.
-        opened = create(**request, extra_body=self._prompt.options)
-        return opened
+        return open_request(create, request, self._prompt.options, typed=typed)
 
     def add_results(self, results: Sequence[ToolResult]) -> None:
         """See `Conversation.add_results`."""

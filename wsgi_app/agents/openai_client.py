@@ -68,7 +68,7 @@ class OpenAIClient:
             while True:
                 step = conversation.begin_step(emit)
                 try:
-                    await _read(step, conversation.send(client))
+                    await _read(step, conversation.send(client, typed=self._client is not None))
                 except BrokenOffError as error:
                     if step.has_effect or not retries_left:
                         raise

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from openai import AsyncAPIResponse, AsyncOpenAI
 
-from wsgi_app.agents.model_api import Prompt, sendable
+from wsgi_app.agents.model_api import Prompt, open_request, sendable
 from wsgi_app.agents.responses_stream import ResponsesStep
 from wsgi_app.agents.tools import AnyTool
 from wsgi_app.engine.history import as_text
@@ -30,7 +30,9 @@ class ResponsesConversation:
         self._step = ResponsesStep(emit)
         return self._step
 
-    def send(self, client: AsyncOpenAI) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
+    def send(
+        self, client: AsyncOpenAI, *, typed: bool
+    ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
         """See `Conversation.send`."""
         create: Any = client.responses.with_streaming_response.create
         request: dict[str, Any] = {
@@ -42,9 +44,7 @@ class ResponsesConversation:
             request["instructions"] = self._prompt.system
         if self._prompt.tools:
             request["tools"] = [_tool(tool) for tool in self._prompt.tools]
-        opened: AbstractAsyncContextManager[AsyncAPIResponse[Any]]
-        opened = create(**request, extra_body=self._prompt.options)
-        return opened
+        return open_request(create, request, self._prompt.options, typed=typed)
 
     def add_results(self, results: Sequence[ToolResult]) -> None:
         """See `Conversation.add_results`."""
