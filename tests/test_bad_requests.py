@@ -71,7 +71,7 @@ BAD_QUERIES = [
     ("/chat/{}/poll", "wait", "55.1"),
     ("/chat/{}/poll", "wait", "-1"),
     ("/chat/{}/poll", "wait", "inf"),
-    ("/chat/{}/poll", "wait", "1e1"),
+    ("/chat/{}/poll", "wait", "1e2"),
     ("/chat/{}/poll", "wait", "1_0"),
     ("/chat/{}/poll", "wait", "%D9%A1"),
     ("/chat/{}/poll", "wait", "soon"),

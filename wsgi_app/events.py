@@ -11,7 +11,8 @@ from msgspec import UNSET, Struct, UnsetType
 #: Sequence number of a terminal event written on behalf of a dead worker.
 LOST_SEQ: Final = 1_000_000_000
 
-_EVENT_ID = re.compile(r"(0|[1-9][0-9]{0,9})-(0|[1-9][0-9]{0,9})", re.ASCII)
+EVENT_ID_PATTERN: Final = r"^(0|[1-9][0-9]{0,9})-(0|[1-9][0-9]{0,9})\Z"
+_EVENT_ID = re.compile(EVENT_ID_PATTERN, re.ASCII)
 
 
 class EventId(NamedTuple):
@@ -26,7 +27,7 @@ class EventId(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> EventId:
         """Read an id; raises ValueError when it is not ``<turn>-<seq>``."""
-        match = _EVENT_ID.fullmatch(text)
+        match = _EVENT_ID.match(text)
         if match is None:
             raise ValueError("an event id is <turn>-<seq>")
         return cls(int(match[1]), int(match[2]))

@@ -26,7 +26,7 @@ from wsgi_app.events import (
 )
 from wsgi_app.wire import ai_sdk
 from wsgi_app.wire.ai_sdk import MessageStream
-from wsgi_app.wire.ai_sdk_request import Answer, ChatBody, Continuation, read_request
+from wsgi_app.wire.ai_sdk_request import AiSdkChatBody, Answer, Continuation, read_request
 from wsgi_app.wire.merge import merge_text
 
 CALL_IDS = st.sampled_from(["c1", "c2"])
@@ -65,7 +65,7 @@ def transcript(events: Any, *, merged: bool = False, **options: Any) -> bytes:
 
 def read(*messages: dict[str, Any], **fields: Any) -> Any:
     """What a posted body asks for."""
-    return read_request(msgspec.convert({"id": "s", "messages": messages, **fields}, ChatBody))
+    return read_request(msgspec.convert({"id": "s", "messages": messages, **fields}, AiSdkChatBody))
 
 
 def user(text: str, message_id: str = "u1") -> dict[str, Any]:
@@ -167,7 +167,7 @@ def test_the_last_message_of_the_user_is_taken() -> None:
     wanted = read(user("old"), {"id": "a1", "role": "assistant", "parts": []}, newest)
     assert (wanted.text, wanted.message_id, wanted.kind) == ("one\none", "u2", "new")
     assert wanted.user_messages == 2
-    alone = read_request(msgspec.convert({"id": "s", "message": user("hi")}, ChatBody))
+    alone = read_request(msgspec.convert({"id": "s", "message": user("hi")}, AiSdkChatBody))
     assert (alone.text, alone.user_messages) == ("hi", None)  # type: ignore[union-attr] # a submission
 
 

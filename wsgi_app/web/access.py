@@ -15,12 +15,16 @@ from wsgi_app.auth import Principal, demand_scope
 from wsgi_app.limits import LIMIT_HEADERS
 from wsgi_app.tickets import TICKET_SECONDS
 from wsgi_app.tokens import DEFAULT_SCOPES, Scope
+from wsgi_app.web.answers import TicketAnswer
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.parse import check_session_id, last_event_id
 from wsgi_app.web.respond import ErrorShape, error_response, json_response
 
 #: Endpoints that need no login.
-OPEN: Final = ("get_healthz", "get_readyz", "get_client", "get_client_types", "unknown")
+OPEN: Final = (
+    *("get_healthz", "get_readyz", "get_client", "get_client_types"),
+    *("get_openapi", "get_docs", "get_docs_script", "get_docs_style", "unknown"),
+)
 #: Endpoints that a ticket opens.
 TICKETED: Final = ("get_events", "get_poll", "websocket")
 #: Endpoints that demand other scopes than their method's: see `needed_scopes`.
@@ -91,8 +95,7 @@ def post_ticket(mount: Mount, session_id: str) -> Response:
     """
     key = session_key(check_session_id(session_id))
     scopes = current_principal().scopes & DEFAULT_SCOPES
-    ticket = mount.tickets.issue(key, scopes)
-    return json_response({"ticket": ticket, "expires_in": TICKET_SECONDS})
+    return json_response(TicketAnswer(mount.tickets.issue(key, scopes), TICKET_SECONDS))
 
 
 def allow_origins(blueprint: Blueprint, origins: Sequence[str]) -> None:

@@ -19,8 +19,8 @@ from wsgi_app.web.respond import error_headers, error_status, json_response, sha
 from wsgi_app.web.turns import TurnRequest, open_turn
 from wsgi_app.wire import ai_sdk
 from wsgi_app.wire.ai_sdk_request import (
+    AiSdkChatBody,
     Answer,
-    ChatBody,
     Continuation,
     Submission,
     read_request,
@@ -38,7 +38,7 @@ def text_error(error: AgentHostError) -> Response:
 @shaped(text_error)
 def post_ai_sdk_chat(mount: Mount) -> Response:
     """POST /ai-sdk/chat: answer the user's message, or go on with the answered question."""
-    body = parse_body(request, ChatBody, mount.settings.max_body_bytes)
+    body = parse_body(request, AiSdkChatBody, mount.settings.max_body_bytes)
     key = session_key(check_session_id(body.id))
     batch_seconds(request)  # a bad one is refused before there is a turn
     try:
@@ -89,7 +89,9 @@ def _answer(mount: Mount, key: SessionKey, wanted: TurnRequest) -> Response:
         raise
 
 
-def _turn_request(mount: Mount, key: SessionKey, wanted: Submission, body: ChatBody) -> TurnRequest:
+def _turn_request(
+    mount: Mount, key: SessionKey, wanted: Submission, body: AiSdkChatBody
+) -> TurnRequest:
     metadata = body.metadata or {}
     is_new = wanted.kind == "new"
     # A message's id names it in its chat: a second request of it is a repetition.

@@ -29,6 +29,7 @@ from wsgi_app.web import (
     sessions,
 )
 from wsgi_app.web.mount import Mount
+from wsgi_app.web.openapi import routes as openapi_routes
 from wsgi_app.web.probe import post_probe
 from wsgi_app.web.respond import exception_response, give_up_dropped
 from wsgi_app.web.turns import add_quota
@@ -53,6 +54,7 @@ ROUTES: list[tuple[str, str, View]] = [
     ("GET", "/healthz", health.get_healthz),
     ("GET", "/readyz", health.get_readyz),
     *page.ROUTES,
+    *openapi_routes.ROUTES,
     *ag_ui_routes.ROUTES,
     *ai_sdk_routes.ROUTES,
     *openai_routes.ROUTES,

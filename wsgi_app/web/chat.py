@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from wsgi_app.events import EventId, encode_json
 from wsgi_app.store.base import SessionKey
+from wsgi_app.web.answers import CancelAnswer, Okay
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.parse import (
     CancelBody,
@@ -50,9 +51,8 @@ def post_cancel(mount: Mount, session_id: str) -> Response:
     body = parse_body(request, CancelBody, mount.settings.max_body_bytes, optional=True)
     turn = None if body.turn_id is UNSET else int(body.turn_id)
     numbers = mount.runner.cancel(session_key(session_id), turn, "user")
-    if not numbers:
-        return json_response({"ok": True, "cancelled": False})
-    return json_response({"ok": True, "cancelled": True, "turn_id": str(numbers[0])})
+    turn_id = str(numbers[0]) if numbers else UNSET
+    return json_response(CancelAnswer(cancelled=bool(numbers), turn_id=turn_id))
 
 
 def post_input(mount: Mount, session_id: str) -> Response:
@@ -60,7 +60,7 @@ def post_input(mount: Mount, session_id: str) -> Response:
     check_session_id(session_id)
     body = parse_body(request, InputBody, mount.settings.max_body_bytes)
     mount.store.post_input(session_key(session_id), body.request_id, encode_json(body.value))
-    return json_response({"ok": True})
+    return json_response(Okay())
 
 
 def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None) -> Response:

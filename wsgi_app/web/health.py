@@ -6,13 +6,14 @@ from flask import Response
 
 from wsgi_app.engine.runner import MAX_ABANDONED_THREADS
 from wsgi_app.errors import RequestError
+from wsgi_app.web.answers import HealthAnswer, ReadyAnswer
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.respond import error_response, json_response
 
 
 def get_healthz(_mount: Mount) -> Response:
     """GET /healthz: the process answers."""
-    return json_response({"status": "ok"})
+    return json_response(HealthAnswer())
 
 
 def get_readyz(mount: Mount) -> Response:
@@ -24,7 +25,7 @@ def get_readyz(mount: Mount) -> Response:
         warnings += mount.store.warnings()
     except RequestError as reason:
         return error_response(reason, {"warnings": warnings})
-    return json_response({"status": "ready", "warnings": warnings})
+    return json_response(ReadyAnswer(warnings=warnings))
 
 
 def _check_ready(mount: Mount) -> None:

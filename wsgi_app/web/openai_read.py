@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Annotated, Final
 
 from flask import Response, request
+from msgspec import Meta
 
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.errors import RequestError
@@ -14,7 +15,7 @@ from wsgi_app.store.base import SessionView
 from wsgi_app.web.body import read_body
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.openai_turns import attach_turn, model_name, openai_error, until_end
-from wsgi_app.web.parse import batch_seconds, number_query
+from wsgi_app.web.parse import batch_seconds, query_value
 from wsgi_app.web.respond import json_response, shaped, stream_response
 from wsgi_app.web.turns import OpenTurn
 from wsgi_app.wire.openai_ids import ResponseRef
@@ -23,7 +24,7 @@ from wsgi_app.wire.openai_responses import ResponseBuilder, ResponseEncoder, Str
 
 #: How long a stream waits for what its reader has seen already, on a worker that hears of it late.
 CATCH_UP_SECONDS: Final = 2.0
-MAX_NUMBER: Final = 10_000_000_000
+SequenceNumber = Annotated[int, Meta(ge=0, le=10_000_000_000)]
 
 
 def find_response(mount: Mount, response_id: str) -> tuple[ResponseRef, SessionView]:
@@ -71,11 +72,9 @@ def get_response(mount: Mount, response_id: str) -> Response:
     ref, _ = find_response(mount, response_id)
     if request.args.get("stream") != "true":
         return json_response(snapshot(mount, ref).document())
-    after = number_query(request, "starting_after", -1, MAX_NUMBER)
-    if after % 1:
-        raise bad_request("starting_after", "Expected a whole number")
+    after = query_value(request, "starting_after", SequenceNumber, -1)
     batch_seconds(request)
-    return _stream_again(mount, ref, int(after))
+    return _stream_again(mount, ref, after)
 
 
 @shaped(openai_error)

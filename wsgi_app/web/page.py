@@ -28,19 +28,19 @@ _CONTENT_TYPES = {
 def make_page_blueprint() -> Blueprint:
     """Serve the page at ``/`` and its files below ``/page/``."""
     blueprint = Blueprint("wsgi_app_page", __name__)
-    blueprint.add_url_rule("/", "index", lambda: _send("index.html"))
-    blueprint.add_url_rule("/page/<path:name>", "file", _send)
+    blueprint.add_url_rule("/", "index", lambda: send_file("index.html"))
+    blueprint.add_url_rule("/page/<path:name>", "file", send_file)
     return blueprint
 
 
 def get_client(_mount: Mount) -> Response:
     """GET /agent-client.js: the client, which finds its host where it was loaded from."""
-    return _send(CLIENT)
+    return send_file(CLIENT)
 
 
 def get_client_types(_mount: Mount) -> Response:
     """GET /agent-client.d.ts: the client's types."""
-    return _send(CLIENT_TYPES)
+    return send_file(CLIENT_TYPES)
 
 
 ROUTES = [
@@ -49,7 +49,8 @@ ROUTES = [
 ]
 
 
-def _send(name: str) -> Response:
+def send_file(name: str) -> Response:
+    """Answer with a file of the page's folder."""
     response = send_from_directory(FOLDER, name)
     known = _CONTENT_TYPES.get(Path(name).suffix)
     if known is not None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import secrets
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from flask import Request
@@ -15,12 +14,13 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId
 from wsgi_app.web.body import read_body
+from wsgi_app.wire.ids import SESSION_ID_PATTERN, RequestId, SessionId, TurnId
 
 T = TypeVar("T")
 
-_SESSION_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128}\Z", re.ASCII)
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+_SESSION_ID = re.compile(SESSION_ID_PATTERN, re.ASCII)
+IDEMPOTENCY_KEY_PATTERN: Final = r"^[\x21-\x7e]{1,255}\Z"
+_IDEMPOTENCY_KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 #: msgspec's words: "Expected `str`, got `int` - at `$.message`", "… field `message`".
 _AT_PATH = re.compile(r"(?s)(.*) - at `(?:key in )?\$\.?([^`]*)`\Z")
 _NAMED_FIELD = re.compile(r"(?s).* field `([^`]*)`")
@@ -28,8 +28,10 @@ _NAMED_FIELD = re.compile(r"(?s).* field `([^`]*)`")
 MAX_POLL_WAIT_SECONDS = 55.0
 MAX_BATCH_MILLISECONDS = 1000
 MAX_ECHO_CHARS = 100
+PollWaitSeconds = Annotated[float, Meta(ge=0, le=MAX_POLL_WAIT_SECONDS)]
+BatchMilliseconds = Annotated[float, Meta(ge=0, le=MAX_BATCH_MILLISECONDS)]
 #: What ``?wire=`` may name.
-NATIVE_WIRES = ("native", "agentflow")
+NativeWire = Literal["native", "agentflow"]
 
 
 class ChatBody(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -48,19 +50,19 @@ class ChatBody(Struct, forbid_unknown_fields=True, kw_only=True):
 class NewChatBody(ChatBody, forbid_unknown_fields=True, kw_only=True):
     """The body of ``POST /chat``."""
 
-    session_id: str | UnsetType = UNSET
+    session_id: SessionId | UnsetType = UNSET
 
 
 class CancelBody(Struct, forbid_unknown_fields=True):
     """The body of ``POST …/cancel``, which may be missing."""
 
-    turn_id: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,9}\Z")] | UnsetType = UNSET
+    turn_id: TurnId | UnsetType = UNSET
 
 
 class InputBody(Struct, forbid_unknown_fields=True):
     """The body of ``POST …/input``."""
 
-    request_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    request_id: RequestId
     value: Any
 
 
@@ -164,30 +166,26 @@ def _parse_event_id(text: str | None, field: str) -> EventId | None:
         raise invalid(field, "Expected an event id, <turn>-<seq>") from None
 
 
-def number_query(
-    request: Request, name: str, default: float, maximum: float, minimum: float = 0
-) -> float:
-    """A number in the query, within its bounds."""
+def query_value(request: Request, name: str, kind: Any, default: T) -> T:
+    """A value in the query as ``kind``, which is a number, or one of some words."""
     text = request.args.get(name)
     if text is None:
         return default
-    value = float(text) if _NUMBER.fullmatch(text) else math.nan
-    if not minimum <= value <= maximum:
-        raise invalid(name, f"Expected a number from {minimum:g} to {maximum:g}")
+    try:
+        value: T = msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid(name, str(error)) from None
     return value
 
 
 def batch_seconds(request: Request) -> float:
     """How long a stream may collect text before it sends it."""
-    return number_query(request, "batch_ms", 0, MAX_BATCH_MILLISECONDS) / 1000
+    return query_value(request, "batch_ms", BatchMilliseconds, 0.0) / 1000
 
 
 def native_wire(request: Request) -> str:
     """Which names a stream of the native routes gives its events: ``native`` or ``agentflow``."""
-    name = request.args.get("wire", "native")
-    if name not in NATIVE_WIRES:
-        raise invalid("wire", f"Expected one of {', '.join(NATIVE_WIRES)}")
-    return name
+    return query_value(request, "wire", NativeWire, "native")
 
 
 def wants_json(request: Request) -> bool:

@@ -13,16 +13,17 @@ from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.errors import RequestError
 from wsgi_app.events import LOST_SEQ, EventId, NumberedEvent
 from wsgi_app.store.base import SessionKey, SessionView
+from wsgi_app.web.answers import PollAnswer
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import (
-    MAX_POLL_WAIT_SECONDS,
+    PollWaitSeconds,
     batch_seconds,
     check_session_id,
     invalid,
     last_event_id,
     native_wire,
-    number_query,
     poll_cursor,
+    query_value,
 )
 from wsgi_app.web.respond import (
     PASSING_CODES,
@@ -144,7 +145,7 @@ def get_poll(mount: Mount, session_id: str) -> Response:
     """GET /chat/<session_id>/poll: events after a cursor, waited for if there are none."""
     check_session_id(session_id)
     cursor = poll_cursor(request)
-    wait_seconds = number_query(request, "wait", 0, MAX_POLL_WAIT_SECONDS)
+    wait_seconds = query_value(request, "wait", PollWaitSeconds, 0.0)
     key = session_key(session_id)
     view = mount.store.describe_session(key)
     if view is None:
@@ -176,6 +177,4 @@ def _slot_or_no_wait(
 
 def _poll_response(events: list[NumberedEvent], start: EventId, *, running: bool) -> Response:
     last = events[-1].id if events else start
-    return json_response(
-        {"events": list(map(native.with_id, events)), "next": str(last), "running": running}
-    )
+    return json_response(PollAnswer([native.with_id(one) for one in events], str(last), running))

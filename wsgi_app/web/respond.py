@@ -18,6 +18,7 @@ from wsgi_app.delivery.reader import Reader
 from wsgi_app.errors import STATUS_BY_CODE, AgentHostError, RequestError
 from wsgi_app.events import Cancelled, Done, Error, InputRequest, NumberedEvent, encode_json
 from wsgi_app.store.base import SessionKey
+from wsgi_app.web.answers import TurnAnswer
 from wsgi_app.web.body import discard_body
 from wsgi_app.web.mount import Mount, streamed
 from wsgi_app.web.parse import batch_seconds, native_wire
@@ -48,7 +49,7 @@ _CODE_BY_STATUS = {
 ErrorShape = Callable[[AgentHostError], Response]
 View = TypeVar("View", bound=Callable[..., Response])
 _FIRST_ERROR, _FIRST_SERVER_ERROR = 400, 500
-_HAS_RETRY_AFTER = (429, 503)
+HAS_RETRY_AFTER = (429, 503)
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -73,7 +74,7 @@ def error_status(error: AgentHostError | Error) -> int:
 def error_headers(error: AgentHostError | Error) -> dict[str, str]:
     """The headers that an error's answer carries in any wire."""
     headers = dict(error.headers) if isinstance(error, RequestError) else {}
-    if error_status(error) in _HAS_RETRY_AFTER:
+    if error_status(error) in HAS_RETRY_AFTER:
         seconds = error.retry_after_seconds if isinstance(error, RequestError) else 1
         headers["Retry-After"] = str(seconds)
     return headers
@@ -112,7 +113,7 @@ def _http_error_response(error: HTTPException, shape: ErrorShape) -> Response:
     headers = dict(error.get_headers())
     headers.pop("Content-Type", None)
     response.headers.update(headers)
-    if status in _HAS_RETRY_AFTER:
+    if status in HAS_RETRY_AFTER:
         response.headers.setdefault("Retry-After", "1")
     return response
 
@@ -230,12 +231,7 @@ def answer_response(
     """Answer a turn awaited as a whole."""
     headers = {"X-Session-Id": key.session_id, "X-Turn-Id": str(turn)}
     if isinstance(outcome, Done):
-        body = {
-            "session_id": outcome.session_id,
-            "turn_id": outcome.turn_id,
-            "reply": outcome.reply,
-            "usage": outcome.usage,
-        }
+        body = TurnAnswer(outcome.session_id, outcome.turn_id, outcome.reply, outcome.usage)
         return json_response(body, headers=headers)
     response = error_response(_as_error(outcome, turn))
     response.headers.extend(headers)

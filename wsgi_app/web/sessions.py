@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Response, request
+from msgspec import UNSET, Meta
 
 from wsgi_app.engine.history import for_people
 from wsgi_app.errors import RequestError
 from wsgi_app.store.base import SessionView
+from wsgi_app.web.answers import (
+    DeleteAnswer,
+    SessionAnswer,
+    SessionsAnswer,
+    SessionSummary,
+    ShownMessage,
+)
 from wsgi_app.web.mount import Mount, current_principal, session_key
-from wsgi_app.web.parse import check_session_id, invalid, number_query
+from wsgi_app.web.parse import check_session_id, invalid, query_value
 from wsgi_app.web.respond import json_response, rfc3339
 
 DEFAULT_PAGE_SIZE = 50
-MAX_PAGE_SIZE = 200
+PageSize = Annotated[int, Meta(ge=1, le=200)]
 
 
 def get_session(mount: Mount, session_id: str) -> Response:
@@ -23,31 +31,28 @@ def get_session(mount: Mount, session_id: str) -> Response:
     view = mount.store.describe_session(session_key(session_id))
     if view is None:
         raise RequestError("not_found", "There is no such session.")
-    messages = for_people(view.messages)
-    return json_response({**_describe(view), "owner": view.owner, "messages": messages})
+    messages = [ShownMessage(m["role"], m["content"]) for m in for_people(view.messages)]
+    return json_response(SessionAnswer(**_describe(view), owner=view.owner, messages=messages))
 
 
 def delete_session(mount: Mount, session_id: str) -> Response:
     """DELETE /session/<session_id>: end what runs, then forget."""
     check_session_id(session_id)
     deleted = mount.runner.delete_session(session_key(session_id))
-    return json_response({"ok": True, "deleted": deleted})
+    return json_response(DeleteAnswer(deleted=deleted))
 
 
 def get_sessions(mount: Mount) -> Response:
     """GET /sessions: the tenant's sessions, newest first."""
-    limit = number_query(request, "limit", DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, minimum=1)
-    if limit % 1:
-        raise invalid("limit", "Expected a whole number")
+    limit = query_value(request, "limit", PageSize, DEFAULT_PAGE_SIZE)
     tenant = current_principal().tenant
     try:
-        page = mount.store.list_sessions(tenant, int(limit), request.args.get("cursor"))
+        page = mount.store.list_sessions(tenant, limit, request.args.get("cursor"))
     except ValueError:
         raise invalid("cursor", "Expected the next_cursor of an earlier answer") from None
-    answer: dict[str, Any] = {"sessions": [_describe(view) for view in page.sessions]}
-    if page.next_cursor is not None:
-        answer["next_cursor"] = page.next_cursor
-    return json_response(answer)
+    next_cursor = UNSET if page.next_cursor is None else page.next_cursor
+    sessions = [SessionSummary(**_describe(view)) for view in page.sessions]
+    return json_response(SessionsAnswer(sessions, next_cursor))
 
 
 def _describe(view: SessionView) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from wsgi_app.web.access import demand
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import check_session_id, decode_json
 from wsgi_app.web.turns import TurnRequest, begin_turn
+from wsgi_app.wire.ids import RequestId, TurnId
 from wsgi_app.wire.merge import merge_backlog
 from wsgi_app.wire.native import with_id
 
@@ -40,13 +41,13 @@ class MessageFrame(Struct, tag="message", tag_field="type", forbid_unknown_field
 class CancelFrame(Struct, tag="cancel", tag_field="type", forbid_unknown_fields=True):
     """Cancels what runs and waits, or the named turn."""
 
-    turn_id: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,9}\Z")] | UnsetType = UNSET
+    turn_id: TurnId | UnsetType = UNSET
 
 
 class InputFrame(Struct, tag="input", tag_field="type", forbid_unknown_fields=True):
     """Answers a question."""
 
-    request_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    request_id: RequestId
     value: Any
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
+from wsgi_app.wire.ids import SessionId
+
 #: So many answers are looked at; there is one question at a time.
 MAX_ANSWERS: Final = 16
 _TAG_DIGITS: Final = 12
@@ -45,7 +47,7 @@ class RunBody(
 ):
     """The body of ``POST /ag-ui``."""
 
-    thread_id: str
+    thread_id: SessionId
     run_id: RunId
     messages: list[RunMessage]
     protocol_version: str | None = None

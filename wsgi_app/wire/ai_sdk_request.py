@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
+from wsgi_app.wire.ids import SessionId
 from wsgi_app.wire.questions import ASK_TOOL
 
 #: So many of a message's answers are looked at, the newest first.
@@ -20,10 +21,10 @@ class UIMessage(Struct):
     parts: list[dict[str, Any]] = []
 
 
-class ChatBody(Struct, rename={"message_id": "messageId"}):
+class AiSdkChatBody(Struct, rename={"message_id": "messageId"}):
     """The body of ``POST /ai-sdk/chat``; ``message`` alone may stand for ``messages``."""
 
-    id: str
+    id: SessionId
     messages: list[UIMessage] = []
     message: UIMessage | None = None
     trigger: str | None = None
@@ -57,7 +58,7 @@ class Continuation(NamedTuple):
     answers: list[Answer]
 
 
-def read_request(body: ChatBody) -> Submission | Continuation:
+def read_request(body: AiSdkChatBody) -> Submission | Continuation:
     """What the client wants; raises ValueError when there is no message."""
     messages = [body.message] if body.message is not None else body.messages
     if not messages:

@@ -1,0 +1,125 @@
+"""What the native routes answer in JSON; fields without a value are left out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from wsgi_app.events import EVENT_ID_PATTERN, Usage
+
+#: As RFC 3339 writes it, in UTC.
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+EventIdText = Annotated[str, Meta(extra_json_schema={"pattern": EVENT_ID_PATTERN})]
+
+
+def _event_with(*names: str) -> Meta:
+    fields = {name: {"type": "string"} for name in names}
+    event = {"$ref": "#/components/schemas/Event"}
+    return Meta(extra_json_schema={"allOf": [event], "properties": fields, "required": names})
+
+
+#: A native event with its ``id``, and among those of many sessions.
+EventObject = Annotated[dict[str, Any], _event_with("id")]
+SessionEventObject = Annotated[dict[str, Any], _event_with("id", "session_id")]
+
+
+class ErrorBody(Struct, kw_only=True):
+    """Why a request was refused, or how the turn that it waited for ended."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+class NotReadyBody(ErrorBody):
+    """Why this worker should get no requests."""
+
+    warnings: list[str]
+
+
+class TurnAnswer(Struct):
+    """A whole turn."""
+
+    session_id: str
+    turn_id: str
+    reply: str
+    usage: Usage
+
+
+class Okay(Struct, kw_only=True):
+    """It was done."""
+
+    ok: bool = True
+
+
+class CancelAnswer(Okay, kw_only=True):
+    """Whether there was a turn to cancel, and which."""
+
+    cancelled: bool
+    turn_id: str | UnsetType = UNSET
+
+
+class DeleteAnswer(Okay, kw_only=True):
+    """Whether there was a session to forget."""
+
+    deleted: bool
+
+
+class TicketAnswer(Struct):
+    """What opens one session's streams without a header; ``expires_in`` is in seconds."""
+
+    ticket: str
+    expires_in: int
+
+
+class PollAnswer(Struct):
+    """Events, and the cursor behind them."""
+
+    events: list[EventObject]
+    next: EventIdText
+    running: bool
+
+
+class ShownMessage(Struct):
+    """A message of the session's history."""
+
+    role: str
+    content: str
+
+
+class SessionSummary(Struct, kw_only=True):
+    """A session in the list."""
+
+    session_id: str
+    state: Literal["idle", "running"]
+    turn_id: str
+    created_at: Time
+    updated_at: Time
+
+
+class SessionAnswer(SessionSummary, kw_only=True):
+    """A session with its messages; ``owner`` is the worker that ran its newest turn."""
+
+    owner: str
+    messages: list[ShownMessage]
+
+
+class SessionsAnswer(Struct):
+    """A page of sessions; ``next_cursor`` is there if another page follows."""
+
+    sessions: list[SessionSummary]
+    next_cursor: str | UnsetType = UNSET
+
+
+class HealthAnswer(Struct):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class ReadyAnswer(Struct, kw_only=True):
+    """This worker may get requests; ``warnings`` tell what is not right in its set-up."""
+
+    status: Literal["ready"] = "ready"
+    warnings: list[str]

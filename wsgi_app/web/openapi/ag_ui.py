@@ -1,0 +1,88 @@
+"""The route for AG-UI clients, and the events of its stream."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from wsgi_app.web import ag_ui_routes
+from wsgi_app.web.openapi.ai_sdk import union
+from wsgi_app.web.openapi.operation import (
+    BEGIN_CODES,
+    BODY_CODES,
+    Events,
+    Operation,
+    Operations,
+    Reply,
+)
+from wsgi_app.web.parse import BatchMilliseconds
+from wsgi_app.wire.ag_ui_request import RunBody
+
+
+class Interrupt(Struct):
+    """A question, which the client's next run answers."""
+
+    id: str
+    reason: Literal["approval", "input"]
+    message: str
+    toolCallId: str | UnsetType = UNSET  # noqa: N815 - the protocol's name
+    responseSchema: dict[str, Any] | UnsetType = UNSET  # noqa: N815 - as above
+
+
+class InterruptOutcome(Struct, tag="interrupt", tag_field="type"):
+    """The run ends at a question."""
+
+    interrupts: list[Interrupt]
+
+
+class CancelledOutcome(Struct, tag="cancelled", tag_field="type"):
+    """The run was ended from outside."""
+
+
+class RunUsage(Struct):
+    """Token counts."""
+
+    inputTokens: int  # noqa: N815 - the protocol's name
+    outputTokens: int  # noqa: N815 - as above
+    totalTokens: int  # noqa: N815 - as above
+
+
+_RUN: Final = {"threadId": str, "runId": str}
+_MESSAGE: Final = {"messageId": str}
+_CALL: Final = {"toolCallId": str}
+_REASONING: Final = {**_MESSAGE, "role": Literal["reasoning"]}
+#: The fields of each type of event.
+EVENTS: Final[dict[str, dict[str, Any]]] = {
+    "RUN_STARTED": {**_RUN, "protocolVersion": str | UnsetType},
+    "RUN_FINISHED": {
+        **_RUN,
+        "outcome": InterruptOutcome | CancelledOutcome | UnsetType,
+        "usage": list[RunUsage] | UnsetType,
+    },
+    "RUN_ERROR": {"message": str, "code": str},
+    "TEXT_MESSAGE_START": {**_MESSAGE, "role": Literal["assistant"]},
+    "TEXT_MESSAGE_CONTENT": {**_MESSAGE, "delta": str},
+    "TEXT_MESSAGE_END": _MESSAGE,
+    "REASONING_START": _MESSAGE,
+    "REASONING_MESSAGE_START": _REASONING,
+    "REASONING_MESSAGE_CONTENT": {**_MESSAGE, "delta": str},
+    "REASONING_MESSAGE_END": _MESSAGE,
+    "REASONING_END": _MESSAGE,
+    "TOOL_CALL_START": {**_CALL, "toolCallName": str, "parentMessageId": str | UnsetType},
+    "TOOL_CALL_ARGS": {**_CALL, "delta": str},
+    "TOOL_CALL_END": _CALL,
+    "TOOL_CALL_RESULT": {**_MESSAGE, **_CALL, "content": str},
+    "CUSTOM": {"name": Literal["status", "gap"], "value": dict[str, str]},
+}
+RUN_EVENTS: Final = Events(data=(union("AgUi", EVENTS),))
+
+OPERATIONS: Final[Operations] = {
+    ag_ui_routes.post_ag_ui: Operation(
+        group="AG-UI",
+        body=RunBody,
+        query={"batch_ms": BatchMilliseconds},
+        replies={200: Reply("The run's events.", (RUN_EVENTS,), ("X-Session-Id", "X-Turn-Id"))},
+        codes=(*BODY_CODES, *BEGIN_CODES, "no_pending_input"),
+    ),
+}

@@ -1,0 +1,126 @@
+"""The routes for the AI SDK, and the chunks of its stream."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import Any, Final, Literal
+
+from msgspec import UNSET, Struct, UnsetType, defstruct
+
+from wsgi_app.events import Usage
+from wsgi_app.web import ai_sdk_routes
+from wsgi_app.web.openapi.operation import (
+    BEGIN_CODES,
+    BODY_CODES,
+    READ_CODES,
+    STORE_CODES,
+    Events,
+    Operation,
+    Operations,
+    Reply,
+    answers,
+)
+from wsgi_app.web.parse import BatchMilliseconds
+from wsgi_app.wire.ai_sdk_request import AiSdkChatBody
+
+
+class StatusData(Struct):
+    """A line for people about what goes on."""
+
+    content: str
+
+
+class GapData(Struct):
+    """What is no longer kept."""
+
+    missed_after: str
+    resumes_at: str
+
+
+class StopAnswer(Struct):
+    """Whether there was a turn to end."""
+
+    success: bool
+    cancelled: bool
+
+
+_ID: Final = {"id": str}
+_DELTA: Final = {"id": str, "delta": str}
+_CALL: Final = {"toolCallId": str, "dynamic": bool}
+#: The fields of each type of chunk.
+CHUNKS: Final[dict[str, dict[str, Any]]] = {
+    "start": {"messageId": str},
+    "start-step": {},
+    "finish-step": {},
+    "text-start": _ID,
+    "text-delta": _DELTA,
+    "text-end": _ID,
+    "reasoning-start": _ID,
+    "reasoning-delta": _DELTA,
+    "reasoning-end": _ID,
+    "tool-input-available": {**_CALL, "toolName": str, "input": dict[str, Any]},
+    "tool-output-available": {**_CALL, "output": Any},
+    "tool-output-error": {**_CALL, "errorText": str},
+    "tool-approval-request": {
+        "approvalId": str,
+        "toolCallId": str,
+        "reason": str | UnsetType,
+    },
+    "data-status": {"data": StatusData, "transient": bool},
+    "data-gap": {"data": GapData, "transient": bool},
+    "data-usage": {"data": Usage, "transient": bool},
+    "finish": {"finishReason": Literal["stop", "tool-calls"]},
+    "abort": {"reason": str},
+    "error": {"errorText": str},
+}
+
+
+def union(prefix: str, types: dict[str, dict[str, Any]]) -> Any:
+    """Make a type of each, named after its ``type``, and the union of them all."""
+    made = [
+        defstruct(
+            prefix + "".join(word.title() for word in kind.replace("_", "-").split("-")),
+            sorted(map(_field, fields.items()), key=len),
+            tag=kind,
+            tag_field="type",
+        )
+        for kind, fields in types.items()
+    ]
+    return functools.reduce(operator.or_, made)
+
+
+def _field(field: tuple[str, Any]) -> Any:
+    is_optional = UnsetType in getattr(field[1], "__args__", ())
+    return (*field, UNSET) if is_optional else field
+
+
+CHUNK_EVENTS: Final = Events(data=(union("AiSdk", CHUNKS),), last="[DONE]")
+_STREAM: Final = Reply(
+    "A UI message stream.",
+    (CHUNK_EVENTS,),
+    ("X-Session-Id", "X-Turn-Id", "x-vercel-ai-ui-message-stream"),
+)
+_QUERY: Final = {"batch_ms": BatchMilliseconds, "version": Literal["5", "6", "7"]}
+_GROUP: Final = "AI SDK"
+
+OPERATIONS: Final[Operations] = {
+    ai_sdk_routes.post_ai_sdk_chat: Operation(
+        group=_GROUP,
+        body=AiSdkChatBody,
+        query=_QUERY,
+        replies={200: _STREAM},
+        codes=(*BODY_CODES, *BEGIN_CODES, "no_pending_input"),
+    ),
+    ai_sdk_routes.get_ai_sdk_stream: Operation(
+        group=_GROUP,
+        query=_QUERY,
+        replies={200: _STREAM, 204: Reply("No turn runs.")},
+        codes=("invalid_request", *READ_CODES),
+    ),
+    ai_sdk_routes.post_ai_sdk_stop: Operation(
+        group=_GROUP,
+        replies=answers(StopAnswer),
+        codes=("invalid_request", "invalid_json", "too_large", *STORE_CODES),
+    ),
+}

@@ -1,0 +1,321 @@
+"""The OpenAI routes, and what they answer; the host sends these fields of OpenAI's alone."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from wsgi_app.web import openai_chat, openai_models, openai_read, openai_responses
+from wsgi_app.web.openapi.operation import (
+    BEGIN_CODES,
+    BODY_CODES,
+    JSON,
+    READ_CODES,
+    STORE_CODES,
+    TURN_CODES,
+    Content,
+    Events,
+    Operation,
+    Operations,
+    Reply,
+    answers,
+)
+from wsgi_app.web.parse import BatchMilliseconds
+from wsgi_app.wire.openai_chat_request import ChatCompletionBody
+from wsgi_app.wire.openai_responses_request import ResponseBody
+
+_HEADERS: Final = ("X-Session-Id", "X-Turn-Id")
+_RETRIES: Final = ("Idempotency-Key", "X-Stainless-Retry-Count")
+
+
+class OpenAIErrorObject(Struct):
+    """Why; ``code`` is one of the host's own."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIError(Struct):
+    """An error as OpenAI's SDKs read it."""
+
+    error: OpenAIErrorObject
+
+
+class Model(Struct):
+    """The agent, as a model."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class ModelList(Struct):
+    """All models that there are: one."""
+
+    object: Literal["list"]
+    data: list[Model]
+
+
+FinishReason = Literal["stop", "length", "content_filter"]
+
+
+class ChatUsage(Struct):
+    """Token counts."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class ChatDelta(Struct):
+    """What a chunk adds to the message."""
+
+    role: Literal["assistant"] | UnsetType = UNSET
+    content: str | UnsetType = UNSET
+    reasoning_content: str | UnsetType = UNSET
+
+
+class ChunkChoice(Struct):
+    """The one choice of a chunk."""
+
+    index: int
+    delta: ChatDelta
+    finish_reason: FinishReason | None
+
+
+class ChatCompletionChunk(Struct):
+    """A piece of a streamed completion."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: ChatUsage | UnsetType = UNSET
+
+
+class AssistantMessage(Struct):
+    """The whole answer."""
+
+    role: Literal["assistant"]
+    content: str
+    reasoning_content: str | UnsetType = UNSET
+
+
+class ChatChoice(Struct):
+    """The one choice."""
+
+    index: int
+    message: AssistantMessage
+    finish_reason: FinishReason | None
+
+
+class ChatCompletion(Struct):
+    """A completion."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: ChatUsage | UnsetType = UNSET
+
+
+ItemStatus = Literal["in_progress", "completed", "incomplete", "failed"]
+
+
+class OutputText(Struct):
+    """A message's text."""
+
+    type: Literal["output_text"]
+    text: str
+    annotations: list[Any]
+    logprobs: list[Any]
+
+
+class SummaryText(Struct):
+    """A piece of reasoning."""
+
+    type: Literal["summary_text"]
+    text: str
+
+
+class MessageItem(Struct, tag="message"):
+    """What the agent says."""
+
+    id: str
+    role: Literal["assistant"]
+    status: ItemStatus
+    content: list[OutputText]
+
+
+class ReasoningItem(Struct, tag="reasoning"):
+    """What the agent thinks."""
+
+    id: str
+    status: ItemStatus
+    summary: list[SummaryText]
+
+
+class HostCallItem(Struct, tag="mcp_call"):
+    """A tool that the host has run."""
+
+    id: str
+    server_label: str
+    name: str
+    arguments: str
+    status: ItemStatus
+    output: str | UnsetType = UNSET
+    error: dict[str, Any] | UnsetType = UNSET
+
+
+class QuestionItem(Struct, tag="function_call"):
+    """A question, for the client to answer."""
+
+    id: str
+    call_id: str
+    name: str
+    arguments: str
+    status: ItemStatus
+
+
+OutputItem = MessageItem | ReasoningItem | HostCallItem | QuestionItem
+
+
+class ResponseUsage(Struct):
+    """Token counts."""
+
+    input_tokens: int
+    input_tokens_details: dict[str, int]
+    output_tokens: int
+    output_tokens_details: dict[str, int]
+    total_tokens: int
+
+
+class ResponseDocument(Struct):
+    """A response."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
+    background: bool
+    error: dict[str, str] | None
+    incomplete_details: dict[str, str] | None
+    instructions: None
+    metadata: dict[str, Any]
+    model: str
+    output: list[OutputItem]
+    parallel_tool_calls: bool
+    temperature: None
+    tool_choice: str
+    tools: list[Any]
+    top_p: None
+    usage: ResponseUsage | UnsetType = UNSET
+
+
+class ResponseStreamEvent(Struct):
+    """One event of a response's stream; which fields it has follows from its type."""
+
+    type: Literal[
+        "response.created",
+        "response.in_progress",
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+        "response.output_item.added",
+        "response.output_item.done",
+        "response.content_part.added",
+        "response.content_part.done",
+        "response.output_text.delta",
+        "response.output_text.done",
+        "response.reasoning_summary_part.added",
+        "response.reasoning_summary_part.done",
+        "response.reasoning_summary_text.delta",
+        "response.reasoning_summary_text.done",
+        "response.mcp_call.in_progress",
+        "response.mcp_call.completed",
+        "response.mcp_call.failed",
+        "response.mcp_call_arguments.delta",
+        "response.mcp_call_arguments.done",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+    ]
+    sequence_number: int
+    response: ResponseDocument | UnsetType = UNSET
+    output_index: int | UnsetType = UNSET
+    item: OutputItem | UnsetType = UNSET
+    item_id: str | UnsetType = UNSET
+    content_index: int | UnsetType = UNSET
+    summary_index: int | UnsetType = UNSET
+    part: dict[str, Any] | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+    delta: str | UnsetType = UNSET
+    logprobs: list[Any] | UnsetType = UNSET
+    arguments: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+
+
+class ResponseDeleted(Struct):
+    """The conversation is forgotten."""
+
+    id: str
+    object: Literal["response"]
+    deleted: bool
+
+
+CHAT_EVENTS: Final = Events(data=(ChatCompletionChunk, OpenAIError), last="[DONE]")
+RESPONSE_EVENTS: Final = Events(data=(ResponseStreamEvent,))
+_GROUP: Final = "OpenAI"
+_WHOLE_OR_STREAM: Final = "Whole, or with `stream` its events."
+
+OPERATIONS: Final[Operations] = {
+    openai_models.get_models: Operation(group=_GROUP, replies=answers(ModelList)),
+    openai_models.get_model: Operation(group=_GROUP, replies=answers(Model), codes=("not_found",)),
+    openai_chat.post_chat_completions: Operation(
+        group=_GROUP,
+        body=ChatCompletionBody,
+        query={"batch_ms": BatchMilliseconds},
+        headers=_RETRIES,
+        replies={
+            200: Reply(_WHOLE_OR_STREAM, (Content(JSON, ChatCompletion), CHAT_EVENTS), _HEADERS)
+        },
+        codes=(*BODY_CODES, *BEGIN_CODES, *TURN_CODES, "not_found"),
+    ),
+    openai_responses.post_responses: Operation(
+        group=_GROUP,
+        body=ResponseBody,
+        query={"batch_ms": BatchMilliseconds},
+        headers=_RETRIES,
+        replies={
+            200: Reply(
+                _WHOLE_OR_STREAM, (Content(JSON, ResponseDocument), RESPONSE_EVENTS), _HEADERS
+            )
+        },
+        codes=(*BODY_CODES, *BEGIN_CODES, *TURN_CODES, "no_pending_input", "not_found"),
+    ),
+    openai_read.get_response: Operation(
+        group=_GROUP,
+        query={
+            "stream": Literal["true", "false"],
+            "starting_after": openai_read.SequenceNumber,
+            "batch_ms": BatchMilliseconds,
+        },
+        replies={200: Reply(_WHOLE_OR_STREAM, (Content(JSON, ResponseDocument), RESPONSE_EVENTS))},
+        codes=("invalid_request", "not_found", *READ_CODES),
+    ),
+    openai_read.post_response_cancel: Operation(
+        group=_GROUP,
+        replies=answers(ResponseDocument),
+        codes=("invalid_request", "invalid_json", "too_large", "not_found", *STORE_CODES),
+    ),
+    openai_read.delete_response: Operation(
+        group=_GROUP,
+        replies=answers(ResponseDeleted),
+        codes=("invalid_request", "not_found", *STORE_CODES),
+    ),
+}

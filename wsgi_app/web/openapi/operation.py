@@ -1,0 +1,93 @@
+"""What is told of a route beside its view: parameters, body, answers, error codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final
+
+from flask import Response
+from msgspec import Meta, Struct
+
+from wsgi_app.wire import sse
+
+View = Callable[..., Response]
+
+JSON: Final = "application/json"
+TEXT: Final = "text/plain"
+
+#: What any route with a login may refuse.
+LOGIN_CODES: Final = ("unauthorized", "forbidden")
+#: What reading a JSON body may refuse.
+BODY_CODES: Final = ("invalid_json", "too_large", "unsupported_media_type", "invalid_request")
+STORE_CODES: Final = ("store_unavailable",)
+#: What reading a turn may be refused with.
+READ_CODES: Final = (*STORE_CODES, "too_many_readers", "at_capacity", "draining")
+#: What beginning a turn may be refused with.
+BEGIN_CODES: Final = (
+    *READ_CODES,
+    *("session_busy", "idempotency_key_reused", "rate_limited"),
+    *("queue_full", "too_many_turns", "too_many_sessions"),
+)
+#: How a turn may end that a request waits for.
+TURN_CODES: Final = (
+    *("agent_error", "step_limit", "output_too_large", "upstream_error"),
+    *("turn_timeout", "worker_lost", "worker_shutdown"),
+)
+
+Text = Annotated[str, Meta(max_length=4096)]
+
+
+class Content(Struct, frozen=True):
+    """An answer's or a request's content: the type of a JSON document, or text."""
+
+    media_type: str = JSON
+    kind: Any = str
+
+
+class Events(Struct, frozen=True, kw_only=True):
+    """A stream of server-sent events: the types that each one's data may be of."""
+
+    data: tuple[Any, ...]
+    #: Data that is no JSON, at the stream's end.
+    last: str | None = None
+    numbered: bool = False
+    media_type: str = sse.MIME_TYPE
+
+
+class Socket(Struct, frozen=True, kw_only=True):
+    """What both ends of a WebSocket send, each message a JSON document."""
+
+    client: Any
+    server: Any
+
+
+class Reply(Struct, frozen=True):
+    """What a route answers under one status."""
+
+    description: str
+    content: tuple[Content | Events, ...] = ()
+    headers: tuple[str, ...] = ()
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """A route; what it refuses is told by the codes."""
+
+    group: str
+    replies: dict[int, Reply]
+    codes: tuple[str, ...] = ()
+    body: Any = None
+    #: Whether the body may be missing.
+    body_optional: bool = False
+    query: dict[str, Any] = {}
+    headers: tuple[str, ...] = ()
+    socket: Socket | None = None
+    #: What the summary does not say.
+    description: str = ""
+
+
+Operations = Mapping[View, Operation]
+
+
+def answers(kind: Any, description: str = "The answer.", *headers: str) -> dict[int, Reply]:
+    """One answer, a JSON document."""
+    return {200: Reply(description, (Content(JSON, kind),), headers)}
