@@ -1,6 +1,7 @@
 """How gunicorn serves the stand-alone app; options on gunicorn's command line beat this file."""
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -58,12 +59,26 @@ control_socket_disable = True
 
 
 class OneLineLogger(Logger):
-    """Writes paths as they were sent: decoded, a newline in one would begin a line of its own."""
+    """Writes paths as they were sent: decoded, a newline in one would begin a line of its own.
+
+    Of a request that is none, or fails, it writes no query string and no header.
+    """
 
     def atoms(self, *args: object) -> dict[str, object]:
         """What a line may name."""
         atoms = super().atoms(*args)
         return {**atoms, "U": quote(atoms["U"].encode("latin-1"))}
+
+    def warning(self, msg: object, *args: object, **kwargs: object) -> None:
+        """Leave out what a broken request holds, which gunicorn quotes at the end."""
+        if str(msg).startswith("Invalid request from"):
+            msg = re.sub(r""": b?['"].*""", "", str(msg), flags=re.DOTALL)
+        super().warning(msg, *args, **kwargs)
+
+    def exception(self, msg: object, *args: object, **kwargs: object) -> None:
+        """Leave out the query string of the URL that gunicorn names."""
+        kept = [arg.partition("?")[0] if isinstance(arg, str) else arg for arg in args]
+        super().exception(msg, *kept, **kwargs)
 
 
 logger_class = OneLineLogger

@@ -15,6 +15,8 @@ import requests
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.security.routes import ROUTES, routes_of
+from tests.support.apps import scripted_app
 from tests.support.processes import ROOT, clean_environment, free_port, started
 
 if sys.version_info >= (3, 11):
@@ -221,3 +223,8 @@ def test_make_run_serves_from_a_fresh_copy(tmp_path: Path) -> None:
         assert health.status_code == 200
         assert f"http://127.0.0.1:{port}/" in process.log()
         assert "curl -N" in process.log()
+
+
+def test_every_route_is_attacked() -> None:
+    """A route has its case in tests/security/routes.py, from which the security suite starts."""
+    assert routes_of(scripted_app()) == set(ROUTES)

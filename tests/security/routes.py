@@ -97,6 +97,7 @@ ROUTES: Final[dict[str, Route]] = {
     "DELETE /session/<session_id>": Route(DELETE, _of("/session/{session}")),
     "GET /sessions": Route(READ, _of("/sessions")),
     "WS /ws/chat/<session_id>": Route(READ, _of("/ws/chat/{session}")),
+    "POST /probe": Route(CHAT, _of("/probe"), lambda _: {"frames": 1, "interval_ms": 0}),
     "GET /healthz": Route(None, _of("/healthz")),
     "GET /readyz": Route(None, _of("/readyz")),
     "GET /agent-client.js": Route(None, _of("/agent-client.js")),

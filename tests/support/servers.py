@@ -94,6 +94,19 @@ class Gunicorn(Server):
         return self._process.children()
 
 
+class Nginx(Server):
+    """An nginx, and the folder that it writes to."""
+
+    def __init__(self, process: Process, port: int, folder: Path) -> None:
+        super().__init__(process, port)
+        self._folder = folder
+
+    def log(self) -> str:
+        """What it has written so far, to stderr and to all of its logs."""
+        logs = [path.read_text() for path in sorted(self._folder.glob("*.log"))]
+        return super().log() + "".join(logs)
+
+
 class Redis(Server):
     """A redis-server; ``url`` is what ``AGENT_REDIS_URL`` takes."""
 
@@ -174,10 +187,11 @@ def flask_dev_server(
 @contextmanager
 def nginx(
     conf: str | Path = STREAMING_PROXY, *, upstreams: Sequence[Server | int]
-) -> Iterator[Server]:
+) -> Iterator[Nginx]:
     """Run nginx with ``conf`` (text, or a file) as the content of its ``http`` block.
 
-    Its one line ``listen 80;`` gets a free port, its one line ``server 127.0.0.1:8000;`` becomes a
+    Its logs in /var/log/nginx come to a folder of its own. Its one line ``listen 80;`` gets a free
+    port, its one line ``server 127.0.0.1:8000;`` becomes a
     line for each of ``upstreams`` (servers or ports).
     """
     program = find_program("nginx", "nginx")
@@ -187,11 +201,12 @@ def nginx(
     text = _replace_line(text, NGINX_LISTEN, f"listen 127.0.0.1:{port};")
     text = _replace_line(text, NGINX_UPSTREAM, " ".join(f"server 127.0.0.1:{p};" for p in ports))
     with temporary_folder() as folder:
+        text = text.replace("/var/log/nginx/", f"{folder}/")
         (folder / "nginx.conf").write_text(_nginx_main(folder, text))
         command = [program, "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")]
         with started(command) as process:
             process.wait_until(lambda: _accepts(port))
-            yield Server(process, port)
+            yield Nginx(process, port, folder)
 
 
 @contextmanager

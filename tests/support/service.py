@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.processes import ROOT, free_port, temporary_folder
 from tests.support.reading import ReadingClient
-from tests.support.servers import Gunicorn, Redis, Server, gunicorn, nginx, redis_server
+from tests.support.servers import Gunicorn, Nginx, Redis, gunicorn, nginx, redis_server
 
 CONFIG = ROOT / "gunicorn.conf.py"
 NGINX_CONF = ROOT / "deploy" / "nginx.conf"
@@ -27,7 +27,7 @@ SETTINGS = {
 class Service:
     """Two "hosts" that share a Redis, behind the project's nginx.conf. Used by any thread."""
 
-    def __init__(self, store: Redis, hosts: list[Gunicorn], proxy: Server, prefix: str) -> None:
+    def __init__(self, store: Redis, hosts: list[Gunicorn], proxy: Nginx, prefix: str) -> None:
         self.store = store
         self.hosts = hosts
         self.proxy = proxy
@@ -68,7 +68,7 @@ def service(  # noqa: PLR0913 - each is a part of the deployment, by keyword
 @contextmanager
 def project_nginx(
     hosts: list[Gunicorn], *, balance: str = "", tls_port: int | None = None
-) -> Iterator[Server]:
+) -> Iterator[Nginx]:
     """Run nginx with deploy/nginx.conf, but for its addresses, its certificate and ``ip_hash``.
 
     All tests come from one address, and their requests shall land on every host. ``tls_port`` is
