@@ -18,7 +18,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from wsgi_app.metrics.files import VARIABLE, SharedFolder
+
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from wsgi_app.engine.runner import Runner
 
 log = logging.getLogger("wsgi_app")
@@ -30,9 +34,16 @@ LOOK_SECONDS = 0.1
 CHILD_EXIT_SECONDS = 0.5
 NOTE_ATTRIBUTE = "wsgi_app_note"
 
+#: Used by the arbiter alone.
+_counts = SharedFolder()
 
-def pre_fork(_server: Any, worker: Any) -> None:
-    """Give the worker a note to its arbiter: an unnamed file that both have open."""
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker a folder for its counts, and a note to its arbiter.
+
+    The note is an unnamed file that both have open.
+    """
+    _counts.make(server.cfg.worker_tmp_dir)
     note = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - child_exit closes it
     setattr(worker, NOTE_ATTRIBUTE, note)
 
@@ -41,7 +52,9 @@ def post_worker_init(worker: Any) -> None:
     """Sign the worker on, watch for its end, and drain its hosts when it comes."""
     from wsgi_app.engine.registry import announce_runners  # noqa: PLC0415 - not before the fork
     from wsgi_app.engine.threads import start_thread  # noqa: PLC0415 - the same
+    from wsgi_app.metrics import note_worker  # noqa: PLC0415 - the same
 
+    note_worker()
     announce_runners(lambda runner: _write_note(worker, runner))
     drained = threading.Event()
     worker.wsgi_app_drained = drained
@@ -62,8 +75,9 @@ def worker_exit(_server: Any, worker: Any) -> None:
         drained.wait(max(1.0, worker.cfg.graceful_timeout / 2))
 
 
-def child_exit(_server: Any, worker: Any) -> None:
+def child_exit(server: Any, worker: Any) -> None:
     """End the turns of a worker that died; runs in the arbiter, with a fresh connection."""
+    _forget_counts(worker.pid, server.WORKERS)
     note = getattr(worker, NOTE_ATTRIBUTE, None)
     if note is None:
         return
@@ -83,6 +97,14 @@ def _sign_on() -> None:
 
     for host in hosts():
         host.runner.keeper.sign_on()
+
+
+def _forget_counts(pid: int, living: Collection[int]) -> None:
+    try:
+        _counts.forget(pid, living)
+    except Exception:
+        # Of any kind: it would end the arbiter, and with it all workers.
+        log.exception("the counts of the dead worker %d cannot be merged", pid)
 
 
 def _watch(worker: Any, drained: threading.Event) -> None:
@@ -130,6 +152,7 @@ def _live_runners() -> list[Runner]:
 
 def _end_turns(redis_url: str, worker_id: str) -> None:
     from wsgi_app.engine.keeper import WORKER_LOST  # noqa: PLC0415 - keeps the arbiter small
+    from wsgi_app.engine.report import count_lost  # noqa: PLC0415 - the same
     from wsgi_app.errors import StoreUnavailable  # noqa: PLC0415 - the same
     from wsgi_app.store.redis import RedisStore  # noqa: PLC0415 - the same
 
@@ -145,4 +168,6 @@ def _end_turns(redis_url: str, worker_id: str) -> None:
         )
     else:
         if lost:
+            if os.environ.get(VARIABLE):
+                count_lost(len(lost))
             log.warning("worker %s died with %d turns", worker_id, len(lost))

@@ -104,6 +104,8 @@ ROUTES: Final[dict[str, Route]] = {
     "GET /docs": Route(None, _of("/docs")),
     "GET /docs.css": Route(None, _of("/docs.css")),
     "GET /docs.js": Route(None, _of("/docs.js")),
+    # To who asks from this machine, as these do; tests/test_metrics.py asks from elsewhere.
+    "GET /metrics": Route(None, _of("/metrics")),
     "GET /agent-client.js": Route(None, _of("/agent-client.js")),
     "GET /agent-client.d.ts": Route(None, _of("/agent-client.d.ts")),
     "POST /ag-ui": Route(CHAT, _of("/ag-ui"), _ag_ui),

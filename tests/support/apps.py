@@ -44,6 +44,14 @@ def minding_app() -> Flask:
     return app
 
 
+def two_hosts() -> Flask:
+    """Mount the scripted agent twice."""
+    app = Flask("site")
+    for prefix in ("/one", "/two"):
+        AgentHost(scripted).init_app(app, url_prefix=prefix)
+    return app
+
+
 def validated_app() -> object:
     """Wrap the app so that a breach of PEP 3333 fails the request."""
     return validator(scripted_app().wsgi_app)

@@ -32,7 +32,7 @@ class Watch:
         watcher: HangupWatcher,
         client: socket.socket | None,
         disconnected: Callable[[], bool] | None,
-        on_gone: Callable[[], None],
+        on_gone: Callable[[Watch], None],
     ) -> None:
         self._watcher = watcher
         self.client = client
@@ -42,6 +42,8 @@ class Watch:
         self.on_gone = on_gone
         #: When the write that goes on now began, on `time.monotonic`; None between writes.
         self.writing_since: float | None = None
+        #: Whether the client was cut off because it took nothing for too long.
+        self.timed_out = False
 
     def cut(self) -> None:
         """Shut the socket, so that the server cannot write a regular end behind what was sent."""
@@ -73,7 +75,7 @@ class HangupWatcher:
         self,
         client: socket.socket | None,
         disconnected: Callable[[], bool] | None,
-        on_gone: Callable[[], None],
+        on_gone: Callable[[Watch], None],
     ) -> Watch:
         """Call ``on_gone``, which must not block, from the watcher's thread when the client goes.
 
@@ -135,7 +137,7 @@ class HangupWatcher:
                 epoll.unregister(fileno)
             # A thread that is blocked in a write to this client comes free.
             watch.cut()
-        watch.on_gone()
+        watch.on_gone(watch)
 
     def _ask(self) -> None:
         with self._lock:
@@ -143,7 +145,7 @@ class HangupWatcher:
         for watch in asked:
             if watch.disconnected is not None and watch.disconnected():
                 self.forget(watch)
-                watch.on_gone()
+                watch.on_gone(watch)
 
     def _scan(self) -> None:
         too_old = time.monotonic() - self._write_timeout_seconds
@@ -152,6 +154,7 @@ class HangupWatcher:
             for watch in watches:
                 since = watch.writing_since
                 if since is not None and since < too_old:
+                    watch.timed_out = True
                     watch.cut()
 
 

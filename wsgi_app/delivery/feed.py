@@ -79,6 +79,11 @@ class Feed:
             self._runner.settle(self._key)
         return self._take()
 
+    @property
+    def complete(self) -> bool:
+        """Whether a reader that goes now misses nothing: the last event read was a turn's last."""
+        return self.ended or self._at_end_of_turn
+
     def check_owner(self) -> None:
         """End a turn of another worker that has died; raises StoreUnavailable."""
         if self._follows and time.monotonic() - self._checked_at >= STORE_POLL_SECONDS:

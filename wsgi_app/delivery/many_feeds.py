@@ -66,6 +66,11 @@ class ManyFeeds:
             events = self._take()
         return cast("list[NumberedEvent]", events)
 
+    @property
+    def complete(self) -> bool:
+        """Whether a reader that goes now misses nothing: no turn is being read."""
+        return not any(tail.is_live for tail in self._tails)
+
     def wake(self) -> None:
         """Let the waiting `read` return."""
         self._wakeup.set()

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from wsgi_app.delivery.disconnect import HangupWatcher
+from wsgi_app.delivery.disconnect import HangupWatcher, Watch
 from wsgi_app.delivery.server import client_disconnected, client_socket
 from wsgi_app.delivery.slots import StreamSlots
 from wsgi_app.events import NumberedEvent
+from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 
 
@@ -19,6 +20,10 @@ class EventSource(Protocol):
     @property
     def ended(self) -> bool:
         """Whether nothing more will come."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether a reader that goes now misses nothing."""
 
     def read(self, timeout_seconds: float) -> list[NumberedEvent]:
         """Take what is there, or wait for it."""
@@ -51,6 +56,7 @@ class Reader:
         self._give_slot_back = give_slot_back
         self._closed = False
         self._finished = False
+        self._cut = False
         self.gone = False
         self._watch = watcher.watch(
             client_socket(environ), client_disconnected(environ), self._set_gone
@@ -88,6 +94,7 @@ class Reader:
 
     def cut(self) -> None:
         """End the connection so that the client sees a cut, not an end."""
+        self._cut = True
         self._watch.cut()
 
     def close(self) -> None:
@@ -98,8 +105,11 @@ class Reader:
             self._feed.close()
             self._give_slot_back()
 
-    def _set_gone(self) -> None:
+    def _set_gone(self, watch: Watch) -> None:
         self.gone = True
+        missed = watch.writing_since is not None or not self._feed.complete
+        if missed and not (self._cut or self._closed or self._finished):
+            metrics().disconnects.labels("write_timeout" if watch.timed_out else "hang_up").inc()
         self._feed.wake()
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from wsgi_app.delivery.server import ServerFacts
 from wsgi_app.errors import RequestError
+from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 
 T = TypeVar("T")
@@ -65,6 +66,10 @@ class StreamSlots:
             self._learned = True
             self._slots = None if server.threads is None else default_slots(server.threads)
 
+    def tell(self) -> None:
+        """Have the metrics know the number, in this process."""
+        metrics().stream_slots.set(self._slots or 0)
+
     @property
     def known(self) -> bool:
         """Whether the number of slots is known, be it "no bound"."""
@@ -94,6 +99,7 @@ class StreamSlots:
             _in_use.total += 1
             _in_use.by_tenant[tenant] += 1
             _in_use.by_session.update(keys)
+        metrics().streams.inc()
 
     def give_back(self, keys: Sequence[SessionKey]) -> None:
         """Give a slot back."""
@@ -102,6 +108,7 @@ class StreamSlots:
             _uncount(_in_use.by_tenant, keys[0].tenant)
             for key in keys:
                 _uncount(_in_use.by_session, key)
+        metrics().streams.dec()
 
 
 def _uncount(counts: Counter[T], name: T) -> None:

@@ -42,7 +42,7 @@ class EventSocket:
         max_message_bytes: int,
     ) -> None:
         """Accept the connection; raises ConnectionError if the handshake fails."""
-        self._watch = watcher.watch(client_socket(environ), None, wake)
+        self._watch = watcher.watch(client_socket(environ), None, lambda _: wake())
         try:
             self._server = Server.accept(
                 _with_whole_writes(environ),

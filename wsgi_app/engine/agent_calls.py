@@ -47,6 +47,7 @@ class AgentCalls:
         log: EventLog,
         clock: TurnClock,
         questions: Questions,
+        count_tool: Callable[[ToolCall | ToolResult], None],
         too_large: Callable[[], object],
     ) -> None:
         self.fence = fence
@@ -57,6 +58,7 @@ class AgentCalls:
         self._log = log
         self._clock = clock
         self._questions = questions
+        self._count_tool = count_tool
         self._too_large = too_large
         self._waits = Waits()
         self._lock = threading.Lock()
@@ -84,6 +86,7 @@ class AgentCalls:
         if not self._log.append(output.event, output.json):
             raise TurnCancelled
         if isinstance(output.event, (ToolCall, ToolResult)):
+            self._count_tool(output.event)
             self._services.journal.hurry(self.fence)
 
     def add_usage(self, usage: Usage) -> None:

@@ -12,6 +12,7 @@ from wsgi_app.engine.log import EventLog, Wakeup
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import Fenced, StoreUnavailable
 from wsgi_app.events import CancelReason, Terminal, encode_event
+from wsgi_app.metrics import metrics
 from wsgi_app.store.base import Appended, Fence, JournalWrite, Message, Store
 
 log = logging.getLogger("wsgi_app")
@@ -53,6 +54,8 @@ class _Entry:
         self.turn = turn
         self.stored_seq = 0
         self.written_at = 0.0
+        #: When the store was last seen to have all that there was.
+        self.caught_up_at = time.monotonic()
         self.urgent = True
         self.followed = False
         self.check_orphan = False
@@ -61,8 +64,12 @@ class _Entry:
     def is_due(self, now: float) -> bool:
         if not self.turn.running and self.turn.terminal is None:
             return False  # it waits for its place, and has nothing to write
-        behind = self.turn.log.last_seq > self.stored_seq
-        return self.urgent or (behind and (self.followed or now - self.written_at > FLUSH_SECONDS))
+        waited = self.followed or now - self.written_at > FLUSH_SECONDS
+        return self.urgent or (waited and self.is_behind())
+
+    def is_behind(self) -> bool:
+        """Whether there are events that the store does not have."""
+        return self.turn.log.last_seq > self.stored_seq
 
 
 class Journal:
@@ -142,8 +149,20 @@ class Journal:
         prepared = [one for one in map(self._prepare_safely, due) if one is not None]
         if prepared:
             results = self._store.write([write for _, write, _ in prepared])
+            metrics().journal_write_seconds.observe(time.monotonic() - now)
             for (entry, write, ends), result in zip(prepared, results, strict=True):
                 self._settle_safely(entry, write, result, ends=ends)
+        self._tell_lag()
+
+    def _tell_lag(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            entries = list(self._entries.values())
+        for entry in entries:
+            if not entry.is_behind():
+                entry.caught_up_at = now
+        oldest = min((entry.caught_up_at for entry in entries), default=now)
+        metrics().journal_lag_seconds.set(now - oldest)
 
     def _prepare_safely(self, entry: _Entry) -> tuple[_Entry, JournalWrite, bool] | None:
         entry.urgent = False
@@ -210,6 +229,7 @@ class Journal:
             self._drop(entry)
             return
         if isinstance(result, StoreUnavailable):
+            metrics().journal_errors.inc()
             self._release(entry, ends=ends)
             return
         entry.stored_seq = result.last_seq

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from wsgi_app.engine.log import Wakeup
+from wsgi_app.engine.report import count_lost
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.events import Error, encode_event
@@ -86,7 +87,11 @@ class Keeper:
         Judges only once the store has been up for a whole lease: until then the living may not
         have had a chance to renew. Raises StoreUnavailable.
         """
-        return self._may_judge() and bool(self._store.settle_session(key, WORKER_LOST))
+        if not self._may_judge():
+            return False
+        lost = self._store.settle_session(key, WORKER_LOST)
+        count_lost(len(lost))
+        return bool(lost)
 
     def stop(self, timeout_seconds: float) -> None:
         """End the thread and sign off."""
@@ -140,6 +145,7 @@ class Keeper:
             return
         for worker_id in self._store.lost_workers():
             lost = self._store.mark_lost(worker_id, WORKER_LOST)
+            count_lost(len(lost))
             log.warning("worker %s is lost, with %d turns", worker_id, len(lost))
 
     def _may_judge(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 from wsgi_app.events import AnyEvent, EventId, NumberedEvent, Terminal, Token, encode_event
@@ -23,6 +24,9 @@ class EventLog:
         self._entries: list[NumberedEvent] = []
         self._wakers: tuple[Callable[[], None], ...] = ()
         self._sealed = False
+        #: When the first event and the first token came, on `time.monotonic`.
+        self.first_event_at: float | None = None
+        self.first_token_at: float | None = None
         #: Whether the terminal event is out.
         self.ended = False
         #: Whether the turn was taken away: its end is in the store alone.
@@ -34,6 +38,8 @@ class EventLog:
             if self._sealed:
                 return False
             self._add(event, json)
+            if self.first_token_at is None:
+                self._note_first(event)
         self._wake()
         return True
 
@@ -80,6 +86,13 @@ class EventLog:
         """Undo `add_waker`."""
         with self._lock:
             self._wakers = tuple(known for known in self._wakers if known != wake)
+
+    def _note_first(self, event: AnyEvent) -> None:
+        now = time.monotonic()
+        if self.first_event_at is None:
+            self.first_event_at = now
+        if isinstance(event, Token):
+            self.first_token_at = now
 
     def _add(self, event: AnyEvent, json: bytes) -> None:
         seq = len(self._entries) + 1

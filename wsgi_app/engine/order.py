@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import Context
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 from msgspec import Struct
 
 from wsgi_app.config import Settings
@@ -33,6 +35,8 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     history: list[Message] | None = None
     #: Whether the session is for this turn alone, and is forgotten soon after it.
     ephemeral: bool = False
+    #: When the request came, on `time.monotonic`.
+    asked_at: float = msgspec.field(default_factory=time.monotonic)
     #: What answers instead of the hosted agent.
     agent: Agent | None = None
     #: How long it goes on without readers; None is AGENT_ORPHAN_SECONDS.

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from wsgi_app.engine.agent_calls import AgentCalls
 from wsgi_app.engine.clock import TurnClock
@@ -17,6 +18,7 @@ from wsgi_app.engine.output import send_answer
 from wsgi_app.engine.place import wait_for_place
 from wsgi_app.engine.question import Questions
 from wsgi_app.engine.readers import Readers
+from wsgi_app.engine.report import TurnReport
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.turn import Agent, Turn, enter_turn
 from wsgi_app.errors import TurnError
@@ -70,6 +72,7 @@ class TurnRun:
             opened=self._question_opened,
             closed=self._question_closed,
         )
+        self._report = TurnReport(order.asked_at)
         self._calls = AgentCalls(
             fence,
             order,
@@ -77,9 +80,13 @@ class TurnRun:
             log=self.log,
             clock=self._clock,
             questions=self.questions,
+            count_tool=self._report.count_tool,
             too_large=lambda: self._end(OUTPUT_TOO_LARGE),
         )
-        if history is not None:
+        if history is None:
+            self._report.wait()
+        else:
+            self._report.run()
             self._clock.start()
 
     # -- for request threads
@@ -129,6 +136,8 @@ class TurnRun:
     def publish(self) -> None:
         """Let the readers see the end; the store knows it, or does not answer."""
         if self.terminal is not None:
+            if not self.published.is_set():
+                self._tell_end(self.terminal)
             self.log.publish_terminal(self.terminal)
             self.published.set()
             if self._order.ephemeral:
@@ -141,6 +150,7 @@ class TurnRun:
         """
         if was_lost(self._services.store, self.fence):
             self._end(Cancelled("interrupted"))
+            self._report.leave()  # whoever ended it has counted it
             self.log.cut_off()
             self.published.set()
             return
@@ -227,6 +237,7 @@ class TurnRun:
             return None
         if place is not None:
             self._clock.start()
+            self._report.run()
             self.running = True
             self._services.journal.hurry(self.fence)
         return place
@@ -251,6 +262,12 @@ class TurnRun:
         self._services.journal.hurry(self.fence)
         return True
 
+    def _tell_end(self, terminal: Terminal) -> None:
+        try:
+            self._report.end(terminal, self.log, self.ended_at, self._calls.usage)
+        except Exception:
+            log.exception("a turn's end cannot be counted")  # but it must come
+
     def _done(self) -> Done:
         key = self.fence.key
         return Done(self.log.reply(), key.session_id, str(self.fence.turn), self._calls.usage)
@@ -272,3 +289,10 @@ class TurnRun:
         self._clock.resume()
         self.readers.resume()
         self._services.journal.hurry(self.fence)
+
+
+class BegunTurn(NamedTuple):
+    """A turn to read; ``run`` is None for an earlier one that the request attaches to."""
+
+    turn: int
+    run: TurnRun | None

@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from wsgi_app.config import Settings
 from wsgi_app.engine.about import AboutWorker
@@ -21,11 +20,12 @@ from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.loops import Loops
 from wsgi_app.engine.order import Services, TurnOrder
 from wsgi_app.engine.registry import register
-from wsgi_app.engine.run import TurnRun
+from wsgi_app.engine.run import BegunTurn, TurnRun
 from wsgi_app.engine.session_agents import SessionAgents
 from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.events import LOST_SEQ, CancelReason, Error, EventId
+from wsgi_app.metrics import metrics
 from wsgi_app.store.base import (
     BeginTurn,
     Fence,
@@ -48,13 +48,6 @@ CANCEL_WAIT_SECONDS = 1.0
 #: How often a turn of another worker is looked at, beside the signals.
 FOLLOW_POLL_SECONDS = 0.25
 IDLE_POLL_SECONDS = 0.02
-
-
-class BegunTurn(NamedTuple):
-    """A turn to read; ``run`` is None for an earlier one that the request attaches to."""
-
-    turn: int
-    run: TurnRun | None
 
 
 class Runner:
@@ -164,6 +157,7 @@ class Runner:
         Answers their numbers, lowest first. Turns of this worker end without the store; raises
         StoreUnavailable only if there is none of them.
         """
+        began_at = time.monotonic()
         local = self._session_runs(key, turn)
         # Backwards, so that no waiting turn starts because the one before it ended.
         cancelled = [run for run in reversed(local) if run.cancel(reason)]
@@ -181,6 +175,8 @@ class Runner:
             run.wait_ended(max(0.0, deadline - time.monotonic()))
         if elsewhere:
             self._wait_ended_elsewhere(key, max(elsewhere), deadline)
+        if numbers or elsewhere:
+            metrics().cancel_seconds.observe(time.monotonic() - began_at)
         return sorted(numbers | elsewhere)
 
     def _wait_ended_elsewhere(self, key: SessionKey, turn: int, deadline: float) -> None:

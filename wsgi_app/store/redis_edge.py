@@ -25,6 +25,7 @@ from redis.exceptions import (
 )
 
 from wsgi_app.errors import StoreUnavailable
+from wsgi_app.metrics import metrics
 from wsgi_app.store.redis_connect import Nodes, Reply, connector
 from wsgi_app.store.redis_scripts import Call
 
@@ -136,8 +137,10 @@ class Edge:
             raise StoreUnavailable
         try:
             self._try_next()
+            began_at = time.monotonic()
             with self._judged():
                 yield self._connected()
+            metrics().store_seconds.observe(time.monotonic() - began_at)
             self._rest_until = 0.0
         finally:
             self._places.release()
@@ -171,6 +174,7 @@ class Edge:
             self._connecting.release()
 
     def _judge(self, error: Exception) -> StoreUnavailable:
+        metrics().store_errors.inc()
         silent = isinstance(error, _SILENCE)
         # A cluster goes on without one of its nodes.
         if self._nodes is None or (silent and self._nodes.alone):

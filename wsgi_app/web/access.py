@@ -11,7 +11,7 @@ from flask_cors import CORS
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
 
-from wsgi_app.auth import Principal, demand_scope
+from wsgi_app.auth import Principal, demand_scope, is_local
 from wsgi_app.limits import LIMIT_HEADERS
 from wsgi_app.tickets import TICKET_SECONDS
 from wsgi_app.tokens import DEFAULT_SCOPES, Scope
@@ -25,10 +25,13 @@ OPEN: Final = (
     *("get_healthz", "get_readyz", "get_client", "get_client_types"),
     *("get_openapi", "get_docs", "get_docs_script", "get_docs_style", "unknown"),
 )
+#: Endpoints that need no login from this machine itself, where a scraper runs.
+LOCAL: Final = ("get_metrics",)
 #: Endpoints that a ticket opens.
 TICKETED: Final = ("get_events", "get_poll", "websocket")
 #: Endpoints that demand other scopes than their method's: see `needed_scopes`.
 ENDPOINT_SCOPES: Final[dict[str, tuple[Scope, ...]]] = {
+    "get_metrics": ("admin",),
     "post_ticket": ("read",),
     "post_cancel": ("cancel",),
     "post_ai_sdk_stop": ("cancel",),
@@ -53,7 +56,7 @@ def guard(mount: Mount, shapes: dict[str, ErrorShape]) -> Callable[[], Response 
         g.wsgi_app_error_shape = shapes.get(endpoint, error_response)
         if request.method == "OPTIONS":
             return _options()
-        if endpoint not in OPEN:
+        if endpoint not in OPEN and not (endpoint in LOCAL and is_local(request)):
             g.wsgi_app_principal = _principal(mount, endpoint)
             for scope in needed_scopes(endpoint, request.method):
                 demand(scope)

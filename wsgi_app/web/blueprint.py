@@ -53,6 +53,7 @@ ROUTES: list[tuple[str, str, View]] = [
     ("POST", "/probe", post_probe),
     ("GET", "/healthz", health.get_healthz),
     ("GET", "/readyz", health.get_readyz),
+    ("GET", "/metrics", health.get_metrics),
     *page.ROUTES,
     *openapi_routes.ROUTES,
     *ag_ui_routes.ROUTES,

@@ -28,6 +28,15 @@ def get_readyz(mount: Mount) -> Response:
     return json_response(ReadyAnswer(warnings=warnings))
 
 
+def get_metrics(_mount: Mount) -> Response:
+    """GET /metrics: what all workers have counted, in Prometheus' text format."""
+    from wsgi_app.metrics.text import CONTENT_TYPE, metrics_text  # noqa: PLC0415 - see its package
+
+    response = Response(metrics_text(), content_type=CONTENT_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 def _check_ready(mount: Mount) -> None:
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave.")

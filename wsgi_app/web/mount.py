@@ -27,6 +27,7 @@ from wsgi_app.engine.runner import Runner
 from wsgi_app.engine.turn import Agent
 from wsgi_app.events import EventId
 from wsgi_app.limits import StartLimit
+from wsgi_app.metrics import metrics, note_worker
 from wsgi_app.store.base import SessionKey, Store
 from wsgi_app.tickets import Tickets
 
@@ -90,6 +91,8 @@ class Mount:
             if self._worker is None or self._worker.pid != os.getpid():
                 store = self._make_store()
                 self._worker = Worker(self.settings, store, self._make_agent, self.slots)
+                note_worker()
+                self.slots.tell()
             return self._worker
 
     @property
@@ -120,7 +123,20 @@ class Mount:
 
     def warnings(self) -> list[str]:
         """Tell what is not wrong but not right in this worker."""
-        return self.setup_warnings() + self.runner.warnings
+        return self.setup_warnings() + self._metrics_warnings() + self.runner.warnings
+
+    def _metrics_warnings(self) -> list[str]:
+        from wsgi_app.metrics.text import are_shared  # noqa: PLC0415 - see its package
+
+        many = self.server is not None and self.server.workers > 1
+        if not many or not self.shared_store or are_shared():
+            return []
+        told = (
+            "GET /metrics tells of one worker alone: import the hooks of wsgi_app.gunicorn_hooks in"
+            " gunicorn.conf.py; where the app is loaded before the fork and uses prometheus_client"
+            " itself, set PROMETHEUS_MULTIPROC_DIR too"
+        )
+        return [told]
 
     def setup_warnings(self) -> list[str]:
         """Tell what is not wrong but not right in this set-up."""
@@ -184,6 +200,12 @@ class Mount:
     def app_context(self) -> AbstractContextManager[Any]:
         """A fresh Flask app context."""
         return self.app.app_context()
+
+
+def count_resume(cursor: EventId | None) -> None:
+    """Count a stream that goes on behind an event which its reader has seen."""
+    if cursor is not None and cursor.seq:
+        metrics().resumes.inc()
 
 
 def streamed(mount: Mount, frames: Iterable[bytes]) -> Iterator[bytes]:

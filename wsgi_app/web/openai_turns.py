@@ -13,11 +13,11 @@ from flask import Request, Response
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.polling import WAIT_SECONDS
 from wsgi_app.delivery.reader import Reader, ReaderGone
-from wsgi_app.engine.runner import BegunTurn
+from wsgi_app.engine.run import BegunTurn
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import AnyEvent, Cancelled, Error, EventId, NumberedEvent
 from wsgi_app.store.base import SessionKey, SessionView
-from wsgi_app.web.mount import Mount
+from wsgi_app.web.mount import Mount, count_resume
 from wsgi_app.web.respond import error_headers, error_status, json_response
 from wsgi_app.web.turns import OpenTurn
 from wsgi_app.wire.openai_errors import STATUS_BY_CODE, error_object
@@ -86,6 +86,7 @@ def attach_turn(mount: Mount, key: SessionKey, turn: int, after_seq: int = 0) ->
     give_slot_back = mount.take_slot(key)
     try:
         reader = mount.open_reader(key, EventId(turn, after_seq), turn, give_slot_back)
+        count_resume(EventId(turn, after_seq))
     except BaseException:
         give_slot_back()
         raise

@@ -14,7 +14,7 @@ from wsgi_app.errors import RequestError
 from wsgi_app.events import LOST_SEQ, EventId, NumberedEvent
 from wsgi_app.store.base import SessionKey, SessionView
 from wsgi_app.web.answers import PollAnswer
-from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.mount import Mount, count_resume, session_key
 from wsgi_app.web.parse import (
     PollWaitSeconds,
     batch_seconds,
@@ -27,6 +27,7 @@ from wsgi_app.web.parse import (
 )
 from wsgi_app.web.respond import (
     PASSING_CODES,
+    count_refused,
     events_response,
     json_response,
     many_encoder,
@@ -56,6 +57,7 @@ def _come_back(error: RequestError, last_event_id: str) -> Response:
     is_event_source = sse.MIME_TYPE in request.headers.get("Accept", "")
     if error.code not in PASSING_CODES or not is_event_source:
         raise error
+    count_refused(error.code)
     return refused_event_source(error, last_event_id)
 
 
@@ -72,6 +74,7 @@ def _attach(mount: Mount, key: SessionKey, cursor: EventId | None) -> Response:
             give_slot_back()
             return Response(status=204)
         reader = mount.open_reader(key, start, None, give_slot_back)
+        count_resume(start)
     except BaseException:
         give_slot_back()
         raise
@@ -99,6 +102,7 @@ def _attach_many(
     try:
         feed = ManyFeeds(mount.runner, keys, cursors)
         reader = Reader(feed, mount.worker.watcher, request.environ, give_slot_back)
+        count_resume(max(filter(None, cursors), key=lambda cursor: cursor.seq, default=None))
     except BaseException:
         give_slot_back()
         raise

@@ -17,6 +17,7 @@ from wsgi_app.delivery.many_feeds import SessionEvent
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.errors import STATUS_BY_CODE, AgentHostError, RequestError
 from wsgi_app.events import Cancelled, Done, Error, InputRequest, NumberedEvent, encode_json
+from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.answers import TurnAnswer
 from wsgi_app.web.body import discard_body
@@ -94,12 +95,18 @@ def exception_response(error: Exception) -> Response:
     """Answer whatever a view raised, without telling its text."""
     discard_body(request)
     shape: ErrorShape = g.get("wsgi_app_error_shape", error_response)
-    if isinstance(error, AgentHostError):
-        return shape(error)
     if isinstance(error, HTTPException):
         return _http_error_response(error, shape)
-    log.error("a request failed", exc_info=error)
-    return shape(RequestError("internal_error", "The request failed."))
+    if not isinstance(error, AgentHostError):
+        log.error("a request failed", exc_info=error)
+        error = RequestError("internal_error", "The request failed.")
+    count_refused(error.code)
+    return shape(error)
+
+
+def count_refused(code: str) -> None:
+    """Count a request that is refused, whatever the shape of its answer."""
+    metrics().refused.labels(code).inc()
 
 
 def _http_error_response(error: HTTPException, shape: ErrorShape) -> Response:
@@ -108,7 +115,9 @@ def _http_error_response(error: HTTPException, shape: ErrorShape) -> Response:
     if status is None or status < _FIRST_ERROR:
         status = 500
     other = "invalid_request" if status < _FIRST_SERVER_ERROR else "internal_error"
-    response = shape(RequestError(_CODE_BY_STATUS.get(status, other), error.name))
+    code = _CODE_BY_STATUS.get(status, other)
+    count_refused(code)
+    response = shape(RequestError(code, error.name))
     response.status_code = status
     headers = dict(error.get_headers())
     headers.pop("Content-Type", None)

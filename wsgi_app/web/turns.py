@@ -13,14 +13,14 @@ from msgspec import Struct
 from wsgi_app.delivery.polling import await_answer
 from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.engine.order import TurnOrder
-from wsgi_app.engine.runner import BegunTurn
+from wsgi_app.engine.run import BegunTurn
 from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.events import Cancelled, Done, Error, EventId, InputRequest
 from wsgi_app.limits import Quota
 from wsgi_app.store.base import BeginTurn, Message, SessionKey
 from wsgi_app.web.access import demand
-from wsgi_app.web.mount import Mount
+from wsgi_app.web.mount import Mount, count_resume
 from wsgi_app.web.parse import check_message
 
 log = logging.getLogger("wsgi_app")
@@ -110,6 +110,7 @@ def open_turn(
         begun = begin_turn(mount, key, wanted)
         cursor = choose_cursor(begun.turn)
         reader = mount.open_reader(key, cursor, begun.turn, give_slot_back, begun.run)
+        count_resume(cursor)
     except BaseException:
         give_slot_back()
         raise

@@ -16,10 +16,12 @@ from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import Error, EventId, encode_json
+from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.access import demand
-from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.mount import Mount, count_resume, session_key
 from wsgi_app.web.parse import check_session_id, decode_json
+from wsgi_app.web.respond import count_refused
 from wsgi_app.web.turns import TurnRequest, begin_turn
 from wsgi_app.wire.ids import RequestId, TurnId
 from wsgi_app.wire.merge import merge_backlog
@@ -93,7 +95,7 @@ def _serve(mount: Mount, key: SessionKey) -> None:
     try:
         chat.run()
     except ReaderGone:
-        pass  # the client left, in one way or the other
+        chat.count_leaving()  # in one way or the other
     finally:
         chat.close()
         client.close()
@@ -121,6 +123,11 @@ class _Chat:
                 self._wakeup.wait(LOOK_SECONDS)
             else:
                 self._send_events(self._feed)
+
+    def count_leaving(self) -> None:
+        """Count a client that has left in the middle of a turn."""
+        if self._feed is not None and not self._feed.complete:
+            metrics().disconnects.labels("hang_up").inc()
 
     def close(self) -> None:
         """Stop counting as a reader."""
@@ -191,12 +198,14 @@ class _Chat:
                 return
             cursor = EventId(view.active_turns[0], 0)
         self._follow(cursor)
+        count_resume(cursor)
 
     def _follow(self, cursor: EventId, run: TurnRun | None = None) -> None:
         self.close()
         self._feed = Feed(self._mount.runner, self._key, cursor, run=run, wakeup=self._wakeup)
 
     def _refuse(self, error: AgentHostError) -> None:
+        count_refused(error.code)
         event = Error(error.code, error.message, error.details)
         self._client.send(encode_json(event).decode())
 

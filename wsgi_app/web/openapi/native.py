@@ -29,6 +29,7 @@ from wsgi_app.web.openapi.operation import (
     JSON,
     READ_CODES,
     STORE_CODES,
+    TEXT,
     TURN_CODES,
     Content,
     Events,
@@ -198,6 +199,11 @@ OPERATIONS: Final[Operations] = {
             **answers(ReadyAnswer),
             503: Reply("Not now; `code` says why.", (Content(JSON, NotReadyBody),)),
         },
+    ),
+    health.get_metrics: Operation(
+        group="Operation",
+        replies={200: Reply("Prometheus' text format.", (Content(TEXT),))},
+        description="From this machine itself no token is needed.",
     ),
     page.get_client: Operation(
         group="Files", replies={200: Reply("JavaScript.", (Content("text/javascript"),))}

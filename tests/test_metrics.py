@@ -1,0 +1,366 @@
+"""GET /metrics: what it tells is what its clients did, by whichever worker, dead or alive."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.client import Client, new_session
+from tests.support.metrics import Samples, scrape, told
+from tests.support.processes import temporary_folder
+from tests.support.reading import ReadingClient
+from tests.support.refusals import check_refusal
+from tests.support.servers import Gunicorn, Server, flask_dev_server, gunicorn, redis_server
+from tests.support.service import CONFIG, owner_pid
+from tests.support.sse import open_stream
+from tests.support.waiting import wait_for
+
+APP = "tests.support.apps:scripted_app()"
+WORKERS = 2
+THREADS = 32
+SLOTS = WORKERS * (THREADS - 4)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where the hooks make their folder; nothing is left there when the server has ended."""
+    with temporary_folder() as parent:
+        yield parent
+        assert list(parent.iterdir()) == []
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[Gunicorn]:
+    """Two workers that share a Redis, with the project's own gunicorn.conf.py."""
+    with redis_server() as store:
+        env = {
+            "AGENT_REDIS_URL": store.url,
+            "AGENT_ORPHAN_SECONDS": "0",
+            "AGENT_MAX_TURNS_PER_TENANT": "1000",
+        }
+        args = ["--worker-tmp-dir", str(folder)]
+        with gunicorn(
+            APP, workers=WORKERS, threads=THREADS, config=CONFIG, env=env, args=args
+        ) as running:
+            wait_for(lambda: len(running.worker_pids()) == WORKERS, "both workers")
+            yield running
+
+
+@pytest.fixture(scope="module")
+def single() -> Iterator[Gunicorn]:
+    """One worker without Redis and hooks."""
+    env = {"AGENT_TOKENS": "dev=demo-tenant,boss=boss-tenant scopes=admin,low=low-tenant"}
+    with gunicorn(APP, env=env) as running:
+        yield running
+
+
+class Load:
+    """Does things at once, and counts what it did as the metrics should. Used by many threads."""
+
+    def __init__(self, client: ReadingClient) -> None:
+        self.client = client
+        self.done: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def count(self, **amounts: int) -> None:
+        """Count what has been seen."""
+        with self._lock:
+            self.done.update(amounts)
+
+    def talk(self, number: int) -> None:
+        """A turn with tokens, a tool and a usage, streamed or whole."""
+        steps = ({"tokens": number}, {"tool": {"name": "t", "output": 1}}, {"usage": number})
+        if number % 2:
+            answer = self.client.chat_json(new_session(), *steps)
+            assert answer.status == 200
+        else:
+            with self.client.chat(new_session(), *steps) as stream:
+                kinds = Counter(frame.data["type"] for frame in stream)
+            assert kinds["done"] == 1
+        self.count(turns_done=1, ran=1, tokens=number, input=number, output=number, tools=1)
+
+    def fail(self, _number: int) -> None:
+        """A turn that fails before its first token."""
+        assert self.client.chat_json(new_session(), {"raise": "ValueError"}).status == 500
+        self.count(turns_failed=1, ran=1)
+
+    def cancel(self, _number: int) -> None:
+        """A turn that is cancelled after a token, by any worker, its session busy meanwhile."""
+        session = new_session()
+        with self.client.chat(session, {"text": "a"}, {"hold": True}) as stream:
+            stream.until("token")
+            assert self.client.chat_json(session).json["code"] == "session_busy"
+            assert self.client.cancel(session)["cancelled"]
+            stream.until("cancelled")
+        self.count(turns_cancelled=1, ran=1, tokens=1, busy=1, cancels=1)
+
+    def leave(self, _number: int) -> None:
+        """A turn whose reader goes, so that it is cancelled; its rest is read from its last id."""
+        session = new_session()
+        with self.client.chat(session, {"text": "a"}, {"hold": True}) as stream:
+            stream.until("token")
+        self.client.wait_idle(session)
+        frames = self.client.replay(session, "1-1")
+        assert [frame.data["type"] for frame in frames] == ["cancelled"]
+        self.count(turns_left=1, ran=1, tokens=1, disconnects=1, resumes=1)
+
+    def refuse(self, _number: int) -> None:
+        """Requests that are refused for several reasons, in several shapes."""
+        assert self.client.call("POST", "/chat/s", {"message": ""}).status == 422
+        assert self.client.call("POST", "/v1/responses", {"input": 5}).status == 400
+        assert self.client.call("GET", "/nowhere").status == 404
+        assert Client(self.client.server, "wrong").call("GET", "/sessions").status == 401
+        self.count(invalid=2, unknown=1, unauthorized=1)
+
+    def run(self) -> None:
+        """Do all of it, eight at a time."""
+        jobs = [self.talk] * 12 + [self.fail] * 3 + [self.cancel] * 6 + [self.leave] * 4
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda job: job[1](job[0]), enumerate([*jobs, *[self.refuse] * 3], 1)))
+
+    def expected(self) -> Samples:
+        """What the counters must tell by now."""
+        done = self.done
+        return {
+            'turns_total{outcome="done",reason=""}': done["turns_done"],
+            'turns_total{outcome="error",reason="agent_error"}': done["turns_failed"],
+            'turns_total{outcome="cancelled",reason="user"}': done["turns_cancelled"],
+            'turns_total{outcome="cancelled",reason="disconnected"}': done["turns_left"],
+            "turn_seconds_count": done["ran"],
+            "first_event_seconds_count": done["ran"] - done["turns_failed"],
+            "first_token_seconds_count": done["ran"] - done["turns_failed"],
+            'tokens_total{kind="input"}': done["input"],
+            'tokens_total{kind="output"}': done["output"],
+            'events_total{type="token"}': done["tokens"],
+            'events_total{type="tool_call"}': done["tools"],
+            'events_total{type="tool_result"}': done["tools"],
+            'events_total{type="done"}': done["turns_done"],
+            'events_total{type="error"}': done["turns_failed"],
+            'events_total{type="cancelled"}': done["turns_cancelled"] + done["turns_left"],
+            'tool_calls_total{status="complete"}': done["tools"],
+            "tool_seconds_count": done["tools"],
+            "cancel_seconds_count": done["cancels"],
+            'disconnects_total{cause="hang_up"}': done["disconnects"],
+            "resumes_total": done["resumes"],
+            'refused_total{code="session_busy"}': done["busy"],
+            'refused_total{code="invalid_request"}': done["invalid"],
+            'refused_total{code="not_found"}': done["unknown"],
+            'refused_total{code="unauthorized"}': done["unauthorized"],
+            "turns_running": 0,
+            "turns_waiting": 0,
+            "streams": 0,
+            "stream_slots": SLOTS,
+            "workers": WORKERS,
+            "journal_lag_seconds": 0,
+            "journal_errors_total": 0,
+            "store_errors_total": 0,
+        }
+
+
+def test_metrics_equal_what_the_load_did(server: Gunicorn, folder: Path) -> None:
+    """All counters are the client's own counts: over two workers, and after one was killed."""
+    load = Load(ReadingClient(server))
+    load.run()
+    expected = load.expected() | {"worker_starts_total": WORKERS}
+    assert told(server, expected) == expected
+    lost = {'turns_total{outcome="error",reason="worker_lost"}': 0.0}
+    for round_ in range(1, 3):
+        session = new_session()
+        with load.client.chat(session, {"text": "a"}, {"hold": True}) as stream:
+            stream.until("token")
+            running = {"turns_running": 1.0, "streams": 1.0}
+            assert told(server, running) == running
+            victim = owner_pid(load.client, session)
+            os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: _replaced(server, victim), "another worker in its place")  # noqa: B023 - called at once
+        load.run()
+        lost[next(iter(lost))] = round_
+        expected = load.expected() | lost | {"worker_starts_total": WORKERS + round_}
+        assert told(server, expected) == expected
+        files = [path.name for path in folder.glob("*/*.db")]
+        assert not [name for name in files if str(victim) in name], "the dead leave no files"
+
+
+def _replaced(server: Gunicorn, victim: int) -> bool:
+    pids = server.worker_pids()
+    return victim not in pids and scrape(server).get("workers") == WORKERS == len(pids)
+
+
+def test_waiting_turns_are_told_apart(single: Gunicorn) -> None:
+    """Waiting turns are told apart from running ones; one that never ran has no running time."""
+    client = ReadingClient(single)
+    session, before = new_session(), scrape(single)
+    with ExitStack() as streams:
+        streams.enter_context(client.chat(session, {"hold": True})).wait_comments(1)
+        queued = client.chat(session, if_busy="enqueue")
+        streams.enter_context(queued).wait_comments(1)
+        expected: Samples = {"turns_running": 1, "turns_waiting": 1, "streams": 2}
+        assert told(single, expected) == expected
+        client.cancel(session)
+    expected = {
+        "turns_running": 0,
+        "turns_waiting": 0,
+        'turns_total{outcome="cancelled",reason="user"}': 2,
+        "turn_seconds_count": before["turn_seconds_count"] + 1,
+        "cancel_seconds_count": 1,
+    }
+    assert told(single, expected) == expected
+
+
+def test_who_may_read(single: Gunicorn) -> None:
+    """This machine itself reads without a token; through a proxy only the scope admin does."""
+    nobody, boss = (Client(single, token) for token in (None, "boss"))
+    assert nobody.call("GET", "/metrics").status == 200
+    forwarded = {"X-Forwarded-For": "127.0.0.1"}
+    check_refusal(nobody.call("GET", "/metrics", headers=forwarded), 401, "unauthorized")
+    low = Client(single, "low").call("GET", "/metrics", headers=forwarded)
+    check_refusal(low, 403, "forbidden")
+    answer = boss.call("GET", "/metrics", headers=forwarded)
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("text/plain; version=")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_names_no_tenant_session_or_secret(single: Gunicorn) -> None:
+    """Labels have few values: none is of a request's making."""
+    client = ReadingClient(single)
+    client.chat_json("my-session", {"tool": {"name": "my-tool", "output": "my-output"}})
+    client.call("GET", "/my-path")
+    text = client.call("GET", "/metrics").body.decode()
+    assert not [word for word in ("demo-tenant", "my-", "dev") if word in text], text
+    labels = {
+        name
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        for name in sample.labels
+    }
+    assert labels <= {"outcome", "reason", "kind", "type", "status", "cause", "code", "le"}
+
+
+@pytest.mark.slow
+def test_store_outage_is_told(folder: Path) -> None:
+    """While Redis is away the lag grows and errors count; when it is back the lag is gone."""
+    with redis_server() as store:
+        env = {"AGENT_REDIS_URL": store.url}
+        args = ["--worker-tmp-dir", str(folder)]
+        with gunicorn(APP, workers=1, threads=8, config=CONFIG, env=env, args=args) as server:
+            client = ReadingClient(server)
+            with client.chat("s", {"text": "a"}, {"wait": 3}, {"text": "b"}) as stream:
+                stream.until("token")
+                store.signal(signal.SIGSTOP)
+                try:
+                    stream.until("token")
+                    wait_for(lambda: scrape(server)["journal_lag_seconds"] > 1, "it lags", 20)
+                finally:
+                    store.signal(signal.SIGCONT)
+                stream.until("done")
+            wait_for(lambda: scrape(server)["journal_lag_seconds"] == 0, "nothing waits")
+            found = scrape(server)
+            assert found["journal_errors_total"] > 0
+            assert found["store_errors_total"] > 0
+            assert found["store_seconds_count"] > 0
+
+
+def count_turns(server: Server, path: str = "/agents/metrics") -> float:
+    """How many turns are done by what a page tells."""
+    return scrape(server, path).get('turns_total{outcome="done",reason=""}', 0)
+
+
+def test_single_process_needs_no_hooks() -> None:
+    """Without gunicorn the one process counts for itself."""
+    with flask_dev_server(APP) as server:
+        client = ReadingClient(server)
+        for _ in range(3):
+            assert client.chat_json(new_session()).status == 200
+        expected: Samples = {'turns_total{outcome="done",reason=""}': 3, "worker_starts_total": 1}
+        assert told(server, expected) == expected
+
+
+@pytest.mark.slow
+def test_site_keeps_its_own_metrics() -> None:
+    """A site that shares its counts in a folder of its own sees ours there; ours hides its own."""
+    with temporary_folder() as own, redis_server() as store:
+        env = {"PROMETHEUS_MULTIPROC_DIR": str(own), "AGENT_REDIS_URL": store.url}
+        site = "tests.support.metrics:counting_site()"
+        with gunicorn(site, workers=2, threads=8, config=CONFIG, env=env) as server:
+            client = ReadingClient(server)
+            for _ in range(6):
+                assert client.chat_json(new_session()).status == 200
+            wait_for(lambda: count_turns(server) == 6, "all are told")
+            assert count_turns(server, "/site-metrics") == 6
+            ours = client.call("GET", "/metrics").body.decode()
+            theirs = Client(server, prefix="").call("GET", "/site-metrics").body.decode()
+            assert "site_requests_total" in theirs
+            assert "site_requests_total" not in ours
+        assert own.is_dir(), "the folder is the site's"
+
+
+@pytest.mark.slow
+def test_preloaded_app_and_several_hosts_are_one_page(folder: Path) -> None:
+    """An app loaded before the fork shares its counts too; hosts of one app are summed."""
+    args = ["--preload", "--worker-tmp-dir", str(folder)]
+    with redis_server() as store:
+        env = {"AGENT_REDIS_URL": store.url}
+        site = "tests.support.apps:two_hosts()"
+        with gunicorn(site, workers=2, threads=8, config=CONFIG, env=env, args=args) as server:
+            for prefix in ("/one", "/two"):
+                for _ in range(4):
+                    client = ReadingClient(server, prefix=prefix)
+                    assert client.chat_json(new_session()).status == 200
+            for page in ("/one/metrics", "/two/metrics"):
+                wait_for(lambda: count_turns(server, page) == 8, f"all are told by {page}")  # noqa: B023 - called at once
+            assert scrape(server, "/one/metrics")["workers"] == 2
+
+
+@pytest.mark.slow
+def test_pages_are_whole_while_workers_die(server: Gunicorn) -> None:
+    """However many workers are replaced, no page misses or doubles what the dead have counted."""
+    client = ReadingClient(server)
+    for _ in range(20):
+        assert client.chat_json(new_session()).status == 200
+    wait_for(lambda: count_turns(server) == 20, "all are told")
+    stop, pages = threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                pages.append(count_turns(server))
+            except OSError:
+                continue  # its worker was killed
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        try:
+            for _ in range(4):
+                victim = server.worker_pids()[0]
+                os.kill(victim, signal.SIGKILL)
+                wait_for(lambda: _replaced(server, victim), "another in its place", 20)  # noqa: B023 - called at once
+        finally:
+            stop.set()
+        for reader in readers:
+            reader.result()
+    assert set(pages) == {20.0}
+
+
+@pytest.mark.slow
+def test_write_timeout_is_no_hang_up() -> None:
+    """A reader that is cut off because it takes nothing is told apart."""
+    env = {"AGENT_WRITE_TIMEOUT_SECONDS": "1"}
+    with gunicorn(APP, env=env) as server:
+        headers = {"Authorization": "Bearer dev"}
+        body = {"message": "m", "metadata": {"steps": [{"blobs": 60}]}}
+        url = f"{server.url}/agents/chat/slow"
+        stalled = open_stream("POST", url, json=body, headers=headers, receive_buffer_bytes=4096)
+        with stalled:
+            expected: Samples = {'disconnects_total{cause="write_timeout"}': 1}
+            assert told(server, expected, 20) == expected
+        assert 'disconnects_total{cause="hang_up"}' not in scrape(server)

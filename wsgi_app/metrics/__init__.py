@@ -1,0 +1,40 @@
+"""What the service counts, for Prometheus.
+
+prometheus_client decides at its import, by PROMETHEUS_MULTIPROC_DIR, whether processes share their
+counts by files. So it is imported on first use alone: in a worker, whose arbiter has set that
+variable (see ``files.py``). In all other cases each process counts for itself.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from wsgi_app.metrics.definitions import Metrics
+
+_lock: Final = threading.Lock()
+_made: list[Metrics] = []
+_noted_pids: Final[set[int]] = set()
+
+
+def metrics() -> Metrics:
+    """All metrics of this process, made on first use; they survive a fork."""
+    if not _made:
+        with _lock:
+            if not _made:
+                from wsgi_app.metrics.definitions import Metrics  # noqa: PLC0415 - see above
+
+                _made.append(Metrics())
+    return _made[0]
+
+
+def note_worker() -> None:
+    """Count this process as a worker, once."""
+    with _lock:
+        known = os.getpid() in _noted_pids
+        _noted_pids.add(os.getpid())
+    if not known:
+        metrics().worker_starts.inc()
+        metrics().workers.set(1)
