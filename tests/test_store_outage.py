@@ -87,7 +87,7 @@ def test_reader_gets_every_token_in_time_and_the_journal_catches_up(outage: Outa
         wait_for(lambda: client.session("live")["state"] == "idle", "the end is stored", 30)
         replayed = client.replay("live", "1-0")
         assert "".join(f.data["content"] for f in replayed[:-1]) == frames[-1].data["reply"]
-        assert EventId.parse(replayed[-1].id or "") == (1, TOKENS + 1)
+        assert EventId.parse(replayed[-1].id or "") == EventId(1, TOKENS + 1)
         assert client.chat_json("next", {"text": "well"}).json["reply"] == "well"
         wait_for(lambda: threads_of(client) == threads_before, f"no more than {threads_before}", 15)
         wait_for(

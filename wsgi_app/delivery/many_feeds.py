@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Final, NamedTuple, cast
+from typing import Final
 
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.runner import Runner
 from wsgi_app.errors import RequestError
-from wsgi_app.events import LOST_SEQ, AnyEvent, EventId, NumberedEvent
+from wsgi_app.events import LOST_SEQ, EventId, NumberedEvent
 from wsgi_app.store.base import SessionKey
 from wsgi_app.wire.merge import merge_backlog
 
@@ -24,12 +24,9 @@ LOOK_SECONDS: Final = 1.0
 MAX_EVENTS_PER_READ: Final = 500
 
 
-class SessionEvent(NamedTuple):
+class SessionEvent(NumberedEvent, frozen=True, gc=False):
     """An event, its session, and where its reader stands in all its sessions after it."""
 
-    id: EventId
-    event: AnyEvent
-    json: bytes
     session_id: str
     cursors: tuple[EventId, ...]
 
@@ -64,7 +61,7 @@ class ManyFeeds:
         if not events and timeout_seconds > 0:
             self._wakeup.wait(min(timeout_seconds, LOOK_SECONDS))
             events = self._take()
-        return cast("list[NumberedEvent]", events)
+        return [*events]
 
     @property
     def complete(self) -> bool:
@@ -91,10 +88,16 @@ class ManyFeeds:
             for numbered in merge_backlog(tail.take()):
                 tail.cursor = numbered.id
                 cursors = tuple(other.cursor for other in self._tails)
-                events.append(SessionEvent(*numbered, tail.key.session_id, cursors))
+                events.append(_of_session(numbered, tail.key.session_id, cursors))
             if len(events) >= MAX_EVENTS_PER_READ:
                 break
         return events
+
+
+def _of_session(
+    numbered: NumberedEvent, session_id: str, cursors: tuple[EventId, ...]
+) -> SessionEvent:
+    return SessionEvent(numbered.id, numbered.event, numbered.json, session_id, cursors)
 
 
 class _Tail:

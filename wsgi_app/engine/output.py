@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from wsgi_app.errors import TurnError
 from wsgi_app.events import (
@@ -27,7 +28,7 @@ log = logging.getLogger("wsgi_app")
 MAX_DEPTH = 100
 
 
-class Output(NamedTuple):
+class Output(Struct, frozen=True, gc=False):
     """An event, its JSON, and what it counts towards the turn's output bound."""
 
     event: AnyEvent

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from msgspec import structs
+
 from wsgi_app.events import NumberedEvent, Thinking, Token, encode_event
 
 #: The most text in one merged event, so that a frame stays one that clients take in their stride.
@@ -49,7 +51,7 @@ def _join(run: list[NumberedEvent]) -> Iterator[NumberedEvent]:
     kind = type(run[0].event)
     text = "".join(n.event.content for n in run if isinstance(n.event, (Token, Thinking)))
     merged = Token(text) if kind is Token else Thinking(text)
-    yield run[-1]._replace(event=merged, json=encode_event(merged))
+    yield structs.replace(run[-1], event=merged, json=encode_event(merged))
 
 
 def _same_text(one: NumberedEvent, other: NumberedEvent) -> bool:

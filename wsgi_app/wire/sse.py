@@ -19,12 +19,11 @@ def frame(
     data: bytes, *, event_id: str = "", event: str = "", retry_milliseconds: int | None = None
 ) -> bytes:
     """One event; ``data`` is one line, as JSON is. Empty fields are left out."""
-    parts = []
-    if retry_milliseconds is not None:
-        parts.append(b"retry: %d\n" % retry_milliseconds)
-    if event_id:
-        parts.append(b"id: %s\n" % event_id.encode())
+    made = b"data: %s\n\n" % data
     if event:
-        parts.append(b"event: %s\n" % event.encode())
-    parts.append(b"data: %s\n\n" % data)
-    return b"".join(parts)
+        made = b"event: %s\n%s" % (event.encode(), made)
+    if event_id:
+        made = b"id: %s\n%s" % (event_id.encode(), made)
+    if retry_milliseconds is not None:
+        made = b"retry: %d\n%s" % (retry_milliseconds, made)
+    return made
