@@ -109,6 +109,13 @@ def test_worker_with_too_many_stuck_threads_is_replaced() -> None:
         assert client.chat_json("after", {"text": "well"}).json["reply"] == "well"
 
 
+def test_what_the_app_has_loaded_is_not_collected_again() -> None:
+    """A worker's garbage collector leaves alone what was there before the first request."""
+    with draining_host(1) as client:
+        frozen = ReadingClient(client.server, prefix="").call("GET", "/frozen").json
+    assert frozen > 10_000
+
+
 def worker_of_any(client: ReadingClient) -> set[int]:
     """All workers' process ids."""
     assert isinstance(client.server, Gunicorn)

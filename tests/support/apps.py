@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from wsgiref.validate import validator
@@ -17,6 +18,7 @@ def scripted_app() -> Flask:
     app = Flask("site")
     app.add_url_rule("/page", "page", lambda: "a page of the site")
     app.add_url_rule("/pid", "pid", lambda: jsonify(os.getpid()))
+    app.add_url_rule("/frozen", "frozen", lambda: jsonify(gc.get_freeze_count()))
     app.add_url_rule("/threads", "threads", lambda: jsonify(own_threads()))
     AgentHost(scripted).init_app(app, url_prefix="/agents")
     return app
