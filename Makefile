@@ -21,7 +21,7 @@ WORK ?= tokens
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check format lint lock bench packages clients clean
+.PHONY: help run test test-all test-parked check format lint lock bench packages clients clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -36,6 +36,16 @@ test: $(DEVELOPMENT) packages clients ## the core tests, under 10 minutes on 2 c
 
 test-all: $(DEVELOPMENT) packages clients ## all tests, the long ones too
 	@$(BIN)/python -m pytest -m "" -n $(JOBS) --dist loadfile
+	@$(MAKE) --no-print-directory test-parked
+
+# What concerns delivery, drain, crashes and the store, once more with parked streams.
+PARKED_TESTS := $(addprefix tests/test_,across_workers.py cancel_anywhere.py chat_stream.py \
+  drain.py hang_up.py idempotency.py if_busy.py input.py lost_signals.py many_sessions.py races.py \
+  resume.py rolling_reload.py store_outage.py worker_death.py) \
+  tests/clients/test_ag_ui.py tests/clients/test_ai_sdk.py tests/clients/test_openai_python.py
+
+test-parked: $(DEVELOPMENT) packages clients ## the suites of delivery, with streams without threads
+	@TEST_DELIVERY=parked $(BIN)/python -m pytest -m "" -n $(JOBS) --dist loadfile $(PARKED_TESTS)
 
 check: lint ## format, lint, types, import direction and the core tests
 	@$(MAKE) --no-print-directory test

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,12 +23,18 @@ from wsgi_app.gunicorn_hooks import (  # noqa: F401 - gunicorn looks them up by 
 # development mode, which is not for a network.
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 
-# The host needs threads: a stream holds one for as long as it lasts.
+# The host needs threads: each request takes one, and a stream holds it unless it is parked.
 worker_class = "gthread"
 
 # An eighth is kept for cancels, health and other short requests, which leaves 56 streams per
-# worker, at 36 to 57 kB each. The next one gets 503 `at_capacity` at once.
+# worker, at 36 to 57 kB each. The next ones are parked, up to AGENT_MAX_STREAMS.
 threads = 64
+
+# A parked stream is an open file, and so is its turn's connection to the model: as many as the
+# system allows this service (65,536 will do), where shells and systemd start with 1,024.
+_files, _most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+_files = max(_files, min(_most_files, 65_536))
+resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _most_files))
 
 # With Redis all workers are one service: one per core, unless WEB_CONCURRENCY says otherwise.
 # Without it sessions live in a worker's memory, and a second worker would not know of them.

@@ -148,7 +148,7 @@ def test_json_client_that_vanishes_ends_its_turn(impatient: Gunicorn) -> None:
 def test_reader_that_stops_reading_is_dropped_and_can_resume() -> None:
     """A backlog not taken within the write timeout cuts the reader off, and nothing is lost."""
     with gunicorn(
-        APP, env={"AGENT_WRITE_TIMEOUT_SECONDS": "1", "AGENT_STREAM_SLOTS": "1"}
+        APP, env={"AGENT_WRITE_TIMEOUT_SECONDS": "1", "AGENT_MAX_STREAMS": "1"}
     ) as server:
         client = Client(server)
         stalled = open_stream(

@@ -141,9 +141,8 @@ def test_third_code_block_gives_a_model_tools() -> None:
 def test_settings_table_is_the_settings() -> None:
     """Every setting is in the README, and every default that it tells is the real one."""
     rows = dict(re.findall(r"^\| `(AGENT_\w+)` \|([^|]*)\|", README, re.MULTILINE))
-    unused = README.split("without effect so far:")[1].split("\n")[0]
     known = {setting_name(field.name): field for field in msgspec.structs.fields(Settings)}
-    assert set(rows) | set(re.findall(r"`(AGENT_\w+)`", unused)) == set(known)
+    assert set(rows) == set(known)
     for name, default in rows.items():
         if default.strip().isdigit():
             assert known[name].default == float(default), name

@@ -31,6 +31,8 @@ log = logging.getLogger("wsgi_app")
 #: How often a worker looks whether it shall leave. gunicorn has no hook for the start of a graceful
 #: stop: SIGTERM, a reload and max_requests only clear ``worker.alive`` (workers/gthread.py there).
 LOOK_SECONDS = 0.1
+#: How often a worker that waits for its drain shows its arbiter that it is not stuck.
+HEARTBEAT_SECONDS = 1.0
 #: What the arbiter spends at the most on a dead worker's turns.
 CHILD_EXIT_SECONDS = 0.5
 NOTE_ATTRIBUTE = "wsgi_app_note"
@@ -64,6 +66,8 @@ def post_worker_init(worker: Any) -> None:
     drained = threading.Event()
     worker.wsgi_app_drained = drained
     start_thread(_sign_on, "sign-on")
+    # gunicorn closes its own before `worker_exit` (``spawn_worker`` in its arbiter.py).
+    worker.wsgi_app_heartbeat = os.dup(worker.tmp.fileno())
     start_thread(lambda: _watch(worker, drained), "drain-watch")
 
 
@@ -74,10 +78,16 @@ def worker_int(worker: Any) -> None:
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
-    """Wait until the drain is through, so that the last events are in the store."""
+    """Wait until the drain is through, so that the last events are with readers and store.
+
+    gunicorn itself waits for its own connections alone: parked streams are none any more.
+    """
     drained = getattr(worker, "wsgi_app_drained", None)
-    if drained is not None:
-        drained.wait(max(1.0, worker.cfg.graceful_timeout / 2))
+    if drained is None:
+        return
+    deadline = time.monotonic() + max(1.0, worker.cfg.graceful_timeout)
+    while not drained.wait(HEARTBEAT_SECONDS) and (now := time.monotonic()) < deadline:
+        os.utime(worker.wsgi_app_heartbeat, (now, now))
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -24,7 +24,9 @@ def create_app(environ: Mapping[str, str] = os.environ) -> Flask:
     settings = load_settings({}, {}, environ)
     app = Flask(__name__, static_folder=None, template_folder=None)
     app.register_blueprint(make_page_blueprint())
-    AgentHost(choose_agent(settings, environ)).init_app(app)
+    # Nothing wraps this app: streams beyond the threads are parked where the server lets them.
+    delivery = settings.delivery or "auto"
+    AgentHost(choose_agent(settings, environ), delivery=delivery).init_app(app)
     return app
 
 

@@ -31,6 +31,21 @@ keepalive = 75
 def post_worker_init(worker):
     worker.log.info("{WORKER_READY}")
 """
+# What parked streams need beside it: the hooks, and a drain within the time that gunicorn has.
+PARKED_CONFIG = f"""\
+from wsgi_app import gunicorn_hooks
+from wsgi_app.gunicorn_hooks import child_exit, pre_fork, worker_exit, worker_int
+
+control_socket_disable = True
+graceful_timeout = 8
+keepalive = 75
+
+def post_worker_init(worker):
+    gunicorn_hooks.post_worker_init(worker)
+    worker.log.info("{WORKER_READY}")
+"""
+# Set by `make test-parked`, which runs suites a second time.
+PARKED = os.environ.get("TEST_DELIVERY") == "parked"
 
 # What an `upstreams=` and the free port replace in a configuration.
 NGINX_LISTEN = "listen 80;"
@@ -129,26 +144,36 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
     args: Sequence[str] = (),
     cwd: Path | None = None,
     config: Path | str | None = None,
+    delivery: str | None = None,
 ) -> Iterator[Gunicorn]:
     """Run gunicorn with gthread workers, all of which have loaded ``app`` when the block begins.
 
     With ``config`` (a file, or gunicorn's ``python:module``) that configuration is used as it is:
     ready is then the first worker. ``workers`` or ``threads`` None leaves the number to it.
+    ``delivery`` is AGENT_DELIVERY, with the hooks that parked streams need.
     """
+    delivery = delivery or ("parked" if PARKED else None)
     port = free_port()
+    settings = {**_delivery_settings(delivery, config), **(env or {})}
     with temporary_folder() as folder:
         own_config = folder / "gunicorn_config.py"
-        own_config.write_text(GUNICORN_CONFIG)
+        own_config.write_text(PARKED_CONFIG if delivery else GUNICORN_CONFIG)
         command = [sys.executable, "-m", "gunicorn", "--config", str(config or own_config)]
         command += ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"]
         command += ["--workers", str(workers)] if workers is not None else []
         command += ["--threads", str(threads)] if threads is not None else []
-        with started([*command, *args, app], env=env, cwd=cwd) as process:
+        with started([*command, *args, app], env=settings, cwd=cwd) as process:
             if config is None:
                 process.wait_until(lambda: process.log().count(WORKER_READY) >= (workers or 1))
             else:
                 process.wait_until(lambda: answers_http(port))
             yield Gunicorn(process, port)
+
+
+def _delivery_settings(delivery: str | None, config: Path | str | None) -> dict[str, str]:
+    if delivery is None:
+        return {}
+    return {"AGENT_DELIVERY": delivery, **({} if config else {"AGENT_DRAIN_SECONDS": "1"})}
 
 
 @contextmanager

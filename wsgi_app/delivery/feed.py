@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.run import TurnRun
@@ -29,8 +30,8 @@ STORE_POLL_SECONDS = 1.0
 class Feed:
     """Everything after a cursor, then live, until the newest turn (or the one named) has ended.
 
-    Read by one thread; `wake` may be called by any. While a turn of the session runs that it will
-    come to, it counts as one of that turn's readers, on whichever worker that is.
+    Read by one thread at a time; `wake` may be called by any. While a turn of the session runs that
+    it will come to, it counts as one of that turn's readers, on whichever worker that is.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - where to read, what to sleep on
@@ -71,8 +72,11 @@ class Feed:
         events = self._take()
         if self._follows and self._runner.draining:
             raise RequestError("draining", "This worker is about to leave; try again.")
-        if events or self.ended or timeout_seconds <= 0:
+        if events or self.ended:
             return events
+        if timeout_seconds <= 0:
+            self.check_owner()
+            return []
         if not self._follows:
             self._wakeup.wait(timeout_seconds)
         elif not self._wakeup.wait(min(timeout_seconds, STORE_POLL_SECONDS)):
@@ -83,6 +87,23 @@ class Feed:
     def complete(self) -> bool:
         """Whether a reader that goes now misses nothing: the last event read was a turn's last."""
         return self.ended or self._at_end_of_turn
+
+    def read_live(self) -> list[NumberedEvent] | None:
+        """Take what the log in memory holds, without a wait or a call to the store.
+
+        None when only the store can tell: `read` asks it.
+        """
+        events = self._take_from_log() if self._run and not self.ended else None
+        return [] if events is None and self.ended else events
+
+    @property
+    def live(self) -> bool:
+        """Whether it reads the log of a turn of this worker."""
+        return self._run is not None
+
+    def call_when_woken(self, callback: Callable[[], None]) -> None:
+        """Have ``callback``, which must not block, called instead of ending a wait of `read`."""
+        self._wakeup.call(callback)
 
     def check_owner(self) -> None:
         """End a turn of another worker that has died; raises StoreUnavailable."""

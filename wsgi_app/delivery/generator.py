@@ -60,12 +60,12 @@ def _collect(
     if not batch_seconds or not events:
         return merge_backlog(events)
     closes_at = time.monotonic() + batch_seconds
-    while not reader.ended and _can_wait(events) and (left := closes_at - time.monotonic()) > 0:
+    while not reader.ended and can_wait(events) and (left := closes_at - time.monotonic()) > 0:
         events += reader.read(left)
     return list(merge_text(events))
 
 
-def _can_wait(events: list[NumberedEvent]) -> bool:
+def can_wait(events: list[NumberedEvent]) -> bool:
     """Only text waits for more; tools, questions and ends go out at once."""
     return isinstance(events[-1].event, (Token, Thinking)) and not any(
         isinstance(numbered.event, (Done, Error, Cancelled)) for numbered in events

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from wsgi_app.delivery.feed import Feed
@@ -34,11 +34,13 @@ class SessionEvent(NumberedEvent, frozen=True, gc=False):
 class ManyFeeds:
     """What comes behind a cursor in each of several sessions, for as long as its reader stays.
 
-    Read by one thread; `wake` may be called by any. Offers what `Feed` does.
+    Read by one thread at a time; `wake` may be called by any. Offers what `Feed` does.
     """
 
     #: Nothing is ever complete: each session may have a further turn.
     ended = False
+    #: The store is asked with every read.
+    live = False
 
     def __init__(
         self, runner: Runner, keys: Sequence[SessionKey], cursors: Sequence[EventId | None]
@@ -67,6 +69,13 @@ class ManyFeeds:
     def complete(self) -> bool:
         """Whether a reader that goes now misses nothing: no turn is being read."""
         return not any(tail.is_live for tail in self._tails)
+
+    def read_live(self) -> None:
+        """See `Feed.read_live`."""
+
+    def call_when_woken(self, callback: Callable[[], None]) -> None:
+        """See `Feed.call_when_woken`."""
+        self._wakeup.call(callback)
 
     def wake(self) -> None:
         """Let the waiting `read` return."""
@@ -134,8 +143,6 @@ class _Tail:
             self._feed = Feed(self._runner, self.key, self.cursor, wakeup=self._wakeup)
         try:
             events = self._feed.read(0)
-            if not events:
-                self._feed.check_owner()
         except RequestError as error:
             self._close_feed()
             if error.code != "not_found":

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from wsgi_app.delivery.disconnect import HangupWatcher, Watch
 from wsgi_app.delivery.server import client_disconnected, client_socket
-from wsgi_app.delivery.slots import StreamSlots
+from wsgi_app.delivery.slots import Slot
 from wsgi_app.events import NumberedEvent
 from wsgi_app.metrics import metrics
-from wsgi_app.store.base import SessionKey
 
 
 class EventSource(Protocol):
@@ -28,6 +27,16 @@ class EventSource(Protocol):
     def read(self, timeout_seconds: float) -> list[NumberedEvent]:
         """Take what is there, or wait for it."""
 
+    def read_live(self) -> list[NumberedEvent] | None:
+        """Take what is there without a wait; None when the store has to be asked."""
+
+    @property
+    def live(self) -> bool:
+        """Whether `read_live` needs no store."""
+
+    def call_when_woken(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called where a wait of `read` would end."""
+
     def wake(self) -> None:
         """Let the waiting `read` return."""
 
@@ -42,7 +51,7 @@ class ReaderGone(Exception):  # noqa: N818 - nothing went wrong here
 class Reader:
     """Reads a feed for a client until either of them ends; `close` must be called once done.
 
-    Used by its request's thread; the watcher's sets ``gone``.
+    Used by its request's thread, and after `park` by the io loop; the watcher's sets ``gone``.
     """
 
     def __init__(
@@ -50,10 +59,10 @@ class Reader:
         feed: EventSource,
         watcher: HangupWatcher,
         environ: dict[str, Any],
-        give_slot_back: Callable[[], None],
+        slot: Slot | None,
     ) -> None:
         self._feed = feed
-        self._give_slot_back = give_slot_back
+        self._slot = slot
         self._closed = False
         self._finished = False
         self._cut = False
@@ -84,6 +93,23 @@ class Reader:
             if events or self.ended or time.monotonic() >= deadline:
                 return events
 
+    @property
+    def parks(self) -> bool:
+        """Whether it is to be read without a thread."""
+        return self._slot is not None and self._slot.parked
+
+    def unwatch(self) -> None:
+        """Leave the socket alone: it is to be another's."""
+        self._watch.close()
+
+    def park(self, wake: Callable[[], None]) -> EventSource:
+        """Have ``wake`` called when there may be events.
+
+        Answers what to read from now on; `ended` and `close` hold on.
+        """
+        self._feed.call_when_woken(wake)
+        return self._feed
+
     def begin_write(self) -> None:
         """Start the clock of the write timeout."""
         self._watch.writing_since = time.monotonic()
@@ -103,17 +129,16 @@ class Reader:
             self._closed = True
             self._watch.close()
             self._feed.close()
-            self._give_slot_back()
+            if self._slot is not None:
+                self._slot.give_back()
+
+    def note_gone(self, *, writing: bool, timed_out: bool) -> None:
+        """The client has gone, in the middle of a write or between two."""
+        self.gone = True
+        missed = writing or not self._feed.complete
+        if missed and not (self._cut or self._closed or self._finished):
+            metrics().disconnects.labels("write_timeout" if timed_out else "hang_up").inc()
 
     def _set_gone(self, watch: Watch) -> None:
-        self.gone = True
-        missed = watch.writing_since is not None or not self._feed.complete
-        if missed and not (self._cut or self._closed or self._finished):
-            metrics().disconnects.labels("write_timeout" if watch.timed_out else "hang_up").inc()
+        self.note_gone(writing=watch.writing_since is not None, timed_out=watch.timed_out)
         self._feed.wake()
-
-
-def take_slot(slots: StreamSlots, keys: Sequence[SessionKey]) -> Callable[[], None]:
-    """Take a stream slot; answers what gives it back. Raises RequestError when there is none."""
-    slots.take(keys)
-    return lambda: slots.give_back(keys)

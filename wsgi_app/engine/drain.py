@@ -32,6 +32,6 @@ def drain(runner: Runner, seconds: float) -> None:
     # 4. Flush the journal.
     if not runner.wait_idle(CLOSING_SECONDS):
         log.warning("%d turns are left unfinished in the store", len(runner.fences()))
-    # 5. Close agents. 6. Sign off.
+    # 5. Let parked streams take their last events. 6. Close agents. 7. Sign off.
     runner.close(CLOSING_SECONDS)
     log.info("the worker has drained in %.1f s", time.monotonic() - started_at)

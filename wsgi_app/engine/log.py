@@ -111,10 +111,17 @@ class Wakeup:
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._call: Callable[[], None] | None = None
+
+    def call(self, callback: Callable[[], None]) -> None:
+        """Have ``callback``, which must not block, called from now on: nobody sleeps any more."""
+        self._call = callback
 
     def set(self) -> None:
         """Wake the sleeper, or let its next wait return at once."""
-        if self._queue.empty():
+        if self._call is not None:
+            self._call()
+        elif self._queue.empty():
             self._queue.put(None)
 
     def wait(self, timeout_seconds: float | None) -> bool:

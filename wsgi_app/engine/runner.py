@@ -91,6 +91,8 @@ class Runner:
         # Cancels of turns that the store has begun, but this worker does not know yet.
         self._beginning: Counter[SessionKey] = Counter()
         self._early_cancels: dict[SessionKey, dict[int, CancelReason]] = {}
+        #: Called before the loops end, with the seconds that each may take.
+        self.before_close: list[Callable[[float], None]] = []
         store.listen(self._on_signal, self.worker_id, self._resync)
         register(self)
 
@@ -302,6 +304,8 @@ class Runner:
     def close(self, timeout_seconds: float) -> None:
         """Close agents, sign off and end the threads; turns have ended before."""
         deadline = time.monotonic() + timeout_seconds
+        for finish in self.before_close:
+            finish(timeout_seconds / 2)
         self._session_agents.close_all(timeout_seconds)
         for part in (self._journal, self.keeper, self.loops):
             part.stop(max(0.1, deadline - time.monotonic()))

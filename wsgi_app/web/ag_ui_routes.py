@@ -101,12 +101,12 @@ def _resume(mount: Mount, key: SessionKey, body: RunBody, answers: list[RunAnswe
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
     turn = max((answer.interrupt.turn for answer in answers), default=0)
-    give_slot_back = mount.take_slot(key)
+    slot = mount.take_slot(key, streams=True)
     try:
         # Attached first: the turn shall not be without a reader once it goes on.
-        reader = mount.open_reader(key, EventId(turn, 0), turn, give_slot_back)
+        reader = mount.open_reader(key, EventId(turn, 0), turn, slot)
     except BaseException:
-        give_slot_back()
+        slot.give_back()
         raise
     try:
         answer = _give_answer(mount, key, [one for one in answers if one.interrupt.turn == turn])

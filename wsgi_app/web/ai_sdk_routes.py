@@ -176,10 +176,10 @@ def _check_draining(mount: Mount) -> None:
 
 
 def _attach(mount: Mount, key: SessionKey, turn: int, answer: Answer | None = None) -> Response:
-    give_slot_back = mount.take_slot(key)
+    slot = mount.take_slot(key, streams=True)
     try:
-        reader = mount.open_reader(key, EventId(turn, 0), turn, give_slot_back)
+        reader = mount.open_reader(key, EventId(turn, 0), turn, slot)
     except BaseException:
-        give_slot_back()
+        slot.give_back()
         raise
     return stream_turn(mount, key, turn, reader, answer=answer)

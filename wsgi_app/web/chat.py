@@ -74,7 +74,7 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
         goes_on = cursor is not None and cursor.turn == turn
         return cursor if cursor is not None and goes_on else EventId(turn, 0)
 
-    turn = open_turn(mount, key, _wanted(body, idempotency), choose_cursor)
+    turn = open_turn(mount, key, _wanted(body, idempotency, streams=not wants_whole), choose_cursor)
     try:
         if wants_whole:
             return answer_response(turn.wait(), key, turn.turn)
@@ -84,7 +84,7 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
         raise
 
 
-def _wanted(body: ChatBody, idempotency: str | None) -> TurnRequest:
+def _wanted(body: ChatBody, idempotency: str | None, *, streams: bool) -> TurnRequest:
     return TurnRequest(
         message=body.message,
         metadata=body.metadata,
@@ -92,4 +92,5 @@ def _wanted(body: ChatBody, idempotency: str | None) -> TurnRequest:
         if_busy=body.if_busy,
         idempotency_key=idempotency,
         digest=body.digest(),
+        streams=streams,
     )

@@ -17,9 +17,11 @@ from wsgi_app.auth import Authenticator, Principal
 from wsgi_app.config import Settings, setting_name
 from wsgi_app.delivery.disconnect import HangupWatcher
 from wsgi_app.delivery.feed import Feed
-from wsgi_app.delivery.reader import Reader, take_slot
+from wsgi_app.delivery.handover import may_hand_over
+from wsgi_app.delivery.parking import Parking
+from wsgi_app.delivery.reader import Reader
 from wsgi_app.delivery.server import ServerFacts, find_server
-from wsgi_app.delivery.slots import StreamSlots
+from wsgi_app.delivery.slots import Delivery, Slot, StreamSlots
 from wsgi_app.engine.about import AboutWorker
 from wsgi_app.engine.registry import register_host
 from wsgi_app.engine.run import TurnRun
@@ -48,6 +50,8 @@ class Worker:
         self.tickets = Tickets(store.secret)
         self.runner = Runner(settings, store, make_agent, AboutWorker(slots.count))
         self.watcher = HangupWatcher(settings.write_timeout_seconds)
+        self.parking = Parking(self.runner.loops.io, settings)
+        self.runner.before_close.append(self.parking.leave)
 
 
 class Mount:
@@ -72,7 +76,10 @@ class Mount:
         self.authenticate = authenticate
         self.start_limit = StartLimit(settings.rate_limit)
         self.slots = StreamSlots(
-            settings.stream_slots, settings.max_readers_per_tenant, settings.max_readers_per_turn
+            settings.stream_slots,
+            settings.max_streams,
+            settings.max_readers_per_tenant,
+            settings.max_readers_per_turn,
         )
         self.shared_store = shared_store
         self._make_agent = make_agent
@@ -123,7 +130,8 @@ class Mount:
 
     def warnings(self) -> list[str]:
         """Tell what is not wrong but not right in this worker."""
-        return self.setup_warnings() + self._metrics_warnings() + self.runner.warnings
+        found = self.setup_warnings() + self._metrics_warnings()
+        return found + self.runner.warnings + self._parking_warnings()
 
     def _metrics_warnings(self) -> list[str]:
         from wsgi_app.metrics.text import are_shared  # noqa: PLC0415 - see its package
@@ -137,6 +145,12 @@ class Mount:
             " itself, set PROMETHEUS_MULTIPROC_DIR too"
         )
         return [told]
+
+    def _parking_warnings(self) -> list[str]:
+        if self.settings.delivery in (None, "thread"):
+            return []
+        self.worker.parking.learn()
+        return self.worker.parking.warnings()
 
     def setup_warnings(self) -> list[str]:
         """Tell what is not wrong but not right in this set-up."""
@@ -165,17 +179,26 @@ class Mount:
         key: SessionKey,
         cursor: EventId,
         only_turn: int | None,
-        give_slot_back: Callable[[], None],
+        slot: Slot | None,
         run: TurnRun | None = None,
     ) -> Reader:
         """Make a reader for the client of this request; ``run`` is the turn that it started."""
         feed = Feed(self.runner, key, cursor, only_turn, run)
-        return Reader(feed, self.worker.watcher, request.environ, give_slot_back)
+        return Reader(feed, self.worker.watcher, request.environ, slot)
 
-    def take_slot(self, *keys: SessionKey) -> Callable[[], None]:
-        """Take a stream slot for a reader of these sessions; answers what gives it back."""
+    def take_slot(self, *keys: SessionKey, streams: bool = False) -> Slot:
+        """Take a slot for a reader of these sessions; ``streams``: its answer may be parked."""
         self.learn_server()
-        return take_slot(self.slots, keys)
+        return self.slots.take(keys, self._delivery() if streams else "thread")
+
+    def _delivery(self) -> Delivery:
+        """How the stream of this request may reach its client."""
+        wanted = self.settings.delivery or "thread"
+        if wanted == "thread":
+            return wanted
+        parking = self.worker.parking
+        parking.learn()
+        return wanted if parking.open and may_hand_over(request.environ) else "thread"
 
     def release_resources(self) -> None:
         """Give the request's database connections back before a long wait."""

@@ -36,7 +36,11 @@ def post_chat_completions(mount: Mount) -> Response:
     history, message = body.read_messages()
     batch_seconds(request)  # a bad one is refused before there is a turn
     wanted = TurnRequest(
-        message=message, history=history, metadata=body.metadata or {}, ephemeral=True
+        message=message,
+        history=history,
+        metadata=body.metadata or {},
+        ephemeral=True,
+        streams=bool(body.stream),
     )
     opened = _open(mount, wanted)
     completion = Completion(
@@ -62,14 +66,15 @@ def _open(mount: Mount, wanted: TurnRequest) -> OpenTurn:
     key = session_key(f"cc-{digest}")
     begun = begun_before(mount, key) if is_retry(request) else None
     if begun is not None:
-        return attach_turn(mount, key, begun)
+        return attach_turn(mount, key, begun, streams=wanted.streams)
     try:
         return open_turn(mount, key, wanted)
     except RequestError as error:
         if error.code != "session_busy":
             raise
         if is_retry(request):
-            return attach_turn(mount, key, int(error.details["turn_id"]))
+            turn = int(error.details["turn_id"])
+            return attach_turn(mount, key, turn, streams=wanted.streams)
     return open_turn(mount, session_key(f"cc-{digest}-{secrets.token_hex(8)}"), wanted)
 
 

@@ -106,7 +106,8 @@ def _stream_again(mount: Mount, ref: ResponseRef, after: int) -> Response:
     due = _catch_up(mount, ref, builder, after)
     if builder.has_gap:
         raise _not_found()
-    opened = attach_turn(mount, session_key(ref.session_id), ref.turn, builder.seq)
+    key = session_key(ref.session_id)
+    opened = attach_turn(mount, key, ref.turn, builder.seq, streams=True)
     try:
         opening = b"".join(event.frame() for event in due)
         return stream_from(mount, opened, ResponseEncoder(builder, after), opening)

@@ -102,6 +102,7 @@ def _wanted(body: ResponseBody, before: SessionView | None = None) -> TurnReques
         idempotency_key=idempotency,
         digest=body_digest(request) if idempotency else "",
         ephemeral=before is None and body.store is False and idempotency is None,
+        streams=bool(body.stream),
     )
 
 
@@ -116,7 +117,8 @@ def _begin_conversation(mount: Mount, body: ResponseBody) -> OpenTurn:
     span = int(time.time()) // SPAN_SECONDS
     prefix = f"rs-{body_digest(request)[:32]}"
     if is_retry(request):
-        begun = _find_begun(mount, [f"{prefix}-{span}", f"{prefix}-{span - 1}"])
+        tried = [f"{prefix}-{span}", f"{prefix}-{span - 1}"]
+        begun = _find_begun(mount, tried, streams=wanted.streams)
         if begun is not None:
             return begun
     key = session_key(f"{prefix}-{span}")
@@ -130,12 +132,12 @@ def _begin_conversation(mount: Mount, body: ResponseBody) -> OpenTurn:
     return open_turn(mount, session_key(f"{prefix}-{secrets.token_hex(8)}"), wanted)
 
 
-def _find_begun(mount: Mount, session_ids: list[str]) -> OpenTurn | None:
+def _find_begun(mount: Mount, session_ids: list[str], *, streams: bool) -> OpenTurn | None:
     """The conversation that an earlier try of this request has begun, and nobody went on with."""
     for session_id in session_ids:
         key = session_key(session_id)
         if begun_before(mount, key) == 1:
-            return attach_turn(mount, key, 1)
+            return attach_turn(mount, key, 1, streams=streams)
     return None
 
 
@@ -156,7 +158,7 @@ def _go_on(mount: Mount, body: ResponseBody, previous: ResponseRef, view: Sessio
         return _open_next(mount, key, wanted)
     may_repeat = wanted.idempotency_key is not None or (is_retry(request) and is_fresh(view))
     if may_repeat and view.turn == previous.turn + 1 and _newest_message(view) == wanted.message:
-        return attach_turn(mount, key, view.turn)
+        return attach_turn(mount, key, view.turn, streams=wanted.streams)
     raise bad_request(_PREVIOUS, "The conversation has gone on; name its newest response")
 
 
@@ -204,7 +206,7 @@ def _answer(mount: Mount, body: ResponseBody, previous: ResponseRef, asked: _Ask
     request_id = asked.event.request_id
     value = answer_value(asked.event, body.read_answers()[request_id])
     # Attached first: the turn shall not be without a reader once it goes on.
-    opened = attach_turn(mount, key, previous.turn)
+    opened = attach_turn(mount, key, previous.turn, streams=bool(body.stream))
     try:
         mount.store.post_input(key, request_id, encode_json(value))
     except BaseException as error:

@@ -79,16 +79,18 @@ def is_fresh(view: SessionView) -> bool:
     return bool(view.active_turns) or time.time() - view.updated_at < RETRY_SECONDS
 
 
-def attach_turn(mount: Mount, key: SessionKey, turn: int, after_seq: int = 0) -> OpenTurn:
-    """Read a turn that is there already; raises RequestError."""
+def attach_turn(
+    mount: Mount, key: SessionKey, turn: int, after_seq: int = 0, *, streams: bool
+) -> OpenTurn:
+    """Read a turn that is there already, for a stream or as a whole; raises RequestError."""
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
-    give_slot_back = mount.take_slot(key)
+    slot = mount.take_slot(key, streams=streams)
     try:
-        reader = mount.open_reader(key, EventId(turn, after_seq), turn, give_slot_back)
+        reader = mount.open_reader(key, EventId(turn, after_seq), turn, slot)
         count_resume(EventId(turn, after_seq))
     except BaseException:
-        give_slot_back()
+        slot.give_back()
         raise
     return OpenTurn(mount, key, BegunTurn(turn, None), reader)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from flask import Request, Response, request
@@ -10,6 +10,7 @@ from flask import Request, Response, request
 from wsgi_app.delivery.many_feeds import ManyFeeds
 from wsgi_app.delivery.polling import poll_events
 from wsgi_app.delivery.reader import Reader, ReaderGone
+from wsgi_app.delivery.slots import Slot
 from wsgi_app.errors import RequestError
 from wsgi_app.events import LOST_SEQ, EventId, NumberedEvent
 from wsgi_app.store.base import SessionKey, SessionView
@@ -68,15 +69,15 @@ def _attach(mount: Mount, key: SessionKey, cursor: EventId | None) -> Response:
     start = _where_to_start(view, cursor)
     if view is None or start is None:
         return Response(status=204)
-    give_slot_back = mount.take_slot(key)
+    slot = mount.take_slot(key, streams=True)
     try:
         if _nothing_left(mount, key, view, start):
-            give_slot_back()
+            slot.give_back()
             return Response(status=204)
-        reader = mount.open_reader(key, start, None, give_slot_back)
+        reader = mount.open_reader(key, start, None, slot)
         count_resume(start)
     except BaseException:
-        give_slot_back()
+        slot.give_back()
         raise
     return stream_response(mount, reader, key, view.turn, lambda: None)
 
@@ -98,13 +99,13 @@ def _attach_many(
 ) -> Response:
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
-    give_slot_back = mount.take_slot(*keys)
+    slot = mount.take_slot(*keys, streams=True)
     try:
         feed = ManyFeeds(mount.runner, keys, cursors)
-        reader = Reader(feed, mount.worker.watcher, request.environ, give_slot_back)
+        reader = Reader(feed, mount.worker.watcher, request.environ, slot)
         count_resume(max(filter(None, cursors), key=lambda cursor: cursor.seq, default=None))
     except BaseException:
-        give_slot_back()
+        slot.give_back()
         raise
     return events_response(
         mount, reader, lambda: None, encode=many_encoder(named=request.args.get("named") == "1")
@@ -158,8 +159,8 @@ def get_poll(mount: Mount, session_id: str) -> Response:
     if start is None:
         # Behind everything: no event has a higher seq than a lost worker's terminal one.
         return _poll_response([], EventId(view.turn, LOST_SEQ), running=False)
-    give_slot_back, wait_seconds = _slot_or_no_wait(mount, key, wait_seconds)
-    reader = mount.open_reader(key, start, None, give_slot_back)
+    slot, wait_seconds = _slot_or_no_wait(mount, key, wait_seconds)
+    reader = mount.open_reader(key, start, None, slot)
     try:
         mount.release_resources()
         events = poll_events(reader, wait_seconds)
@@ -172,11 +173,11 @@ def get_poll(mount: Mount, session_id: str) -> Response:
 
 def _slot_or_no_wait(
     mount: Mount, key: SessionKey, wait_seconds: float
-) -> tuple[Callable[[], None], float]:
+) -> tuple[Slot | None, float]:
     try:
         return mount.take_slot(key), wait_seconds
     except RequestError:
-        return (lambda: None), 0.0
+        return None, 0.0
 
 
 def _poll_response(events: list[NumberedEvent], start: EventId, *, running: bool) -> Response:

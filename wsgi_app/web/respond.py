@@ -9,10 +9,10 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from flask import Flask, Response, g, request, stream_with_context
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from wsgi_app.delivery.generator import Encoder, stream_frames
+from wsgi_app.delivery.generator import Encoder
 from wsgi_app.delivery.many_feeds import SessionEvent
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.errors import STATUS_BY_CODE, AgentHostError, RequestError
@@ -21,8 +21,9 @@ from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.answers import TurnAnswer
 from wsgi_app.web.body import discard_body
-from wsgi_app.web.mount import Mount, streamed
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import batch_seconds, native_wire
+from wsgi_app.web.stream import StreamResponse
 from wsgi_app.wire import agentflow, native, sse
 
 log = logging.getLogger("wsgi_app")
@@ -159,18 +160,15 @@ def events_response(
     opening: bytes = b"",
 ) -> Response:
     """Answer like `stream_response`, with what may be of many sessions."""
-    frames = stream_frames(
+    response = StreamResponse(
+        mount,
         reader,
         encode or _native_encoder(),
         start=start,
-        keepalive_seconds=mount.settings.keepalive_seconds,
-        batch_seconds=batch_seconds(request),
         opening=opening,
+        batch_seconds=batch_seconds(request),
+        headers=STREAM_HEADERS,
     )
-    response = Response(stream_with_context(streamed(mount, frames)), headers=STREAM_HEADERS)
-    # Registered with the response: a generator that never started runs no finally.
-    response.call_on_close(reader.close)
-    response.call_on_close(start)
     g.wsgi_app_stream = (response, reader, start)
     return response
 

@@ -39,6 +39,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     #: Digest of the request, to tell a retry from another request under the same key.
     digest: str = ""
+    #: Whether the answer is a stream, not one document.
+    streams: bool = True
     #: What came before, where the client keeps it; None for what the session holds.
     history: list[Message] | None = None
     #: Whether the turn answers the newest message of the session anew.
@@ -105,14 +107,14 @@ def open_turn(
     RequestError; nothing was begun then.
     """
     _check(mount, wanted)
-    give_slot_back = mount.take_slot(key)
+    slot = mount.take_slot(key, streams=wanted.streams)
     try:
         begun = begin_turn(mount, key, wanted)
         cursor = choose_cursor(begun.turn)
-        reader = mount.open_reader(key, cursor, begun.turn, give_slot_back, begun.run)
+        reader = mount.open_reader(key, cursor, begun.turn, slot, begun.run)
         count_resume(cursor)
     except BaseException:
-        give_slot_back()
+        slot.give_back()
         raise
     return OpenTurn(mount, key, begun, reader)
 

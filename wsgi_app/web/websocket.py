@@ -70,11 +70,11 @@ def websocket(mount: Mount, session_id: str) -> Response:
         raise RequestError("not_found", "This server offers no WebSockets.")
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
-    give_slot_back = mount.take_slot(key)
+    slot = mount.take_slot(key)
     try:
         _serve(mount, key)
     finally:
-        give_slot_back()
+        slot.give_back()
     return _TakenOver()
 
 

@@ -1,0 +1,181 @@
+"""Takes the connection of a response over from gunicorn's gthread, which goes on without it.
+
+gunicorn keeps its socket object, but the file behind its number becomes one end of a closed pair:
+whatever gunicorn does with it to end the request (workers/gthread.py, ``finish_request``) works,
+touches nobody, and counts once. The client's socket goes on under another number. The application
+answers an empty body, so that neither gunicorn nor what wraps the application sees an error; only
+the line in the access log has to wait for the stream's end.
+
+All of this is about gunicorn's inside, and is checked once in a worker by `find_fault`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import resource
+import socket
+import sys
+from datetime import datetime
+from typing import Any, Final
+
+#: What `find_connection` reads in the frame of ``ThreadWorker.handle_request``.
+FRAME_LOCALS: Final = ("self", "req", "resp", "environ", "request_start")
+#: What it uses of ``gunicorn.http.wsgi.Response``.
+RESPONSE_METHODS: Final = ("force_close", "start_response", "write")
+RESPONSE_FIELDS: Final = ("status", "chunked", "headers", "headers_sent", "sent", "sock")
+ACCESS_PARAMETERS: Final = ("self", "resp", "req", "environ", "request_time")
+#: What `gunicorn_hooks.post_worker_init` sets on a worker.
+HOOKS_ATTRIBUTE: Final = "wsgi_app_drained"
+#: Set on a response whose line in the access log waits.
+PARKED_ATTRIBUTE: Final = "wsgi_app_parked"
+_ACCESS_ATTRIBUTE: Final = "wsgi_app_access"
+#: Files that are never used for parked streams: what the site opens, and connections to models.
+MIN_SPARE_FILES: Final = 64
+
+
+class Connection:
+    """A request's connection, as gunicorn holds it while the application runs."""
+
+    def __init__(
+        self, worker: Any, request: Any, response: Any, environ: dict[str, Any], began_at: datetime
+    ) -> None:
+        self.worker = worker
+        self._request = request
+        self._response = response
+        self._environ = environ
+        self._began_at = began_at
+        #: The client's socket: gunicorn's until `hand_over`, then one that is ours alone.
+        self.socket: socket.socket = response.sock
+
+    def find_obstacle(self, environ: dict[str, Any]) -> str | None:
+        """Why this response, begun by ``start_response``, cannot be taken over; None if it can."""
+        response = self._response
+        if environ.get("gunicorn.socket") is not self.socket:
+            return "something around the application hides the connection"
+        if response.status is None or response.headers_sent:
+            return "something around the application holds the response back"
+        if not response.chunked:
+            return "the response is not chunked"
+        if any(name.lower() == "content-encoding" for name, _ in response.headers):
+            return "something encodes the response"
+        return None
+
+    def write_head(self, body: bytes) -> None:
+        """Send the head, with ``Connection: close``, and the first bytes of the body."""
+        self._response.force_close()
+        self._response.write(body)
+
+    def hand_over(self, spare: tuple[socket.socket, socket.socket]) -> None:
+        """Give gunicorn one of the ``spare`` sockets (`make_spare`) for the client's.
+
+        The other becomes the client's, non-blocking. Whoever watches the old one must have stopped.
+        """
+        client, dead_end = spare
+        gunicorns = self.socket
+        os.dup2(dead_end.fileno(), gunicorns.fileno(), inheritable=False)
+        dead_end.close()
+        client.settimeout(0)
+        self.socket = client
+        self._response.chunked = False  # or gunicorn would write the end of the body
+        setattr(self._response, PARKED_ATTRIBUTE, True)
+
+    def log_access(self, body_bytes: int) -> None:
+        """Write the access log's line; may block."""
+        self._response.sent = body_bytes
+        write = getattr(self.worker.log, _ACCESS_ATTRIBUTE)
+        write(self._response, self._request, self._environ, datetime.now() - self._began_at)  # noqa: DTZ005 - gunicorn's own clock
+
+
+def find_connection() -> Connection | None:
+    """The connection of the request that the caller answers; None unless gthread is above it.
+
+    gunicorn tells its applications neither its worker nor its response, but both are local
+    variables of a function that called them.
+    """
+    module = sys.modules.get("gunicorn.workers.gthread")
+    if module is None:
+        return None
+    code = module.ThreadWorker.handle_request.__code__
+    frame = sys._getframe()  # noqa: SLF001 - the documented way to the stack
+    while frame.f_code is not code:
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return Connection(*map(frame.f_locals.__getitem__, FRAME_LOCALS))
+
+
+def make_spare(connection: Connection) -> tuple[socket.socket, socket.socket]:
+    """The client's socket under another number, and a dead end; OSError without free files."""
+    client = connection.socket.dup()
+    try:
+        dead_end, other = socket.socketpair()
+    except OSError:
+        client.close()
+        raise
+    other.close()
+    return client, dead_end
+
+
+def may_hand_over(environ: dict[str, Any]) -> bool:
+    """Whether the response to this request is one that can be taken over: plain HTTP/1.1."""
+    client = environ.get("gunicorn.socket")
+    return (
+        type(client) is socket.socket
+        and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
+        and environ.get("HTTP_VERSION") != "2"
+        and environ.get("REQUEST_METHOD") != "HEAD"
+        and client.fileno() < max_files_used()
+    )
+
+
+def max_files_used() -> int:
+    """How many files may be open for a stream to be parked.
+
+    The kernel gives the lowest free number (open(2)): a new connection's tells how many there are.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limit - max(MIN_SPARE_FILES, limit // 8)
+
+
+def find_fault(worker: Any) -> str | None:
+    """Why no stream of this gunicorn worker can be parked; None where all holds."""
+    module = sys.modules.get("gunicorn.workers.gthread")
+    if sys.platform != "linux":
+        return "it needs Linux"
+    if module is None or not hasattr(worker, HOOKS_ATTRIBUTE):
+        return "gunicorn.conf.py does not import the hooks"
+    missing = find_missing(module.ThreadWorker, module.wsgi.Response, type(worker.log))
+    return f"this gunicorn is another than expected: {', '.join(missing)}" if missing else None
+
+
+def find_missing(worker_class: type, response_class: type, logger_class: type) -> list[str]:
+    """Which of the names that are relied on these classes of gunicorn do not have."""
+    handle, init = _code_of(worker_class, "handle_request"), _code_of(response_class, "__init__")
+    missing = [f"handle_request: {name}" for name in FRAME_LOCALS if name not in handle.co_varnames]
+    missing += [f"Response.{name}" for name in RESPONSE_FIELDS if name not in init.co_names]
+    missing += [
+        f"Response.{name}" for name in RESPONSE_METHODS if not hasattr(response_class, name)
+    ]
+    access = getattr(logger_class, "access", None)
+    if access is None or tuple(inspect.signature(access).parameters) != ACCESS_PARAMETERS:
+        missing.append("Logger.access")
+    return missing
+
+
+def _code_of(owner: type, name: str) -> Any:
+    return getattr(getattr(owner, name, None), "__code__", find_missing.__code__)
+
+
+def hold_access_lines(log: Any) -> None:
+    """Have gunicorn's logger leave the lines of parked responses to `Connection.log_access`."""
+    if hasattr(log, _ACCESS_ATTRIBUTE):
+        return
+    write = log.access
+    setattr(log, _ACCESS_ATTRIBUTE, write)
+
+    def access(resp: Any, req: Any, environ: Any, request_time: Any) -> None:
+        if not hasattr(resp, PARKED_ATTRIBUTE):
+            write(resp, req, environ, request_time)
+
+    log.access = access

@@ -1,0 +1,116 @@
+"""The response that is a stream of events: drained in its request's thread, or parked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from flask import Response, stream_with_context
+
+from wsgi_app.delivery.generator import Encoder, stream_frames
+from wsgi_app.delivery.handover import Connection, find_connection, make_spare
+from wsgi_app.delivery.parked import ParkedStream
+from wsgi_app.delivery.reader import Reader
+from wsgi_app.web.mount import Mount, streamed
+from wsgi_app.wire.sse import OPENING
+
+log = logging.getLogger("wsgi_app")
+
+
+class StreamResponse(Response):
+    """A reader's events as frames; used by its request's thread.
+
+    The server gets an ordinary response whose body is a generator. Where the reader's slot has no
+    thread, the body goes on without the server, which gets an empty one.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of a stream, by name
+        self,
+        mount: Mount,
+        reader: Reader,
+        encode: Encoder,
+        *,
+        start: Callable[[], None],
+        opening: bytes,
+        batch_seconds: float,
+        headers: Mapping[str, str],
+    ) -> None:
+        """``start`` is called when the ``opening`` is out, and in any case at the end."""
+        frames = stream_frames(
+            reader,
+            encode,
+            start=start,
+            keepalive_seconds=mount.settings.keepalive_seconds,
+            batch_seconds=batch_seconds,
+            opening=opening,
+        )
+        self._frames = stream_with_context(streamed(mount, frames))
+        super().__init__(self._frames, headers=dict(headers))
+        # Registered with the response: a generator that never started runs no finally.
+        self.call_on_close(reader.close)
+        self.call_on_close(start)
+        self._mount = mount
+        self._reader = reader
+        self._encode = encode
+        self._start = start
+        self._opening = OPENING + opening
+        self._batch_seconds = batch_seconds
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        """Answer as WSGI asks; the site's after_request functions have run."""
+        body, status, headers = self.get_wsgi_response(environ)
+        start_response(status, headers)
+        if self._reader.parks and self._park(environ):
+            return []
+        return body
+
+    def _park(self, environ: dict[str, Any]) -> bool:
+        """Hand the rest to the io loop; False, and nothing done, where that cannot be."""
+        parking = self._mount.worker.parking
+        connection = find_connection()
+        obstacle = self._find_obstacle(connection, environ)
+        if connection is None or obstacle is not None:
+            parking.give_up(f"{obstacle}")
+            return False
+        if self._reader.gone or not self._write_opening(connection):
+            return False
+        stream = ParkedStream(
+            parking,
+            connection,
+            self._reader,
+            self._encode,
+            sent_bytes=len(self._opening),
+            batch_seconds=self._batch_seconds,
+            closed=self.close,
+        )
+        # What the generator would hold of the request ends with the request.
+        self._frames.close()  # type: ignore[attr-defined] # it is a generator
+        parking.park(stream)
+        self._start()
+        return True
+
+    def _find_obstacle(self, connection: Connection | None, environ: dict[str, Any]) -> str | None:
+        if connection is None:
+            return "gunicorn's worker is not above the application"
+        if self.response is not self._frames:
+            return "the site has put another body into the response"
+        return connection.find_obstacle(environ)
+
+    def _write_opening(self, connection: Connection) -> bool:
+        try:
+            spare = make_spare(connection)
+        except OSError:
+            log.warning("a stream is not parked: this process may open no more files")
+            return False
+        self._mount.release_resources()
+        self._reader.begin_write()
+        try:
+            connection.write_head(self._opening)
+        except OSError:
+            for unused in spare:
+                unused.close()
+            return False  # the client has gone: the generator's first write finds it too
+        self._reader.unwatch()
+        connection.hand_over(spare)
+        return True
