@@ -152,30 +152,36 @@ class Head(NamedTuple):
         return str(told.get("code") or told["error"]["code"])
 
 
-def send(
+def send(  # noqa: PLR0913 - each is a part of the request, by keyword
     server: Server,
     name: str,
     target: Target | None = None,
     headers: Mapping[str, str] | None = None,
     *,
     body: bytes | None = None,
+    query: str = "",
 ) -> Head:
     """Send a route's request; the body of a success is not read."""
-    with opened(server, name, target or Target(new_session()), headers, body=body) as answer:
+    about = target or Target(new_session())
+    with opened(server, name, about, headers, body=body, query=query) as answer:
         refused = answer.status >= http.client.BAD_REQUEST
         return Head(answer.status, answer.msg, answer.read() if refused else b"")
 
 
 @contextmanager
-def opened(
+def opened(  # noqa: PLR0913 - the same
     server: Server,
     name: str,
     target: Target,
     headers: Mapping[str, str] | None = None,
     *,
     body: bytes | None = None,
+    query: str = "",
 ) -> Iterator[http.client.HTTPResponse]:
-    """Send a route's request and give its answer, whose head is there."""
+    """Send a route's request and give its answer, whose head is there.
+
+    ``body`` is sent instead of the route's own, ``query`` beside the one in its path.
+    """
     method, route = name.split(maxsplit=1)[0], ROUTES[name]
     fields = dict(headers or {})
     if method == "WS":
@@ -184,9 +190,12 @@ def opened(
     if body is None and document is not None:
         body = json.dumps(document).encode()
         fields = {"Content-Type": "application/json", **fields}
+    path = PREFIX + route.path(target)
+    if query:
+        path += ("&" if "?" in path else "?") + query
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=15)
     with closing(connection):
-        connection.request(method, PREFIX + route.path(target), body, fields)
+        connection.request(method, path, body, fields)
         yield connection.getresponse()
 
 
@@ -213,6 +222,7 @@ _VOLATILE: Final = [
     (rb'"(ticket|call_id|id|fingerprint)":\s*"[^"]*"', rb'"\1":""'),
     (rb'"(\w+_at|created)":\s*("[^"]*"|[\d.]+)', rb'"\1":0'),
     (rb"resp_[\w-]+", b"RESPONSE"),
+    (rb'(at_seconds\\?":)[\d.]+', rb"\1"),
     (rb"(?:rs-|cc-)?[0-9a-f]{12,}[\w-]*", b"RANDOM"),
 ]
 
@@ -220,14 +230,16 @@ _VOLATILE: Final = [
 def visible(head: Head, target: Target) -> tuple[int, list[tuple[str, bytes]], bytes]:
     """All that an answer tells about its target, but for names and what is made anew each time."""
     named = [(name, value.encode("latin-1")) for name, value in head.headers.items()]
+    made = head.headers.get("X-Session-Id", target.session).encode()
     # The limits that are left are the asker's own.
     ignored = ("date", "content-length", "x-request-id", "ratelimit-remaining", "ratelimit-reset")
-    kept = [(n, scrub(value, target)) for n, value in named if n.lower() not in ignored]
-    return head.status, sorted(kept), scrub(head.body, target)
+    kept = [(n, scrub(value, target, made)) for n, value in named if n.lower() not in ignored]
+    return head.status, sorted(kept), scrub(head.body, target, made)
 
 
-def scrub(text: bytes, target: Target) -> bytes:
-    """A text without the target's name and what is random."""
+def scrub(text: bytes, target: Target, made: bytes) -> bytes:
+    """A text without the target's name, the one of a session that was made, and what is random."""
+    text = text.replace(made, b"SESSION")
     text = text.replace(target.session.encode(), b"SESSION")
     text = text.replace(target.response.encode(), b"RESPONSE")
     for pattern, replacement in _VOLATILE:
