@@ -15,9 +15,12 @@ from tests.support.sse import StreamCutError
 from tests.support.waiting import wait_for
 
 READERS = 50
+#: While no old worker takes requests and the new ones load the app, a request waits to be accepted.
+TURN_SECONDS = 120
 TERMINAL = ("done", "error", "cancelled")
 
 
+@pytest.mark.timeout(300)
 def test_reload_under_load() -> None:
     """Two reloads under 50 streams leave no reader without an end and no session stuck."""
     reload_under_load(2)
@@ -41,7 +44,7 @@ def reload_under_load(times: int) -> None:
                     reload_once(shared)
             finally:
                 stop.set()
-            turns = [loop.result(timeout=120) for loop in loops]
+            turns = [loop.result(timeout=2 * TURN_SECONDS) for loop in loops]
         assert min(turns) >= times / 2
         for number in range(READERS):
             shared.client.wait_idle(f"load-{number}", 15)
@@ -72,13 +75,15 @@ def read_turn(client: ReadingClient, session_id: str) -> None:
     """Read a turn to its terminal event, coming back as often as it takes."""
     key = f"{session_id}-{time.monotonic_ns()}"
     body = {"message": "m", "metadata": {"steps": [{"tokens": 30, "pause": 0.05}]}}
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + TURN_SECONDS
     last_id = ""
     while True:
-        assert time.monotonic() < deadline, f"no end of {key} within 60 s"
+        assert time.monotonic() < deadline, f"no end of {key} within {TURN_SECONDS} s"
         headers = {"Idempotency-Key": key} | ({"Last-Event-ID": last_id} if last_id else {})
         try:
-            with client.stream("POST", f"/chat/{session_id}", body, headers) as stream:
+            with client.stream(
+                "POST", f"/chat/{session_id}", body, headers, seconds=TURN_SECONDS
+            ) as stream:
                 if stream.status != 200:
                     assert stream.status in (502, 503), stream.body()
                     continue

@@ -71,14 +71,14 @@ def install_program(program: str, *packages: str) -> str:
     return find_program(program, " ".join(packages))
 
 
-def free_port() -> int:
+def free_port(highest: int = 32_000) -> int:
     """A TCP port of 127.0.0.1 on which nothing listens.
 
     It lies below the range from which the kernel serves outgoing connections, so that none of the
     tests' own connections takes it before the server does.
     """
     for _ in range(100):
-        port = random.randint(10_000, 32_000)  # noqa: S311 - spreads test runs, keeps no secret
+        port = random.randint(10_000, highest)  # noqa: S311 - spreads test runs, keeps no secret
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

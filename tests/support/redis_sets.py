@@ -13,6 +13,8 @@ from tests.support.waiting import wait_for
 
 NODES = 3
 #: What Sentinel calls the master and its replica.
+#: A node also listens 10,000 above its port, where no outgoing connection may have been first.
+HIGHEST_PORT = 22_000
 SERVICE = "agents"
 #: After this a silent server counts as down.
 DOWN_MILLISECONDS = 1000
@@ -36,7 +38,8 @@ def redis_cluster() -> Iterator[RedisSet]:
     """Run an empty Redis Cluster of three nodes without replicas."""
     options = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"]
     with ExitStack() as stack:
-        servers = [stack.enter_context(redis_server(args=options)) for _ in range(NODES)]
+        ports = [free_port(HIGHEST_PORT) for _ in range(NODES)]
+        servers = [stack.enter_context(redis_server(port=port, args=options)) for port in ports]
         places = [f"127.0.0.1:{server.port}" for server in servers]
         program = find_program("redis-cli", "redis-tools")
         command = [program, "--cluster", "create", *places, "--cluster-yes"]
