@@ -19,6 +19,7 @@ from typing import Any, Final
 from bench import plot, report
 from bench.programs import Programs
 from bench.works import Work
+from bench.works.budget import BUDGET
 from bench.works.crowd import CROWD
 from bench.works.growth import GROWTH
 from bench.works.memory import MEMORY
@@ -37,6 +38,7 @@ WORKS: Final[Mapping[str, Work]] = {
     "journal": JOURNAL,
     "growth": GROWTH,
     "page": PAGE,
+    "budget": BUDGET,
     "crowd": CROWD,
 }
 ALL: Final = "all"

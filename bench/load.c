@@ -1,10 +1,11 @@
 /* Opens streams, reads them, and tells how many tokens came and how long each was under way.
  *
- *     load PORT PATH STEPS PER_SECOND WARM_SECONDS WINDOW_SECONDS TURNS BODY [HEADER…]
+ *     load PORT PATH STEPS PER_SECOND PATIENCE_SECONDS WARM_SECONDS WINDOW_SECONDS TURNS BODY
+ *         [HEADER…]
  *
  * STEPS are numbers of streams, each at least the one before, such as "100,300". Each step opens
- * what is missing, PER_SECOND of them evenly or, with 0, all at once, lets things settle for
- * WARM_SECONDS, prints "window", counts for WINDOW_SECONDS, or until all streams have ended, and
+ * what is missing, PER_SECOND of them evenly or, with 0, all at once, waits for the first token of
+ * each, but no longer than PATIENCE_SECONDS, lets things settle for WARM_SECONDS, prints "window", counts for WINDOW_SECONDS, or until all streams have ended, and
  * prints one line of JSON.
  * Stream N is a POST of BODY to PATH, where "%d" stands for N; from number TURNS on, if that is not
  * 0, it is one more reader instead: a GET of PATH/events with N modulo TURNS.
@@ -167,7 +168,7 @@ static void read_stream(Stream *s) {
 static int write_request(Stream *s, char *request, int number, int port, char **words, int count) {
     char path[512];
     int reads = turns && number >= turns;
-    const char *body = reads ? "" : words[8];
+    const char *body = reads ? "" : words[9];
     s->expected = reads ? -1 : 0; /* a reader that comes later may get a later token first */
     snprintf(path, sizeof path, words[2], turns ? number % turns : number);
     int n = snprintf(request, HEAD_BYTES, "%s %s%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n",
@@ -176,7 +177,7 @@ static int write_request(Stream *s, char *request, int number, int port, char **
     if (!reads)
         n += snprintf(request + n, HEAD_BYTES - n,
                       "Content-Type: application/json\r\nContent-Length: %zu\r\n", strlen(body));
-    for (int i = 9; i < count; i++)
+    for (int i = 10; i < count; i++)
         n += snprintf(request + n, HEAD_BYTES - n, "%s\r\n", words[i]);
     return n + snprintf(request + n, HEAD_BYTES - n, "\r\n%s", body);
 }
@@ -293,10 +294,18 @@ static void read_for(double seconds) {
     while (now_ns() < end_ns && ended + closed + failed < opened) read_ready(20);
 }
 
+/* An overloaded server may take long to begin the last answers. */
+static void await_tokens(double seconds) {
+    long long end_ns = now_ns() + seconds * 1e9;
+    for (int i = 0; i < opened && now_ns() < end_ns; i++)
+        while (streams[i].fd >= 0 && !streams[i].first_token_ns && now_ns() < end_ns) read_ready(20);
+}
+
 static void take_step(int wanted, int port, char **words, int count) {
     int from = opened;
     open_more(wanted, atof(words[4]), port, words, count);
-    read_for(atof(words[5]));
+    await_tokens(atof(words[5]));
+    read_for(atof(words[6]));
     for (int i = 0; i < opened; i++) streams[i].counted = 0;
     latency_count = window_tokens = 0;
     puts("window");
@@ -304,21 +313,21 @@ static void take_step(int wanted, int port, char **words, int count) {
     counting = 1;
     double cpu_before = cpu_seconds();
     long long window_ns = now_ns();
-    read_for(atof(words[6]));
+    read_for(atof(words[7]));
     counting = 0;
     report(from, (now_ns() - window_ns) / 1e9, cpu_seconds() - cpu_before);
 }
 
 int main(int count, char **words) {
-    if (count < 9) {
-        fprintf(stderr, "usage: load PORT PATH STEPS PER_SECOND WARM_SECONDS WINDOW_SECONDS TURNS "
-                        "BODY [HEADER…]\n");
+    if (count < 10) {
+        fprintf(stderr, "usage: load PORT PATH STEPS PER_SECOND PATIENCE_SECONDS WARM_SECONDS "
+                        "WINDOW_SECONDS TURNS BODY [HEADER…]\n");
         return 2;
     }
     int most = atoi(strrchr(words[3], ',') ? strrchr(words[3], ',') + 1 : words[3]);
     streams = calloc(most, sizeof *streams);
     if (!streams) abort();
-    turns = atoi(words[7]);
+    turns = atoi(words[8]);
     loop = epoll_create1(0);
     for (char *step = strtok(words[3], ","); step; step = strtok(NULL, ","))
         take_step(atoi(step), atoi(words[1]), words, count);

@@ -78,7 +78,8 @@ class Programs:
             at.path,
             ",".join(map(str, plan.steps)),
         ]
-        command += map(str, (plan.per_second, plan.warm_seconds, plan.window_seconds, at.turns))
+        seconds = (plan.patience_seconds, plan.warm_seconds, plan.window_seconds)
+        command += map(str, (plan.per_second, *seconds, at.turns))
         command += [at.body, *at.headers]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
@@ -135,6 +136,8 @@ class Plan(NamedTuple):
     warm_seconds: float = 0.0
     #: How fast streams are opened; 0 is all at once.
     per_second: float = 200.0
+    #: How long a step waits for the first token of each stream.
+    patience_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:

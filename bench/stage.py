@@ -48,7 +48,7 @@ class Used(NamedTuple):
     load_cpu: float
     other_cpu: float
     redis_commands: int
-    offered_per_second: float
+    upstream_per_second: float
     upstream_late_max_ms: float
 
 
@@ -114,7 +114,7 @@ class Stage:
             load_cpu=cores["load"],
             other_cpu=cores["machine"] - sum(cores.get(name, 0.0) for name in known),
             redis_commands=round(after.get("commands", 0) - before.get("commands", 0)),
-            offered_per_second=sent.get("sent", 0) / seconds,
+            upstream_per_second=sent.get("sent", 0) / seconds,
             upstream_late_max_ms=sent.get("late_max_ms", 0.0),
         )
 

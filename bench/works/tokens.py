@@ -49,7 +49,7 @@ def tokens_work(help_: str, agent: str, servers: Sequence[str], streams: str) ->
 def measure(options: argparse.Namespace, programs: Programs, tell: Tell) -> list[Row]:
     """Measure the ceilings, then all servers in turns."""
     steps = [int(streams) for streams in options.streams.split(",")]
-    plan = Plan(steps, options.window_seconds, options.warm_seconds)
+    plan = Plan(steps, options.window_seconds, options.warm_seconds, patience_seconds=10.0)
     cases = list(_in_turns(options.rounds, options.servers.split(",")))
     tell(f"{len(cases)} runs, {len(cases) * (plan.seconds + START_SECONDS) / 60 + 1:.0f} minutes")
     rows: list[Row] = []
@@ -104,12 +104,13 @@ def _count(stage: Stage, plan: Plan, server: str, round_: int, tell: Tell) -> It
 def _row(stage: Stage, load: Load, used: Used, server: str, round_: int) -> Row:
     tokens = max(1, load.tokens)
     pace_ms = stage.setup.pace_ms
-    row = {
+    return {
         "server": server,
         "agent": stage.setup.agent,
         "round": round_,
         "pace_ms": pace_ms,
         "tokens_per_second": load.tokens / load.seconds,
+        "offered_per_second": load.streams * 1000 / pace_ms,
         # What the server and its Redis spent on a token.
         "cpu_us_per_token": (used.server_cpu + used.redis_cpu) * load.seconds / tokens * 1e6,
         "redis_commands_per_token": used.redis_commands / tokens,
@@ -117,9 +118,6 @@ def _row(stage: Stage, load: Load, used: Used, server: str, round_: int) -> Row:
         **load._asdict(),
         **used._asdict(),
     }
-    if stage.upstream is None:
-        row["offered_per_second"] = load.streams * 1000 / pace_ms
-    return row
 
 
 def _line(rows: list[Row], streams: int, server: str) -> tuple[str, ...] | None:
