@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
+from copy import copy
 from typing import Any, Final
 
 import openai
@@ -15,7 +16,13 @@ import openai
 # The package loads these on first use, which takes up to half a second: not on the io loop.
 import openai.resources.chat.completions
 import openai.resources.responses
-from openai import DEFAULT_CONNECTION_LIMITS, AsyncAPIResponse, AsyncOpenAI, DefaultAioHttpClient
+from openai import (
+    DEFAULT_CONNECTION_LIMITS,
+    DEFAULT_TIMEOUT,
+    AsyncAPIResponse,
+    AsyncOpenAI,
+    DefaultAioHttpClient,
+)
 
 from wsgi_app.agents.answer_reader import AnswerReader
 from wsgi_app.agents.model_api import Conversation, ModelStep
@@ -100,7 +107,11 @@ class OpenAIClient:
         api_key = os.environ.get("OPENAI_API_KEY") or "none"
         hooks = {"response": [_drop_long_error]}
         http_client = DefaultAioHttpClient(limits=limits, event_hooks=hooks)
-        async with AsyncOpenAI(api_key=api_key, http_client=http_client) as client:
+        # The turn's deadline bounds all reads. A limit for each would be a timer set anew with each
+        # token, a twelfth of the loop's time (measured).
+        timeout = copy(DEFAULT_TIMEOUT)
+        timeout.read = None
+        async with AsyncOpenAI(api_key=api_key, http_client=http_client, timeout=timeout) as client:
             try:
                 yield client
             finally:

@@ -187,16 +187,19 @@ def give_up_dropped(_app: Flask, response: Response | None = None, **_: object) 
 
 def _native_encoder() -> Encoder:
     """The encoder that the request names; its first frame carries the reconnect time."""
-    retry: int | None = jittered_retry_milliseconds()
-    make_frame = partial(native.encode_frame, named=request.args.get("named") == "1")
+    is_first = True
+    make_frame: Callable[..., bytes] = native.encode_frame
     if native_wire(request) == "agentflow":
-        make_frame = partial(agentflow.encode_frame)
+        make_frame = agentflow.encode_frame
+    elif request.args.get("named") == "1":
+        make_frame = partial(native.encode_frame, named=True)
 
     def encode(numbered: NumberedEvent) -> bytes:
-        nonlocal retry
-        made = make_frame(numbered, retry_milliseconds=retry)
-        retry = None
-        return made
+        nonlocal is_first
+        if not is_first:
+            return make_frame(numbered)
+        is_first = False
+        return make_frame(numbered, retry_milliseconds=jittered_retry_milliseconds())
 
     return encode
 

@@ -7,13 +7,15 @@ from typing import Any
 import msgspec
 
 from wsgi_app.events import Done, NumberedEvent, Status, encode_event, encode_json
-from wsgi_app.wire.sse import frame
+from wsgi_app.wire.sse import frame, numbered_frame
 
 
 def encode_frame(
     numbered: NumberedEvent, *, named: bool = False, retry_milliseconds: int | None = None
 ) -> bytes:
     """Make an event's SSE frame; ``named`` adds an ``event:`` line for addEventListener."""
+    if retry_milliseconds is None and not named:
+        return numbered_frame(numbered.id.turn, numbered.id.seq, numbered.json)
     return frame(
         numbered.json,
         event_id=str(numbered.id),
