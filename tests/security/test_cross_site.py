@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.security.routes import ROUTES, WRITING, Target, bearer, opened, send
+from tests.security.routes import ROUTES, WRITING, Target, opened, send
 from tests.support.client import WANTS_JSON, Client, chat_body, new_session
 from tests.support.reading import ReadingClient
 from tests.support.servers import Server, gunicorn
@@ -117,20 +117,3 @@ def test_the_sites_own_pages_go_on(site: Server) -> None:
         assert client.call("POST", f"{path}/cancel", headers=sent).status == 200
         assert client.call("POST", f"{path}/cancel", {}, headers=sent).status == 200
         assert client.call("DELETE", f"/session/{session}", headers=sent).json["deleted"] is True
-
-
-def test_bearer_tokens_need_no_origin(alpha: ReadingClient) -> None:
-    """No browser sends them by itself; and a form is no JSON for them, either."""
-    headers = {**bearer("alpha-token"), "Origin": FOE}
-    session = new_session()
-    assert (
-        Client(alpha.server, None)
-        .call("POST", f"/chat/{session}", chat_body(), headers=headers)
-        .status
-        == 200
-    )
-    form = {**headers, "Content-Type": "text/plain"}
-    refused = Client(alpha.server, None).call(
-        "POST", f"/chat/{session}", body=json.dumps(chat_body()).encode(), headers=form
-    )
-    assert (refused.status, refused.json["code"]) == (415, "unsupported_media_type")
