@@ -22,6 +22,7 @@ from tests.support.waiting import wait_for
 from wsgi_app import OpenAIAgent
 from wsgi_app.config import Settings, setting_name
 from wsgi_app.errors import STATUS_BY_CODE
+from wsgi_app.web import admin
 from wsgi_app.web.blueprint import ROUTES
 
 README = (ROOT / "README.md").read_text()
@@ -156,7 +157,7 @@ def test_contract_table_is_the_routes() -> None:
         for cell in cells
         for method, path in re.findall(r"`(GET|POST|DELETE|WS) (/[^` ]*)", cell)
     }
-    assert told == {(method, rule) for method, rule, _ in ROUTES}
+    assert told == {(method, rule) for method, rule, _ in (*ROUTES, *admin.ROUTES)}
 
 
 def test_error_table_holds_known_codes() -> None:

@@ -70,6 +70,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_streams: Count = 5000
     cors_origins: tuple[Origin, ...] = ()
     workdir: Path | None = None
+    admin: bool = False
 
     def __repr__(self) -> str:
         return "Settings(…)"  # tokens and URLs with passwords stay out of logs and tracebacks

@@ -25,10 +25,12 @@ from wsgi_app.events import LOST_SEQ, CancelReason
 from wsgi_app.store.base import (
     Fence,
     Heartbeat,
+    MinuteInfo,
     SessionKey,
     Store,
     StoreLimits,
     TurnBegun,
+    TurnInfo,
     WorkerInfo,
 )
 
@@ -246,3 +248,16 @@ def test_turns_lost_together_leave_the_journal_in_their_order(make_store: MakeSt
     store.begin_turn(order)  # a retry: the running turn is the one that was heard of last
     store.mark_lost("worker", ERROR)
     assert ids(store) == [f"6-{LOST_SEQ}", f"7-{LOST_SEQ}"]
+
+
+def test_watched_workers_are_told(store: Store) -> None:
+    """Heartbeats say that somebody watches once somebody has; what they tell then is listed."""
+    assert not store.heartbeat("worker", [], (), WorkerInfo(pid=1)).watched
+    assert [view.info.live for view in store.workers()] == [()]
+    assert not store.heartbeat("worker", []).watched
+    assert [view.worker_id for view in store.watch_workers()] == ["worker"]
+    assert store.heartbeat("worker", []).watched
+    turn = TurnInfo(tenant="t", session_id="s", turn=1, state="asking", begun_at=1.5, tokens=2)
+    info = WorkerInfo(live=(turn,), left_out=3, hour=(MinuteInfo(29, 4, 5),))
+    assert store.heartbeat("worker", [], (), info) == Heartbeat({}, [], watched=True)
+    assert [view.info for view in store.watch_workers()] == [info]

@@ -20,8 +20,7 @@ from wsgi_app import (
 )
 
 SETTINGS: Final = {
-    "AGENT_TOKENS": "dev=demo-tenant",
-    "AGENT_INPUT_TIMEOUT_SECONDS": "0.3",
+    "AGENT_TOKENS": "dev=demo-tenant scopes=chat+read+cancel+admin",
     "AGENT_ORPHAN_SECONDS": "1",
     "AGENT_DRAIN_SECONDS": "1",
     "AGENT_RATE_LIMIT": "100000/minute",
@@ -31,7 +30,7 @@ SETTINGS: Final = {
 def openapi_app() -> Flask:
     """Mount the agent below /agents."""
     app = Flask("site")
-    AgentHost(agent).init_app(app, url_prefix="/agents")
+    AgentHost(agent, admin=True).init_app(app, url_prefix="/agents")
     return app
 
 

@@ -19,6 +19,8 @@ log = logging.getLogger("wsgi_app")
 
 #: Renewals in a lease: one may be late and one fail before the lease is over.
 RENEWALS_PER_LEASE = 10 / 3
+#: How often a worker tells of its turns while somebody watches.
+TELL_SECONDS = 1.0
 
 WORKER_LOST = encode_event(
     Error("worker_lost", "The worker that ran this turn is gone.", {}, retryable=True)
@@ -61,6 +63,7 @@ class Keeper:
         self._wakeup = Wakeup()
         self._stopping = False
         self._registered = False
+        self._watched = False
         #: Since when the store has always answered, on `time.monotonic`; None while it does not.
         self._up_since: float | None = None
 
@@ -111,7 +114,7 @@ class Keeper:
             self._guard(self._beat)
         self._guard(self._warn)
         while not self._stopping:
-            self._wakeup.wait(pause_seconds)
+            self._wakeup.wait(min(pause_seconds, TELL_SECONDS) if self._watched else pause_seconds)
             self._guard(self._beat)
             self._guard(self._end_lost_workers)
             self._guard(self._worker.close_idle)
@@ -134,6 +137,9 @@ class Keeper:
         self._registered = True
         if self._up_since is None:
             self._up_since = time.monotonic()
+        if beat.watched and not self._watched:
+            self._wakeup.set()
+        self._watched = beat.watched
         self._worker.take_heartbeat(beat)
 
     def _warn(self) -> None:

@@ -46,6 +46,7 @@ class TurnRun:
         self, fence: Fence, order: TurnOrder, services: Services, history: list[Message] | None
     ) -> None:
         self.fence = fence
+        self.begun_at = time.time()
         self.log = EventLog(fence.turn)
         self.ended = False
         self.ended_at = 0.0

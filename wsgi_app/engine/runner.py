@@ -16,6 +16,7 @@ from wsgi_app.engine.ephemeral import EphemeralSessions
 from wsgi_app.engine.following import Following
 from wsgi_app.engine.journal import Journal
 from wsgi_app.engine.keeper import Keeper
+from wsgi_app.engine.live import LiveTurns
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.loops import Loops
 from wsgi_app.engine.order import Services, TurnOrder
@@ -85,6 +86,7 @@ class Runner:
             ephemeral=self._ephemeral,
             workdir=settings.workdir or Path(tempfile.gettempdir()) / "wsgi_app",
         )
+        self._live = LiveTurns()
         self._lock = threading.Lock()
         self._runs: dict[tuple[SessionKey, int], TurnRun] = {}
         self._leaving: set[TurnRun] = set()
@@ -125,6 +127,7 @@ class Runner:
         fence = Fence(request.key, begun.turn, request.run_id)
         history = begun.history if begun.state == "started" else None
         run = TurnRun(fence, order, self._services, history)
+        self._live.note_begun()
         with self._lock:
             self._runs[request.key, begun.turn] = run
             early = self._early_cancels.get(request.key, {}).get(begun.turn)
@@ -160,7 +163,7 @@ class Runner:
         StoreUnavailable only if there is none of them.
         """
         began_at = time.monotonic()
-        local = self._session_runs(key, turn)
+        local = self._find_runs(key, turn)
         # Backwards, so that no waiting turn starts because the one before it ended.
         cancelled = [run for run in reversed(local) if run.cancel(reason)]
         numbers = {run.fence.turn for run in cancelled}
@@ -240,11 +243,10 @@ class Runner:
             self._leaving = {run for run in self._leaving if run.goes_on()}
             return list(self._leaving)
 
-    def _session_runs(self, key: SessionKey, turn: int | None) -> list[TurnRun]:
+    def _find_runs(self, key: SessionKey | None = None, turn: int | None = None) -> list[TurnRun]:
         with self._lock:
-            runs = [run for (owner, _), run in self._runs.items() if owner == key]
-        runs.sort(key=lambda run: run.fence.turn)
-        return [run for run in runs if turn in (None, run.fence.turn)]
+            runs = [run for (owner, _), run in self._runs.items() if key in (None, owner)]
+        return sorted((r for r in runs if turn in (None, r.fence.turn)), key=lambda r: r.fence.turn)
 
     # -- for the keeper (Kept)
 
@@ -258,10 +260,12 @@ class Runner:
 
     def info(self) -> WorkerInfo:
         """See `Kept.info`."""
-        return self._about.tell(len(self.fences()), draining=self.draining)
+        about = self._about.tell(len(self.fences()), draining=self.draining)
+        return self._live.add_to(about, self._find_runs())
 
     def take_heartbeat(self, beat: Heartbeat) -> None:
         """See `Kept.take_heartbeat`."""
+        self._live.watched = beat.watched
         for fence, reason in beat.cancels.items():
             run = self.find(fence.key, fence.turn)
             if run is not None:
@@ -287,9 +291,7 @@ class Runner:
 
     def end_turns(self, error: Error) -> None:
         """End every turn of this worker with this error."""
-        with self._lock:
-            runs = list(self._runs.values())
-        for run in runs:
+        for run in self._find_runs():
             run.end_with(error)
 
     def wait_idle(self, timeout_seconds: float) -> bool:
@@ -321,7 +323,7 @@ class Runner:
         if signal.kind in ("events", "ended"):
             self.following.wake(signal.key)
         if signal.kind == "ended":
-            for run in self._session_runs(signal.key, None):
+            for run in self._find_runs(signal.key):
                 run.wake_queued()
             return
         if signal.kind == "moved":

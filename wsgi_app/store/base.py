@@ -39,6 +39,7 @@ from wsgi_app.store.values import (
     JournalSlice,
     JournalWrite,
     Message,
+    MinuteInfo,
     SessionKey,
     SessionPage,
     SessionView,
@@ -47,6 +48,7 @@ from wsgi_app.store.values import (
     StoreLimits,
     TurnBegun,
     TurnClaim,
+    TurnInfo,
     WorkerInfo,
     WorkerView,
 )
@@ -60,6 +62,7 @@ __all__ = [
     "JournalSlice",
     "JournalWrite",
     "Message",
+    "MinuteInfo",
     "SessionKey",
     "SessionPage",
     "SessionView",
@@ -69,6 +72,7 @@ __all__ = [
     "StoreLimits",
     "TurnBegun",
     "TurnClaim",
+    "TurnInfo",
     "WorkerInfo",
     "WorkerView",
 ]
@@ -76,6 +80,8 @@ __all__ = [
 
 #: As much as an HMAC with SHA-256 takes in (RFC 2104, section 3).
 SECRET_BYTES = 32
+#: How long workers tell of their turns after somebody has looked.
+WATCH_SECONDS = 10.0
 
 
 class Store(ABC):
@@ -222,6 +228,13 @@ class Store(ABC):
     @abstractmethod
     def workers(self) -> list[WorkerView]:
         """List the workers that are alive, by their ids."""
+
+    @abstractmethod
+    def watch_workers(self) -> list[WorkerView]:
+        """List them like `workers`, and have them tell of their turns for `WATCH_SECONDS`.
+
+        Their next heartbeats are told that they are ``watched``.
+        """
 
     @abstractmethod
     def lost_workers(self) -> list[str]:

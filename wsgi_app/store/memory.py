@@ -198,9 +198,9 @@ class MemoryStore(Store):
         following: Sequence[SessionKey] = (),
         info: WorkerInfo | None = None,
     ) -> Heartbeat:
-        beat = Heartbeat({}, [])
         with self._lock:
             self._workers.note(worker_id, fences, info)
+            beat = Heartbeat({}, [], self._workers.watched)
             for fence in fences:
                 session = self._sessions.get(fence.key)
                 turn = None if session is None else session.adopt(fence, worker_id)
@@ -224,6 +224,10 @@ class MemoryStore(Store):
     def workers(self) -> list[WorkerView]:
         with self._lock:
             return self._workers.living()
+
+    def watch_workers(self) -> list[WorkerView]:
+        with self._lock:
+            return self._workers.watch()
 
     def lost_workers(self) -> list[str]:
         with self._lock:

@@ -204,18 +204,23 @@ class RedisStore(Store):
             *(call for call, _ in shares),
         ]
         states: dict[Fence, list[str]] = {}
-        for (_, share), answers in zip(shares, self._edge.run_all(calls)[1:], strict=True):
+        watched, *replies = self._edge.run_all(calls)
+        for (_, share), answers in zip(shares, replies, strict=True):
             states |= {f: a.decode().split(" ") for f, a in zip(share, answers, strict=True)}
         kept = [Kept(f, state[1]) for f, state in states.items() if state[0] == "kept"]
         self._edge.run_all(self._calls.renew_turns(kept))
         cancels = {f: cast("CancelReason", states[f][2]) for f, _ in kept if states[f][2]}
-        return Heartbeat(cancels, [fence for fence in fences if states[fence][0] == "fenced"])
+        fenced = [fence for fence in fences if states[fence][0] == "fenced"]
+        return Heartbeat(cancels, fenced, bool(watched))
 
     def leave(self, worker_id: str) -> None:
         self._edge.run(self._calls.workers("leave", [], worker_id))
 
     def workers(self) -> list[WorkerView]:
         return worker_views(self._edge.run(self._calls.workers("list_workers", [])))
+
+    def watch_workers(self) -> list[WorkerView]:
+        return worker_views(self._edge.run(self._calls.watch_workers()))
 
     def lost_workers(self) -> list[str]:
         lost = self._edge.run(self._calls.workers("lost_workers", []))

@@ -12,6 +12,7 @@ from limits import RateLimitItem
 from wsgi_app.events import encode_json
 from wsgi_app.store.base import (
     SECRET_BYTES,
+    WATCH_SECONDS,
     BeginTurn,
     Fence,
     JournalWrite,
@@ -172,6 +173,10 @@ class Calls:
         """A call that is about workers; their turns are its keys."""
         keys = [ALIVE, *map(worker_key, worker_ids)]
         return Call(script(verb), keys, [self._ttl, self._lease, *arguments])
+
+    def watch_workers(self) -> Call:
+        """List the living workers, and have them tell more."""
+        return self.workers("list_workers", [], round(WATCH_SECONDS * 1000))
 
     def own_turn(self, request: BeginTurn) -> Call:
         """Note a turn of the worker, before it begins."""

@@ -128,10 +128,32 @@ class Heartbeat(NamedTuple):
     """What a worker learns of its turns.
 
     ``cancels``: those with a cancel flag. ``fenced``: those that are not its own any more.
+    ``watched``: whether somebody wants to know of each of its turns, see `Store.watch_workers`.
     """
 
     cancels: dict[Fence, CancelReason]
     fenced: list[Fence]
+    watched: bool = False
+
+
+class TurnInfo(Struct, frozen=True, kw_only=True):
+    """A turn that runs, asks its user or waits for its place, as its worker tells of it."""
+
+    tenant: str
+    session_id: str
+    turn: int
+    state: Literal["running", "asking", "waiting"]
+    begun_at: float
+    #: Pieces of the answer so far.
+    tokens: int
+
+
+class MinuteInfo(Struct, frozen=True, array_like=True):
+    """A minute of a worker: which one since the epoch, most turns at once, and turns begun."""
+
+    minute: int
+    most: int
+    begun: int
 
 
 class WorkerInfo(Struct, frozen=True, kw_only=True):
@@ -148,6 +170,11 @@ class WorkerInfo(Struct, frozen=True, kw_only=True):
     slots_used: int = 0
     slots: int | None = None
     draining: bool = False
+    #: While somebody watches: its turns, the oldest first, how many more there are, and its last
+    #: hour.
+    live: tuple[TurnInfo, ...] = ()
+    left_out: int = 0
+    hour: tuple[MinuteInfo, ...] = ()
 
 
 class WorkerView(Struct, frozen=True, kw_only=True):

@@ -23,7 +23,8 @@ from wsgi_app.web.respond import ErrorShape, error_response, json_response
 #: Endpoints that need no login.
 OPEN: Final = (
     *("get_healthz", "get_readyz", "get_client", "get_client_types"),
-    *("get_openapi", "get_docs", "get_docs_script", "get_docs_style", "unknown"),
+    *("get_openapi", "get_docs", "get_docs_script", "get_docs_style"),
+    *("get_admin", "get_admin_script", "get_admin_style", "unknown"),
 )
 #: Endpoints that need no login from this machine itself, where a scraper runs.
 LOCAL: Final = ("get_metrics",)
@@ -33,6 +34,8 @@ TICKETED: Final = ("get_events", "get_poll", "websocket")
 ENDPOINT_SCOPES: Final[dict[str, tuple[Scope, ...]]] = {
     "get_metrics": ("admin",),
     "post_ticket": ("read",),
+    "get_admin_events": ("admin",),
+    "post_admin_cancel": ("admin",),
     "post_cancel": ("cancel",),
     "post_ai_sdk_stop": ("cancel",),
     "post_response_cancel": ("cancel",),

@@ -19,6 +19,7 @@ from werkzeug.routing import BaseConverter
 
 from wsgi_app.web import (
     access,
+    admin,
     ag_ui_routes,
     ai_sdk_routes,
     chat,
@@ -74,7 +75,8 @@ class RestConverter(BaseConverter):
 def make_blueprint(name: str, mount: Mount) -> Blueprint:
     """Make the blueprint that serves a mount."""
     blueprint = Blueprint(name, __name__)
-    for method, rule, view in ROUTES:
+    routes = ROUTES + (admin.ROUTES if mount.settings.admin else [])
+    for method, rule, view in routes:
         over = {"websocket": True} if method == "WS" else {"methods": [method]}
         blueprint.add_url_rule(rule, view.__name__, _bind(mount, view), **over)
     blueprint.record(_add_catch_all)

@@ -11,3 +11,5 @@ redis.call('PEXPIRE', ALIVE, int(math.max(ttl, 10 * lease)))
 redis.call('PEXPIRE', INFO, int(math.max(ttl, 10 * lease)))
 redis.call('ZREMRANGEBYSCORE', TURNS, '-inf', int(now - 6 * lease * 1000))
 note_turns(5)
+-- Answers: whether somebody watches
+return redis.call('EXISTS', WATCHED)

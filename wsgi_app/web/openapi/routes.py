@@ -8,10 +8,23 @@ from typing import Any, Final
 from flask import Response, request
 
 from wsgi_app.events import encode_json
+from wsgi_app.web import admin
+from wsgi_app.web.answers import CancelAnswer
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.openapi import ag_ui, ai_sdk, native, openai
 from wsgi_app.web.openapi.document import Place, make_document
-from wsgi_app.web.openapi.operation import JSON, Content, Operation, Operations, Reply, answers
+from wsgi_app.web.openapi.operation import (
+    BODY_CODES,
+    JSON,
+    READ_CODES,
+    STORE_CODES,
+    Content,
+    Events,
+    Operation,
+    Operations,
+    Reply,
+    answers,
+)
 from wsgi_app.web.page import send_file
 
 _PATH: Final = "/openapi.json"
@@ -65,6 +78,20 @@ OPERATIONS: Final[Operations] = {
     **openai.OPERATIONS,
     **ai_sdk.OPERATIONS,
     **ag_ui.OPERATIONS,
+    admin.get_admin: _file("text/html"),
+    admin.get_admin_script: _file("text/javascript"),
+    admin.get_admin_style: _file("text/css"),
+    admin.get_admin_events: Operation(
+        group="Operation",
+        replies={200: Reply("A snapshot every second.", (Events(data=(admin.AdminSnapshot,)),))},
+        codes=READ_CODES,
+    ),
+    admin.post_admin_cancel: Operation(
+        group="Operation",
+        body=admin.AdminCancelBody,
+        replies=answers(CancelAnswer, "Answered when the turn has ended, or after a second."),
+        codes=(*BODY_CODES, *STORE_CODES),
+    ),
     get_openapi: Operation(group="Description", replies=answers(dict[str, Any])),
     get_docs: _file("text/html"),
     get_docs_script: _file("text/javascript"),
