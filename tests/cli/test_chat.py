@@ -24,7 +24,7 @@ from tests.support.servers import Gunicorn, Redis, gunicorn
 from tests.support.service import CONFIG, owner_pid
 from tests.support.waiting import wait_for
 from wsgi_app.auth import DEVELOPMENT_TOKEN
-from wsgi_app.cli.chat import DEFAULT_TOKEN
+from wsgi_app.cli.options import DEFAULT_TOKEN
 
 APP = "tests.cli.agents:obedient_app()"
 #: Clears a screen, sets its title, moves the cursor, rings, and does the like with one character.

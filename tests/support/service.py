@@ -67,12 +67,16 @@ def service(  # noqa: PLR0913 - each is a part of the deployment, by keyword
 
 @contextmanager
 def project_nginx(
-    hosts: list[Gunicorn], *, balance: str = "", tls_port: int | None = None
+    hosts: list[Gunicorn],
+    *,
+    balance: str = "",
+    tls_port: int | None = None,
+    changes: Mapping[str, str] | None = None,
 ) -> Iterator[Nginx]:
     """Run nginx with deploy/nginx.conf, but for its addresses, its certificate and ``ip_hash``.
 
     All tests come from one address, and their requests shall land on every host. ``tls_port`` is
-    where it speaks HTTP/2.
+    where it speaks HTTP/2. ``changes`` replace lines that are there once.
     """
     with temporary_folder() as folder:
         _make_certificate(folder)
@@ -81,6 +85,9 @@ def project_nginx(
         text = text.replace("listen 443 ssl http2;", f"listen {tls} ssl http2;")
         text = text.replace("/etc/nginx/agents.", f"{folder}/agents.")
         text = text.replace("    ip_hash;\n", f"    {balance}\n")
+        for line, other in (changes or {}).items():
+            assert text.count(line) == 1, line
+            text = text.replace(line, other)
         with nginx(text, upstreams=hosts) as proxy:
             yield proxy
 

@@ -10,7 +10,7 @@ from importlib import import_module
 
 import click
 
-COMMANDS = ("chat",)
+COMMANDS = ("chat", "doctor")
 
 
 class _Commands(click.Group):

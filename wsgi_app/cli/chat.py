@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import sys
 from io import TextIOWrapper
-from typing import Final, TextIO
-from urllib.parse import urlsplit
+from typing import TextIO
 
 import click
 
@@ -15,54 +13,32 @@ from wsgi_app.cli.client import HostClient
 from wsgi_app.cli.conversation import FAILED, Conversation
 from wsgi_app.cli.interrupts import INTERRUPTED
 from wsgi_app.cli.lines import Lines
+from wsgi_app.cli.options import (
+    DEFAULT_TOKEN,
+    DEFAULT_URL,
+    check_session_id,
+    check_token,
+    check_url,
+)
 from wsgi_app.cli.screen import JsonScreen, Screen, TextScreen
-
-DEFAULT_URL: Final = "http://127.0.0.1:8000"
-DEFAULT_TOKEN: Final = "dev"  # noqa: S105 - development mode's, which is public
-_SESSION_ID: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128}")
-
-
-def _check_url(_ctx: click.Context, _param: click.Parameter, url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and parts.hostname and not parts.query
-    except ValueError:
-        fits = False
-    if not fits:
-        raise click.BadParameter("Expected http://host:port or https://host, and the mount prefix.")
-    return url
-
-
-def _check_session_id(
-    _ctx: click.Context, _param: click.Parameter, session_id: str | None
-) -> str | None:
-    if session_id is not None and _SESSION_ID.fullmatch(session_id) is None:
-        raise click.BadParameter("Expected 1 to 128 of A-Z a-z 0-9 . _ ~ -, and not . or .. alone.")
-    return session_id
-
-
-def _check_token(_ctx: click.Context, _param: click.Parameter, token: str) -> str:
-    if not token.isprintable() or " " in token or not token:
-        raise click.BadParameter("Expected printable characters without blanks.")
-    return token
 
 
 @click.command()
 @click.argument(
-    "url", default=DEFAULT_URL, envvar="WSGI_AGENT_HOST_URL", callback=_check_url, required=False
+    "url", default=DEFAULT_URL, envvar="WSGI_AGENT_HOST_URL", callback=check_url, required=False
 )
 @click.option(
     "--session",
     "session_id",
     metavar="ID",
-    callback=_check_session_id,
+    callback=check_session_id,
     help="Go on with this session.",
 )
 @click.option(
     "--token",
     default=DEFAULT_TOKEN,
     envvar="WSGI_AGENT_HOST_TOKEN",
-    callback=_check_token,
+    callback=check_token,
     help="The tenant's token; better in the environment, as WSGI_AGENT_HOST_TOKEN.",
 )
 @click.option("--message", help="Send this one message, show its answer and leave.")

@@ -56,7 +56,7 @@ class EventStream:
 
     def __iter__(self) -> Iterator[Block]:
         """Blocks as they arrive, to the end of the connection; raises ConnectionLost at a cut."""
-        for piece in _pieces(self._response):
+        for piece in pieces_of(self._response):
             yield from self._parser.feed(piece)
 
     def __enter__(self) -> Self:
@@ -126,7 +126,7 @@ class HostClient:
 
     def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         def call() -> dict[str, Any]:
-            with self._send(method, path, body, {}, CALL_SECONDS) as response:
+            with self.send(method, path, body, {}, CALL_SECONDS) as response:
                 return _read_object(response)
 
         return _with_tries(call)
@@ -134,7 +134,7 @@ class HostClient:
     def _stream(
         self, method: str, path: str, body: object, headers: Mapping[str, str]
     ) -> EventStream:
-        response = self._send(method, path, body, headers, SILENCE_SECONDS)
+        response = self.send(method, path, body, headers, SILENCE_SECONDS)
         if response.status_code == _NO_CONTENT:
             response.close()
             raise Refused(_NO_CONTENT, "lost", "The host no longer has the rest of this answer.")
@@ -143,9 +143,10 @@ class HostClient:
             raise _foreign_answer(response)
         return EventStream(response)
 
-    def _send(
+    def send(
         self, method: str, path: str, body: object, headers: Mapping[str, str], seconds: float
     ) -> requests.Response:
+        """Send one request; answers as soon as the answer's head is there, for `close`."""
         try:
             response = self._session.request(
                 method,
@@ -196,7 +197,7 @@ def _chat(session_id: str, action: str = "") -> str:
     return f"{path}/{action}" if action else path
 
 
-def _pieces(response: requests.Response) -> Iterator[bytes]:
+def pieces_of(response: requests.Response) -> Iterator[bytes]:
     """The body as it arrives; without chunks only single bytes come without a wait for more."""
     size = None if getattr(response.raw, "chunked", False) else 1
     try:
@@ -207,7 +208,7 @@ def _pieces(response: requests.Response) -> Iterator[bytes]:
 
 def _read_object(response: requests.Response) -> dict[str, Any]:
     body = bytearray()
-    for piece in _pieces(response):
+    for piece in pieces_of(response):
         body += piece
         if len(body) > MAX_ANSWER_BYTES:
             raise _foreign_answer(response)

@@ -1,0 +1,1 @@
+"""Tests of `wsgi-agent-host doctor`: faults that were planted, and a set-up without any."""

@@ -1,0 +1,103 @@
+"""Learns the facts and has them judged, group by group."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from wsgi_app.cli.doctor.facts import HostFacts
+from wsgi_app.cli.doctor.gunicorn_checks import check_gunicorn
+from wsgi_app.cli.doctor.report import Report, Unchecked
+from wsgi_app.cli.doctor.set_up import CannotTellError, read_set_up
+from wsgi_app.cli.doctor.settings_checks import check_app, check_environment, check_login
+from wsgi_app.cli.doctor.store_checks import check_clocks, check_redis
+from wsgi_app.cli.doctor.way import Way, WayFacts
+from wsgi_app.cli.doctor.way_checks import check_way
+from wsgi_app.cli.faults import HostError
+from wsgi_app.errors import ConfigError, StoreUnavailable
+from wsgi_app.store.base import StoreLimits
+from wsgi_app.store.redis import RedisStore
+from wsgi_app.store.redis_facts import examine_redis
+
+
+def examine_set_up(
+    report: Report,
+    default_app: str,
+    arguments: Sequence[str],
+    environ: Mapping[str, str] = os.environ,
+) -> None:
+    """Look at settings, gunicorn, app and Redis."""
+    settings = check_environment(environ)
+    report.findings += settings
+    report.checked.append("settings")
+    try:
+        found = read_set_up(default_app, arguments)
+    except CannotTellError as error:
+        report.unchecked.append(Unchecked("gunicorn", str(error)))
+        return
+    report.findings += check_app(found.config_error, settings)
+    report.findings += check_gunicorn(found)
+    report.checked.append("gunicorn")
+    if found.load_error:
+        report.unchecked.append(Unchecked("app", found.load_error))
+    elif not found.config_error:
+        report.findings += check_login(found.hosts)
+        report.checked.append("app")
+    for url, host in {host.redis_url: host for host in found.hosts}.items():
+        if url is not None:
+            _examine_store(report, url, host)
+
+
+def _examine_store(report: Report, url: str, host: HostFacts) -> None:
+    store = RedisStore(url, StoreLimits(lease_seconds=host.lease_seconds), timeout_seconds=2.0)
+    try:
+        servers = examine_redis(url)
+        workers = store.workers()
+    except ConfigError as error:
+        report.unchecked.append(Unchecked("redis", str(error)))
+        return
+    except StoreUnavailable:
+        reason = f"the Redis of the host at {host.prefix} does not answer (AGENT_REDIS_URL)"
+        report.unchecked.append(Unchecked("redis", reason))
+        return
+    finally:
+        store.close()
+    report.findings += check_redis(servers)
+    report.findings += check_clocks(servers, workers, socket.gethostname())
+    report.checked.append(f"redis, and the clocks of {len(workers)} workers")
+
+
+def examine_way(report: Report, url: str, token: str, *, thorough: bool) -> None:
+    """Measure the way to a running host; ``thorough`` also waits for as long as a turn may."""
+    way, facts = Way(url, token), WayFacts()
+    try:
+        way.reach()
+    except HostError as error:
+        report.unchecked.append(Unchecked(f"the way to {url}", str(error)))
+        return
+    measurements: dict[str, Callable[[], object]] = {
+        "pace": way.pace,
+        "encoding": way.encoding,
+        "hangup_seconds": way.hangup,
+        "upgrade_status": way.upgrade,
+        "silence": way.silence,
+    }
+    if thorough:
+        measurements["patience"] = way.patience
+    with ThreadPoolExecutor(len(measurements)) as pool:
+        running = {name: pool.submit(measure) for name, measure in measurements.items()}
+        faults = {name: task.exception() for name, task in running.items()}
+    for name, task in running.items():
+        fault = faults[name]
+        if fault is None:
+            setattr(facts, name, task.result())
+        elif not isinstance(fault, HostError):
+            raise fault
+    told = [fault for fault in faults.values() if isinstance(fault, HostError)]
+    if told:
+        names = ", ".join(name for name, fault in faults.items() if fault is not None)
+        report.unchecked.append(Unchecked(f"the way to {url} ({names})", str(told[0])))
+    report.checked.append(f"the way to {url}")
+    report.findings += check_way(facts)

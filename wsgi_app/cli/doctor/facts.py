@@ -1,0 +1,61 @@
+"""What is known of a set-up before it is judged."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class GunicornFacts(Struct, frozen=True, kw_only=True):
+    """gunicorn's configuration, as gunicorn itself reads file, environment and command line."""
+
+    version: str
+    #: The configuration file, '' for none.
+    config_file: str
+    worker_class: str
+    workers: int
+    threads: int
+    worker_connections: int
+    timeout: int
+    graceful_timeout: int
+    preload_app: bool
+    #: Hooks of the package, or of the site in their place, that are not set.
+    missing_hooks: list[str]
+
+    @property
+    def where(self) -> str:
+        """Where to change it."""
+        return self.config_file or "gunicorn's command line"
+
+
+class ForkFacts(Struct, frozen=True, kw_only=True):
+    """What runs or is open in the arbiter before it forks."""
+
+    threads: list[str] = []
+    event_loops: int = 0
+    sockets: int = 0
+
+
+class HostFacts(Struct, frozen=True, kw_only=True):
+    """One agent host of the app."""
+
+    prefix: str
+    redis_url: str | None
+    drain_seconds: float
+    lease_seconds: float
+    stream_slots: int | None
+    #: Streams that take no thread each; 0 where every one does.
+    parked_streams: int
+    development: bool
+
+
+class SetUp(Struct, frozen=True, kw_only=True):
+    """A server and its app, read in a process of their own."""
+
+    gunicorn: GunicornFacts
+    #: Before the fork; of the app only where it is preloaded.
+    before_fork: ForkFacts
+    hosts: list[HostFacts]
+    #: A setting that stops the start.
+    config_error: str = ""
+    #: Why the app cannot be loaded otherwise.
+    load_error: str = ""

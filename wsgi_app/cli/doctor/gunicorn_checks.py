@@ -1,0 +1,170 @@
+"""Judges gunicorn's configuration against what the hosts need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from wsgi_app.cli.doctor.facts import HostFacts, SetUp
+from wsgi_app.cli.doctor.report import Finding
+from wsgi_app.delivery.slots import default_slots
+from wsgi_app.web.mount import MIN_THREADS
+
+#: What a drain needs beyond AGENT_DRAIN_SECONDS: last events, the agents' close().
+AFTER_DRAIN_SECONDS: Final = 5
+#: gunicorn's default; idle keep-alive connections need no thread.
+DEFAULT_CONNECTIONS: Final = 1000
+CONNECTIONS_PER_THREAD: Final = 16
+
+
+def check_gunicorn(found: SetUp) -> list[Finding]:
+    """Find what is wrong with the server, by its configuration alone."""
+    checks: list[Callable[[SetUp], Iterator[Finding]]] = [
+        _worker_class,
+        _threads,
+        _connections,
+        _timeouts,
+        _hooks,
+        _before_fork,
+        _shared_store,
+    ]
+    return [finding for check in checks for finding in check(found)]
+
+
+def _worker_class(found: SetUp) -> Iterator[Finding]:
+    server = found.gunicorn
+    if server.worker_class == "gthread":
+        return
+    yield Finding(
+        "worker_class",
+        f"worker_class is {server.worker_class}: "
+        + (
+            "one stream takes the whole worker, and nobody else is served until it ends"
+            if server.worker_class == "sync"
+            else "the host is made for threads, and tested with gthread alone"
+        ),
+        'worker_class = "gthread" and threads = 64',
+        server.where,
+    )
+
+
+def _threads(found: SetUp) -> Iterator[Finding]:
+    server = found.gunicorn
+    if server.worker_class != "gthread":
+        return
+    if server.threads < MIN_THREADS:
+        yield Finding(
+            "threads",
+            f"threads is {server.threads}: while a stream runs, cancel, health and the site's pages"
+            " wait",
+            f"threads = 64, at the very least {MIN_THREADS}",
+            server.where,
+        )
+    for host in found.hosts:
+        slots = host.stream_slots
+        if slots is not None and slots > server.threads - 2:
+            yield Finding(
+                "stream_slots",
+                f"AGENT_STREAM_SLOTS is {slots} with {server.threads} threads: streams may take"
+                " every thread, and cancels wait behind them",
+                f"threads = {slots + max(2, slots // 7)} in {server.where}, or AGENT_STREAM_SLOTS ="
+                f" {default_slots(server.threads)}, or none, which takes it from threads",
+                _settings_of(host),
+            )
+
+
+def _connections(found: SetUp) -> Iterator[Finding]:
+    server = found.gunicorn
+    parked = max((host.parked_streams for host in found.hosts), default=0)
+    most = max(DEFAULT_CONNECTIONS, CONNECTIONS_PER_THREAD * server.threads, 2 * parked)
+    if server.worker_connections > most:
+        yield Finding(
+            "worker_connections",
+            f"worker_connections is {server.worker_connections} with {server.threads} threads: a"
+            " busy worker goes on accepting, and requests wait in it while others are idle",
+            f"worker_connections = {most}",
+            server.where,
+        )
+    if server.worker_class == "gthread" and server.worker_connections <= server.threads:
+        yield Finding(
+            "worker_connections",
+            f"worker_connections is {server.worker_connections} with {server.threads} threads:"
+            " threads stay idle, and no connection is kept alive",
+            f"worker_connections = {max(DEFAULT_CONNECTIONS, 2 * server.threads)}",
+            server.where,
+        )
+
+
+def _timeouts(found: SetUp) -> Iterator[Finding]:
+    server = found.gunicorn
+    drain = max((host.drain_seconds for host in found.hosts), default=None)
+    if drain is None:
+        return
+    needed = drain + AFTER_DRAIN_SECONDS
+    if server.graceful_timeout < needed:
+        yield Finding(
+            "graceful_timeout",
+            f"graceful_timeout is {server.graceful_timeout} s and AGENT_DRAIN_SECONDS {drain:g} s:"
+            " gunicorn kills the worker before its turns have ended",
+            f"graceful_timeout = {drain + 2 * AFTER_DRAIN_SECONDS:g}, or a smaller"
+            " AGENT_DRAIN_SECONDS",
+            server.where,
+        )
+    if 0 < server.timeout <= drain:
+        yield Finding(
+            "timeout",
+            f"timeout is {server.timeout} s and AGENT_DRAIN_SECONDS {drain:g} s: on a reload"
+            " gunicorns before 23 take a draining worker for a stuck one",
+            f"timeout = {max(60, drain + 2 * AFTER_DRAIN_SECONDS):g}",
+            server.where,
+        )
+
+
+def _hooks(found: SetUp) -> Iterator[Finding]:
+    server = found.gunicorn
+    if not server.missing_hooks or not found.hosts:
+        return
+    names = ", ".join(server.missing_hooks)
+    yield Finding(
+        "hooks",
+        f"without the hooks {names} a worker that leaves cuts its turns off",
+        f"from wsgi_app.gunicorn_hooks import {names}",
+        server.config_file or "gunicorn.conf.py, which is missing",
+    )
+
+
+def _before_fork(found: SetUp) -> Iterator[Finding]:
+    started = found.before_fork
+    parts = [f"the thread {name}" for name in started.threads]
+    parts += [f"{started.event_loops} event loops"] if started.event_loops else []
+    parts += [f"{started.sockets} open connections"] if started.sockets else []
+    if not parts:
+        return
+    server = found.gunicorn
+    why = "preload_app is on" if server.preload_app else "the configuration starts them"
+    yield Finding(
+        "before_fork",
+        f"{', '.join(parts)} before gunicorn forks ({why}): threads do not live on in the workers,"
+        " and these would share what is open",
+        "start them in each worker (post_worker_init, or on first use)"
+        + (", or preload_app = False" if server.preload_app else ""),
+        server.where,
+    )
+
+
+def _shared_store(found: SetUp) -> Iterator[Finding]:
+    server = found.gunicorn
+    alone = [host for host in found.hosts if host.redis_url is None]
+    if server.workers < 2 or not alone:  # noqa: PLR2004 - more than one
+        return
+    yield Finding(
+        "no_redis",
+        f"{server.workers} workers without AGENT_REDIS_URL: a cancel, a reconnect or a poll finds"
+        " its session only when it lands on the worker that runs it",
+        f"AGENT_REDIS_URL=redis://…, or workers = 1 in {server.where}",
+        _settings_of(alone[0]),
+    )
+
+
+def _settings_of(host: HostFacts) -> str:
+    return f"settings of the host at {host.prefix} (environment, app.config or AgentHost)"
