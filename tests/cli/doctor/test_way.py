@@ -11,7 +11,7 @@ from tests.support.servers import Gunicorn, gunicorn
 from tests.support.service import project_nginx, service
 
 #: Short, so that silences are short.
-SETTINGS = {**TOKENS, "AGENT_KEEPALIVE_SECONDS": "2", "AGENT_TURN_TIMEOUT_SECONDS": "20"}
+SETTINGS = {**TOKENS, "AGENT_KEEPALIVE_SECONDS": "1", "AGENT_TURN_TIMEOUT_SECONDS": "20"}
 
 #: nginx's defaults, but for a header that it is told not to heed. Towards an upstream that speaks
 #: HTTP/1.1 it passes every chunk on, whatever its buffering.
@@ -53,7 +53,7 @@ def test_good_set_up_has_no_findings() -> None:
     [
         ({"buffering"}, BUFFERING),
         ({"compression"}, GZIP),
-        ({"read_timeout"}, {"proxy_read_timeout 200s;": "proxy_read_timeout 1s;"}),
+        ({"read_timeout"}, {"proxy_read_timeout 200s;": "proxy_read_timeout 500ms;"}),
         ({"upgrade"}, {"proxy_set_header Upgrade $http_upgrade;": ""}),
         ({"upgrade"}, {"proxy_set_header Connection $connection_upgrade;": ""}),
     ],
@@ -82,6 +82,7 @@ def test_proxy_that_is_too_impatient_for_json(host: Gunicorn) -> None:
     assert "with status 504" in found.findings["json_timeout"]["problem"]
 
 
+@pytest.mark.slow
 def test_what_is_no_host_could_not_be_checked(host: Gunicorn) -> None:
     """A wrong address, prefix or token makes the status 2, and says which."""
     for url, token, told in (
