@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from wsgi_app.cli.doctor.facts import HostFacts
 from wsgi_app.cli.doctor.gunicorn_checks import check_gunicorn
@@ -16,6 +16,7 @@ from wsgi_app.cli.doctor.store_checks import check_clocks, check_redis
 from wsgi_app.cli.doctor.way import Way, WayFacts
 from wsgi_app.cli.doctor.way_checks import check_way
 from wsgi_app.cli.faults import HostError
+from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import ConfigError, StoreUnavailable
 from wsgi_app.store.base import StoreLimits
 from wsgi_app.store.redis import RedisStore
@@ -86,18 +87,34 @@ def examine_way(report: Report, url: str, token: str, *, thorough: bool) -> None
     }
     if thorough:
         measurements["patience"] = way.patience
-    with ThreadPoolExecutor(len(measurements)) as pool:
-        running = {name: pool.submit(measure) for name, measure in measurements.items()}
-        faults = {name: task.exception() for name, task in running.items()}
-    for name, task in running.items():
-        fault = faults[name]
-        if fault is None:
-            setattr(facts, name, task.result())
-        elif not isinstance(fault, HostError):
-            raise fault
-    told = [fault for fault in faults.values() if isinstance(fault, HostError)]
-    if told:
-        names = ", ".join(name for name, fault in faults.items() if fault is not None)
-        report.unchecked.append(Unchecked(f"the way to {url} ({names})", str(told[0])))
+    measured, faults = _at_once(measurements)
+    for name, value in measured.items():
+        setattr(facts, name, value)
+    if faults:
+        names = ", ".join(faults)
+        reason = str(next(iter(faults.values())))
+        report.unchecked.append(Unchecked(f"the way to {url} ({names})", reason))
     report.checked.append(f"the way to {url}")
     report.findings += check_way(facts)
+
+
+def _at_once(
+    measurements: Mapping[str, Callable[[], object]],
+) -> tuple[dict[str, object], dict[str, HostError]]:
+    """Make all measurements at the same time; answers what came of them, and why of others not."""
+    measured: dict[str, object] = {}
+    faults: dict[str, HostError] = {}
+
+    def make(name: str, measure: Callable[[], object]) -> None:
+        try:
+            measured[name] = measure()
+        except HostError as fault:
+            faults[name] = fault
+
+    threads = [
+        start_thread(partial(make, name, measure), f"measure-{name}")
+        for name, measure in measurements.items()
+    ]
+    for thread in threads:
+        thread.join()
+    return measured, faults
