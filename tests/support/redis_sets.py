@@ -12,9 +12,9 @@ from tests.support.servers import Redis, redis_server
 from tests.support.waiting import wait_for
 
 NODES = 3
-#: What Sentinel calls the master and its replica.
 #: A node also listens 10,000 above its port, where no outgoing connection may have been first.
 HIGHEST_PORT = 22_000
+#: What Sentinel calls the master and its replica.
 SERVICE = "agents"
 #: After this a silent server counts as down.
 DOWN_MILLISECONDS = 1000
