@@ -98,7 +98,12 @@ class Process:
     """A started program and all that it wrote. Used by one thread."""
 
     def __init__(
-        self, command: Sequence[str], env: Mapping[str, str], cwd: Path, output: Path
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        output: Path,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.name = " ".join(Path(part).name for part in command[:3])
         self._output = output
@@ -112,6 +117,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
+                pass_fds=pass_fds,
                 start_new_session=True,  # a group of its own, so that no grandchild is left over
             )
         self.pid = self._child.pid
@@ -174,14 +180,20 @@ def temporary_folder() -> Iterator[Path]:
 
 @contextmanager
 def started(
-    command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[Process]:
     """Run ``command`` for the length of the block; its output is shown when the block fails.
+
+    It inherits the files numbered ``pass_fds``, under the same numbers.
 
     The block must end in the thread that began it: the program ends with that thread.
     """
     with temporary_folder() as folder:
-        process = Process(command, clean_environment(env), cwd or ROOT, folder / "output")
+        process = Process(command, clean_environment(env), cwd or ROOT, folder / "output", pass_fds)
         try:
             yield process
             if process.running():
