@@ -27,7 +27,7 @@ bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
 
 # An eighth is kept for cancels, health and other short requests, which leaves 56 streams per
-# worker, at 36 to 57 kB each. The next ones are parked, up to AGENT_MAX_STREAMS.
+# worker; deploy/README.md says what each costs. The next ones are parked, up to AGENT_MAX_STREAMS.
 threads = 64
 
 # A parked stream is an open file, and so is its turn's connection to the model: as many as the

@@ -12,6 +12,7 @@ import requests
 
 from tests.support.deployed import uwsgi
 from tests.support.processes import ROOT
+from tests.support.proxies import read_block
 from tests.support.reading import ReadingClient
 from tests.support.servers import Gunicorn, Redis, Server, gunicorn
 from tests.support.service import project_nginx
@@ -22,13 +23,6 @@ from wsgi_app.delivery.slots import default_slots
 CONFIG = ROOT / "gunicorn.conf.py"
 AUTHORIZED = {"Authorization": "Bearer change-me"}
 QUESTION = {"message": "what is 12*34?"}
-
-
-def read_block(language: str) -> str:
-    """The one code block of deploy/README.md in this language."""
-    text = (ROOT / "deploy/README.md").read_text()
-    [block] = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return str(block)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.support.deployed import apache, uwsgi
+from tests.support.proxies import apache_proxy, haproxy
 from tests.support.reading import ReadingClient, wait_observed
 from tests.support.servers import Gunicorn, Server, flask_dev_server, gunicorn, waitress
 from tests.support.service import project_nginx
@@ -35,14 +36,19 @@ class Entrance(NamedTuple):
     host: Server
 
 
+PROXIES: dict[str, Callable[[Gunicorn], AbstractContextManager[Server]]] = {
+    "nginx": lambda host: project_nginx([host]),
+    "apache-proxy": apache_proxy,
+    "haproxy": haproxy,
+}
+
+
 @contextmanager
-def behind_nginx(env: dict[str, str]) -> Iterator[Entrance]:
-    """Put gunicorn behind nginx with deploy/nginx.conf; proxies need a token of one's own."""
-    with ExitStack() as stack:
-        settings = {**env, "AGENT_TOKENS": "dev=demo-tenant"}
-        host: Gunicorn = stack.enter_context(gunicorn(f"{APP}()", env=settings))
-        proxy = stack.enter_context(project_nginx([host]))
-        yield Entrance(ReadingClient(proxy), host)
+def behind_proxy(proxy: str, env: dict[str, str]) -> Iterator[Entrance]:
+    """Put gunicorn behind a proxy as deploy/ has it; proxies need a token of one's own."""
+    settings = {**env, "AGENT_TOKENS": "dev=demo-tenant"}
+    with gunicorn(f"{APP}()", env=settings) as host, PROXIES[proxy](host) as before:
+        yield Entrance(ReadingClient(before), host)
 
 
 def start(server: str, env: dict[str, str]) -> AbstractContextManager[Server]:
@@ -74,12 +80,14 @@ def direct(server: str, env: dict[str, str]) -> Iterator[Entrance]:
     params=[
         *("gunicorn", "waitress", "flask", "validated", "nginx", "uwsgi"),
         pytest.param("apache", marks=[SLOW, SETUP]),
+        pytest.param("apache-proxy", marks=SLOW),
+        pytest.param("haproxy", marks=SLOW),
     ],
 )
 def entrance(request: pytest.FixtureRequest) -> Iterator[Entrance]:
     """Run the app on each server."""
     name = request.param
-    with behind_nginx(IMPATIENT) if name == "nginx" else direct(name, IMPATIENT) as entrance:
+    with (behind_proxy if name in PROXIES else direct)(name, IMPATIENT) as entrance:
         yield entrance
         assert "AssertionError" not in entrance.host.log()
         assert "Traceback" not in entrance.host.log()

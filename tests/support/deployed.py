@@ -57,9 +57,9 @@ def apache(*, env: Mapping[str, str] | None = None) -> Iterator[Server]:
     with temporary_folder() as folder:
         folder.chmod(0o777)  # for the account below
         main = folder / "apache2.conf"
-        main.write_text(_apache_main(folder, port))
+        main.write_text(apache_main(folder, port, _wsgi_site(folder, port)))
         settings = {**SCRIPTED, **(env or {}), "APACHE_LOG_DIR": str(folder)}
-        command = [*_as_another_account(), program, "-f", str(main), "-D", "FOREGROUND"]
+        command = [*as_another_account(), program, "-f", str(main), "-D", "FOREGROUND"]
         with started(command, env=settings) as process:
             process.wait_until(lambda: answers_http(port))
             yield Server(process, port)
@@ -73,23 +73,14 @@ def replace(text: str, replacements: Mapping[str, str]) -> str:
     return text
 
 
-def _apache_main(folder: Path, port: int) -> str:
-    site = replace(
-        APACHE_CONF.read_text(),
-        {
-            "*:80": f"*:{port}",
-            f"{APACHE_HOME}/.venv": str(_debian_environment()),
-            APACHE_HOME: str(ROOT),
-        },
-    )
+def apache_main(folder: Path, port: int, site: str) -> str:
+    """A server around a site: as Debian makes it, as far as a site can feel it."""
     loads = [f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in DEBIAN_MODULES]
     return "\n".join(
         [
             *loads,
-            f"LoadModule wsgi_module {MODULES}/mod_wsgi.so",
             f"ServerRoot {folder}",
             f"PidFile {folder}/pid",
-            f"WSGISocketPrefix {folder}/wsgi",
             f"Listen 127.0.0.1:{port}",
             "ServerName localhost",
             'ErrorLog "|/bin/cat"',
@@ -99,8 +90,21 @@ def _apache_main(folder: Path, port: int) -> str:
     )
 
 
-def _as_another_account() -> list[str]:
-    """As root, Apache refuses to run the app; another account may not be able to read it."""
+def _wsgi_site(folder: Path, port: int) -> str:
+    places = {
+        "*:80": f"*:{port}",
+        f"{APACHE_HOME}/.venv": str(debian_environment()),
+        APACHE_HOME: str(ROOT),
+    }
+    load = f"LoadModule wsgi_module {MODULES}/mod_wsgi.so\nWSGISocketPrefix {folder}/wsgi\n"
+    return load + replace(APACHE_CONF.read_text(), places)
+
+
+def as_another_account() -> list[str]:
+    """What to put before a command: as root, Apache refuses to run the app.
+
+    The other account reads what root reads, wherever the checkout lies.
+    """
     if os.geteuid() != 0:
         return []
     account = [find_program("setpriv", "util-linux"), "--reuid=nobody", "--regid=nogroup"]
@@ -108,7 +112,7 @@ def _as_another_account() -> list[str]:
     return [*account, "--clear-groups", *reads_all, "--"]
 
 
-def _debian_environment() -> Path:
+def debian_environment() -> Path:
     """A virtual environment of the Python that Debian builds mod_wsgi for."""
     subprocess.run(
         ["scripts/virtualenv", str(DEBIAN_VENV), "requirements-runtime.lock"],
