@@ -29,8 +29,9 @@ SETTING = "AGENT_JWT_JWKS"
 
 
 @pytest.fixture
-def provider() -> Iterator[KeyServer]:
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyServer]:
     """A provider with one key."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with key_server(key_set(public_jwk("ES256"))) as server:
         yield server
 

@@ -323,6 +323,8 @@ def test_settings_choose_the_claim_and_the_leeway(tmp_path: Path) -> None:
         ({"jwt_issuer": ""}, "AGENT_JWT_ISSUER missing"),
         ({"jwt_jwks": ""}, "AGENT_JWT_JWKS missing"),
         ({"jwt_jwks": "ftp://x/y"}, "AGENT_JWT_JWKS is malformed"),
+        ({"jwt_jwks": "http://[x/y"}, "AGENT_JWT_JWKS is malformed"),
+        ({"jwt_jwks": "https:///y"}, "AGENT_JWT_JWKS is malformed"),
         ({"jwt_jwks": "/nowhere"}, "AGENT_JWT_JWKS cannot be read"),
         ({"jwt_leeway_seconds": -1}, "AGENT_JWT_LEEWAY_SECONDS is malformed"),
     ],
@@ -333,6 +335,23 @@ def test_half_a_configuration_stops_the_start(
     """Audience, issuer and keys belong together."""
     with pytest.raises(ConfigError, match=told):
         host(KEYS, tmp_path, **settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "warns"),
+    [
+        ("http://login.example/keys", True),
+        ("https://login.example/keys", False),
+        ("http://localhost/keys", False),
+        ("http://[::1]:8000/keys", False),
+    ],
+)
+def test_keys_over_a_plain_connection_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, url: str, *, warns: bool
+) -> None:
+    """Who can change the answer on its way could sign every token."""
+    host(KEYS, tmp_path, jwt_jwks=url)
+    assert ("is no https:// URL" in caplog.text) == warns
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import jwt
 
@@ -23,6 +24,7 @@ log = logging.getLogger("wsgi_app")
 #: Longer ones are not even decoded; gunicorn takes headers of 8190 bytes.
 MAX_TOKEN_CHARS: Final = 16_384
 MAX_TENANT_CHARS: Final = 255
+LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 #: Finds the key of an id for an algorithm; None if there is none.
 FindKey = Callable[["str | None", str], "VerifyKey | None"]
@@ -41,12 +43,22 @@ def web_token_lookup(settings: Settings) -> Lookup:
 
 def _find_key(place: str) -> FindKey:
     setting = setting_name("jwt_jwks")
-    if place.startswith(("https://", "http://")):
-        return RemoteKeys(place, setting).find
     if "://" in place:
-        raise ConfigError(f"{setting} is malformed: expected a file, an https:// or an http:// URL")
+        _check_url(place, setting)
+        return RemoteKeys(place, setting).find
     file = WatchedFile(Path(place), parse_key_set, setting)
     return lambda kid, algorithm: file.content().find(kid, algorithm)
+
+
+def _check_url(url: str, setting: str) -> None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise ConfigError(f"{setting} is malformed: expected a file, an https:// or an http:// URL")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK_NAMES:
+        log.warning("%s is no https:// URL: who is in between can sign any token", setting)
 
 
 class _WebTokens:
