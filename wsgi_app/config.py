@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from wsgi_app.errors import ConfigError
+from wsgi_app.logs import LogFormat
 from wsgi_app.tokens import Principal, parse_tokens
 
 log = logging.getLogger("wsgi_app")
@@ -68,6 +69,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stream_slots: Count | None = None
     delivery: Literal["thread", "parked", "auto"] | None = None
     max_streams: Count = 5000
+    log_format: LogFormat = "text"
     cors_origins: tuple[Origin, ...] = ()
     workdir: Path | None = None
     admin: bool = False

@@ -19,12 +19,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from wsgi_app.metrics.files import VARIABLE, SharedFolder
+from wsgi_app.metrics.files import SharedFolder
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from wsgi_app.engine.runner import Runner
+    from wsgi_app.logs import LogFormat
 
 log = logging.getLogger("wsgi_app")
 
@@ -103,7 +104,7 @@ def child_exit(server: Any, worker: Any) -> None:
         note.close()
     left = [json.loads(line) for line in lines]
     for one in left:
-        _end_turns(one["redis_url"], one["worker_id"])
+        _end_turns(**one)
 
 
 def _sign_on() -> None:
@@ -142,7 +143,11 @@ def _recycle(worker: Any) -> None:
 def _write_note(worker: Any, runner: Runner) -> None:
     note = getattr(worker, NOTE_ATTRIBUTE, None)
     if note is not None and runner.store.shared:
-        line = {"redis_url": runner.settings.redis_url, "worker_id": runner.worker_id}
+        line = {
+            "redis_url": runner.settings.redis_url,
+            "worker_id": runner.worker_id,
+            "log_format": runner.settings.log_format,
+        }
         note.write(json.dumps(line).encode() + b"\n")
 
 
@@ -165,16 +170,16 @@ def _live_runners() -> list[Runner]:
     return live_runners()
 
 
-def _end_turns(redis_url: str, worker_id: str) -> None:
-    from wsgi_app.engine.keeper import WORKER_LOST  # noqa: PLC0415 - keeps the arbiter small
-    from wsgi_app.engine.report import count_lost  # noqa: PLC0415 - the same
+def _end_turns(redis_url: str, worker_id: str, log_format: LogFormat) -> None:
+    from wsgi_app.engine.keeper import WORKER_LOST_JSON  # noqa: PLC0415 - keeps the arbiter small
+    from wsgi_app.engine.report import tell_lost  # noqa: PLC0415 - the same
     from wsgi_app.errors import StoreUnavailable  # noqa: PLC0415 - the same
     from wsgi_app.store.redis import RedisStore  # noqa: PLC0415 - the same
 
     try:
         store = RedisStore(redis_url, timeout_seconds=CHILD_EXIT_SECONDS)
         try:
-            lost = store.mark_lost(worker_id, WORKER_LOST)
+            lost = store.mark_lost(worker_id, WORKER_LOST_JSON)
         finally:
             store.close()
     except StoreUnavailable:
@@ -182,7 +187,6 @@ def _end_turns(redis_url: str, worker_id: str) -> None:
             "pid %d: the store does not answer; a dead worker's lease runs out", os.getpid()
         )
     else:
+        tell_lost(lost, log_format)
         if lost:
-            if os.environ.get(VARIABLE):
-                count_lost(len(lost))
             log.warning("worker %s died with %d turns", worker_id, len(lost))

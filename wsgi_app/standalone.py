@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from flask import Flask
 
+from wsgi_app import logs
 from wsgi_app.agents import OpenAIAgent, demo_agent
 from wsgi_app.config import Settings, load_settings, setting_name
 from wsgi_app.engine.turn import Agent
@@ -22,6 +23,7 @@ DEFAULT_MODEL = "gpt-4.1-mini"
 def create_app(environ: Mapping[str, str] = os.environ) -> Flask:
     """Build the app that `wsgi_app:app` serves; raises ConfigError for a malformed setting."""
     settings = load_settings({}, {}, environ)
+    logs.set_up(settings.log_format)
     app = Flask(__name__, static_folder=None, template_folder=None)
     app.register_blueprint(make_page_blueprint())
     # Nothing wraps this app: streams beyond the threads are parked where the server lets them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import threading
 from wsgiref.validate import validator
@@ -52,6 +53,12 @@ def two_hosts() -> Flask:
     for prefix in ("/one", "/two"):
         AgentHost(scripted).init_app(app, url_prefix=prefix)
     return app
+
+
+def logging_site() -> Flask:
+    """Mount the scripted agent in a site that has set its logging up."""
+    logging.basicConfig(level=logging.INFO, format="SITE %(name)s %(message)s")
+    return scripted_app()
 
 
 def validated_app() -> object:

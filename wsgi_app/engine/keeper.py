@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from wsgi_app.engine.ends import WORKER_LOST
 from wsgi_app.engine.log import Wakeup
-from wsgi_app.engine.report import count_lost
+from wsgi_app.engine.report import tell_lost
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import StoreUnavailable
-from wsgi_app.events import Error, encode_event
+from wsgi_app.events import encode_event
+from wsgi_app.logs import LogFormat
 from wsgi_app.store.base import Fence, Heartbeat, SessionKey, Store, WorkerInfo
 
 log = logging.getLogger("wsgi_app")
@@ -22,9 +24,7 @@ RENEWALS_PER_LEASE = 10 / 3
 #: How often a worker tells of its turns while somebody watches.
 TELL_SECONDS = 1.0
 
-WORKER_LOST = encode_event(
-    Error("worker_lost", "The worker that ran this turn is gone.", {}, retryable=True)
-)
+WORKER_LOST_JSON = encode_event(WORKER_LOST)
 
 
 class Kept(Protocol):
@@ -53,11 +53,19 @@ class Keeper:
     start.
     """
 
-    def __init__(self, store: Store, worker_id: str, lease_seconds: float, worker: Kept) -> None:
+    def __init__(
+        self,
+        store: Store,
+        worker_id: str,
+        lease_seconds: float,
+        worker: Kept,
+        log_format: LogFormat = "text",
+    ) -> None:
         self._store = store
         self._worker_id = worker_id
         self._lease_seconds = lease_seconds
         self._worker = worker
+        self._log_format: LogFormat = log_format
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wakeup = Wakeup()
@@ -92,8 +100,8 @@ class Keeper:
         """
         if not self._may_judge():
             return False
-        lost = self._store.settle_session(key, WORKER_LOST)
-        count_lost(len(lost))
+        lost = self._store.settle_session(key, WORKER_LOST_JSON)
+        tell_lost(lost, self._log_format)
         return bool(lost)
 
     def stop(self, timeout_seconds: float) -> None:
@@ -150,8 +158,8 @@ class Keeper:
         if not self._may_judge():
             return
         for worker_id in self._store.lost_workers():
-            lost = self._store.mark_lost(worker_id, WORKER_LOST)
-            count_lost(len(lost))
+            lost = self._store.mark_lost(worker_id, WORKER_LOST_JSON)
+            tell_lost(lost, self._log_format)
             log.warning("worker %s is lost, with %d turns", worker_id, len(lost))
 
     def _may_judge(self) -> bool:

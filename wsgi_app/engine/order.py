@@ -35,6 +35,8 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     history: list[Message] | None = None
     #: Whether the session is for this turn alone, and is forgotten soon after it.
     ephemeral: bool = False
+    #: The request's name in logs.
+    request_id: str = ""
     #: When the request came, on `time.monotonic`.
     asked_at: float = msgspec.field(default_factory=time.monotonic)
     #: What answers instead of the hosted agent.

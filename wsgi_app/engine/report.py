@@ -1,15 +1,21 @@
-"""What operations learn of one turn: its part of the metrics."""
+"""What operations learn of one turn: its part of the metrics, and its line in the log."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
+from wsgi_app.engine.ends import WORKER_LOST
 from wsgi_app.engine.log import EventLog
+from wsgi_app.engine.order import TurnOrder
 from wsgi_app.events import Cancelled, Done, Error, Terminal, ToolCall, ToolResult, Usage
+from wsgi_app.logs import Fields, LogFormat, log_turn
 from wsgi_app.metrics import metrics
+from wsgi_app.store.base import Fence
 
 #: Calls of tools whose results are waited for; agents may forget theirs.
 MAX_OPEN_CALLS: Final = 1024
@@ -21,10 +27,12 @@ class TurnReport:
     Touched by the turn's thread, its tools' threads and the journal's; ``_lock`` guards all state.
     """
 
-    def __init__(self, asked_at: float) -> None:
-        """``asked_at``: when the turn was asked for, on `time.monotonic`."""
+    def __init__(self, fence: Fence, order: TurnOrder, log_format: LogFormat) -> None:
+        self._fence = fence
+        self._request_id = order.request_id
+        self._log_format = log_format
         self._lock = threading.Lock()
-        self._began_at = asked_at
+        self._began_at = order.asked_at
         self._state = "new"
         self._called_at: dict[str, float] = {}
 
@@ -53,27 +61,51 @@ class TurnReport:
 
     def end(self, terminal: Terminal, log: EventLog, ended_at: float, usage: Usage) -> None:
         """The turn has ended; to be called once, before anybody learns of it."""
-        ran = self._state == "running"
+        seconds: dict[str, float] = {}
+        moments = {
+            "seconds": ended_at if self._state == "running" else None,
+            "first_event_seconds": log.first_event_at,
+            "first_token_seconds": log.first_token_at,
+        }
+        for name, moment in moments.items():
+            if moment is not None:
+                seconds[name] = max(0.0, moment - self._began_at)
         self.leave()
+        self._count_end(terminal, seconds, usage)
+        self._count_events(terminal, log)
+        fields: Fields = {
+            **turn_fields(self._fence, terminal, self._request_id),
+            **{name: round(value, 6) for name, value in seconds.items()},
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "events": log.last_seq + 1,
+        }
+        log_turn(fields, self._log_format)
+
+    @staticmethod
+    def _count_end(terminal: Terminal, seconds: dict[str, float], usage: Usage) -> None:
         made = metrics()
         made.turns.labels(*outcome(terminal)).inc()
-        if ran:
-            made.turn_seconds.observe(max(0.0, ended_at - self._began_at))
-        if log.first_event_at is not None:
-            made.first_event_seconds.observe(max(0.0, log.first_event_at - self._began_at))
-        if log.first_token_at is not None:
-            made.first_token_seconds.observe(max(0.0, log.first_token_at - self._began_at))
+        histograms = {
+            "seconds": made.turn_seconds,
+            "first_event_seconds": made.first_event_seconds,
+            "first_token_seconds": made.first_token_seconds,
+        }
+        for name, value in seconds.items():
+            histograms[name].observe(value)
         for kind, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
             if count:
                 made.tokens.labels(kind).inc(count)
+
+    def _count_events(self, terminal: Terminal, log: EventLog) -> None:
         events = Counter(type(entry.event) for entry in log.read(0, log.last_seq))
         events[type(terminal)] += 1
-        for kind_of_event, count in events.items():
-            made.events.labels(kind_of_event.__struct_config__.tag).inc(count)
+        for kind, count in events.items():
+            metrics().events.labels(kind.__struct_config__.tag).inc(count)
         with self._lock:
             unanswered, self._called_at = len(self._called_at), {}
         if unanswered:
-            made.tool_calls.labels("unanswered").inc(unanswered)
+            metrics().tool_calls.labels("unanswered").inc(unanswered)
 
     def leave(self) -> None:
         """The turn runs and waits here no more."""
@@ -100,7 +132,22 @@ def outcome(terminal: Terminal) -> tuple[str, str]:
     return "done", ""
 
 
-def count_lost(turns: int) -> None:
-    """Count turns that a dead worker had left, by whoever has ended them."""
-    if turns:
-        metrics().turns.labels("error", "worker_lost").inc(turns)
+def turn_fields(fence: Fence, terminal: Terminal, request_id: str) -> Fields:
+    """What a line of the log names a turn and its end by."""
+    kind, reason = outcome(terminal)
+    return {
+        "outcome": kind,
+        "reason": reason,
+        "tenant": fence.key.tenant,
+        "session_id": fence.key.session_id,
+        "turn_id": str(fence.turn),
+        "request_id": request_id,
+    }
+
+
+def tell_lost(fences: Sequence[Fence], log_format: LogFormat) -> None:
+    """Count and log turns that a dead worker had left, by whoever has ended them."""
+    if fences:
+        metrics().turns.labels(*outcome(WORKER_LOST)).inc(len(fences))
+    for fence in fences:
+        log_turn(turn_fields(fence, WORKER_LOST, ""), log_format, logging.WARNING)

@@ -73,7 +73,7 @@ class TurnRun:
             opened=self._question_opened,
             closed=self._question_closed,
         )
-        self._report = TurnReport(order.asked_at)
+        self._report = TurnReport(fence, order, settings.log_format)
         self._calls = AgentCalls(
             fence,
             order,

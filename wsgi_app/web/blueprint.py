@@ -33,7 +33,7 @@ from wsgi_app.web.mount import Mount
 from wsgi_app.web.openapi import routes as openapi_routes
 from wsgi_app.web.probe import post_probe
 from wsgi_app.web.respond import exception_response, give_up_dropped
-from wsgi_app.web.turns import add_quota
+from wsgi_app.web.turns import add_headers
 from wsgi_app.web.websocket import websocket
 
 View = Callable[..., Response]
@@ -85,7 +85,7 @@ def make_blueprint(name: str, mount: Mount) -> Blueprint:
         view.__name__: view.error_shape for _, _, view in ROUTES if hasattr(view, "error_shape")
     }
     blueprint.before_request(access.guard(mount, shapes))
-    blueprint.after_request(add_quota)
+    blueprint.after_request(add_headers)
     access.allow_origins(blueprint, mount.settings.cors_origins)
     blueprint.url_value_preprocessor(lambda *_: _exempt_from_csrf(blueprint))
     blueprint.register_error_handler(Exception, exception_response)

@@ -29,6 +29,7 @@ from wsgi_app.engine.runner import Runner
 from wsgi_app.engine.turn import Agent
 from wsgi_app.events import EventId
 from wsgi_app.limits import StartLimit
+from wsgi_app.logs import request_id
 from wsgi_app.metrics import metrics, note_worker
 from wsgi_app.store.base import SessionKey, Store
 from wsgi_app.tickets import Tickets
@@ -244,6 +245,14 @@ def current_principal() -> Principal:
     """Who sent this request."""
     principal: Principal = g.wsgi_app_principal
     return principal
+
+
+def current_request_id() -> str:
+    """What logs call this request: its own X-Request-Id, if that is sane."""
+    if "wsgi_app_request_id" not in g:
+        g.wsgi_app_request_id = request_id(request.headers.get("X-Request-Id"))
+    found: str = g.wsgi_app_request_id
+    return found
 
 
 def session_key(session_id: str) -> SessionKey:

@@ -20,7 +20,7 @@ from wsgi_app.events import Cancelled, Done, Error, EventId, InputRequest
 from wsgi_app.limits import Quota
 from wsgi_app.store.base import BeginTurn, Message, SessionKey
 from wsgi_app.web.access import demand
-from wsgi_app.web.mount import Mount, count_resume
+from wsgi_app.web.mount import Mount, count_resume, current_request_id
 from wsgi_app.web.parse import check_message
 
 log = logging.getLogger("wsgi_app")
@@ -157,8 +157,9 @@ def _give_back(mount: Mount, key: SessionKey) -> None:
         log.warning("a start that came to nothing stays counted: the store does not answer")
 
 
-def add_quota(response: Response) -> Response:
-    """Tell whoever has started a turn, or was refused one, what is left of the tenant's limit."""
+def add_headers(response: Response) -> Response:
+    """Tell the request's id; to whoever has started a turn, or was refused one, its limit too."""
+    response.headers.setdefault("X-Request-Id", current_request_id())
     quota: Quota | None = g.get("wsgi_app_quota")
     if quota is not None:
         response.headers.update(quota.headers())
@@ -172,6 +173,7 @@ def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest, *, only_attaches:
         on_disconnect=wanted.on_disconnect,
         history=wanted.history,
         ephemeral=wanted.ephemeral,
+        request_id=current_request_id(),
         agent=wanted.agent,
         orphan_seconds=wanted.orphan_seconds,
         app_context=mount.app_context,
