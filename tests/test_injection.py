@@ -22,7 +22,8 @@ from tests.support.sse import Frame, Stream
 HOST_HEADERS = {
     *("server", "date", "connection", "transfer-encoding", "content-type", "cache-control"),
     *("x-accel-buffering", "x-session-id", "x-turn-id", "x-vercel-ai-ui-message-stream"),
-    *("content-length",),
+    *("content-length", "x-request-id"),
+    *("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"),
 }
 #: Behind these the native names are told by each stream of the native routes.
 NATIVE = ("", "?named=1", "?wire=agentflow", "?batch_ms=200")

@@ -51,7 +51,7 @@ def server(folder: Path) -> Iterator[Gunicorn]:
         with gunicorn(
             APP, workers=WORKERS, threads=THREADS, config=CONFIG, env=env, args=args
         ) as running:
-            wait_for(lambda: len(running.worker_pids()) == WORKERS, "both workers")
+            wait_for(lambda: len(running.worker_pids()) == WORKERS, "both workers", 30)
             yield running
 
 
@@ -181,7 +181,7 @@ def test_metrics_equal_what_the_load_did(server: Gunicorn, folder: Path) -> None
             assert told(server, running) == running
             victim = owner_pid(load.client, session)
             os.kill(victim, signal.SIGKILL)
-        wait_for(lambda: _replaced(server, victim), "another worker in its place")  # noqa: B023 - called at once
+        wait_for(lambda: _replaced(server, victim), "another worker in its place", 40)  # noqa: B023 - called at once
         load.run()
         lost[next(iter(lost))] = round_
         expected = load.expected() | lost | {"worker_starts_total": WORKERS + round_}
@@ -343,7 +343,7 @@ def test_pages_are_whole_while_workers_die(server: Gunicorn) -> None:
             for _ in range(4):
                 victim = server.worker_pids()[0]
                 os.kill(victim, signal.SIGKILL)
-                wait_for(lambda: _replaced(server, victim), "another in its place", 20)  # noqa: B023 - called at once
+                wait_for(lambda: _replaced(server, victim), "another in its place", 40)  # noqa: B023 - called at once
         finally:
             stop.set()
         for reader in readers:

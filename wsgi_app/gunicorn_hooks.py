@@ -93,18 +93,18 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """End the turns of a worker that died; runs in the arbiter, with a fresh connection."""
+    for one in _read_note(worker):
+        _end_turns(**one)
     _forget_counts(worker.pid, server.WORKERS)
+
+
+def _read_note(worker: Any) -> list[dict[str, Any]]:
     note = getattr(worker, NOTE_ATTRIBUTE, None)
     if note is None:
-        return
-    try:
+        return []
+    with note:
         note.seek(0)
-        lines = note.read().decode().splitlines()
-    finally:
-        note.close()
-    left = [json.loads(line) for line in lines]
-    for one in left:
-        _end_turns(**one)
+        return [json.loads(line) for line in note.read().decode().splitlines()]
 
 
 def _sign_on() -> None:
@@ -171,13 +171,12 @@ def _live_runners() -> list[Runner]:
 
 
 def _end_turns(redis_url: str, worker_id: str, log_format: LogFormat) -> None:
-    from wsgi_app.engine.keeper import WORKER_LOST_JSON  # noqa: PLC0415 - keeps the arbiter small
-    from wsgi_app.engine.report import tell_lost  # noqa: PLC0415 - the same
+    from wsgi_app.engine.ends import WORKER_LOST_JSON  # noqa: PLC0415 - keeps the arbiter small
     from wsgi_app.errors import StoreUnavailable  # noqa: PLC0415 - the same
     from wsgi_app.store.redis import RedisStore  # noqa: PLC0415 - the same
 
     try:
-        store = RedisStore(redis_url, timeout_seconds=CHILD_EXIT_SECONDS)
+        store = RedisStore(redis_url, timeout_seconds=CHILD_EXIT_SECONDS, measured=False)
         try:
             lost = store.mark_lost(worker_id, WORKER_LOST_JSON)
         finally:
@@ -187,6 +186,9 @@ def _end_turns(redis_url: str, worker_id: str, log_format: LogFormat) -> None:
             "pid %d: the store does not answer; a dead worker's lease runs out", os.getpid()
         )
     else:
-        tell_lost(lost, log_format)
         if lost:
+            # Not before: readers wait for the end, and this loads more.
+            from wsgi_app.engine.report import tell_lost  # noqa: PLC0415 - the same
+
+            tell_lost(lost, log_format)
             log.warning("worker %s died with %d turns", worker_id, len(lost))

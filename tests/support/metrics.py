@@ -37,7 +37,7 @@ def _name(sample: Any) -> str:
     return f"{name}{{{labels}}}" if labels else name
 
 
-def told(server: Server, expected: Samples, seconds: float = 10) -> Samples:
+def told(server: Server, expected: Samples, seconds: float = 20) -> Samples:
     """What the page tells of these samples, once it is as expected or time is over."""
 
     def now() -> Samples:

@@ -15,6 +15,7 @@ log = logging.getLogger("wsgi_app")
 AGENT_ERROR = Error("agent_error", "The agent failed.")
 TURN_TIMEOUT = Error("turn_timeout", "The turn took too long.", {}, retryable=True)
 WORKER_LOST = Error("worker_lost", "The worker that ran this turn is gone.", {}, retryable=True)
+WORKER_LOST_JSON = encode_event(WORKER_LOST)
 OUTPUT_TOO_LARGE = Error("output_too_large", "The turn's output exceeds its limit.")
 
 

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from wsgi_app.engine.ends import WORKER_LOST
+from wsgi_app.engine.ends import WORKER_LOST_JSON
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.report import tell_lost
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import StoreUnavailable
-from wsgi_app.events import encode_event
 from wsgi_app.logs import LogFormat
 from wsgi_app.store.base import Fence, Heartbeat, SessionKey, Store, WorkerInfo
 
@@ -23,8 +22,6 @@ log = logging.getLogger("wsgi_app")
 RENEWALS_PER_LEASE = 10 / 3
 #: How often a worker tells of its turns while somebody watches.
 TELL_SECONDS = 1.0
-
-WORKER_LOST_JSON = encode_event(WORKER_LOST)
 
 
 class Kept(Protocol):

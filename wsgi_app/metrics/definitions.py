@@ -45,8 +45,8 @@ class Metrics:
             "cancel_seconds", "From a cancel that found a turn to its end.", _WAIT_SECONDS
         )
         # -- readers
-        self.streams = self._gauge("streams", "Stream slots that are taken.")
-        self.stream_slots = self._gauge("stream_slots", "Stream slots that there are.")
+        self.streams = self._gauge("streams", "Readers now, parked ones too.")
+        self.stream_slots = self._gauge("stream_slots", "Readers that may hold a thread.")
         self.disconnects = self._counter(
             "disconnects", "Readers that went before their stream's end.", ("cause",)
         )

@@ -74,9 +74,10 @@ class RedisStore(Store):
         *,
         timeout_seconds: float = 1.0,
         start_thread: StartThread | None = None,
+        measured: bool = True,
     ) -> None:
         self._calls = Calls(limits or StoreLimits())
-        self._edge = Edge(url, timeout_seconds)
+        self._edge = Edge(url, timeout_seconds, measured=measured)
         self._start_thread = start_thread
         self._listeners: list[SignalThread] = []
 

@@ -66,8 +66,10 @@ class Edge:
     next: a server that has just failed is left alone for a while, then tried by one thread.
     """
 
-    def __init__(self, url: str, timeout_seconds: float) -> None:
+    def __init__(self, url: str, timeout_seconds: float, *, measured: bool = True) -> None:
+        """``measured``: whether the metrics are told; loading them takes a moment."""
         self.timeout_seconds = timeout_seconds
+        self._measured = measured
         self._connect = connector(url, timeout_seconds)
         self._lock = threading.Lock()
         self._connecting = threading.Lock()
@@ -140,7 +142,8 @@ class Edge:
             began_at = time.monotonic()
             with self._judged():
                 yield self._connected()
-            metrics().store_seconds.observe(time.monotonic() - began_at)
+            if self._measured:
+                metrics().store_seconds.observe(time.monotonic() - began_at)
             self._rest_until = 0.0
         finally:
             self._places.release()
@@ -174,7 +177,8 @@ class Edge:
             self._connecting.release()
 
     def _judge(self, error: Exception) -> StoreUnavailable:
-        metrics().store_errors.inc()
+        if self._measured:
+            metrics().store_errors.inc()
         silent = isinstance(error, _SILENCE)
         # A cluster goes on without one of its nodes.
         if self._nodes is None or (silent and self._nodes.alone):
