@@ -106,7 +106,7 @@ class ParkedStream:
     def hang_up(self, *, timed_out: bool = False) -> None:
         """The client has gone, or is let go."""
         self._gone = True
-        self._reader.note_gone(writing=self._writing_since is not None, timed_out=timed_out)
+        self._reader.note_gone(timed_out=timed_out)
         self._parking.remove(self)  # it would be told again and again
         if not self._busy:
             self._close(cut=True)

@@ -132,13 +132,14 @@ class Reader:
             if self._slot is not None:
                 self._slot.give_back()
 
-    def note_gone(self, *, writing: bool, timed_out: bool) -> None:
-        """The client has gone, in the middle of a write or between two."""
+    def note_gone(self, *, timed_out: bool) -> None:
+        """The client has gone, or was cut off because it took nothing for too long."""
         self.gone = True
-        missed = writing or not self._feed.complete
+        # One that goes by itself may have got the last bytes, though their write goes on.
+        missed = timed_out or not self._feed.complete
         if missed and not (self._cut or self._closed or self._finished):
             metrics().disconnects.labels("write_timeout" if timed_out else "hang_up").inc()
 
     def _set_gone(self, watch: Watch) -> None:
-        self.note_gone(writing=watch.writing_since is not None, timed_out=watch.timed_out)
+        self.note_gone(timed_out=watch.timed_out)
         self._feed.wake()

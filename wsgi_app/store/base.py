@@ -26,8 +26,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-
-from limits import RateLimitItem
+from typing import TYPE_CHECKING
 
 from wsgi_app.errors import Fenced, StoreUnavailable
 from wsgi_app.events import CancelReason, EventId
@@ -52,6 +51,9 @@ from wsgi_app.store.values import (
     WorkerInfo,
     WorkerView,
 )
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
 
 __all__ = [
     "SECRET_BYTES",

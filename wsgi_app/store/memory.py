@@ -6,8 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-
-from limits import RateLimitItem
+from typing import TYPE_CHECKING
 
 from wsgi_app.errors import Fenced
 from wsgi_app.events import CancelReason, EventId, encode_json
@@ -37,6 +36,9 @@ from wsgi_app.store.memory_starts import MemoryStarts
 from wsgi_app.store.memory_table import SessionTable
 from wsgi_app.store.memory_workers import WorkerTable
 from wsgi_app.store.refusals import refusal
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
 
 #: A signal and the worker that it goes to.
 Push = tuple[str, Signal]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-
-from limits import RateLimitItem
-from limits.storage import MemoryStorage
+from typing import TYPE_CHECKING
 
 from wsgi_app.store.values import StartCount
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+    from limits.storage import MemoryStorage
 
 
 class MemoryStarts:
@@ -27,6 +29,8 @@ class MemoryStarts:
         key, seconds = limit.key_for(tenant), limit.get_expiry()
         with self._lock:
             if self._windows is None:
+                from limits.storage import MemoryStorage  # noqa: PLC0415 - it takes long to load
+
                 self._windows = MemoryStorage()
             counted = self._windows.acquire_sliding_window_entry(key, limit.amount, seconds, amount)
             window = self._windows.get_sliding_window(key, seconds)

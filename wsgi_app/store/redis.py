@@ -12,9 +12,8 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from limits import RateLimitItem
 from redis import Redis
 
 from wsgi_app.errors import Fenced, StoreUnavailable
@@ -52,6 +51,9 @@ from wsgi_app.store.redis_replies import cancel_reason, session_view, worker_vie
 from wsgi_app.store.redis_scripts import Argument, Call
 from wsgi_app.store.redis_signals import SignalThread, StartThread
 from wsgi_app.store.refusals import refusal
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
 
 #: How long a request waits for the places of others that are just being refused.
 ADMISSION_SECONDS: Final = 0.2

@@ -5,9 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import NamedTuple
-
-from limits import RateLimitItem
+from typing import TYPE_CHECKING, NamedTuple
 
 from wsgi_app.events import encode_json
 from wsgi_app.store.base import (
@@ -34,6 +32,9 @@ from wsgi_app.store.redis_keys import (
     worker_member,
 )
 from wsgi_app.store.redis_scripts import Argument, Call, script, start_scripts
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
 
 
 class Kept(NamedTuple):

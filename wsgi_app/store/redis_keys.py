@@ -8,14 +8,16 @@ percent-encoded, so that none can end a tag or pass for another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
 import msgspec
-from limits import RateLimitItem
 
 from wsgi_app.events import EventId, encode_json
 from wsgi_app.store.base import Message, SessionKey, Signal
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
 
 ALIVE: Final = "agent:{workers}:alive"
 SECRET: Final = "agent:secret"  # noqa: S105 - its name, not itself

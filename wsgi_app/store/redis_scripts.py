@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Final, NamedTuple
 
-from limits.storage import RedisStorage
-
 #: The files that stand before those of the verbs.
 _SHARED: Final = {
     ("session",): {
@@ -56,6 +54,8 @@ def script(verb: str) -> Script:
 @functools.cache
 def start_scripts() -> tuple[Script, Script]:
     """Count in a sliding window, and read it: the scripts of the library ``limits``."""
+    from limits.storage import RedisStorage  # noqa: PLC0415 - it takes long to load
+
     count, read = RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW, RedisStorage.SCRIPT_SLIDING_WINDOW
     return _named(count.decode()), _named(read.decode())
 
