@@ -8,7 +8,7 @@ from typing import Final
 from limits import parse
 
 from wsgi_app.errors import RequestError
-from wsgi_app.store.base import StartCount, Store
+from wsgi_app.store.base import StartCount, StartRate, Store
 
 #: The names of draft-ietf-httpapi-ratelimit-headers-06, sections 4.1 to 4.3: its later versions
 #: put all in one structured field, which clients do not read yet.
@@ -19,27 +19,25 @@ class StartLimit:
     """AGENT_RATE_LIMIT: counts starts in a sliding window. Used by any thread; has no state."""
 
     def __init__(self, rate_limit: str) -> None:
-        self._limit = parse(rate_limit)
+        limit = parse(rate_limit)
+        self._rate = StartRate(limit.amount, limit.get_expiry())
 
     def take(self, store: Store, tenant: str) -> Quota:
         """Count a start of the tenant's, unless there were too many; raises StoreUnavailable."""
-        return Quota(
-            store.count_start(tenant, self._limit), self._limit.amount, self._limit.get_expiry()
-        )
+        return Quota(store.count_start(tenant, self._rate), self._rate)
 
     def give_back(self, store: Store, tenant: str) -> None:
         """Take back a start that came to nothing; raises StoreUnavailable."""
-        store.count_start(tenant, self._limit, -1)
+        store.count_start(tenant, self._rate, -1)
 
 
 class Quota:
     """What one start left of its tenant's limit."""
 
-    def __init__(self, count: StartCount, limit: int, window_seconds: int) -> None:
+    def __init__(self, count: StartCount, rate: StartRate) -> None:
         self.allowed = count.counted
         self._count = count
-        self._limit = limit
-        self._window_seconds = window_seconds
+        self._limit, self._window_seconds = rate
 
     def headers(self) -> dict[str, str]:
         """What the start's answer tells of the limit."""

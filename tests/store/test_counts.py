@@ -9,25 +9,23 @@ from collections import Counter
 from functools import partial
 
 import pytest
-from limits import parse
 
 from tests.store.steps import KEY, MakeStore, at_once, refused, request, run_turn, start
 from tests.support.processes import ROOT, clean_environment
 from tests.support.servers import Redis
 from wsgi_app.errors import RequestError
-from wsgi_app.store.base import SessionKey, StartCount, Store, StoreLimits, TurnBegun
+from wsgi_app.store.base import SessionKey, StartCount, StartRate, Store, StoreLimits, TurnBegun
 
-LIMIT = parse("20/day")
+LIMIT = StartRate(20, 86_400)
 THREADS = 32
 PROCESSES = 4
 #: Begins turns from threads of one process, once its standard input ends, and prints the outcomes.
 BEGINNER = """
 import json, sys
 from functools import partial
-from limits import parse
 from tests.store.steps import at_once, request
 from wsgi_app.errors import RequestError
-from wsgi_app.store.base import SessionKey, StoreLimits
+from wsgi_app.store.base import SessionKey, StartRate, StoreLimits
 from wsgi_app.store.redis import RedisStore
 
 url, process, limits = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
@@ -38,7 +36,7 @@ sys.stdin.read()
 keys = [SessionKey("acme", f"s-{process}-{number}") for number in range(16)]
 orders = [request(key, run_id=f"run-{process}-{key.session_id}") for key in keys]
 begun = at_once([partial(store.begin_turn, order) for order in orders])
-counted = at_once([partial(store.count_start, "acme", parse("20/day")) for _ in orders])
+counted = at_once([partial(store.count_start, "acme", StartRate(20, 86_400)) for _ in orders])
 codes = [one.code if isinstance(one, RequestError) else one.state for one in begun]
 print(json.dumps([codes, sum(count.counted for count in counted)]))
 """
@@ -56,7 +54,7 @@ def test_as_many_starts_as_allowed(store: Store) -> None:
     assert sum(isinstance(one, StartCount) and one.counted for one in counts) == LIMIT.amount
     last = store.count_start("acme", LIMIT)
     assert (last.counted, last.before, last.current) == (False, 0, LIMIT.amount)
-    assert 0 < last.current_left_seconds <= LIMIT.get_expiry()
+    assert 0 < last.current_left_seconds <= LIMIT.window_seconds
 
 
 def test_starts_are_counted_by_tenant_and_limit(store: Store) -> None:
@@ -65,7 +63,7 @@ def test_starts_are_counted_by_tenant_and_limit(store: Store) -> None:
     assert store.count_start("acme", LIMIT).current == 2
     assert store.count_start("other", LIMIT).current == 1
     assert store.count_start("ac/me", LIMIT).current == 1
-    assert store.count_start("acme", parse("21/day")).current == 1
+    assert store.count_start("acme", StartRate(21, 86_400)).current == 1
 
 
 def test_start_is_taken_back(store: Store) -> None:

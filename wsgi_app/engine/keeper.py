@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from wsgi_app.config import Settings
 from wsgi_app.engine.ends import WORKER_LOST_JSON
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.report import tell_lost
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import StoreUnavailable
-from wsgi_app.logs import LogFormat
 from wsgi_app.store.base import Fence, Heartbeat, SessionKey, Store, WorkerInfo
 
 log = logging.getLogger("wsgi_app")
@@ -50,19 +50,12 @@ class Keeper:
     start.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        worker_id: str,
-        lease_seconds: float,
-        worker: Kept,
-        log_format: LogFormat = "text",
-    ) -> None:
+    def __init__(self, store: Store, worker_id: str, settings: Settings, worker: Kept) -> None:
         self._store = store
         self._worker_id = worker_id
-        self._lease_seconds = lease_seconds
+        self._lease_seconds = settings.lease_seconds
+        self._log_format = settings.log_format
         self._worker = worker
-        self._log_format: LogFormat = log_format
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wakeup = Wakeup()

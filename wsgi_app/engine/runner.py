@@ -73,8 +73,7 @@ class Runner:
         self.following = Following(store, self.worker_id)
         self.loops = Loops()
         self._journal = Journal(store)
-        lease_seconds, log_format = settings.lease_seconds, settings.log_format
-        self.keeper = Keeper(store, self.worker_id, lease_seconds, self, log_format)
+        self.keeper = Keeper(store, self.worker_id, settings, self)
         self._session_agents = SessionAgents(make_agent, settings.idle_seconds)
         self._ephemeral = EphemeralSessions(store)
         self._services = Services(

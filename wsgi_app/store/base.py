@@ -26,7 +26,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from wsgi_app.errors import Fenced, StoreUnavailable
 from wsgi_app.events import CancelReason, EventId
@@ -44,6 +43,7 @@ from wsgi_app.store.values import (
     SessionView,
     Signal,
     StartCount,
+    StartRate,
     StoreLimits,
     TurnBegun,
     TurnClaim,
@@ -51,9 +51,6 @@ from wsgi_app.store.values import (
     WorkerInfo,
     WorkerView,
 )
-
-if TYPE_CHECKING:
-    from limits import RateLimitItem
 
 __all__ = [
     "SECRET_BYTES",
@@ -70,6 +67,7 @@ __all__ = [
     "SessionView",
     "Signal",
     "StartCount",
+    "StartRate",
     "Store",
     "StoreLimits",
     "TurnBegun",
@@ -113,7 +111,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def count_start(self, tenant: str, limit: RateLimitItem, amount: int = 1) -> StartCount:
+    def count_start(self, tenant: str, limit: StartRate, amount: int = 1) -> StartCount:
         """Count a turn's start unless it exceeds the tenant's limit; -1 takes one back."""
 
     @abstractmethod

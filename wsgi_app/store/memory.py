@@ -6,7 +6,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from wsgi_app.errors import Fenced
 from wsgi_app.events import CancelReason, EventId, encode_json
@@ -23,6 +22,7 @@ from wsgi_app.store.base import (
     SessionView,
     Signal,
     StartCount,
+    StartRate,
     Store,
     StoreLimits,
     TurnBegun,
@@ -36,9 +36,6 @@ from wsgi_app.store.memory_starts import MemoryStarts
 from wsgi_app.store.memory_table import SessionTable
 from wsgi_app.store.memory_workers import WorkerTable
 from wsgi_app.store.refusals import refusal
-
-if TYPE_CHECKING:
-    from limits import RateLimitItem
 
 #: A signal and the worker that it goes to.
 Push = tuple[str, Signal]
@@ -90,7 +87,7 @@ class MemoryStore(Store):
         self._send(pushes)
         return begun
 
-    def count_start(self, tenant: str, limit: RateLimitItem, amount: int = 1) -> StartCount:
+    def count_start(self, tenant: str, limit: StartRate, amount: int = 1) -> StartCount:
         return self._starts.count(tenant, limit, amount)
 
     def claim_turn(self, fence: Fence) -> TurnClaim:

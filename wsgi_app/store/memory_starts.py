@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from wsgi_app.store.values import StartCount
+from wsgi_app.store.values import StartCount, StartRate
 
 if TYPE_CHECKING:
-    from limits import RateLimitItem
     from limits.storage import MemoryStorage
 
 
@@ -24,9 +23,10 @@ class MemoryStarts:
         # Made on first use, since it starts a timer.
         self._windows: MemoryStorage | None = None
 
-    def count(self, tenant: str, limit: RateLimitItem, amount: int) -> StartCount:
+    def count(self, tenant: str, limit: StartRate, amount: int) -> StartCount:
         """See `Store.count_start`."""
-        key, seconds = limit.key_for(tenant), limit.get_expiry()
+        seconds = limit.window_seconds
+        key = f"{tenant}/{limit.amount}/{seconds}"
         with self._lock:
             if self._windows is None:
                 from limits.storage import MemoryStorage  # noqa: PLC0415 - it takes long to load

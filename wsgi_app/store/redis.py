@@ -9,10 +9,9 @@ end in between has left over.
 from __future__ import annotations
 
 import secrets
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, cast
 
 from redis import Redis
 
@@ -31,6 +30,7 @@ from wsgi_app.store.base import (
     SessionView,
     Signal,
     StartCount,
+    StartRate,
     Store,
     StoreLimits,
     TurnBegun,
@@ -39,6 +39,7 @@ from wsgi_app.store.base import (
     WorkerView,
 )
 from wsgi_app.store.cursor import decode_cursor, encode_cursor
+from wsgi_app.store.redis_admission import begin_admitted
 from wsgi_app.store.redis_calls import Calls, Kept, pairs, parse_start_count, triples
 from wsgi_app.store.redis_edge import Edge
 from wsgi_app.store.redis_keys import (
@@ -51,13 +52,6 @@ from wsgi_app.store.redis_replies import cancel_reason, session_view, worker_vie
 from wsgi_app.store.redis_scripts import Argument, Call
 from wsgi_app.store.redis_signals import SignalThread, StartThread
 from wsgi_app.store.refusals import refusal
-
-if TYPE_CHECKING:
-    from limits import RateLimitItem
-
-#: How long a request waits for the places of others that are just being refused.
-ADMISSION_SECONDS: Final = 0.2
-ADMISSION_POLL_SECONDS: Final = 0.01
 
 
 class RedisStore(Store):
@@ -87,7 +81,7 @@ class RedisStore(Store):
 
     def begin_turn(self, request: BeginTurn) -> TurnBegun:
         runs = [(request.run_id, request.worker_id)]
-        state, *answer = self._begin(request)
+        state, *answer = begin_admitted(self._edge, self._calls, request)
         if state not in (b"started", b"queued"):
             self._edge.run_many(self._calls.release_turns(request.key, runs))
         if state == b"refused":
@@ -95,25 +89,7 @@ class RedisStore(Store):
             raise refusal(code, turn=turn[0] if turn else None)
         return TurnBegun(state.decode(), int(answer[0]), decode_messages(answer[1]))
 
-    def _begin(self, request: BeginTurn) -> Any:
-        """Take the tenant's place, then begin: a session's own refusal goes before the tenant's."""
-        if request.only_attaches:
-            answer = self._edge.run(self._calls.begin_turn(request, ""))
-            return [b"refused", b"rate_limited"] if answer[0] == b"unadmitted" else answer
-        deadline = time.monotonic() + ADMISSION_SECONDS
-        admission = [self._calls.own_turn(request), self._calls.admit_turn(request)]
-        while True:
-            code, created = self._edge.run_all(admission)[1]
-            call = self._calls.begin_turn(request, "" if code else created.decode())
-            answer = self._edge.run(call)
-            if answer[0] != b"unadmitted":
-                return answer
-            # A place that was taken a moment ago may be given back.
-            if not created or time.monotonic() > deadline:
-                return [b"refused", code]
-            time.sleep(ADMISSION_POLL_SECONDS)
-
-    def count_start(self, tenant: str, limit: RateLimitItem, amount: int = 1) -> StartCount:
+    def count_start(self, tenant: str, limit: StartRate, amount: int = 1) -> StartCount:
         replies = self._edge.run_all(self._calls.count_start(tenant, limit, amount))
         return parse_start_count(replies, limit)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from wsgi_app.events import encode_json
 from wsgi_app.store.base import (
@@ -16,6 +16,7 @@ from wsgi_app.store.base import (
     JournalWrite,
     SessionKey,
     StartCount,
+    StartRate,
     StoreLimits,
     WorkerInfo,
 )
@@ -32,9 +33,6 @@ from wsgi_app.store.redis_keys import (
     worker_member,
 )
 from wsgi_app.store.redis_scripts import Argument, Call, script, start_scripts
-
-if TYPE_CHECKING:
-    from limits import RateLimitItem
 
 
 class Kept(NamedTuple):
@@ -127,9 +125,9 @@ class Calls:
         )
 
     @staticmethod
-    def count_start(tenant: str, limit: RateLimitItem, amount: int) -> list[Call]:
+    def count_start(tenant: str, limit: StartRate, amount: int) -> list[Call]:
         """Count a start in the tenant's window, unless that is full; then read the window."""
-        keys, seconds = start_keys(tenant, limit), limit.get_expiry()
+        keys, seconds = start_keys(tenant, limit), limit.window_seconds
         acquire, read = start_scripts()
         return [Call(acquire, keys, [limit.amount, seconds, amount]), Call(read, keys, [seconds])]
 
@@ -214,12 +212,12 @@ class Calls:
         return Call(script("heartbeat"), [session_key(key) for key in keys], arguments)
 
 
-def parse_start_count(replies: Sequence[Reply], limit: RateLimitItem) -> StartCount:
+def parse_start_count(replies: Sequence[Reply], limit: StartRate) -> StartCount:
     """Read what `Calls.count_start` answers."""
     counted, window = replies
     before, before_ms, current, current_ms = (max(0, int(part or 0)) for part in window)
     # Kept for twice its length: a window is the current one, then the one before.
-    current_left_ms = max(0, current_ms - 1000 * limit.get_expiry())
+    current_left_ms = max(0, current_ms - 1000 * limit.window_seconds)
     return StartCount(bool(counted), before, before_ms / 1000, current, current_left_ms / 1000)
 
 

@@ -8,16 +8,13 @@ percent-encoded, so that none can end a tag or pass for another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import quote, unquote
 
 import msgspec
 
 from wsgi_app.events import EventId, encode_json
-from wsgi_app.store.base import Message, SessionKey, Signal
-
-if TYPE_CHECKING:
-    from limits import RateLimitItem
+from wsgi_app.store.base import Message, SessionKey, Signal, StartRate
 
 ALIVE: Final = "agent:{workers}:alive"
 SECRET: Final = "agent:secret"  # noqa: S105 - its name, not itself
@@ -51,9 +48,9 @@ def tenant_keys(tenant: str) -> list[str]:
     return [f"agent:tenant:{{{_quote(tenant)}}}:{part}" for part in ("turns", "created", "expires")]
 
 
-def start_keys(tenant: str, limit: RateLimitItem) -> list[str]:
+def start_keys(tenant: str, limit: StartRate) -> list[str]:
     """A tenant's starts in the window before the current one, and in that; per limit."""
-    window = f"{limit.amount}/{limit.get_expiry()}"
+    window = f"{limit.amount}/{limit.window_seconds}"
     parts = (f"starts:{window}:before", f"starts:{window}")
     return [f"agent:tenant:{{{_quote(tenant)}}}:{part}" for part in parts]
 

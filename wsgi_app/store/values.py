@@ -74,6 +74,13 @@ class BeginTurn(Struct, frozen=True, kw_only=True):
     only_attaches: bool = False
 
 
+class StartRate(NamedTuple):
+    """How many turns a tenant may start in a window of this length."""
+
+    amount: int
+    window_seconds: int
+
+
 class StartCount(NamedTuple):
     """A tenant's starts in a sliding window: how many count now, and whether this one does.
 
