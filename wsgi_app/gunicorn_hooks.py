@@ -86,6 +86,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
     drained = getattr(worker, "wsgi_app_drained", None)
     if drained is None:
         return
+    worker.alive = False  # it may have left for another reason: its arbiter has gone
     deadline = time.monotonic() + max(1.0, worker.cfg.graceful_timeout)
     while not drained.wait(HEARTBEAT_SECONDS) and (now := time.monotonic()) < deadline:
         os.utime(worker.wsgi_app_heartbeat, (now, now))
