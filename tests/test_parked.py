@@ -290,6 +290,19 @@ def test_killed_workers_parked_readers_see_a_cut() -> None:
 
 
 @pytest.mark.slow
+def test_a_worker_whose_arbiter_has_gone_drains_too() -> None:
+    """Parked readers of a worker that leaves by itself see the turn's end, too."""
+    with gunicorn(APP, threads=THREADS, delivery="parked") as server:
+        client = ReadingClient(server)
+        with client.chat("alone", {"text": "a"}, {"hold": True}) as stream:
+            stream.until("token")
+            os.kill(server.pid, signal.SIGKILL)
+            (end,) = list(stream)
+            assert end.data["code"] == "worker_shutdown"
+            assert stream.ended == "clean"
+
+
+@pytest.mark.slow
 def test_a_worker_that_waits_for_parked_streams_is_not_taken_for_stuck() -> None:
     """A drain longer than gunicorn's timeout ends with the turn's own end."""
     env = {"AGENT_DRAIN_SECONDS": "20"}
