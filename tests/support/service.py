@@ -72,15 +72,17 @@ def project_nginx(
     balance: str = "",
     tls_port: int | None = None,
     changes: Mapping[str, str] | None = None,
+    conf: Path = NGINX_CONF,
 ) -> Iterator[Nginx]:
     """Run nginx with deploy/nginx.conf, but for its addresses, its certificate and ``ip_hash``.
 
     All tests come from one address, and their requests shall land on every host. ``tls_port`` is
-    where it speaks HTTP/2. ``changes`` replace lines that are there once.
+    where it speaks HTTP/2. ``changes`` replace lines that are there once; ``conf`` is
+    another file.
     """
     with temporary_folder() as folder:
         _make_certificate(folder)
-        text = NGINX_CONF.read_text()
+        text = conf.read_text()
         tls = f"127.0.0.1:{tls_port or free_port()}"
         text = text.replace("listen 443 ssl http2;", f"listen {tls} ssl http2;")
         text = text.replace("/etc/nginx/agents.", f"{folder}/agents.")

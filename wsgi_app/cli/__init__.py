@@ -1,7 +1,7 @@
 """The command line: `wsgi-agent-host` and its commands, one module for each.
 
-A command named ``x`` is the click command ``x`` in ``wsgi_app/cli/x.py``. Its module is imported
-when it is called, so that no command waits for what another one needs.
+A command's module is imported when it is called, so that no command waits for what another one
+needs. Inside an app the same commands are `flask agent …`, by an entry point that flask looks up.
 """
 
 from __future__ import annotations
@@ -10,7 +10,12 @@ from importlib import import_module
 
 import click
 
-COMMANDS = ("chat", "doctor")
+#: Each command's module; a command that has the name of another package's is not its module's.
+COMMANDS = {
+    **{name: name for name in ("init", "serve", "doctor", "workers", "chat")},
+    **{name: name for name in ("sessions", "show", "tail", "cancel", "delete", "ticket")},
+    "token": "new_token",
+}
 
 
 class _Commands(click.Group):
@@ -20,7 +25,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"wsgi_app.cli.{cmd_name}"), cmd_name)
+        module = import_module(f"wsgi_app.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
         return command
 
 

@@ -9,24 +9,21 @@ from typing import TextIO
 
 import click
 
-from wsgi_app.cli.client import HostClient
 from wsgi_app.cli.conversation import FAILED, Conversation
 from wsgi_app.cli.interrupts import INTERRUPTED
 from wsgi_app.cli.lines import Lines
 from wsgi_app.cli.options import (
     DEFAULT_TOKEN,
-    DEFAULT_URL,
     check_session_id,
     check_token,
     check_url,
+    client_of,
 )
 from wsgi_app.cli.screen import JsonScreen, Screen, TextScreen
 
 
 @click.command()
-@click.argument(
-    "url", default=DEFAULT_URL, envvar="WSGI_AGENT_HOST_URL", callback=check_url, required=False
-)
+@click.argument("url", envvar="WSGI_AGENT_HOST_URL", callback=check_url, required=False)
 @click.option(
     "--session",
     "session_id",
@@ -47,7 +44,7 @@ from wsgi_app.cli.screen import JsonScreen, Screen, TextScreen
 def chat(  # noqa: PLR0913 - each is a part of the command line
     ctx: click.Context,
     *,
-    url: str,
+    url: str | None,
     session_id: str | None,
     token: str,
     message: str | None,
@@ -67,7 +64,7 @@ def chat(  # noqa: PLR0913 - each is a part of the command line
     name = session_id or secrets.token_hex(8)
     if lines.interactive and not as_json:
         screen.notice(f"Session {name}. Ctrl-C stops an answer, Ctrl-D leaves.")
-    conversation = Conversation(HostClient(url, token), name, screen, lines)
+    conversation = Conversation(client_of(url, token, None), name, screen, lines)
     try:
         status = _run(conversation, message, resumed=session_id is not None)
     except KeyboardInterrupt:

@@ -118,6 +118,36 @@ class HostClient:
             _number(found.get("turn_id")) if running else None,
         )
 
+    def describe(self, session_id: str) -> dict[str, Any]:
+        """All that the host says of a session; refused with ``not_found`` if it knows none."""
+        return self._call("GET", f"/session/{quote(session_id, safe='')}")
+
+    def sessions(self, limit: int, page_size: int) -> list[dict[str, Any]]:
+        """The tenant's sessions, newest first, read page by page."""
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while len(found) < limit:
+            asked = min(page_size, limit - len(found))
+            page = self._call("GET", f"/sessions?limit={asked}{cursor}")
+            found += [one for one in page.get("sessions", []) if isinstance(one, dict)]
+            if not isinstance(page.get("next_cursor"), str):
+                break
+            cursor = f"&cursor={quote(page['next_cursor'], safe='')}"
+        return found
+
+    def delete(self, session_id: str) -> bool:
+        """End what runs and forget the session; False if the host does not know it."""
+        return bool(self._call("DELETE", f"/session/{quote(session_id, safe='')}").get("deleted"))
+
+    def ticket(self, session_id: str) -> str:
+        """What opens the session's streams without a header, for a minute."""
+        return str(self._call("POST", _chat(session_id, "ticket")).get("ticket", ""))
+
+    def follow(self, session_id: str, cursor: str) -> EventStream:
+        """Follow a session from turn to turn, behind a cursor of an earlier such stream."""
+        headers = {"Last-Event-ID": cursor} if cursor else {}
+        return self._stream("GET", f"/events?session={quote(session_id, safe='')}", None, headers)
+
     def has_events_after(self, session_id: str, after: str) -> bool:
         """Whether the session has gone on since an event."""
         return bool(

@@ -23,6 +23,7 @@ from gunicorn.config import get_default_config_file
 
 from wsgi_app.auth.bearer import by_development_token
 from wsgi_app.cli.doctor.facts import ForkFacts, GunicornFacts, HostFacts, SetUp
+from wsgi_app.cli.place import mounts_of
 from wsgi_app.engine.registry import hosts
 from wsgi_app.errors import ConfigError
 from wsgi_app.web.mount import Mount
@@ -106,10 +107,9 @@ def _fork_facts() -> ForkFacts:
 
 def _host_facts(mount: Mount) -> HostFacts:
     settings = mount.settings
-    names = mount.app.extensions.get("wsgi_app", {})
-    name = next((name for name, one in names.items() if one is mount), "wsgi_app")
+    prefixes = [prefix for prefix, one in mounts_of(mount.app).items() if one is mount]
     return HostFacts(
-        prefix=name.removeprefix("wsgi_app").replace("%2E", ".") or "/",
+        prefix=prefixes[0] if prefixes else "/",
         redis_url=settings.redis_url,
         drain_seconds=settings.drain_seconds,
         lease_seconds=settings.lease_seconds,

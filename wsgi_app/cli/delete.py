@@ -1,0 +1,18 @@
+"""`wsgi-agent-host delete`: forget a session."""
+
+from __future__ import annotations
+
+import click
+
+from wsgi_app.cli.options import client_of, faults_told, host_options, session_argument
+
+
+@click.command()
+@session_argument
+@host_options
+def delete(*, session_id: str, url: str | None, token: str, prefix: str | None) -> None:
+    """End what runs in a session, and forget the session."""
+    client = client_of(url, token, prefix)
+    with faults_told():
+        deleted = client.delete(session_id)
+    click.echo("deleted" if deleted else "there is no such session")
