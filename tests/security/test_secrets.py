@@ -50,10 +50,11 @@ class Busy:
         else:
             self.answers.append(told)
 
-    def read(self, client: ReadingClient, path: str) -> None:
-        """Get what a path answers and keep it."""
+    def read(self, client: ReadingClient, path: str) -> int:
+        """Get what a path answers and keep it; gives the status."""
         answer = client.call("GET", path)
         self.answers.append(answer.headers.as_bytes() + answer.body)
+        return answer.status
 
     def ticket(self, session: str) -> str:
         """A ticket for a session."""
@@ -217,7 +218,7 @@ def read_all_there_is(busy: Busy) -> None:
         busy.read(client, f"/session/{one['session_id']}")
         busy.read(client, f"/chat/{one['session_id']}/poll?after=0-0")
     for path in ("/metrics", "/readyz", "/openapi.json"):
-        busy.read(client, path)
+        assert busy.read(client, path) == 200, path
 
 
 def check(busy: Busy) -> None:
