@@ -4,8 +4,9 @@
  *         [HEADER…]
  *
  * STEPS are numbers of streams, each at least the one before, such as "100,300". Each step opens
- * what is missing, PER_SECOND of them evenly or, with 0, all at once, waits for the first token of
- * each, but no longer than PATIENCE_SECONDS, lets things settle for WARM_SECONDS, prints "window", counts for WINDOW_SECONDS, or until all streams have ended, and
+ * what is missing, PER_SECOND of them evenly or, with 0, all at once, waits for the first byte of
+ * each, two minutes at the most, and for the first token, PATIENCE_SECONDS at the most, lets things
+ * settle for WARM_SECONDS, prints "window", counts for WINDOW_SECONDS, or until all streams have ended, and
  * prints one line of JSON.
  * Stream N is a POST of BODY to PATH, where "%d" stands for N; from number TURNS on, if that is not
  * 0, it is one more reader instead: a GET of PATH/events with N modulo TURNS.
@@ -262,16 +263,11 @@ static void report(int from, double seconds, double cpu) {
     fflush(stdout);
 }
 
-static int answered(int count) {
-    for (int i = 0; i < count; i++)
-        if (!streams[i].first_byte_ns) return 0;
-    return 1;
-}
-
-/* A turn has readers from its answer's first byte on. */
-static void await_turns(void) {
-    long long end_ns = now_ns() + 10e9;
-    while (!answered(turns) && now_ns() < end_ns) read_ready(20);
+/* An overloaded server may take long to begin the last answers. */
+static void await_bytes(double seconds) {
+    long long end_ns = now_ns() + seconds * 1e9;
+    for (int i = 0; i < opened && now_ns() < end_ns; i++)
+        while (streams[i].fd >= 0 && !streams[i].first_byte_ns && now_ns() < end_ns) read_ready(20);
 }
 
 static void open_more(int wanted, double per_second, int port, char **words, int count) {
@@ -283,7 +279,7 @@ static void open_more(int wanted, double per_second, int port, char **words, int
             open_stream(&streams[opened], opened, port, words, count);
             opened++;
             if (opened % 8 == 0) read_ready(0);
-            if (opened == turns) await_turns();
+            if (opened == turns) await_bytes(60); /* from then on a turn has readers */
         }
         if (opened < wanted) read_ready(1);
     }
@@ -294,7 +290,6 @@ static void read_for(double seconds) {
     while (now_ns() < end_ns && ended + closed + failed < opened) read_ready(20);
 }
 
-/* An overloaded server may take long to begin the last answers. */
 static void await_tokens(double seconds) {
     long long end_ns = now_ns() + seconds * 1e9;
     for (int i = 0; i < opened && now_ns() < end_ns; i++)
@@ -304,6 +299,7 @@ static void await_tokens(double seconds) {
 static void take_step(int wanted, int port, char **words, int count) {
     int from = opened;
     open_more(wanted, atof(words[4]), port, words, count);
+    await_bytes(120);
     await_tokens(atof(words[5]));
     read_for(atof(words[6]));
     for (int i = 0; i < opened; i++) streams[i].counted = 0;

@@ -135,7 +135,7 @@ class Plan(NamedTuple):
     window_seconds: float
     warm_seconds: float = 0.0
     #: How fast streams are opened; 0 is all at once.
-    per_second: float = 200.0
+    per_second: float = 300.0
     #: How long a step waits for the first token of each stream.
     patience_seconds: float = 0.0
 

@@ -118,7 +118,16 @@ def test_growth_is_told(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_page_is_timed(tmp_path: Path) -> None:
     """The page's latency is told without streams and beside them."""
-    options = ["--server", "host", "--streams", "0,10", "--seconds", "0.5"]
+    options = [
+        "--server",
+        "host",
+        "--agents",
+        "paced,openai",
+        "--streams",
+        "0,10",
+        "--seconds",
+        "0.5",
+    ]
     rows, _ = run(tmp_path, "page", *options)
     assert [row["streams"] for row in rows] == [0, 10, 0, 10]
     assert all(0 < row["page_p50_ms"] <= row["page_p99_ms"] for row in rows)

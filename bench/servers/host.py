@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from typing import Final
 
 from flask import Flask
 
 from bench.servers import paced
 from wsgi_app import AgentHost, OpenAIAgent, Turn
+
+#: An agent that sleeps longer is to hear that its turn has ended, or it counts as stuck.
+LONG_SECONDS: Final = 1.0
 
 app = Flask(__name__)
 
@@ -20,7 +25,11 @@ def page() -> str:
 
 def answer(turn: Turn) -> Iterator[str]:
     """Answer without a model."""
-    return paced.answer(turn.message)
+    if paced.PACE_SECONDS < LONG_SECONDS:
+        return paced.answer(turn.message)
+    ended = threading.Event()
+    turn.on_cancel(ended.set)
+    return paced.answer(turn.message, ended.wait)
 
 
 AgentHost(

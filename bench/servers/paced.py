@@ -6,22 +6,22 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final
 
 #: An answer's length, where a message tells none.
 ENDLESS: Final = 1_000_000_000
 
 _WANTED: Final = re.compile(r"tokens=(\d+)")
-_PACE_SECONDS: Final = float(os.environ.get("BENCH_PACE_MS", "20")) / 1000
+PACE_SECONDS: Final = float(os.environ.get("BENCH_PACE_MS", "20")) / 1000
 
 
-def answer(message: str) -> Iterator[str]:
+def answer(message: str, sleep: Callable[[float], object] = time.sleep) -> Iterator[str]:
     """Write "@N:T " again and again, as `bench/upstream.c` tells; sleep before each."""
     due = time.monotonic()
     for number in range(_count_tokens(message)):
-        due += _PACE_SECONDS
-        time.sleep(max(0.0, due - time.monotonic()))
+        due += PACE_SECONDS
+        sleep(max(0.0, due - time.monotonic()))
         yield f"@{number}:{time.monotonic_ns()} "
 
 
@@ -29,7 +29,7 @@ async def answer_async(message: str) -> AsyncIterator[str]:
     """Write the same on an event loop."""
     due = time.monotonic()
     for number in range(_count_tokens(message)):
-        due += _PACE_SECONDS
+        due += PACE_SECONDS
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         yield f"@{number}:{time.monotonic_ns()} "
 

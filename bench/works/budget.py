@@ -47,7 +47,7 @@ WARM_SECONDS: Final = 1.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare this work's options."""
     parser.add_argument("--tokens", type=int, default=10_000, help="at each stage, in each repeat")
-    parser.add_argument("--repeats", type=int, default=7, help="of which the cheapest counts")
+    parser.add_argument("--repeats", type=int, default=5, help="of which the cheapest counts")
     parser.add_argument("--loop-seconds", type=float, default=2.0, help="a repeat of the loop's")
 
 

@@ -25,12 +25,12 @@ READERS: Final = "readers per turn"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare this work's options."""
     add = parser.add_argument
-    add("--servers", default="host,host-parked", help="which are measured")
+    add("--servers", default="host-parked", help="which are measured")
     add("--streams", default="100,200,400,800", help="doubled")
     add("--tokens", default="250,500,1000", help="doubled")
     add("--readers", default="1,2,4,8", help="doubled")
     add("--workers", type=int, default=2, help="processes of each server")
-    add("--window-seconds", type=float, default=4.0, help="of counting")
+    add("--window-seconds", type=float, default=3.0, help="of counting")
 
 
 def measure(options: argparse.Namespace, programs: Programs, tell: Tell) -> list[Row]:

@@ -25,7 +25,7 @@ LABELS: Final = {
     READERS: "one more reader of one turn",
 }
 CASES: Final = "host:paced,host:openai,host:readers,host-parked:paced,host-parked:openai,"
-PEER_CASES: Final = "host-parked:readers,wsgi:paced,fastapi:paced,fastapi-sse:paced,express:paced"
+PEER_CASES: Final = "host-parked:readers,fastapi:paced"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--servers", default="host,host-parked", help="which are measured")
     add("--streams", type=int, default=50, help="at 20 ms per token, that go on beside")
-    add("--trials", type=int, default=100, help="of each")
-    add("--far-trials", type=int, default=2, help="of a hang-up on the other worker: a lease each")
+    add("--trials", type=int, default=60, help="of each")
+    add("--far-trials", type=int, default=1, help="of a hang-up on the other worker: a lease each")
 
 
 def measure(options: argparse.Namespace, programs: Programs, tell: Tell) -> list[Row]:

@@ -14,7 +14,7 @@ from bench.works import Row, Tell, Work
 
 #: Short answers: all have ended before the next start.
 BODY: Final = '{"message":"tokens=3"}'
-ALONE: Final = 50
+ALONE: Final = 40
 ALONE_PER_SECOND: Final = 8.0
 END_SECONDS: Final = 15.0
 FIGURES: Final = ("first_byte_p50_ms", "first_byte_p99_ms", "first_token_p50_ms",
@@ -24,10 +24,10 @@ FIGURES: Final = ("first_byte_p50_ms", "first_byte_p99_ms", "first_token_p50_ms"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare this work's options."""
     add = parser.add_argument
-    servers = "host,host-parked,host-memory,flask,fastapi,express"
+    servers = "host,host-parked,fastapi,express"
     add("--starts", default="1,50,300", help="how many at once")
     add("--servers", default=servers, help=f"of {','.join(available('openai'))}")
-    add("--rounds", type=int, default=4, help=f"of each burst; of single starts there are {ALONE}")
+    add("--rounds", type=int, default=3, help=f"of each burst; of single starts there are {ALONE}")
     add("--workers", type=int, default=2, help="processes of each server")
 
 
