@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from msgspec import UNSET, Struct, UnsetType, defstruct
+from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 
 from wsgi_app.events import Usage
 from wsgi_app.web import ai_sdk_routes
@@ -101,7 +101,8 @@ _STREAM: Final = Reply(
     (CHUNK_EVENTS,),
     ("X-Session-Id", "X-Turn-Id", "x-vercel-ai-ui-message-stream"),
 )
-_QUERY: Final = {"batch_ms": BatchMilliseconds, "version": Literal["5", "6", "7"]}
+Version = Annotated[str, Meta(description="Of `ai`; `5` knows no approvals.")]
+_QUERY: Final = {"batch_ms": BatchMilliseconds, "version": Version}
 _GROUP: Final = "AI SDK"
 
 OPERATIONS: Final[Operations] = {

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from msgspec import Meta
 
-from wsgi_app.events import AnyEvent, Token, ToolCall, ToolResult
+from wsgi_app.events import EVENT_ID_PATTERN, AnyEvent, Token, ToolCall, ToolResult
 from wsgi_app.web import access, chat, health, page, probe, read, sessions, websocket
 from wsgi_app.web.answers import (
     CancelAnswer,
     DeleteAnswer,
-    EventIdText,
     HealthAnswer,
     NotReadyBody,
     Okay,
@@ -59,9 +58,12 @@ Sessions = Annotated[
         extra_json_schema={"uniqueItems": True},
     ),
 ]
+#: An event's id, or nothing.
+Cursor = Annotated[str, Meta(extra_json_schema={"pattern": rf"^$|{EVENT_ID_PATTERN}"})]
+Named = Annotated[str, Meta(description="`1` adds `event:` lines, for addEventListener.")]
 STREAM_QUERY: Final = {
     "batch_ms": BatchMilliseconds,
-    "named": Literal["0", "1"],
+    "named": Named,
     "wire": NativeWire,
 }
 TURN_HEADERS: Final = ("X-Session-Id", "X-Turn-Id")
@@ -89,7 +91,7 @@ def _begins(body: type[ChatBody]) -> Operation:
     return Operation(
         group="Turns",
         body=body,
-        query={**STREAM_QUERY, "last_event_id": EventIdText},
+        query={**STREAM_QUERY, "last_event_id": Cursor},
         headers=("Last-Event-ID", "Idempotency-Key"),
         replies={200: Reply(_ASKED, (EVENTS, Content(JSON, TurnAnswer)), TURN_HEADERS)},
         codes=(
@@ -117,7 +119,7 @@ OPERATIONS: Final[Operations] = {
     ),
     read.get_events: Operation(
         group="Reading",
-        query={**STREAM_QUERY, "last_event_id": EventIdText},
+        query={**STREAM_QUERY, "last_event_id": Cursor},
         headers=("Last-Event-ID",),
         replies={
             200: Reply("The events after the cursor, then live.", (EVENTS,), TURN_HEADERS),
@@ -132,7 +134,7 @@ OPERATIONS: Final[Operations] = {
     ),
     read.get_poll: Operation(
         group="Reading",
-        query={"after": EventIdText, "wait": PollWaitSeconds},
+        query={"after": Cursor, "wait": PollWaitSeconds},
         replies={**answers(PollAnswer, "The events after the cursor."), 204: NOTHING},
         codes=("invalid_request", "not_found", "draining", *STORE_CODES),
     ),
@@ -142,7 +144,7 @@ OPERATIONS: Final[Operations] = {
             "session": Sessions,
             "last_event_id": Text,
             "batch_ms": BatchMilliseconds,
-            "named": Literal["0", "1"],
+            "named": Named,
         },
         headers=("Last-Event-ID",),
         replies={200: Reply("Goes on from turn to turn; its id is for all.", (MANY_EVENTS,))},
