@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from openai import AsyncOpenAI
 
 from wsgi_app.agents.chat_request import ChatConversation
-from wsgi_app.agents.model_api import Conversation, Prompt, checked_options
+from wsgi_app.agents.model_api import Conversation, ModelStep, Prompt, checked_options
 from wsgi_app.agents.openai_client import OpenAIClient
 from wsgi_app.agents.responses_request import ResponsesConversation
 from wsgi_app.agents.toolbox import Toolbox
@@ -17,6 +17,7 @@ from wsgi_app.agents.tools import AnyTool, ToolConnections, ToolServer
 from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnError
 from wsgi_app.events import ToolCall, ToolResult
+from wsgi_app.tracing import spanned
 
 _APIS: Final[dict[str, Callable[[Prompt, Sequence[Any]], Conversation]]] = {
     "chat": ChatConversation,
@@ -84,7 +85,7 @@ class OpenAIAgent:
         conversation = self._conversation(turn, toolbox)
         max_steps = self._max_steps or turn.max_steps
         for steps_left in range(max_steps - 1, -1, -1):
-            step = turn.run_io(self._client.ask(conversation, turn.emit))
+            step = self._ask(turn, conversation)
             turn.add_usage(step.usage)
             calls = step.calls
             if not calls:
@@ -98,6 +99,14 @@ class OpenAIAgent:
             {"max_steps": max_steps},
             code="step_limit",
         )
+
+    def _ask(self, turn: Turn, conversation: Conversation) -> ModelStep:
+        asked = {"gen_ai.operation.name": "chat", "gen_ai.request.model": self._model}
+        with spanned(f"chat {self._model}", asked) as found:
+            step = turn.run_io(self._client.ask(conversation, turn.emit))
+            found["gen_ai.usage.input_tokens"] = step.usage.input_tokens
+            found["gen_ai.usage.output_tokens"] = step.usage.output_tokens
+            return step
 
     def toolbox(self, more: Sequence[AnyTool]) -> Toolbox:
         """The agent's own tools and these."""

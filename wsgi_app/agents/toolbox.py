@@ -84,7 +84,8 @@ class Toolbox:
 
     def _result(self, turn: Turn, call: CallRequest) -> ToolResult:
         try:
-            output = self._find(call.tool).prepare(turn, call)()
+            with turn.inside_tool(call.call_id):
+                output = self._find(call.tool).prepare(turn, call)()
         except TurnError:
             raise  # the tool ends the turn on purpose
         except (Exception, SystemExit, asyncio.CancelledError) as error:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
 
@@ -49,6 +49,7 @@ class AgentCalls:
         questions: Questions,
         count_tool: Callable[[ToolCall | ToolResult], None],
         too_large: Callable[[], object],
+        inside_tool: Callable[[str], AbstractContextManager[Any]] = lambda _: nullcontext(),
     ) -> None:
         self.fence = fence
         self.ended = False
@@ -59,6 +60,7 @@ class AgentCalls:
         self._clock = clock
         self._questions = questions
         self._count_tool = count_tool
+        self._inside_tool = inside_tool
         self._too_large = too_large
         self._waits = Waits()
         self._lock = threading.Lock()
@@ -88,6 +90,10 @@ class AgentCalls:
         if isinstance(output.event, (ToolCall, ToolResult)):
             self._count_tool(output.event)
             self._services.journal.hurry(self.fence)
+
+    def inside_tool(self, call_id: str) -> AbstractContextManager[Any]:
+        """See `Turn.inside_tool`."""
+        return self._inside_tool(call_id)
 
     def add_usage(self, usage: Usage) -> None:
         """See `Turn.add_usage`."""

@@ -1,4 +1,4 @@
-"""What operations learn of one turn: its part of the metrics, and its line in the log."""
+"""What operations learn of one turn: its part of the metrics, its line, its spans."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_app.engine.ends import WORKER_LOST
 from wsgi_app.engine.log import EventLog
@@ -16,6 +17,10 @@ from wsgi_app.events import Cancelled, Done, Error, Terminal, ToolCall, ToolResu
 from wsgi_app.logs import Fields, LogFormat, log_turn
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import Fence
+from wsgi_app.tracing import Attributes, begin_span, end_span, inside
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 #: Calls of tools whose results are waited for; agents may forget theirs.
 MAX_OPEN_CALLS: Final = 1024
@@ -35,6 +40,9 @@ class TurnReport:
         self._began_at = order.asked_at
         self._state = "new"
         self._called_at: dict[str, float] = {}
+        self._span: Span | None = None
+        self._tool_spans: dict[str, Span] = {}
+        self._outcome: Attributes | None = None
 
     def wait(self) -> None:
         """The turn waits for its place."""
@@ -46,6 +54,32 @@ class TurnReport:
             self._began_at = time.monotonic()
         self._move("running")
 
+    @contextmanager
+    def traced(self) -> Iterator[None]:
+        """The turn's span around its agent's code; it ends with the turn, which may be later."""
+        key = self._fence.key
+        span = begin_span(
+            "invoke_agent",
+            {
+                "gen_ai.operation.name": "invoke_agent",
+                "gen_ai.conversation.id": key.session_id,
+                "agent_host.tenant": key.tenant,
+                "agent_host.turn_id": str(self._fence.turn),
+                "agent_host.request_id": self._request_id,
+            },
+        )
+        with self._lock:
+            self._span = span
+            outcome_before = self._outcome
+        if outcome_before is not None:
+            self._end_spans(outcome_before)
+        with inside(span):
+            yield
+
+    def inside_tool(self, call_id: str) -> AbstractContextManager[Any]:
+        """Make the span of a tool's call the caller's current one."""
+        return inside(self._tool_spans.get(call_id))
+
     def count_tool(self, event: ToolCall | ToolResult) -> None:
         """A tool was called, or has answered."""
         now = time.monotonic()
@@ -53,8 +87,11 @@ class TurnReport:
             if isinstance(event, ToolCall):
                 if len(self._called_at) < MAX_OPEN_CALLS:
                     self._called_at[event.call_id] = now
+                    self._begin_tool_span(event)
                 return
             called_at = self._called_at.pop(event.call_id, None)
+            span = self._tool_spans.pop(event.call_id, None)
+        end_span(span, error="tool_error" if event.status == "error" else "")
         metrics().tool_calls.labels(event.status).inc()
         if called_at is not None:
             metrics().tool_seconds.observe(now - called_at)
@@ -81,6 +118,34 @@ class TurnReport:
             "events": log.last_seq + 1,
         }
         log_turn(fields, self._log_format)
+        attributes: Attributes = {
+            "agent_host.outcome": str(fields["outcome"]),
+            "agent_host.reason": str(fields["reason"]),
+            "gen_ai.usage.input_tokens": usage.input_tokens,
+            "gen_ai.usage.output_tokens": usage.output_tokens,
+        }
+        with self._lock:
+            self._outcome = attributes
+        self._end_spans(attributes)
+
+    def _begin_tool_span(self, event: ToolCall) -> None:
+        attributes = {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": event.tool,
+            "gen_ai.tool.call.id": event.call_id,
+        }
+        span = begin_span(f"execute_tool {event.tool}", attributes, self._span)
+        if span is not None:
+            self._tool_spans[event.call_id] = span
+
+    def _end_spans(self, attributes: Attributes) -> None:
+        with self._lock:
+            span, self._span = self._span, None
+            tools, self._tool_spans = list(self._tool_spans.values()), {}
+        for one in tools:
+            end_span(one, error="unanswered")
+        failed = attributes["agent_host.outcome"] == "error"
+        end_span(span, attributes, str(attributes["agent_host.reason"]) if failed else "")
 
     @staticmethod
     def _count_end(terminal: Terminal, seconds: dict[str, float], usage: Usage) -> None:

@@ -82,6 +82,7 @@ class TurnRun:
             clock=self._clock,
             questions=self.questions,
             count_tool=self._report.count_tool,
+            inside_tool=self._report.inside_tool,
             too_large=lambda: self._end(OUTPUT_TOO_LARGE),
         )
         if history is None:
@@ -181,7 +182,7 @@ class TurnRun:
             if self._history is None:
                 self._history = self._wait_for_place()
             if self._history is not None and not self.ended:
-                with self._order.app_context():
+                with self._order.app_context(), self._report.traced():
                     self._drive(self._history)
         finally:
             # Whatever left the lines above, a turn without an end must not stay.

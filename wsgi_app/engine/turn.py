@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -35,6 +36,7 @@ class TurnHost(Protocol):
     @property
     def max_steps(self) -> int: ...
     def emit(self, item: str | AnyEvent) -> None: ...
+    def inside_tool(self, call_id: str) -> AbstractContextManager[Any]: ...
     def add_usage(self, usage: Usage) -> None: ...
     def on_cancel(self, callback: Callable[[], None]) -> None: ...
     def run_on_io_loop(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
@@ -122,6 +124,13 @@ class Turn:
         Raises TurnCancelled once the turn has ended, TurnError for what is neither.
         """
         self._host.emit(item)
+
+    def inside_tool(self, call_id: str) -> AbstractContextManager[Any]:
+        """Have what is traced in the block hang below the span of this tool's call.
+
+        For what runs tools and has sent their `ToolCall`; does nothing without OpenTelemetry.
+        """
+        return self._host.inside_tool(call_id)
 
     def add_usage(self, usage: Usage) -> None:
         """Add to the token counts that the turn's ``done`` event tells."""

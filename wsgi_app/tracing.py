@@ -1,0 +1,70 @@
+"""Spans for OpenTelemetry, where its API is installed (the extra ``opentelemetry``); else none.
+
+Names and attributes are those of OpenTelemetry's semantic conventions for generative AI, version
+1.37, as far as they go; the host's own begin with ``agent_host.``. No span holds a message, an
+answer, a tool's input or output, or an exception's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Final
+
+from wsgi_app.errors import AgentHostError
+
+try:
+    from opentelemetry import trace
+except ImportError:
+    trace = None  # type: ignore[assignment] # as documented: no spans then
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from opentelemetry.trace import Span
+
+_INSTRUMENTATION: Final = "wsgi_app"
+Attributes = Mapping[str, str | int]
+
+
+def begin_span(name: str, attributes: Attributes, parent: Span | None = None) -> Span | None:
+    """Begin a span below ``parent``, or below the caller's current one; None without the API."""
+    if trace is None:
+        return None
+    context = None if parent is None else trace.set_span_in_context(parent)
+    tracer = trace.get_tracer(_INSTRUMENTATION)
+    return tracer.start_span(name, context=context, attributes=attributes)
+
+
+def end_span(span: Span | None, attributes: Attributes | None = None, error: str = "") -> None:
+    """End a span, with what has come of it; ``error`` is a code, never an exception's text."""
+    if span is None:
+        return
+    span.set_attributes(dict(attributes or {}))
+    if error:
+        span.set_attribute("error.type", error)
+        span.set_status(trace.StatusCode.ERROR, error)
+    span.end()
+
+
+def inside(span: Span | None) -> AbstractContextManager[Any]:
+    """Make a span the caller's current one, which what is traced inside hangs below."""
+    if span is None:
+        return nullcontext()
+    return trace.use_span(span, record_exception=False, set_status_on_exception=False)
+
+
+@contextmanager
+def spanned(name: str, attributes: Attributes) -> Iterator[dict[str, str | int]]:
+    """A span around a block, which may add attributes to what it is given."""
+    span = begin_span(name, attributes)
+    found: dict[str, str | int] = {}
+    error = ""
+    try:
+        with inside(span):
+            yield found
+    except BaseException as fault:
+        error = fault.code if isinstance(fault, AgentHostError) else type(fault).__name__
+        raise
+    finally:
+        end_span(span, found, error)
