@@ -124,6 +124,9 @@ def test_commands_inside_a_flask_app() -> None:
     done = flask("workers", "--prefix", "/slow")
     assert done.returncode == 1
     assert "no store to ask" in done.stderr
+    done = flask("chat", "--message", "hello")
+    assert done.returncode == 2
+    assert "/a.b, /slow" in done.stderr
     done = flask("sessions", "--prefix", "a.b", "--url", "http://127.0.0.1:1")
     assert done.returncode == 1
     assert "does not answer" in done.stderr

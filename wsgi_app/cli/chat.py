@@ -18,6 +18,7 @@ from wsgi_app.cli.options import (
     check_token,
     check_url,
     client_of,
+    prefix_option,
 )
 from wsgi_app.cli.screen import JsonScreen, Screen, TextScreen
 
@@ -38,6 +39,7 @@ from wsgi_app.cli.screen import JsonScreen, Screen, TextScreen
     callback=check_token,
     help="The tenant's token; better in the environment, as WSGI_AGENT_HOST_TOKEN.",
 )
+@prefix_option
 @click.option("--message", help="Send this one message, show its answer and leave.")
 @click.option("--json", "as_json", is_flag=True, help="Print the events as lines of JSON.")
 @click.pass_context
@@ -47,6 +49,7 @@ def chat(  # noqa: PLR0913 - each is a part of the command line
     url: str | None,
     session_id: str | None,
     token: str,
+    prefix: str | None,
     message: str | None,
     as_json: bool,
 ) -> None:
@@ -64,7 +67,7 @@ def chat(  # noqa: PLR0913 - each is a part of the command line
     name = session_id or secrets.token_hex(8)
     if lines.interactive and not as_json:
         screen.notice(f"Session {name}. Ctrl-C stops an answer, Ctrl-D leaves.")
-    conversation = Conversation(client_of(url, token, None), name, screen, lines)
+    conversation = Conversation(client_of(url, token, prefix), name, screen, lines)
     try:
         status = _run(conversation, message, resumed=session_id is not None)
     except KeyboardInterrupt:

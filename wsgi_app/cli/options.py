@@ -53,12 +53,15 @@ def check_token(_ctx: click.Context, _param: click.Parameter, token: str) -> str
 F = TypeVar("F", bound=Callable[..., object])
 
 
+prefix_option = click.option(
+    "--prefix", help="In `flask agent`: which of the app's hosts, such as /agents."
+)
+
+
 def host_options(command: F) -> F:
     """Give a command the options that name a running host; `client_of` takes them."""
     for option in (
-        click.option(
-            "--prefix", help="In `flask agent`: which of the app's hosts, such as /agents."
-        ),
+        prefix_option,
         click.option(
             "--token",
             default=DEFAULT_TOKEN,

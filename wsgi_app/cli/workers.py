@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 import click
 import msgspec
 
-from wsgi_app.cli.options import json_option
+from wsgi_app.cli.options import json_option, prefix_option
 from wsgi_app.cli.place import pick_mount
 from wsgi_app.cli.table import print_table
 from wsgi_app.config import load_settings
@@ -20,7 +20,7 @@ ANSWER_SECONDS = 5.0
 
 
 @click.command()
-@click.option("--prefix", help="In `flask agent`: which of the app's hosts, such as /agents.")
+@prefix_option
 @json_option
 def workers(*, prefix: str | None, as_json: bool) -> None:
     """List the living workers that share a store, by asking the store itself.

@@ -114,7 +114,7 @@ def _timeouts(found: SetUp) -> Iterator[Finding]:
         yield Finding(
             "timeout",
             f"timeout is {server.timeout} s and AGENT_DRAIN_SECONDS {drain:g} s: on a reload"
-            " gunicorns before 23 take a draining worker for a stuck one",
+            " older gunicorns take a draining worker for a stuck one",
             f"timeout = {max(60, drain + 2 * AFTER_DRAIN_SECONDS):g}",
             server.where,
         )
