@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.client import Client, new_session
 from tests.support.servers import Gunicorn, Redis, gunicorn, redis_server
+from tests.support.service import CONFIG
 from tests.support.sse import Stream
 from tests.support.waiting import wait_for
 from wsgi_app.engine.live import MAX_TOLD_TURNS, MINUTES, LiveTurns
@@ -190,3 +192,25 @@ def test_what_is_told_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
         turns.add_to(WorkerInfo(turns=minute), [])
         info = turns.add_to(WorkerInfo(turns=0), [])
     assert info.hour == tuple(MinuteInfo(m, m, 1) for m in range(9, MINUTES + 9))
+
+
+@pytest.mark.slow
+def test_stream_tells_of_an_outage_and_ends_with_its_worker() -> None:
+    """Without the store the stream goes on and says so; HEAD opens none; a drain ends it."""
+    with (
+        redis_server() as store,
+        gunicorn(
+            APP, config=CONFIG, env={"AGENT_REDIS_URL": store.url, "AGENT_DRAIN_SECONDS": "2"}
+        ) as server,
+    ):
+        client = Client(server, token="operator")
+        head = client.call("HEAD", "/admin/events")
+        assert (head.status, head.body) == (200, b"")
+        with client.stream("GET", "/admin/events", seconds=60) as stream:
+            assert "error" not in next(iter(stream)).data
+            store.kill()
+            error = next(frame.data for frame in stream if "error" in frame.data)
+            assert (error["error"], error["workers"]) == ("store_unavailable", [])
+            server.signal(signal.SIGTERM)
+            assert [frame for frame in stream if "error" not in frame.data] == []
+            assert stream.ended == "clean"
