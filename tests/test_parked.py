@@ -11,10 +11,13 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+import requests
 
 from tests.support.client import chat_body
+from tests.support.processes import temporary_folder
 from tests.support.reading import ReadingClient, wait_observed
-from tests.support.servers import Gunicorn, Server, gunicorn
+from tests.support.servers import Gunicorn, Server, flask_dev_server, gunicorn
+from tests.support.service import make_certificate
 from tests.support.sse import Stream, StreamCutError, open_stream
 from tests.support.waiting import wait_for
 
@@ -230,6 +233,48 @@ def test_without_the_hooks_streams_take_threads() -> None:
         assert server.log().count("does not import the hooks") == 1
         (warning,) = client.call("GET", "/readyz").json["warnings"]
         assert "does not import the hooks" in warning
+
+
+@pytest.mark.slow
+def test_other_servers_use_threads() -> None:
+    """Flask's own server streams as ever; who asked for more is told."""
+    with flask_dev_server("tests.support.apps:site", env={"AGENT_DELIVERY": "parked"}) as server:
+        client = ReadingClient(server)
+        with client.chat("other", {"text": "a"}) as stream:
+            assert stream.until("done")
+        (warning,) = client.call("GET", "/readyz").json["warnings"]
+        assert "not gunicorn" in warning
+    with flask_dev_server("tests.support.apps:site", env={"AGENT_DELIVERY": "auto"}) as server:
+        client = ReadingClient(server)
+        assert client.chat_json("other", {"text": "a"}).status == 200
+        assert client.call("GET", "/readyz").json["warnings"] == []
+
+
+@pytest.mark.slow
+def test_tls_takes_threads() -> None:
+    """Where gunicorn itself encrypts, threads write the streams, without a word about it."""
+    with temporary_folder() as folder:
+        make_certificate(folder)
+        args = ["--certfile", f"{folder}/agents.crt", "--keyfile", f"{folder}/agents.key"]
+        with gunicorn(
+            APP, threads=8, delivery="auto", env={"AGENT_STREAM_SLOTS": "1"}, args=args
+        ) as server:
+            url = f"https://localhost:{server.port}/agents"
+            answers = [
+                requests.post(
+                    f"{url}/chat/tls-{number}",
+                    json=chat_body({"text": "a"}, {"wait": 1}, {"text": "b"}),
+                    headers={"Authorization": "Bearer dev"},
+                    verify=f"{folder}/agents.crt",
+                    stream=True,
+                    timeout=15,
+                )
+                for number in range(2)
+            ]
+            assert [answer.status_code for answer in answers] == [200, 503]
+            assert '"reply":"ab"' in answers[0].text
+            answers[1].close()
+            assert "streams are not parked" not in server.log()
 
 
 def test_old_http_takes_a_thread(server: Gunicorn, client: ReadingClient) -> None:

@@ -70,6 +70,38 @@ def test_every_reader_of_a_crowd_gets_everything(streams: int) -> None:
         wait_for(lambda: site.call("GET", "/worker").json["files"] < 200, "the files are closed")
 
 
+@pytest.mark.slow
+def test_streams_leave_files_for_the_rest() -> None:
+    """Near the limit of open files streams are refused, and everything else goes on."""
+    env = {"AGENT_MAX_TURNS_PER_TENANT": "1000", "AGENT_RATE_LIMIT": "1000/second"}
+    app = "tests.support.parked_apps:watched_app()"
+    with gunicorn(app, threads=4, delivery="parked", env=env) as server:
+        client, site = ReadingClient(server), ReadingClient(server, prefix="")
+        (pid,) = server.worker_pids()
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (200, 200))
+        with ExitStack() as stack:
+            statuses = []
+            for number in range(200):
+                stream = stack.enter_context(client.chat(f"file-{number}", {"hold": True}))
+                statuses.append(stream.status)
+                if stream.status != 200:
+                    break
+            assert statuses[-1] == 503
+            assert len(statuses) > 80
+            assert site.call("GET", "/page").status == 200
+            (warning,) = client.call("GET", "/readyz").json["warnings"]
+            assert "too few files" in warning
+            for number in range(len(statuses) - 1):
+                client.cancel(f"file-{number}")
+        wait_for(lambda: _starts(client), "there is room again")
+        assert "Too many open files" not in server.log()
+
+
+def _starts(client: ReadingClient) -> bool:
+    with client.chat("again", {"text": "a"}) as stream:
+        return stream.status == 200 and bool(stream.until("done"))
+
+
 def _words() -> str:
     return "".join(f"w{number} " for number in range(1, TOKENS + 1))
 

@@ -81,7 +81,7 @@ def project_nginx(
     another file.
     """
     with temporary_folder() as folder:
-        _make_certificate(folder)
+        make_certificate(folder)
         text = conf.read_text()
         tls = f"127.0.0.1:{tls_port or free_port()}"
         text = text.replace("listen 443 ssl http2;", f"listen {tls} ssl http2;")
@@ -94,11 +94,21 @@ def project_nginx(
             yield proxy
 
 
-def _make_certificate(folder: Path) -> None:
+def make_certificate(folder: Path) -> None:
+    """Write agents.key and agents.crt, for localhost, to a folder."""
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-keyout", "agents.key", "-out", "agents.crt"),
+            *(
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost",
+                "-keyout",
+                "agents.key",
+                "-out",
+                "agents.crt",
+            ),
         ],
         cwd=folder,
         check=True,
