@@ -1,8 +1,8 @@
 """Spans for OpenTelemetry, where its API is installed (the extra ``opentelemetry``); else none.
 
-Names and attributes are those of OpenTelemetry's semantic conventions for generative AI, version
-1.37, as far as they go; the host's own begin with ``agent_host.``. No span holds a message, an
-answer, a tool's input or output, or an exception's text.
+Names and attributes are those of OpenTelemetry's semantic conventions for generative AI, as of
+opentelemetry-semantic-conventions 0.66b2; the host's own begin with ``agent_host.``. No
+span holds a message, an answer, a tool's input or output, or an exception's text.
 """
 
 from __future__ import annotations

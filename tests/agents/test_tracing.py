@@ -12,6 +12,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
 from tests.agents.bench import AgentBench, Host
 from tests.support.conversation import FAILURE, pick_colour, read_file
@@ -162,6 +163,9 @@ def test_model_steps_and_tools_hang_below_the_turn(
         name = f"gen_ai.usage.{kind}_tokens"
         summed = sum(int(str((step.attributes or {})[name])) for step in steps)
         assert turn.attributes[name] == summed > 0
+    known = {value for value in vars(gen_ai_attributes).values() if isinstance(value, str)}
+    used = {name for span in found for name in span.attributes or {} if name.startswith("gen_ai")}
+    assert used <= known, "OpenTelemetry's own names"
     check_no_secret(found)
 
 
