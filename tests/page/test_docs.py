@@ -56,6 +56,7 @@ def test_docs_by_keyboard(server: Gunicorn, browser: Browser) -> None:
         page.locator("#post_chat > summary").focus()
         page.keyboard.press("Enter")
         expect(page.locator("#post_chat")).to_have_attribute("open", "")
+        expect(page.locator("#post_chat")).to_contain_text("1 adds event: lines")
         page.locator("#post_chat").get_by_role("link", name="ChatBody").focus()
         page.keyboard.press("Enter")
         expect(page.locator("#schema-ChatBody")).to_have_attribute("open", "")

@@ -116,7 +116,7 @@ function loginOf(operation) {
 
 function parameters(list) {
   const items = list.map((one) => {
-    const item = fieldItem(one.name, { ...one.schema, description: one.description }, one.required);
+    const item = fieldItem(one.name, { ...one.schema, description: one.description ?? one.schema.description }, one.required);
     item.append(element("span", { class: "muted" }, ` (${one.in})`));
     return item;
   });
