@@ -5,7 +5,7 @@
  *
  * STEPS are numbers of streams, each at least the one before, such as "100,300". Each step opens
  * what is missing, PER_SECOND of them evenly or, with 0, all at once, waits for the first byte of
- * each, two minutes at the most, and for the first token, PATIENCE_SECONDS at the most, lets things
+ * each, 20 s at the most, and for the first token, PATIENCE_SECONDS at the most, lets things
  * settle for WARM_SECONDS, prints "window", counts for WINDOW_SECONDS, or until all streams have ended, and
  * prints one line of JSON.
  * Stream N is a POST of BODY to PATH, where "%d" stands for N; from number TURNS on, if that is not
@@ -299,7 +299,7 @@ static void await_tokens(double seconds) {
 static void take_step(int wanted, int port, char **words, int count) {
     int from = opened;
     open_more(wanted, atof(words[4]), port, words, count);
-    await_bytes(120);
+    await_bytes(20);
     await_tokens(atof(words[5]));
     read_for(atof(words[6]));
     for (int i = 0; i < opened; i++) streams[i].counted = 0;

@@ -209,7 +209,7 @@ def _cut_after_ms(hosts: Hosts, since_ns: int) -> float:
 
 
 def _row(server: str, reaction: str, took_ms: list[float]) -> Row:
-    hundredths = statistics.quantiles(took_ms, n=100, method="inclusive")
+    hundredths = statistics.quantiles([*took_ms, took_ms[-1]], n=100, method="inclusive")
     return {
         "server": server,
         "reaction": reaction,
