@@ -93,6 +93,18 @@ def test_variables_are_settings(compose: Any, kinds: dict[str, Any]) -> None:
     assert {"AGENT_REDIS_URL", "AGENT_WORKDIR", "AGENT_TOKENS"} <= names <= SETTINGS
 
 
+def test_image_gets_what_the_package_links_to() -> None:
+    """Each file outside the package that it links to is copied, and not kept from Docker."""
+    copied = re.findall(r"^COPY (?!--)(.*) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    sources = {source for line in copied for source in line.split()}
+    allowed = set((ROOT / ".dockerignore").read_text().splitlines())
+    links = [path for path in (ROOT / "wsgi_app").rglob("*") if path.is_symlink()]
+    assert links
+    needed = {str(link.resolve().relative_to(ROOT)) for link in links}
+    assert needed <= sources
+    assert {f"!{source}" for source in sources} <= allowed
+
+
 def test_probes_are_answered(kinds: dict[str, Any]) -> None:
     """The paths that Kubernetes asks answer 200 without a token."""
     [container] = kinds["Deployment"]["spec"]["template"]["spec"]["containers"]

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Process, child_pids, install_program, started, temporary_folder
+from tests.support.processes import (
+    Process,
+    child_pids,
+    find_program,
+    install_program,
+    started,
+    temporary_folder,
+)
 from tests.support.waiting import wait_for
 
 RELEASE = "bookworm"
@@ -89,7 +96,9 @@ def docker_engine() -> Iterator[Docker]:
     program = install_program("dockerd", "docker.io")
     with temporary_folder() as folder:
         address = f"unix://{folder}/socket"
-        command = [program, "--host", address, "--data-root", str(folder / "data")]
+        # What it mounts (the containers' networks) goes with it.
+        own_mounts = [find_program("unshare", "util-linux"), "--mount"]
+        command = [*own_mounts, program, "--host", address, "--data-root", str(folder / "data")]
         command += ["--exec-root", str(folder / "exec"), "--pidfile", str(folder / "pid")]
         command += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
         with started(command) as process:
