@@ -22,6 +22,8 @@ STREAM_HEADERS = {
     "x-accel-buffering": "no",
     "x-turn-id": "1",
 }
+#: What an answer tells that starts a turn, whatever its format.
+START_HEADERS = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "x-request-id")
 #: What the server itself adds.
 SERVER_HEADERS = {"server", "date", "connection", "transfer-encoding"}
 STREAMS = [
@@ -128,6 +130,8 @@ def test_a_stream_has_these_headers_and_no_other(client: ReadingClient) -> None:
         headers = {name.lower(): value for name, value in stream.headers.items()}
         list(stream)
     own = {name: value for name, value in headers.items() if name not in SERVER_HEADERS}
+    for name in START_HEADERS:
+        assert own.pop(name), name
     vary = own.pop("vary", "")
     assert own == {**STREAM_HEADERS, "x-session-id": session}
     assert "accept-encoding" not in vary.lower()

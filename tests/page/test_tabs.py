@@ -88,6 +88,7 @@ def test_other_chats_are_watched_in_one_stream(site: Site, profile: BrowserConte
     expect(dots).to_have_count(2, timeout=SECONDS_TO_LIST * 1000)
 
     def streams() -> list[str]:
+        idle.page.title()  # until something is asked of it, the browser tells of no request
         return [url for url in idle.requested if "/events?session=" in url]
 
     wait_for(lambda: streams() and streams()[-1].count("session=") == 2, "both in one stream", 20)

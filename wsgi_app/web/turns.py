@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Literal
 
-from flask import Response, g
+from flask import Response, g, request
 from msgspec import Struct
 
 from wsgi_app.delivery.polling import await_answer
@@ -158,11 +158,16 @@ def _give_back(mount: Mount, key: SessionKey) -> None:
 
 
 def add_headers(response: Response) -> Response:
-    """Tell the request's id; to whoever has started a turn, or was refused one, its limit too."""
-    response.headers.setdefault("X-Request-Id", current_request_id())
+    """Tell the request's id; to whoever has started a turn, or was refused one, its limit too.
+
+    An id of the host's own goes with those alone: all else that is asked of another tenant's
+    session has the very same answer as an unknown one's.
+    """
     quota: Quota | None = g.get("wsgi_app_quota")
     if quota is not None:
         response.headers.update(quota.headers())
+    if quota is not None or "X-Request-Id" in request.headers:
+        response.headers.setdefault("X-Request-Id", current_request_id())
     return response
 
 

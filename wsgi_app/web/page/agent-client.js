@@ -365,7 +365,10 @@ export class EventStream {
       for (const block of parser.push(text)) {
         this.#retryMs = parser.retryMs ?? this.#retryMs;
         const event = this.#take(parseId(block.id), parseEvent(block.data));
-        if (event !== null) yield event;
+        if (event !== null) {
+          this.#tell("open"); // a whole answer may come at once
+          yield event;
+        }
         if (this.#isOver()) return true;
       }
       if (this.#notice === null) this.#tell("open");
