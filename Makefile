@@ -3,8 +3,8 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
-# Test files at the same time; most of their time is waiting.
-JOBS ?= 2
+# Test files at the same time; half of their time is waiting.
+JOBS ?= 3
 export PYTHON HOST PORT
 
 VENV := .venv
