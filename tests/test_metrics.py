@@ -23,6 +23,7 @@ from tests.support.servers import Gunicorn, Server, flask_dev_server, gunicorn, 
 from tests.support.service import CONFIG, owner_pid
 from tests.support.sse import open_stream
 from tests.support.waiting import wait_for
+from wsgi_app.metrics.files import VARIABLE, SharedFolder
 
 APP = "tests.support.apps:scripted_app()"
 WORKERS = 2
@@ -364,3 +365,14 @@ def test_write_timeout_is_no_hang_up() -> None:
             expected: Samples = {'disconnects_total{cause="write_timeout"}': 1}
             assert told(server, expected, 20) == expected
         assert 'disconnects_total{cause="hang_up"}' not in scrape(server)
+
+
+def test_counts_belong_to_the_workers_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With gunicorn's ``user`` the arbiter gives the folder to whom its workers run as."""
+    monkeypatch.setenv(VARIABLE, "")  # what is set is taken back
+    # Only root may give files away.
+    other = 65_534 if os.geteuid() == 0 else os.geteuid()
+    folder = SharedFolder()
+    folder.make(str(tmp_path), other, os.getegid())
+    (made,) = tmp_path.iterdir()
+    assert {path.stat().st_uid for path in (made, *made.iterdir())} == {other}

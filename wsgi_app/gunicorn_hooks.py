@@ -47,7 +47,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
     The note is an unnamed file that both have open.
     """
-    _counts.make(server.cfg.worker_tmp_dir)
+    _counts.make(server.cfg.worker_tmp_dir, server.cfg.uid, server.cfg.gid)
     note = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - child_exit closes it
     setattr(worker, NOTE_ATTRIBUTE, note)
 

@@ -66,8 +66,8 @@ def parse_tokens(value: Any) -> dict[bytes, Principal]:
 
 
 def parse_tokens_file(text: str) -> dict[bytes, Principal]:
-    """Read tokens, one a line; a line that begins with ``#`` is a comment."""
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    """Read tokens, one a line; ``#`` begins a comment, at a line's begin and behind a blank."""
+    lines = [re.split(r"(?:^|\s)#", line, maxsplit=1)[0] for line in text.splitlines()]
     return parse_tokens("\n".join(lines))
 
 

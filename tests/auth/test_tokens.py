@@ -116,6 +116,14 @@ def test_a_file_without_tokens_lets_nobody_in(tmp_path: Path) -> None:
     assert who_is({"tokens_file": file}, "dev") is None
 
 
+def test_a_comment_may_stand_behind_a_token(tmp_path: Path) -> None:
+    """It is no part of the tenant's name, nor of the scopes."""
+    file = tmp_path / "tokens"
+    file.write_text("a#1=acme # for CI\nb=acme scopes=read\t# a dashboard\n")
+    assert who_is({"tokens_file": file}, "a#1") == Principal("acme")
+    assert who_is({"tokens_file": file}, "b") == Principal("acme", frozenset({"read"}))
+
+
 def test_a_missing_file_stops_the_start(tmp_path: Path) -> None:
     """At start a file that cannot be read, or is no text, is a ConfigError that names it."""
     for file in (tmp_path / "none", tmp_path):

@@ -12,7 +12,7 @@ NEXT_STEPS = """\
 
 serve it:        wsgi-agent-host serve "app:create_app()"
 talk to it:      wsgi-agent-host chat http://127.0.0.1:8000/agents
-before a site:   wsgi-agent-host token TENANT >> tokens; AGENT_TOKENS_FILE=tokens
+before a site:   wsgi-agent-host token TENANT >> tokens; export AGENT_TOKENS_FILE=$PWD/tokens
                  nginx.conf goes to /etc/nginx/conf.d/: change names, certificate and addresses
 when it stands:  wsgi-agent-host doctor --url https://… "app:create_app()"
 """

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import select
+import sys
 import threading
 import time
 from collections import OrderedDict, deque
@@ -44,7 +45,7 @@ class Parking:
     """A table of streams, their sockets and who is woken.
 
     `park`, `wake`, `call_beside`, `count_out` and `leave` are called from any thread; ``_lock``
-    guards the count. All else happens on the io loop.
+    guards the count, and what is learned of the server. All else happens on the io loop.
     """
 
     def __init__(self, io: LoopThread, settings: Settings) -> None:
@@ -73,9 +74,14 @@ class Parking:
 
     def learn(self) -> None:
         """Find out once whether this worker can park streams; called in a request's thread."""
-        if self._is_able is not None:
-            return
+        with self._lock:
+            if self._is_able is None:
+                self._learn()
+
+    def _learn(self) -> None:
         connection = find_connection()
+        if connection is None and "gunicorn.workers.gthread" in sys.modules:
+            return  # HTTP/2, or the site's own test client: this request does not tell
         if connection is None or connection.worker.cfg.is_ssl:
             self._is_able = False
             if self._delivery == "parked":
@@ -178,12 +184,17 @@ class Parking:
     # -- on the loop
 
     def _add(self, stream: ParkedStream) -> None:
-        if self._epoll is None:
-            # The loop's own selector has no mask for a client's hang-up alone.
-            self._epoll = select.epoll()
-            self.loop.add_reader(self._epoll.fileno(), self._take_signs)
+        try:
+            if self._epoll is None:
+                # The loop's own selector has no mask for a client's hang-up alone.
+                self._epoll = select.epoll()
+                self.loop.add_reader(self._epoll.fileno(), self._take_signs)
+            self._epoll.register(stream.fileno, select.EPOLLRDHUP)
+        except OSError:
+            log.exception("a stream cannot be parked")
+            stream.hang_up()
+            return
         self._by_fileno[stream.fileno] = stream
-        self._epoll.register(stream.fileno, select.EPOLLRDHUP)
         self._streams[stream] = None
         if not self._looks:
             self._looks = True

@@ -76,6 +76,11 @@ class Reader:
         """Whether nothing more will come."""
         return self._finished or self._feed.ended
 
+    def hold_thread(self) -> None:
+        """Be counted as one whose request's thread drains it, whatever was planned."""
+        if self._slot is not None:
+            self._slot.hold_thread()
+
     def finish(self) -> None:
         """Take nothing more: what the client was to get is whole, though the turn may go on."""
         self._finished = True

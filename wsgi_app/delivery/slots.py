@@ -62,6 +62,13 @@ class Slot:
         #: Whether it comes without a thread: its stream is to be parked.
         self.parked = parked
 
+    def hold_thread(self) -> None:
+        """The stream could not be parked: its request's thread drains it."""
+        with _in_use.lock:
+            if self._taken and self.parked:
+                self.parked = False
+                _in_use.threads += 1
+
     def give_back(self) -> None:
         """Make room for the next reader; may be called twice."""
         with _in_use.lock:

@@ -67,7 +67,7 @@ class Keeper:
 
     def start(self) -> None:
         """Register the worker before its first turn; raises StoreUnavailable."""
-        if self._registered:
+        if self._registered and self._thread is not None:
             return
         self._beat()
         self.sign_on()

@@ -178,6 +178,8 @@ class TurnReport:
 
     def _move(self, state: str) -> None:
         with self._lock:
+            if self._state == "gone":
+                return  # it has ended, though its thread goes on
             before, self._state = self._state, state
         made = metrics()
         gauges = {"running": made.turns_running, "waiting": made.turns_waiting}

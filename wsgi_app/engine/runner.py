@@ -308,7 +308,7 @@ class Runner:
         deadline = time.monotonic() + timeout_seconds
         for finish in self.before_close:
             finish(timeout_seconds / 2)
-        self._session_agents.close_all(timeout_seconds)
+        self._session_agents.close_all(max(0.1, deadline - time.monotonic()))
         for part in (self._journal, self.keeper, self.loops):
             part.stop(max(0.1, deadline - time.monotonic()))
         self.store.close()

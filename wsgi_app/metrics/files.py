@@ -37,8 +37,11 @@ class SharedFolder:
         self._own: Path | None = None
         self._dead: set[int] = set()
 
-    def make(self, parent: str | None) -> None:
-        """Make the folder in ``parent``, the system's own if None, and name it to the workers."""
+    def make(self, parent: str | None, uid: int, gid: int) -> None:
+        """Make the folder in ``parent``, the system's own if None, and name it to the workers.
+
+        It is theirs, who may run as another user (gunicorn's ``user`` and ``group``).
+        """
         if self._own is None:
             if os.environ.get(VARIABLE):
                 return
@@ -47,7 +50,11 @@ class SharedFolder:
             atexit.register(_remove, self._own, os.getpid())
         # Again: whoever tidies up temporary files may have removed it.
         self._own.mkdir(mode=0o700, exist_ok=True)
-        (self._own / _LOCK_NAME).touch()
+        lock = self._own / _LOCK_NAME
+        lock.touch()
+        if (uid, gid) != (os.geteuid(), os.getegid()):
+            for path in (self._own, lock):
+                os.chown(path, uid, gid)
 
     def forget(self, pid: int, living: Collection[int]) -> None:
         """Drop a dead worker's gauges, and merge its counts with those of the other dead."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from flask import Request
 
 from wsgi_app.delivery.server import client_socket
+from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import RequestError
 
 #: How long a client may pause in its body: its request's thread waits.
@@ -52,13 +56,41 @@ def discard_body(request: Request) -> None:
     request.max_content_length = None
     terminated = request.environ.get("wsgi.input_terminated")
     client = client_socket(request.environ)
+    has_body = request.content_length or "HTTP_TRANSFER_ENCODING" in request.environ
     try:
-        _discard(request.environ["wsgi.input"] if terminated else request.stream, client)
+        with _broken_off_after(DISCARD_SECONDS, client if has_body else None):
+            _discard(request.environ["wsgi.input"] if terminated else request.stream, client)
     except Exception:  # noqa: BLE001 - as above; there is an answer to give already
         return
     finally:
         if client is not None:
             client.settimeout(None)
+
+
+@contextmanager
+def _broken_off_after(seconds: float, client: socket.socket | None) -> Iterator[None]:
+    """End the client's input unless the block has ended by then.
+
+    A time limit of the socket holds for each of its reads, and one read of a server's body makes
+    many of them (gunicorn's http/body.py): a client that sends byte by byte would go on for days.
+    """
+    if client is None:
+        yield
+        return
+    ended = threading.Event()
+    input_of = client
+
+    def watch() -> None:
+        if not ended.wait(seconds):
+            with suppress(OSError):  # the client was faster
+                # Not its own method: that of an encrypted one would end the encryption too.
+                socket.socket.shutdown(input_of, socket.SHUT_RD)
+
+    start_thread(watch, "body")
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def _discard(body: IO[bytes], client: socket.socket | None) -> None:

@@ -61,8 +61,13 @@ class StreamResponse(Response):
         """Answer as WSGI asks; the site's after_request functions have run."""
         body, status, headers = self.get_wsgi_response(environ)
         start_response(status, headers)
-        if self._reader.parks and self._park(environ):
-            return []
+        try:
+            if self._reader.parks and self._park(environ):
+                return []
+        except BaseException:
+            self.close()  # the server has got no body to close
+            raise
+        self._reader.hold_thread()
         return body
 
     def _park(self, environ: dict[str, Any]) -> bool:
