@@ -72,7 +72,8 @@ def connected(
     try:
         yield Socket(client)
     finally:
-        if client.connected:
+        # Its own thread may close it at the same time.
+        with suppress(ConnectionClosed, OSError):
             client.close()
 
 
