@@ -1,6 +1,6 @@
 """``python -m bench WORK [options]``: measures, prints tables, keeps the figures as JSON.
 
-``all`` measures all but ``crowd``, each with its own defaults, in twenty minutes.
+``all`` measures all but ``crowd``, each with its own defaults.
 ``show`` prints the tables of kept figures once more.
 """
 
