@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from wsgi_app.delivery.generator import MAX_CHUNK_BYTES, Encoder, can_wait
 from wsgi_app.delivery.handover import Connection
 from wsgi_app.delivery.reader import Reader
+from wsgi_app.delivery.send import send_at_once
 from wsgi_app.errors import RequestError
 from wsgi_app.events import InputRequest, NumberedEvent
 from wsgi_app.wire.merge import merge_backlog, merge_text
@@ -71,7 +72,7 @@ class ParkedStream:
         self._window_timer: asyncio.TimerHandle | None = None
         self._window_is_over = False
         self._frames: Iterator[bytes] = iter(())
-        self._chunk: bytes | memoryview = b""
+        self._chunk = b""
         self._ending = False
         self._waits_for_room = False
         self._busy = False
@@ -216,14 +217,14 @@ class ParkedStream:
             if self._writing_since is None:
                 self._writing_since = self._parking.now()
             try:
-                sent = self.client.send(chunk)
+                sent = send_at_once(self.client, chunk)
             except BlockingIOError:
                 sent = 0
             except OSError:
                 self.hang_up()
                 return False
             if sent < len(chunk):
-                self._chunk = memoryview(chunk)[sent:]
+                self._chunk = chunk[sent:]
                 self._waits_for_room = True
                 self._parking.await_room(self, waits=True)
                 return False

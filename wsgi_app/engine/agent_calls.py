@@ -18,6 +18,7 @@ from wsgi_app.engine.log import EventLog
 from wsgi_app.engine.order import Services, TurnOrder
 from wsgi_app.engine.output import check_output
 from wsgi_app.engine.question import QuestionPending, Questions
+from wsgi_app.engine.switch_interval import switch_interval
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.waits import Waits
 from wsgi_app.errors import Fenced, TurnCancelled
@@ -155,7 +156,8 @@ class AgentCalls:
         def run() -> None:
             with suppress(InvalidStateError):  # nobody waits any more
                 try:
-                    result = context.run(self.call_in_app_context, function)
+                    with switch_interval.competing():
+                        result = context.run(self.call_in_app_context, function)
                 except BaseException as error:  # noqa: BLE001 - all of them are the waiter's
                     future.set_exception(error)
                 else:

@@ -19,6 +19,7 @@ from wsgi_app.engine.place import wait_for_place
 from wsgi_app.engine.question import Questions
 from wsgi_app.engine.readers import Readers
 from wsgi_app.engine.report import TurnReport
+from wsgi_app.engine.switch_interval import switch_interval
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.turn import Agent, Turn, enter_turn
 from wsgi_app.errors import TurnError
@@ -226,7 +227,8 @@ class TurnRun:
 
     def _send(self, agent: Agent, turn: Turn) -> None:
         try:
-            send_answer(agent(turn), self._calls.emit, self._calls.run_agent_task)
+            with switch_interval.competing():
+                send_answer(agent(turn), self._calls.emit, self._calls.run_agent_task)
         finally:
             self._calls.agent_returned()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
+from wsgi_app.engine.switch_interval import switch_interval
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import TurnCancelled
 
@@ -48,7 +49,8 @@ class Waits:
         """
         self.add(future)
         try:
-            return future.result(timeout_seconds)
+            with switch_interval.waiting():
+                return future.result(timeout_seconds)
         except CancelledError:
             if self._ended:
                 raise TurnCancelled from None
