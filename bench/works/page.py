@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--server", default=PARKED, help="which is measured, with one worker")
     add("--pace-ms", type=float, default=10_000.0, help="between two tokens of a stream")
     add("--seconds", type=float, default=8.0, help="of asking for the page")
-    add("--per-second", type=float, default=150.0, help="streams opened")
+    add("--per-second", type=float, default=100.0, help="streams opened")
 
 
 def measure(options: argparse.Namespace, programs: Programs, tell: Tell) -> list[Row]:

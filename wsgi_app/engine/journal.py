@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -19,6 +20,8 @@ log = logging.getLogger("wsgi_app")
 
 #: How far the journal may be behind a turn that no other worker follows.
 FLUSH_SECONDS = 0.25
+#: What falls due within so long is written in one call.
+GROUP_SECONDS = 0.05
 #: How long events of a followed turn are collected: its readers shall see them within 50 ms.
 FOLLOWED_SECONDS = 0.004
 #: The most a terminal event waits for a store that does not answer.
@@ -31,9 +34,10 @@ class JournaledTurn(Protocol):
     """What the journal needs of a turn."""
 
     fence: Fence
-    log: EventLog
     running: bool
 
+    @property
+    def log(self) -> EventLog: ...
     @property
     def terminal(self) -> Terminal | None: ...
     @property
@@ -48,24 +52,19 @@ class JournaledTurn(Protocol):
 
 
 class _Entry:
-    """How far one turn is written; used by the journal's thread, but for the flags."""
+    """How far one turn is written; used by the journal's thread, but for the flag."""
 
     def __init__(self, turn: JournaledTurn) -> None:
         self.turn = turn
         self.stored_seq = 0
-        self.written_at = 0.0
         #: When the store was last seen to have all that there was.
         self.caught_up_at = time.monotonic()
-        self.urgent = True
-        self.followed = False
         self.check_orphan = False
         self.failed = False
 
-    def is_due(self, now: float) -> bool:
-        if not self.turn.running and self.turn.terminal is None:
-            return False  # it waits for its place, and has nothing to write
-        waited = self.followed or now - self.written_at > FLUSH_SECONDS
-        return self.urgent or (waited and self.is_behind())
+    def is_writable(self) -> bool:
+        """Whether it has its place: before that there is nothing to write."""
+        return self.turn.running or self.turn.terminal is not None
 
     def is_behind(self) -> bool:
         """Whether there are events that the store does not have."""
@@ -76,21 +75,29 @@ class Journal:
     """One thread that carries the logs of this worker's turns to the store.
 
     `add`, `hurry`, `follow` and `check_orphan` are called from any thread; ``_lock`` guards the
-    table of turns. Their entries' flags are single assignments, seen by the next round.
+    tables of turns. A round looks at the turns that are due, however many others there are.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._entries: dict[Fence, _Entry] = {}
+        self._urgent: dict[_Entry, None] = {}
+        self._followed: dict[_Entry, None] = {}
+        #: All of them, by when each is looked at next.
+        self._waiting: deque[tuple[float, _Entry]] = deque()
+        self._told_at = 0.0
         self._wakeup = Wakeup()
         self._thread: threading.Thread | None = None
         self._stopping = False
 
     def add(self, turn: JournaledTurn) -> None:
         """Write this turn's events from now on, until its terminal event is stored."""
+        entry = _Entry(turn)
         with self._lock:
-            self._entries[turn.fence] = _Entry(turn)
+            self._entries[turn.fence] = entry
+            self._urgent[entry] = None
+            self._waiting.append((time.monotonic() + FLUSH_SECONDS, entry))
             if self._thread is None:
                 self._thread = start_thread(self._run, "journal")
         self._wakeup.set()
@@ -99,23 +106,24 @@ class Journal:
         """Write now: a tool, a question or an end shall not wait for the next flush."""
         entry = self._entries.get(fence)
         if entry is not None:
-            entry.urgent = True
-            self._wakeup.set()
+            self._urge(entry)
 
     def follow(self, fence: Fence) -> None:
         """Write this turn's events within milliseconds: a reader on another worker waits."""
         entry = self._entries.get(fence)
-        if entry is not None and not entry.followed:
-            entry.followed = entry.urgent = True
-            entry.turn.log.add_waker(self._wakeup.set)
-            self._wakeup.set()
+        if entry is None or entry in self._followed:
+            return
+        with self._lock:
+            self._followed[entry] = None
+        entry.turn.log.add_waker(self._wakeup.set)
+        self._urge(entry)
 
     def check_orphan(self, fence: Fence) -> None:
         """Ask the store whether another worker's readers follow the turn, and tell the turn."""
         entry = self._entries.get(fence)
         if entry is not None:
-            entry.check_orphan = entry.urgent = True
-            self._wakeup.set()
+            entry.check_orphan = True
+            self._urge(entry)
 
     def fences(self) -> list[Fence]:
         """The turns whose end the store does not know yet."""
@@ -129,9 +137,15 @@ class Journal:
         if self._thread is not None:
             self._thread.join(timeout_seconds)
 
+    def _urge(self, entry: _Entry, *, wakes: bool = True) -> None:
+        with self._lock:
+            self._urgent[entry] = None
+        if wakes:
+            self._wakeup.set()
+
     def _run(self) -> None:
         while not self._stopping:
-            self._wakeup.wait(FLUSH_SECONDS if self._entries else None)
+            self._wakeup.wait(self._pause_seconds())
             try:
                 self._run_round()
             except Exception:
@@ -139,23 +153,42 @@ class Journal:
                 log.exception("a round of the journal failed")
                 time.sleep(FLUSH_SECONDS)
 
-    def _run_round(self) -> None:
+    def _pause_seconds(self) -> float | None:
         with self._lock:
-            entries = list(self._entries.values())
-        if any(entry.followed for entry in entries) and not self._stopping:
+            if not self._waiting:
+                return None
+            return max(GROUP_SECONDS, self._waiting[0][0] - time.monotonic())
+
+    def _run_round(self) -> None:
+        if self._followed and not self._stopping:
             time.sleep(FOLLOWED_SECONDS)  # collects what comes together
         now = time.monotonic()
-        due = [entry for entry in entries if entry.is_due(now)]
+        due = self._take_due(now)
         prepared = [one for one in map(self._prepare_safely, due) if one is not None]
         if prepared:
             results = self._store.write([write for _, write, _ in prepared])
             metrics().journal_write_seconds.observe(time.monotonic() - now)
             for (entry, write, ends), result in zip(prepared, results, strict=True):
                 self._settle_safely(entry, write, result, ends=ends)
-        self._tell_lag()
+        if now - self._told_at >= FLUSH_SECONDS or not self._entries:
+            self._told_at = now
+            self._tell_lag(now)
 
-    def _tell_lag(self) -> None:
-        now = time.monotonic()
+    def _take_due(self, now: float) -> list[_Entry]:
+        """What is urgent, what another worker follows, and what was last looked at a while ago."""
+        with self._lock:
+            due, self._urgent = self._urgent, {}
+            looked_at = list(self._entries.values() if self._stopping else self._followed)
+            while self._waiting and self._waiting[0][0] <= now:
+                _, entry = self._waiting.popleft()
+                if self._entries.get(entry.turn.fence) is entry:
+                    looked_at.append(entry)
+                    self._waiting.append((now + FLUSH_SECONDS, entry))
+        # An end that the store did not take is in no log yet.
+        due |= {e: None for e in looked_at if e.is_behind() or e.turn.terminal is not None}
+        return [entry for entry in due if entry.is_writable()]
+
+    def _tell_lag(self, now: float) -> None:
         with self._lock:
             entries = list(self._entries.values())
         for entry in entries:
@@ -165,8 +198,6 @@ class Journal:
         metrics().journal_lag_seconds.set(now - oldest)
 
     def _prepare_safely(self, entry: _Entry) -> tuple[_Entry, JournalWrite, bool] | None:
-        entry.urgent = False
-        entry.written_at = time.monotonic()
         try:
             write, ends = self._prepare(entry)
         except Exception:
@@ -186,7 +217,7 @@ class Journal:
         try:
             self._settle(entry, write, result, ends=ends)
         except (Fenced, StoreUnavailable):
-            entry.urgent = True  # the next write tells
+            self._urge(entry, wakes=False)  # the next write tells
         except Exception:
             log.exception("a turn cannot be written to the store")
             self._fail(entry)
@@ -198,9 +229,9 @@ class Journal:
             entry.turn.publish()
             return
         # Once more, with an end that is safe to write.
-        entry.failed = entry.urgent = True
+        entry.failed = True
         entry.turn.fail()
-        self._wakeup.set()
+        self._urge(entry)
 
     @staticmethod
     def _prepare(entry: _Entry) -> tuple[JournalWrite, bool]:
@@ -239,15 +270,13 @@ class Journal:
             entry.turn.publish()
             return
         if not complete or len(write.events) == MAX_EVENTS_PER_WRITE:
-            entry.urgent = True
-            self._wakeup.set()
+            self._urge(entry)
         if result.cancel is not None:
             entry.turn.cancel(result.cancel)
         if result.followed:
             self.follow(entry.turn.fence)
         else:
-            entry.followed = False
-            entry.turn.log.remove_waker(self._wakeup.set)
+            self._unfollow(entry)
         if entry.check_orphan:
             entry.check_orphan = False
             entry.turn.orphan_checked(followed=result.followed)
@@ -258,11 +287,15 @@ class Journal:
         if entry.check_orphan:
             entry.check_orphan = False
             entry.turn.orphan_checked(followed=False)
-        entry.urgent = ends
         if ends and time.monotonic() - entry.turn.ended_at >= FINISH_PATIENCE_SECONDS:
             entry.turn.publish()
 
     def _drop(self, entry: _Entry) -> None:
-        entry.turn.log.remove_waker(self._wakeup.set)
+        self._unfollow(entry)
         with self._lock:
             self._entries.pop(entry.turn.fence, None)
+
+    def _unfollow(self, entry: _Entry) -> None:
+        with self._lock:
+            self._followed.pop(entry, None)
+        entry.turn.log.remove_waker(self._wakeup.set)

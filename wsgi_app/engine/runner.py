@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from wsgi_app.engine.loops import Loops
 from wsgi_app.engine.order import Services, TurnOrder
 from wsgi_app.engine.registry import register
 from wsgi_app.engine.run import BegunTurn, TurnRun
+from wsgi_app.engine.run_table import RunTable
 from wsgi_app.engine.session_agents import SessionAgents
 from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import RequestError, StoreUnavailable
@@ -54,8 +53,7 @@ IDLE_POLL_SECONDS = 0.02
 class Runner:
     """All turns that this worker runs.
 
-    Touched by every request thread and by the store's signals; ``_lock`` guards the registry, and
-    is not held over calls to the store or to a run.
+    Touched by every request thread and by the store's signals; its parts guard themselves.
     """
 
     def __init__(
@@ -87,12 +85,7 @@ class Runner:
             workdir=settings.workdir or Path(tempfile.gettempdir()) / "wsgi_app",
         )
         self._live = LiveTurns()
-        self._lock = threading.Lock()
-        self._runs: dict[tuple[SessionKey, int], TurnRun] = {}
-        self._leaving: set[TurnRun] = set()
-        # Cancels of turns that the store has begun, but this worker does not know yet.
-        self._beginning: Counter[SessionKey] = Counter()
-        self._early_cancels: dict[SessionKey, dict[int, CancelReason]] = {}
+        self._runs = RunTable(settings.max_turns)
         #: Called before the loops end, with the seconds that each may take.
         self.before_close: list[Callable[[float], None]] = []
         store.listen(self._on_signal, self.worker_id, self._resync)
@@ -103,21 +96,8 @@ class Runner:
 
         Raises RequestError when this worker or the store refuses; nothing was begun then.
         """
-        if self._count_runs() >= self.settings.max_turns:
-            raise RequestError("at_capacity", "This worker runs as many turns as it may.")
-        with self._lock:
-            # In one step with the count: a drain sees every turn that is not refused.
-            if self.draining:
-                raise RequestError("draining", "This worker is about to leave; try again.")
-            self._beginning[request.key] += 1
-        try:
+        with self._runs.beginning(request.key):
             return self._begin(request, order)
-        finally:
-            with self._lock:
-                self._beginning[request.key] -= 1
-                if not self._beginning[request.key]:
-                    del self._beginning[request.key]
-                    self._early_cancels.pop(request.key, None)
 
     def _begin(self, request: BeginTurn, order: TurnOrder) -> BegunTurn:
         self.keeper.start()
@@ -128,9 +108,7 @@ class Runner:
         history = begun.history if begun.state == "started" else None
         run = TurnRun(fence, order, self._services, history)
         self._live.note_begun()
-        with self._lock:
-            self._runs[request.key, begun.turn] = run
-            early = self._early_cancels.get(request.key, {}).get(begun.turn)
+        early = self._runs.add(run)
         self._journal.add(run)
         if early is not None:
             run.cancel(early)
@@ -147,14 +125,7 @@ class Runner:
 
     def find(self, key: SessionKey, turn: int) -> TurnRun | None:
         """Find a turn that this worker runs, until its end is out."""
-        with self._lock:
-            run = self._runs.get((key, turn))
-            if run is not None and run.published.is_set():
-                # Its readers hold it; whoever comes later reads the store.
-                del self._runs[key, turn]
-                self._leaving.add(run)
-                return None
-            return run
+        return self._runs.find(key, turn)
 
     def cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:
         """End the named turn, or all that run and wait, and wait a second for the end.
@@ -163,7 +134,7 @@ class Runner:
         StoreUnavailable only if there is none of them.
         """
         began_at = time.monotonic()
-        local = self._find_runs(key, turn)
+        local = self._runs.select(key, turn)
         # Backwards, so that no waiting turn starts because the one before it ended.
         cancelled = [run for run in reversed(local) if run.cancel(reason)]
         numbers = {run.fence.turn for run in cancelled}
@@ -226,27 +197,7 @@ class Runner:
     def count_abandoned(self) -> int:
         """Count agent threads that go on although their turn has ended a while ago."""
         now = time.monotonic()
-        return sum(run.ended_at + ABANDONED_AFTER_SECONDS < now for run in self._prune())
-
-    def _count_runs(self) -> int:
-        leaving = self._prune()
-        with self._lock:
-            return len(self._runs) + len(leaving)
-
-    def _prune(self) -> list[TurnRun]:
-        """Forget ended runs; answers those whose thread still goes on."""
-        with self._lock:
-            for place, run in list(self._runs.items()):
-                if run.published.is_set():
-                    del self._runs[place]
-                    self._leaving.add(run)
-            self._leaving = {run for run in self._leaving if run.goes_on()}
-            return list(self._leaving)
-
-    def _find_runs(self, key: SessionKey | None = None, turn: int | None = None) -> list[TurnRun]:
-        with self._lock:
-            runs = [run for (owner, _), run in self._runs.items() if key in (None, owner)]
-        return sorted((r for r in runs if turn in (None, r.fence.turn)), key=lambda r: r.fence.turn)
+        return sum(run.ended_at + ABANDONED_AFTER_SECONDS < now for run in self._runs.prune())
 
     # -- for the keeper (Kept)
 
@@ -261,7 +212,7 @@ class Runner:
     def info(self) -> WorkerInfo:
         """See `Kept.info`."""
         about = self._about.tell(len(self.fences()), draining=self.draining)
-        return self._live.add_to(about, self._find_runs())
+        return self._live.add_to(about, self._runs.select())
 
     def take_heartbeat(self, beat: Heartbeat) -> None:
         """See `Kept.take_heartbeat`."""
@@ -270,8 +221,7 @@ class Runner:
             run = self.find(fence.key, fence.turn)
             if run is not None:
                 run.cancel(reason)
-        with self._lock:
-            asking = [run.fence for run in self._runs.values() if run.questions.waiting]
+        asking = [run.fence for run in self._runs.select() if run.questions.waiting]
         for fence in (*beat.fenced, *asking):
             # The journal finds out what has become of it, and takes an answer that no signal told.
             self._journal.hurry(fence)
@@ -285,19 +235,19 @@ class Runner:
 
     def stop_admitting(self) -> None:
         """Refuse new turns, and send readers of other workers' turns elsewhere."""
-        with self._lock:
-            self.draining = True
+        self.draining = True
+        self._runs.close()
         self.following.wake_all()
 
     def end_turns(self, error: Error) -> None:
         """End every turn of this worker with this error."""
-        for run in self._find_runs():
+        for run in self._runs.select():
             run.end_with(error)
 
     def wait_idle(self, timeout_seconds: float) -> bool:
         """Wait until no turn runs here and everything is written; False when time is over."""
         deadline = time.monotonic() + timeout_seconds
-        while self._beginning or self.fences():
+        while self._runs.is_beginning or self.fences():
             if time.monotonic() >= deadline:
                 return False
             time.sleep(IDLE_POLL_SECONDS)
@@ -323,7 +273,7 @@ class Runner:
         if signal.kind in ("events", "ended"):
             self.following.wake(signal.key)
         if signal.kind == "ended":
-            for run in self._find_runs(signal.key):
+            for run in self._runs.select(signal.key):
                 run.wake_queued()
             return
         if signal.kind == "moved":
@@ -332,19 +282,13 @@ class Runner:
         found = self.find(signal.key, signal.turn)
         if found is None:
             if signal.kind == "cancel":
-                self._note_early_cancel(signal)
+                reason: CancelReason = signal.value  # type: ignore[assignment] # the store sends what request_cancel took
+                found = self._runs.note_cancel(signal.key, signal.turn, reason)
+                if found is not None:  # it has come since it was looked for
+                    found.cancel(reason)
         elif signal.kind == "cancel":
             found.cancel(signal.value)  # type: ignore[arg-type] # the store sends what request_cancel took
         elif signal.kind == "follow":
             self._journal.follow(found.fence)
         else:
             self._journal.hurry(found.fence)
-
-    def _note_early_cancel(self, signal: Signal) -> None:
-        with self._lock:
-            run = self._runs.get((signal.key, signal.turn))
-            if run is None and signal.key in self._beginning:
-                early = self._early_cancels.setdefault(signal.key, {})
-                early[signal.turn] = signal.value  # type: ignore[assignment] # the same
-        if run is not None:  # it has come since it was looked for
-            run.cancel(signal.value)  # type: ignore[arg-type] # the same

@@ -1,0 +1,130 @@
+"""What a worker's other turns cost one of them: nothing that grows with their number."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.turns import TurnBench
+from tests.support.waiting import wait_for
+from wsgi_app.engine.journal import FLUSH_SECONDS, Journal
+from wsgi_app.engine.log import EventLog
+from wsgi_app.engine.run_table import RunTable
+from wsgi_app.errors import RequestError
+from wsgi_app.events import CancelReason, Terminal, Token, encode_event
+from wsgi_app.store.base import BeginTurn, Fence, Message, SessionKey, StoreLimits
+from wsgi_app.store.memory import MemoryStore
+
+IDLE_TURNS = 1000
+HURRIES = 200
+
+
+class CountedTurn:
+    """A turn without an agent, which counts how often the journal asks whether it runs."""
+
+    running = True
+    terminal: Terminal | None = None
+    ended_at = 0.0
+    looks = 0
+
+    def __init__(self, store: MemoryStore, number: int) -> None:
+        key = SessionKey("tenant", f"session-{number}")
+        begun = store.begin_turn(
+            BeginTurn(key=key, run_id=f"run-{number}", worker_id="worker", message="hi")
+        )
+        self.fence = Fence(key, begun.turn, f"run-{number}")
+        self._log = EventLog(begun.turn)
+
+    @property
+    def log(self) -> EventLog:
+        """What the journal reads, counted."""
+        type(self).looks += 1
+        return self._log
+
+    def send(self) -> None:
+        """Append a token."""
+        token = Token("a")
+        self._log.append(token, encode_event(token))
+
+    def cancel(self, reason: CancelReason) -> bool:
+        """Never asked for."""
+        raise AssertionError(reason)
+
+    def closing_messages(self) -> Sequence[Message]:
+        """Never asked for."""
+        raise AssertionError
+
+    def publish(self) -> None:
+        """Never asked for."""
+        raise AssertionError
+
+    def fence_off(self) -> None:
+        """Never asked for."""
+        raise AssertionError
+
+    def fail(self) -> None:
+        """Never asked for."""
+        raise AssertionError
+
+    def take_answer(self) -> None:
+        """Nothing waits."""
+
+    def orphan_checked(self, *, followed: bool) -> None:
+        """Never asked for."""
+        raise AssertionError(followed)
+
+
+def test_a_write_does_not_look_through_all_turns() -> None:
+    """What is urgent for one turn is written without a look at the thousand that have nothing."""
+    store = MemoryStore(StoreLimits(max_turns_per_tenant=10_000, max_sessions_per_tenant=10_000))
+    journal = Journal(store)
+    turns = [CountedTurn(store, number) for number in range(IDLE_TURNS)]
+    for turn in turns:
+        journal.add(turn)
+    busy = turns[0]
+    CountedTurn.looks = 0
+    began_at = time.monotonic()
+    for number in range(1, HURRIES + 1):
+        busy.send()
+        journal.hurry(busy.fence)
+        wait_for(lambda n=number: stored(store, busy) == n, "the event is stored")  # type: ignore[misc] # mypy cannot infer a lambda's defaults
+    rounds_by_time = (time.monotonic() - began_at) / FLUSH_SECONDS + 1
+    # Each turn is looked at a few times per flush; each write would look at all of them.
+    assert CountedTurn.looks < IDLE_TURNS * (HURRIES / 4 + 10 * rounds_by_time)
+    journal.stop(10)
+
+
+def stored(store: MemoryStore, turn: CountedTurn) -> int:
+    """Count a turn's events in the store."""
+    claim = store.append(turn.fence, 1, [])
+    return claim.last_seq
+
+
+def test_the_table_forgets_what_has_ended() -> None:
+    """A worker that is full of ended turns takes another one at once."""
+    bench = TurnBench(max_turns=3)
+    for _ in range(10):
+        bench.run(lambda _: "done")
+    assert not bench.runner.cancel(SessionKey("tenant", "session-1"), None, "user")
+
+
+def test_a_full_table_refuses() -> None:
+    """Turns that begin count, and those whose agent goes on after their end."""
+    table = RunTable(0)
+    with ExitStack() as stack, pytest.raises(RequestError, match="as many turns"):
+        stack.enter_context(table.beginning(SessionKey("tenant", "session")))
+
+
+def test_a_closed_table_refuses() -> None:
+    """None begins on a worker that is about to leave, and the one that is beginning is seen."""
+    table = RunTable(10)
+    key = SessionKey("tenant", "session")
+    with table.beginning(key):
+        table.close()
+        assert table.is_beginning
+        with pytest.raises(RequestError, match="about to leave"), table.beginning(key):
+            pass
+    assert not table.is_beginning
