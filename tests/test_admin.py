@@ -181,16 +181,16 @@ def test_what_is_told_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LiveTurns, "_count", lambda *_: (0, 0))
     turns = LiveTurns()
     runs: Any = [_Run(number) for number in range(MAX_TOLD_TURNS + 5, 0, -1)]
-    assert turns.add_to(WorkerInfo(), runs) == WorkerInfo()
+    assert turns.add_to(WorkerInfo(), lambda: runs) == WorkerInfo()
     turns.watched = True
-    info = turns.add_to(WorkerInfo(), runs)
+    info = turns.add_to(WorkerInfo(), lambda: runs)
     assert repr(info.live) == repr(tuple(map(float, range(1, MAX_TOLD_TURNS + 1))))
     assert info.left_out == 5
     for minute in range(MINUTES + 9):
         monkeypatch.setattr("wsgi_app.engine.live.time.time", lambda now=minute * 60.0: now)
         turns.note_begun()
-        turns.add_to(WorkerInfo(turns=minute), [])
-        info = turns.add_to(WorkerInfo(turns=0), [])
+        turns.add_to(WorkerInfo(turns=minute), list)
+        info = turns.add_to(WorkerInfo(turns=0), list)
     assert info.hour == tuple(MinuteInfo(m, m, 1) for m in range(9, MINUTES + 9))
 
 

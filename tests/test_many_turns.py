@@ -10,12 +10,22 @@ import pytest
 
 from tests.support.turns import TurnBench
 from tests.support.waiting import wait_for
+from wsgi_app.config import Settings
 from wsgi_app.engine.journal import FLUSH_SECONDS, Journal
+from wsgi_app.engine.keeper import RENEWED_AT_ONCE, Keeper
 from wsgi_app.engine.log import EventLog
 from wsgi_app.engine.run_table import RunTable
 from wsgi_app.errors import RequestError
 from wsgi_app.events import CancelReason, Terminal, Token, encode_event
-from wsgi_app.store.base import BeginTurn, Fence, Message, SessionKey, StoreLimits
+from wsgi_app.store.base import (
+    BeginTurn,
+    Fence,
+    Heartbeat,
+    Message,
+    SessionKey,
+    StoreLimits,
+    WorkerInfo,
+)
 from wsgi_app.store.memory import MemoryStore
 
 IDLE_TURNS = 1000
@@ -101,6 +111,69 @@ def stored(store: MemoryStore, turn: CountedTurn) -> int:
     """Count a turn's events in the store."""
     claim = store.append(turn.fence, 1, [])
     return claim.last_seq
+
+
+class NotedStore(MemoryStore):
+    """Notes what each heartbeat renews."""
+
+    def __init__(self, limits: StoreLimits) -> None:
+        super().__init__(limits)
+        self.renewed: list[Sequence[Fence]] = []
+        self.followed: list[Sequence[SessionKey]] = []
+
+    def heartbeat(
+        self,
+        worker_id: str,
+        fences: Sequence[Fence],
+        following: Sequence[SessionKey] = (),
+        info: WorkerInfo | None = None,
+    ) -> Heartbeat:
+        """Note it, and renew."""
+        self.renewed.append(fences)
+        self.followed.append(following)
+        return super().heartbeat(worker_id, fences, following, info)
+
+
+def test_a_heartbeat_renews_all_in_parts() -> None:
+    """All turns and all followed sessions are renewed, and none twice, some hundreds at a time."""
+    store = NotedStore(StoreLimits(max_turns_per_tenant=10_000, max_sessions_per_tenant=10_000))
+    turns = [CountedTurn(store, number) for number in range(IDLE_TURNS + 1)]
+    worker = KeptTurns([turn.fence for turn in turns])
+    keeper = Keeper(store, "worker", Settings(), worker)
+    store.request_cancel(turns[-1].fence.key, None, "user")
+    keeper.start()
+    keeper.stop(10)
+    assert max(map(len, [*store.renewed, *store.followed])) == RENEWED_AT_ONCE
+    assert [one for part in store.renewed for one in part] == worker.all_fences
+    assert [one for part in store.followed for one in part] == worker.followed_sessions()
+    assert worker.cancelled == {turns[-1].fence: "user"}
+
+
+class KeptTurns:
+    """A worker with these turns, which follows two sessions less than it has."""
+
+    def __init__(self, fences: list[Fence]) -> None:
+        self.all_fences = fences
+        self.cancelled: dict[Fence, CancelReason] = {}
+
+    def fences(self) -> list[Fence]:
+        """All of them."""
+        return self.all_fences
+
+    def followed_sessions(self) -> list[SessionKey]:
+        """Most of theirs."""
+        return [fence.key for fence in self.all_fences[2:]]
+
+    def info(self) -> WorkerInfo:
+        """Nothing."""
+        return WorkerInfo()
+
+    def take_heartbeat(self, beat: Heartbeat) -> None:
+        """Keep what the store says of the turns."""
+        self.cancelled |= beat.cancels
+
+    def close_idle(self) -> None:
+        """Nothing is idle."""
 
 
 def test_the_table_forgets_what_has_ended() -> None:

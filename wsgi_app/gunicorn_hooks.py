@@ -32,6 +32,8 @@ log = logging.getLogger("wsgi_app")
 #: How often a worker looks whether it shall leave. gunicorn has no hook for the start of a graceful
 #: stop: SIGTERM, a reload and max_requests only clear ``worker.alive`` (workers/gthread.py there).
 LOOK_SECONDS = 0.1
+#: How often it counts the threads that do not end, which takes longer the more turns there are.
+COUNT_SECONDS = 1.0
 #: How often a worker that waits for its drain shows its arbiter that it is not stuck.
 HEARTBEAT_SECONDS = 1.0
 #: What the arbiter spends at the most on a dead worker's turns.
@@ -125,8 +127,11 @@ def _forget_counts(pid: int, living: Collection[int]) -> None:
 
 
 def _watch(worker: Any, drained: threading.Event) -> None:
+    counts_at = 0.0
     while worker.alive:
-        _recycle(worker)
+        if time.monotonic() >= counts_at:
+            counts_at = time.monotonic() + COUNT_SECONDS
+            _recycle(worker)
         time.sleep(LOOK_SECONDS)
     _drain_all(None)
     drained.set()

@@ -122,9 +122,10 @@ class ParkedStream:
             return
         if now - self._wrote_at >= self._parking.keepalive_seconds:
             self._frames = iter([KEEP_ALIVE])
-        if not self._feed.live and now - self._asked_at >= LOOK_SECONDS:
+            self.advance()
+        elif not self._feed.live and now - self._asked_at >= LOOK_SECONDS:
             self.has_news = True
-        self.advance()
+            self.advance()
 
     def _guard(self, act: Callable[[], None]) -> None:
         try:

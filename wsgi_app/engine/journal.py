@@ -22,6 +22,8 @@ log = logging.getLogger("wsgi_app")
 FLUSH_SECONDS = 0.25
 #: What falls due within so long is written in one call.
 GROUP_SECONDS = 0.05
+#: Turns that are looked at in one round, however few they are.
+MIN_LOOKS = 100
 #: How long events of a followed turn are collected: its readers shall see them within 50 ms.
 FOLLOWED_SECONDS = 0.004
 #: The most a terminal event waits for a store that does not answer.
@@ -61,6 +63,7 @@ class _Entry:
         self.caught_up_at = time.monotonic()
         self.check_orphan = False
         self.failed = False
+        self.dropped = False
 
     def is_writable(self) -> bool:
         """Whether it has its place: before that there is nothing to write."""
@@ -86,7 +89,8 @@ class Journal:
         self._followed: dict[_Entry, None] = {}
         #: All of them, by when each is looked at next.
         self._waiting: deque[tuple[float, _Entry]] = deque()
-        self._told_at = 0.0
+        self._lag_seconds = 0.0
+        self._tells_at = 0.0
         self._wakeup = Wakeup()
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -170,32 +174,39 @@ class Journal:
             metrics().journal_write_seconds.observe(time.monotonic() - now)
             for (entry, write, ends), result in zip(prepared, results, strict=True):
                 self._settle_safely(entry, write, result, ends=ends)
-        if now - self._told_at >= FLUSH_SECONDS or not self._entries:
-            self._told_at = now
-            self._tell_lag(now)
+        self._tell_lag(now, due)
 
     def _take_due(self, now: float) -> list[_Entry]:
         """What is urgent, what another worker follows, and what was last looked at a while ago."""
         with self._lock:
             due, self._urgent = self._urgent, {}
             looked_at = list(self._entries.values() if self._stopping else self._followed)
-            while self._waiting and self._waiting[0][0] <= now:
+            # Thousands at one go would hold up the worker's streams: a part in each round.
+            for _ in range(MIN_LOOKS + len(self._waiting) // 4):
+                if not self._waiting or self._waiting[0][0] > now:
+                    break
                 _, entry = self._waiting.popleft()
-                if self._entries.get(entry.turn.fence) is entry:
+                if not entry.dropped:
                     looked_at.append(entry)
                     self._waiting.append((now + FLUSH_SECONDS, entry))
-        # An end that the store did not take is in no log yet.
-        due |= {e: None for e in looked_at if e.is_behind() or e.turn.terminal is not None}
+        for entry in looked_at:
+            # An end that the store did not take is in no log yet.
+            if entry.is_behind() or entry.turn.terminal is not None:
+                due[entry] = None
+            else:
+                entry.caught_up_at = now
         return [entry for entry in due if entry.is_writable()]
 
-    def _tell_lag(self, now: float) -> None:
-        with self._lock:
-            entries = list(self._entries.values())
-        for entry in entries:
+    def _tell_lag(self, now: float, written: Sequence[_Entry]) -> None:
+        """Each turn is looked at once in `FLUSH_SECONDS`: the worst of those is the worker's."""
+        for entry in written:
             if not entry.is_behind():
                 entry.caught_up_at = now
-        oldest = min((entry.caught_up_at for entry in entries), default=now)
-        metrics().journal_lag_seconds.set(now - oldest)
+            self._lag_seconds = max(self._lag_seconds, now - entry.caught_up_at)
+        if now >= self._tells_at or not self._entries:
+            self._tells_at = now + FLUSH_SECONDS
+            metrics().journal_lag_seconds.set(self._lag_seconds)
+            self._lag_seconds = 0.0
 
     def _prepare_safely(self, entry: _Entry) -> tuple[_Entry, JournalWrite, bool] | None:
         try:
@@ -292,6 +303,7 @@ class Journal:
 
     def _drop(self, entry: _Entry) -> None:
         self._unfollow(entry)
+        entry.dropped = True
         with self._lock:
             self._entries.pop(entry.turn.fence, None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from msgspec.structs import replace
@@ -38,14 +38,14 @@ class LiveTurns:
         """A turn begins."""
         self._add(0, 1)
 
-    def add_to(self, about: WorkerInfo, runs: Sequence[TurnRun]) -> WorkerInfo:
+    def add_to(self, about: WorkerInfo, select_runs: Callable[[], Sequence[TurnRun]]) -> WorkerInfo:
         """Note how many turns there are, and add them and the last hour if somebody watches."""
         self._add(about.turns, 0)
         if not self.watched:
             with self._lock:
                 self._counted = {}
             return about
-        live, left_out = self._tell(runs)
+        live, left_out = self._tell(select_runs())
         with self._lock:
             return replace(about, live=live, left_out=left_out, hour=tuple(self._minutes))
 

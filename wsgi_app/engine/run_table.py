@@ -88,11 +88,16 @@ class RunTable:
                 return None
             return run
 
-    def select(self, key: SessionKey | None = None, turn: int | None = None) -> list[TurnRun]:
-        """All runs, or those of a session, or one of them, in the order of their numbers."""
+    def select(self, key: SessionKey, turn: int | None = None) -> list[TurnRun]:
+        """The runs of a session, or one of them, in the order of their numbers."""
         with self._lock:
-            runs = self._all() if key is None else list(self._runs.get(key, {}).values())
+            runs = list(self._runs.get(key, {}).values())
         return sorted((r for r in runs if turn in (None, r.fence.turn)), key=lambda r: r.fence.turn)
+
+    def all(self) -> list[TurnRun]:
+        """Every run."""
+        with self._lock:
+            return self._all()
 
     def prune(self) -> list[TurnRun]:
         """Forget ended runs; answers those whose thread still goes on."""

@@ -212,7 +212,7 @@ class Runner:
     def info(self) -> WorkerInfo:
         """See `Kept.info`."""
         about = self._about.tell(len(self.fences()), draining=self.draining)
-        return self._live.add_to(about, self._runs.select())
+        return self._live.add_to(about, self._runs.all)
 
     def take_heartbeat(self, beat: Heartbeat) -> None:
         """See `Kept.take_heartbeat`."""
@@ -221,7 +221,7 @@ class Runner:
             run = self.find(fence.key, fence.turn)
             if run is not None:
                 run.cancel(reason)
-        asking = [run.fence for run in self._runs.select() if run.questions.waiting]
+        asking = [run.fence for run in self._runs.all() if run.questions.waiting]
         for fence in (*beat.fenced, *asking):
             # The journal finds out what has become of it, and takes an answer that no signal told.
             self._journal.hurry(fence)
@@ -241,7 +241,7 @@ class Runner:
 
     def end_turns(self, error: Error) -> None:
         """End every turn of this worker with this error."""
-        for run in self._runs.select():
+        for run in self._runs.all():
             run.end_with(error)
 
     def wait_idle(self, timeout_seconds: float) -> bool:
