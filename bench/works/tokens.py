@@ -170,7 +170,7 @@ TOKENS: Final = tokens_work(
     "tokens through the real openai package, from the provider to the client",
     OPENAI,
     ("host", "host-parked", "fastapi", "fastapi-sse", "flask", "express"),
-    "100,300,800,1200",
+    "100,300,500,800,1200",
 )
 GENERATOR: Final = tokens_work(
     "tokens of a plain generator agent, beside the bare generator",

@@ -14,6 +14,7 @@ from typing import Any, Final
 import openai
 
 # The package loads these on first use, which takes up to half a second: not on the io loop.
+import openai.resources.chat.chat
 import openai.resources.chat.completions
 import openai.resources.responses
 from openai import (
