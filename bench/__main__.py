@@ -42,7 +42,6 @@ WORKS: Final[Mapping[str, Work]] = {
     "crowd": CROWD,
 }
 ALL: Final = "all"
-IN_ALL: Final = [name for name in WORKS if name != "crowd"]
 SHOW: Final = "show"
 
 
@@ -56,7 +55,7 @@ def main() -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     result = report.new_report()
-    names = IN_ALL if options.work == ALL else [options.work]
+    names = [*WORKS] if options.work == ALL else [options.work]
     with tempfile.TemporaryDirectory() as folder:
         programs = Programs(Path(folder))
         for name in names:

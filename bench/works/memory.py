@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--streams", default="1000,4000", help="at how many memory is measured")
     add("--cases", default=CASES + PEER_CASES, help="servers, each with paced, openai or readers")
     add("--workers", type=int, default=2, help="processes of each server")
-    add("--per-second", type=float, default=400.0, help="streams opened")
+    add("--per-second", type=float, default=200.0, help="streams opened")
     add("--settle-seconds", type=float, default=2.0, help="between the opening and the measuring")
 
 
