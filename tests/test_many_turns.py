@@ -116,8 +116,9 @@ def stored(store: MemoryStore, turn: CountedTurn) -> int:
 class NotedStore(MemoryStore):
     """Notes what each heartbeat renews."""
 
-    def __init__(self, limits: StoreLimits) -> None:
+    def __init__(self, limits: StoreLimits, heartbeat_seconds: float = 0.0) -> None:
         super().__init__(limits)
+        self._heartbeat_seconds = heartbeat_seconds
         self.renewed: list[Sequence[Fence]] = []
         self.followed: list[Sequence[SessionKey]] = []
 
@@ -131,6 +132,7 @@ class NotedStore(MemoryStore):
         """Note it, and renew."""
         self.renewed.append(fences)
         self.followed.append(following)
+        time.sleep(self._heartbeat_seconds)
         return super().heartbeat(worker_id, fences, following, info)
 
 
@@ -147,6 +149,20 @@ def test_a_heartbeat_renews_all_in_parts() -> None:
     assert [one for part in store.renewed for one in part] == worker.all_fences
     assert [one for part in store.followed for one in part] == worker.followed_sessions()
     assert worker.cancelled == {turns[-1].fence: "user"}
+
+
+def test_a_slow_store_is_asked_for_all_the_rest() -> None:
+    """Where the parts take long, no lease runs out between the first and the last of them."""
+    limits = StoreLimits(max_turns_per_tenant=10_000, max_sessions_per_tenant=10_000)
+    store = NotedStore(limits, heartbeat_seconds=0.1)
+    turns = [CountedTurn(store, number) for number in range(IDLE_TURNS + 1)]
+    worker = KeptTurns([turn.fence for turn in turns])
+    keeper = Keeper(store, "worker", Settings(lease_seconds=1), worker)
+    keeper.start()
+    keeper.stop(10)
+    assert len(store.renewed) <= 3
+    assert [one for part in store.renewed for one in part] == worker.all_fences
+    assert [one for part in store.followed for one in part] == worker.followed_sessions()
 
 
 class KeptTurns:

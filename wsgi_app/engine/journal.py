@@ -114,10 +114,10 @@ class Journal:
 
     def follow(self, fence: Fence) -> None:
         """Write this turn's events within milliseconds: a reader on another worker waits."""
-        entry = self._entries.get(fence)
-        if entry is None or entry in self._followed:
-            return
         with self._lock:
+            entry = self._entries.get(fence)
+            if entry is None or entry in self._followed:
+                return
             self._followed[entry] = None
         entry.turn.log.add_waker(self._wakeup.set)
         self._urge(entry)
@@ -195,7 +195,7 @@ class Journal:
                 due[entry] = None
             else:
                 entry.caught_up_at = now
-        return [entry for entry in due if entry.is_writable()]
+        return [entry for entry in due if entry.is_writable() and not entry.dropped]
 
     def _tell_lag(self, now: float, written: Sequence[_Entry]) -> None:
         """Each turn is looked at once in `FLUSH_SECONDS`: the worst of those is the worker's."""
@@ -205,7 +205,7 @@ class Journal:
             self._lag_seconds = max(self._lag_seconds, now - entry.caught_up_at)
         if now >= self._tells_at or not self._entries:
             self._tells_at = now + FLUSH_SECONDS
-            metrics().journal_lag_seconds.set(self._lag_seconds)
+            metrics().journal_lag_seconds.set(self._lag_seconds if self._entries else 0.0)
             self._lag_seconds = 0.0
 
     def _prepare_safely(self, entry: _Entry) -> tuple[_Entry, JournalWrite, bool] | None:
@@ -286,7 +286,7 @@ class Journal:
             entry.turn.cancel(result.cancel)
         if result.followed:
             self.follow(entry.turn.fence)
-        else:
+        elif entry in self._followed:
             self._unfollow(entry)
         if entry.check_orphan:
             entry.check_orphan = False
@@ -302,10 +302,10 @@ class Journal:
             entry.turn.publish()
 
     def _drop(self, entry: _Entry) -> None:
-        self._unfollow(entry)
-        entry.dropped = True
         with self._lock:
+            entry.dropped = True
             self._entries.pop(entry.turn.fence, None)
+        self._unfollow(entry)
 
     def _unfollow(self, entry: _Entry) -> None:
         with self._lock:
