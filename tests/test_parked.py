@@ -62,6 +62,7 @@ def access_lines(server: Server, path: str) -> list[tuple[int, int, int]]:
 
 def test_many_more_streams_than_threads(client: ReadingClient, server: Gunicorn) -> None:
     """Forty streams on four threads all live, beside pages and cancels, and leave nothing."""
+    wait_for(lambda: facts(server)["connections"] == 1, "earlier requests are put away")
     before = facts(server)
     with ExitStack() as stack:
         streams = [
