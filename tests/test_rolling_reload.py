@@ -45,7 +45,7 @@ def reload_under_load(times: int) -> None:
             finally:
                 stop.set()
             turns = [loop.result(timeout=2 * TURN_SECONDS) for loop in loops]
-        assert min(turns) >= times / 4  # each goes on; how fast is not the question
+        assert min(turns) >= times / 2
         for number in range(READERS):
             shared.client.wait_idle(f"load-{number}", 15)
         log = shared.log()
