@@ -30,6 +30,7 @@ from wsgi_app.store.memory import MemoryStore
 
 IDLE_TURNS = 1000
 HURRIES = 200
+LIMITS = StoreLimits(max_turns_per_tenant=10_000, max_sessions_per_tenant=10_000)
 
 
 class CountedTurn:
@@ -89,7 +90,7 @@ class CountedTurn:
 
 def test_a_write_does_not_look_through_all_turns() -> None:
     """What is urgent for one turn is written without a look at the thousand that have nothing."""
-    store = MemoryStore(StoreLimits(max_turns_per_tenant=10_000, max_sessions_per_tenant=10_000))
+    store = MemoryStore(LIMITS)
     journal = Journal(store)
     turns = [CountedTurn(store, number) for number in range(IDLE_TURNS)]
     for turn in turns:
@@ -138,7 +139,7 @@ class NotedStore(MemoryStore):
 
 def test_a_heartbeat_renews_all_in_parts() -> None:
     """All turns and all followed sessions are renewed, and none twice, some hundreds at a time."""
-    store = NotedStore(StoreLimits(max_turns_per_tenant=10_000, max_sessions_per_tenant=10_000))
+    store = NotedStore(LIMITS)
     turns = [CountedTurn(store, number) for number in range(IDLE_TURNS + 1)]
     worker = KeptTurns([turn.fence for turn in turns])
     keeper = Keeper(store, "worker", Settings(), worker)
@@ -153,8 +154,7 @@ def test_a_heartbeat_renews_all_in_parts() -> None:
 
 def test_a_slow_store_is_asked_for_all_the_rest() -> None:
     """Where the parts take long, no lease runs out between the first and the last of them."""
-    limits = StoreLimits(max_turns_per_tenant=10_000, max_sessions_per_tenant=10_000)
-    store = NotedStore(limits, heartbeat_seconds=0.1)
+    store = NotedStore(LIMITS, heartbeat_seconds=0.1)
     turns = [CountedTurn(store, number) for number in range(IDLE_TURNS + 1)]
     worker = KeptTurns([turn.fence for turn in turns])
     keeper = Keeper(store, "worker", Settings(lease_seconds=1), worker)

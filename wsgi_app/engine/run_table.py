@@ -28,7 +28,8 @@ class RunTable:
         self._count = 0
         self._leaving: set[TurnRun] = set()
         self._pruned_at = 0.0
-        self._closed = False
+        #: Whether none may begin any more.
+        self.closed = False
         # Cancels of turns that the store has begun, but this worker does not know yet.
         self._beginning: Counter[SessionKey] = Counter()
         self._early_cancels: defaultdict[SessionKey, dict[int, CancelReason]] = defaultdict(dict)
@@ -36,7 +37,7 @@ class RunTable:
     def close(self) -> None:
         """Let none begin any more."""
         with self._lock:
-            self._closed = True
+            self.closed = True
 
     @property
     def is_beginning(self) -> bool:
@@ -50,7 +51,7 @@ class RunTable:
             raise RequestError("at_capacity", "This worker runs as many turns as it may.")
         with self._lock:
             # In one step with the count: a drain sees every turn that is not refused.
-            if self._closed:
+            if self.closed:
                 raise RequestError("draining", "This worker is about to leave; try again.")
             self._beginning[key] += 1
         try:
@@ -71,7 +72,7 @@ class RunTable:
             return self._early_cancels.get(key, {}).get(turn)
 
     def note_cancel(self, key: SessionKey, turn: int, reason: CancelReason) -> TurnRun | None:
-        """Keep a cancel for a turn that is beginning; answers its run if it has come meanwhile."""
+        """Find what to cancel; the cancel of a turn that is just beginning is kept for it."""
         with self._lock:
             run = self._runs.get(key, {}).get(turn)
             if run is None and key in self._beginning:

@@ -67,7 +67,6 @@ class Runner:
         self.store = store
         self._about = about or AboutWorker()
         self.worker_id, self.pid = self._about.worker_id, self._about.pid
-        self.draining = False
         self.following = Following(store, self.worker_id)
         self.loops = Loops()
         self._journal = Journal(store)
@@ -90,6 +89,11 @@ class Runner:
         self.before_close: list[Callable[[float], None]] = []
         store.listen(self._on_signal, self.worker_id, self._resync)
         register(self)
+
+    @property
+    def draining(self) -> bool:
+        """Whether this worker is about to leave."""
+        return self._runs.closed
 
     def begin(self, request: BeginTurn, order: TurnOrder) -> BegunTurn:
         """Claim the session's next turn; its run waits for `TurnRun.start`.
@@ -235,7 +239,6 @@ class Runner:
 
     def stop_admitting(self) -> None:
         """Refuse new turns, and send readers of other workers' turns elsewhere."""
-        self.draining = True
         self._runs.close()
         self.following.wake_all()
 
@@ -279,16 +282,16 @@ class Runner:
         if signal.kind == "moved":
             self._session_agents.discard(signal.key)
             return
+        if signal.kind == "cancel":
+            reason: CancelReason = signal.value  # type: ignore[assignment] # the store sends what request_cancel took
+            found = self._runs.note_cancel(signal.key, signal.turn, reason)
+            if found is not None:
+                found.cancel(reason)
+            return
         found = self.find(signal.key, signal.turn)
         if found is None:
-            if signal.kind == "cancel":
-                reason: CancelReason = signal.value  # type: ignore[assignment] # the store sends what request_cancel took
-                found = self._runs.note_cancel(signal.key, signal.turn, reason)
-                if found is not None:  # it has come since it was looked for
-                    found.cancel(reason)
-        elif signal.kind == "cancel":
-            found.cancel(signal.value)  # type: ignore[arg-type] # the store sends what request_cancel took
-        elif signal.kind == "follow":
+            return
+        if signal.kind == "follow":
             self._journal.follow(found.fence)
         else:
             self._journal.hurry(found.fence)
