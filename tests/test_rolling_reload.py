@@ -13,6 +13,7 @@ from tests.support.reading import ReadingClient
 from tests.support.service import Service, service
 from tests.support.sse import StreamCutError
 from tests.support.waiting import wait_for
+from wsgi_app.store.redis import RedisStore
 
 READERS = 50
 #: While no old worker takes requests and the new ones load the app, a request waits to be accepted.
@@ -54,12 +55,24 @@ def reload_under_load(times: int) -> None:
 
 
 def reload_once(shared: Service) -> None:
-    """Replace all workers and wait until the old ones have left."""
+    """Replace all workers, and wait until the old ones have left and the new ones take requests.
+
+    A host that is reloaded before its new workers have loaded the app serves nobody.
+    """
     host = shared.hosts[0]
     old = set(host.worker_pids())
     host.signal(signal.SIGHUP)
     wait_for(lambda: not old & set(host.worker_pids()), "the old workers leave", 60)
-    wait_for(lambda: len(host.worker_pids()) == len(old), "new workers", 60)
+    store = RedisStore(shared.store.url)
+    try:
+        wait_for(lambda: len(signed_on(store) - old) == len(old), "the new workers sign on", 60)
+    finally:
+        store.close()
+
+
+def signed_on(store: RedisStore) -> set[int]:
+    """The processes that serve: they sign on once they have loaded the app."""
+    return {view.info.pid for view in store.workers()}
 
 
 def read_turns(shared: Service, number: int, stop: threading.Event) -> int:
