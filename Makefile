@@ -32,10 +32,10 @@ run: $(RUNTIME) ## start the service on http://127.0.0.1:8000 (PORT=… moves it
 	@exec $(BIN)/gunicorn --config gunicorn.conf.py wsgi_app:app
 
 test: $(DEVELOPMENT) packages clients ## the core tests, under 10 minutes on 2 cores
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-all: $(DEVELOPMENT) packages clients ## all tests, the long ones too
-	@$(BIN)/python -m pytest -m "" -n $(JOBS) --dist loadfile
+	@$(BIN)/python -m pytest -m "" -n $(JOBS) --dist loadfile --no-loadscope-reorder
 	@$(MAKE) --no-print-directory test-parked
 
 # What concerns delivery, drain, crashes and the store, once more with parked streams.

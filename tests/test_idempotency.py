@@ -152,6 +152,7 @@ def test_a_busy_session_lets_a_repeat_in(client: ReadingClient) -> None:
         assert text_of(list(first)) == text_of(list(second)) == "a"
 
 
+@pytest.mark.slow
 def test_the_newest_thousand_keys_are_kept(client: ReadingClient) -> None:
     """Of a session's keys the newest 1,000 are known; an older one starts a new turn."""
     path = f"/chat/{new_session()}"

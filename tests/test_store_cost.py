@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import pytest
+
 from tests.support.servers import Redis
 from tests.support.service import Service, service
 from tests.support.waiting import wait_for
@@ -30,6 +32,7 @@ def test_commands_per_token() -> None:
         assert counter.commands / tokens <= 0.2, f"{counter.commands} for {tokens} tokens"
 
 
+@pytest.mark.slow
 def test_idle_streams_cost_nothing_but_the_heartbeat() -> None:
     """Thirty open streams without events cost what one costs: the worker's heartbeat."""
     with (

@@ -62,7 +62,10 @@ def out_of_memory(shared: Service) -> Iterator[None]:
             client.config_set("maxmemory", "0")
 
 
-@pytest.mark.parametrize("outage", [stopped, paused, out_of_memory])
+@pytest.mark.parametrize(
+    "outage",
+    [stopped, *(pytest.param(one, marks=pytest.mark.slow) for one in (paused, out_of_memory))],
+)
 def test_reader_gets_every_token_in_time_and_the_journal_catches_up(outage: Outage) -> None:
     """A live stream goes on through an outage, and is complete in the store afterwards."""
     with service(hosts=1, workers=1) as shared:
