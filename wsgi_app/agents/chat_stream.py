@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -206,8 +207,11 @@ class _Call:
         self.name = ""
         self.arguments: list[str] = []
         self.extra_content: Any = None
-        self._own_id = new_call_id()
         self._first_is_whole: bool | None = None
+
+    @cached_property
+    def _own_id(self) -> str:
+        return new_call_id()
 
     @property
     def id(self) -> str:

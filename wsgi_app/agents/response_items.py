@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -137,11 +138,14 @@ class _Item:
         self.index = index
         self.arguments: list[str] = []
         self.is_done = False
-        self._own_id = new_call_id()
 
     @property
     def is_call(self) -> bool:
         return bool(self.value["type"] == "function_call")
+
+    @cached_property
+    def _own_id(self) -> str:
+        return new_call_id()
 
     @property
     def call_id(self) -> str:

@@ -9,7 +9,9 @@ import logging
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,8 +26,9 @@ T = TypeVar("T")
 class LoopThread:
     """An asyncio loop that starts with its first use.
 
-    Called from any thread; ``_lock`` guards the start, the end and the count. Everything
-    else happens in the loop's own thread.
+    Called from any thread; ``_lock`` guards the start, the end and the count. ``_calls`` is what
+    other threads want done, in order; a deque guards itself. Everything else happens in the loop's
+    own thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -36,6 +39,8 @@ class LoopThread:
         self._stopping = False
         self._unfinished = 0
         self._submitted: Callable[[], None] = lambda: None
+        self._calls: deque[tuple[Callable[[], object], Context]] = deque()
+        self._is_woken = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -76,7 +81,7 @@ class LoopThread:
             _hand_outcome_on(task, future)
             over()
 
-        loop.call_soon_threadsafe(start)
+        self.call_soon(start)
         self._submitted()
         return future
 
@@ -89,9 +94,28 @@ class LoopThread:
         """How many submitted tasks have not come to their end."""
         return self._unfinished
 
-    def ping(self, answer: Callable[[], None]) -> None:
-        """Have ``answer``, which must not block, called on the loop as soon as it can."""
-        self.loop.call_soon_threadsafe(answer)
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Have ``callback``, which must not block, called on the loop as soon as it can.
+
+        In a copy of the caller's context. One that is woken already is not woken again, which
+        takes a write to its socket each time, and so the interpreter from the caller. Raises
+        RuntimeError when the loop has ended.
+        """
+        loop = self.loop
+        self._calls.append((callback, copy_context()))
+        if not self._is_woken:
+            self._is_woken = True
+            try:
+                loop.call_soon_threadsafe(self._take_calls)
+            except RuntimeError:
+                self._is_woken = False
+                raise
+
+    def _take_calls(self) -> None:
+        self._is_woken = False  # first: who comes from now on wakes the loop once more
+        while self._calls:
+            callback, context = self._calls.popleft()
+            self.loop.call_soon(callback, context=context)
 
     def stack(self) -> str:
         """What the loop's thread is doing now."""
@@ -105,7 +129,7 @@ class LoopThread:
 
     def call_later(self, delay_seconds: float, callback: Callable[[], None]) -> Timer:
         """Call ``callback``, which must not block, on the loop after a delay."""
-        return Timer(self.loop, delay_seconds, callback)
+        return Timer(self, delay_seconds, callback)
 
     def stop(self, timeout_seconds: float) -> None:
         """End the loop, its tasks cancelled; gives up waiting after ``timeout_seconds``."""
@@ -121,7 +145,7 @@ class LoopThread:
     ) -> None:
         if future.cancelled():
             with contextlib.suppress(RuntimeError):  # the loop has ended, and its tasks with it
-                task.get_loop().call_soon_threadsafe(task.cancel)
+                self.call_soon(task.cancel)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stopping:
@@ -138,6 +162,7 @@ class LoopThread:
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+        self._is_woken = False  # it never will be again: tell so
 
 
 def _hand_outcome_on(task: asyncio.Task[T], future: concurrent.futures.Future[T]) -> None:
@@ -159,22 +184,23 @@ class Timer:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, delay_seconds: float, callback: Callable[[], None]
+        self, loop: LoopThread, delay_seconds: float, callback: Callable[[], None]
     ) -> None:
         self._loop = loop
         self._callback: Callable[[], None] | None = callback
         self._handle: asyncio.TimerHandle | None = None
-        loop.call_soon_threadsafe(self._start, loop.time() + delay_seconds)
+        self._due_at = loop.loop.time() + delay_seconds
+        loop.call_soon(self._start)
 
     def cancel(self) -> None:
         """Prevent the call, unless it has begun."""
         self._callback = None
         with contextlib.suppress(RuntimeError):  # the loop has ended, and its timers with it
-            self._loop.call_soon_threadsafe(self._stop)
+            self._loop.call_soon(self._stop)
 
-    def _start(self, when: float) -> None:
+    def _start(self) -> None:
         if self._callback is not None:
-            self._handle = self._loop.call_at(when, self._run)
+            self._handle = self._loop.loop.call_at(self._due_at, self._run)
 
     def _stop(self) -> None:
         if self._handle is not None:

@@ -51,7 +51,7 @@ class Watchdog:
     def _check(self) -> None:
         if self._asked_at is None:
             self._asked_at = time.monotonic()
-            self._watched.ping(self._sign)
+            self._watched.call_soon(self._sign)
         elif self.blocked_seconds and not self._logged:
             self._logged = True
             log.error(
