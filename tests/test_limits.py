@@ -15,10 +15,8 @@ from tests.support.reading import ReadingClient
 from tests.support.refusals import check_refusal
 from tests.support.servers import Gunicorn, gunicorn, redis_server
 from tests.support.waiting import wait_for
-from wsgi_app.errors import RequestError
-from wsgi_app.limits import Quota, StartLimit
+from wsgi_app.limits import Quota
 from wsgi_app.store.base import StartCount, StartRate
-from wsgi_app.store.memory import MemoryStore
 
 APP = "tests.support.apps:scripted_app()"
 ALLOWED = 5
@@ -220,7 +218,6 @@ def test_wait_is_until_one_more_fits(
     """The time told is when the sliding window has room for one more."""
     before, before_left, current, current_left = counts
     count = StartCount(
-        counted=False,
         before=before,
         before_left_seconds=before_left,
         current=current,
@@ -229,14 +226,3 @@ def test_wait_is_until_one_more_fits(
     told = Quota(count, StartRate(10, 60))
     assert told.headers()["RateLimit-Remaining"] == str(remaining)
     assert abs(told.refusal().retry_after_seconds - wait) <= 1
-
-
-def test_memory_store_limits_too() -> None:
-    """Without Redis the one process counts by itself."""
-    store, limit = MemoryStore(), StartLimit("2/day")
-    assert [limit.take(store, "acme").allowed for _ in range(3)] == [True, True, False]
-    limit.give_back(store, "acme")
-    assert limit.take(store, "acme").allowed
-    refusal = limit.take(store, "acme").refusal()
-    assert isinstance(refusal, RequestError)
-    assert 1 <= refusal.retry_after_seconds <= 86_400

@@ -8,34 +8,23 @@ from typing import Final
 from limits import parse
 
 from wsgi_app.errors import RequestError
-from wsgi_app.store.base import StartCount, StartRate, Store
+from wsgi_app.store.base import StartCount, StartRate
 
 #: The names of draft-ietf-httpapi-ratelimit-headers-06, sections 4.1 to 4.3: its later versions
 #: put all in one structured field, which clients do not read yet.
 LIMIT_HEADERS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 
-class StartLimit:
-    """AGENT_RATE_LIMIT: counts starts in a sliding window. Used by any thread; has no state."""
-
-    def __init__(self, rate_limit: str) -> None:
-        limit = parse(rate_limit)
-        self._rate = StartRate(limit.amount, limit.get_expiry())
-
-    def take(self, store: Store, tenant: str) -> Quota:
-        """Count a start of the tenant's, unless there were too many; raises StoreUnavailable."""
-        return Quota(store.count_start(tenant, self._rate), self._rate)
-
-    def give_back(self, store: Store, tenant: str) -> None:
-        """Take back a start that came to nothing; raises StoreUnavailable."""
-        store.count_start(tenant, self._rate, -1)
+def parse_rate(rate_limit: str) -> StartRate:
+    """Read AGENT_RATE_LIMIT, such as ``60/minute``."""
+    limit = parse(rate_limit)
+    return StartRate(limit.amount, limit.get_expiry())
 
 
 class Quota:
     """What one start left of its tenant's limit."""
 
     def __init__(self, count: StartCount, rate: StartRate) -> None:
-        self.allowed = count.counted
         self._count = count
         self._limit, self._window_seconds = rate
 

@@ -12,7 +12,16 @@ import pytest
 
 from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId
-from wsgi_app.store.base import BeginTurn, Fence, Message, SessionKey, Signal, Store, StoreLimits
+from wsgi_app.store.base import (
+    BeginTurn,
+    Fence,
+    Message,
+    SessionKey,
+    Signal,
+    StartRate,
+    Store,
+    StoreLimits,
+)
 
 MakeStore = Callable[[StoreLimits], Store]
 IfBusy = Literal["reject", "enqueue", "interrupt"]
@@ -35,7 +44,7 @@ def request(  # noqa: PLR0913 - the fields of a BeginTurn, each with a default
     idempotency_key: str | None = None,
     digest: str = "digest",
     regenerates: bool = False,
-    only_attaches: bool = False,
+    rate: StartRate | None = None,
 ) -> BeginTurn:
     """Ask for a turn, by default with a run id of its own."""
     return BeginTurn(
@@ -47,7 +56,7 @@ def request(  # noqa: PLR0913 - the fields of a BeginTurn, each with a default
         regenerates=regenerates,
         idempotency_key=idempotency_key,
         request_digest=digest,
-        only_attaches=only_attaches,
+        rate=rate,
     )
 
 

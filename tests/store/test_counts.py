@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 from collections import Counter
@@ -15,8 +16,9 @@ from tests.support.processes import ROOT, clean_environment
 from tests.support.servers import Redis
 from wsgi_app.errors import RequestError
 from wsgi_app.store.base import SessionKey, StartCount, StartRate, Store, StoreLimits, TurnBegun
+from wsgi_app.store.refusals import TooManyStarts
 
-LIMIT = StartRate(20, 86_400)
+RATE = StartRate(20, 86_400)
 THREADS = 32
 PROCESSES = 4
 #: Begins turns from threads of one process, once its standard input ends, and prints the outcomes.
@@ -28,17 +30,18 @@ from wsgi_app.errors import RequestError
 from wsgi_app.store.base import SessionKey, StartRate, StoreLimits
 from wsgi_app.store.redis import RedisStore
 
-url, process, limits = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+url, process, limits, rate = sys.argv[1], sys.argv[2], *map(json.loads, sys.argv[3:])
 store = RedisStore(url, StoreLimits(**limits), timeout_seconds=10)
 store.ping()
 print("ready", flush=True)
 sys.stdin.read()
 keys = [SessionKey("acme", f"s-{process}-{number}") for number in range(16)]
-orders = [request(key, run_id=f"run-{process}-{key.session_id}") for key in keys]
+run_ids = [f"run-{process}-{key.session_id}" for key in keys]
+rate = StartRate(*rate) if rate else None
+orders = [request(key, run_id=run_id, rate=rate) for key, run_id in zip(keys, run_ids)]
 begun = at_once([partial(store.begin_turn, order) for order in orders])
-counted = at_once([partial(store.count_start, "acme", StartRate(20, 86_400)) for _ in orders])
 codes = [one.code if isinstance(one, RequestError) else one.state for one in begun]
-print(json.dumps([codes, sum(count.counted for count in counted)]))
+print(json.dumps(codes))
 """
 
 
@@ -48,53 +51,104 @@ def store(make_store: MakeStore) -> Store:
     return make_store(StoreLimits(max_turns_per_tenant=10, max_sessions_per_tenant=12))
 
 
-def test_as_many_starts_as_allowed(store: Store) -> None:
-    """However many threads start at once, exactly the limit's number is counted."""
-    counts = at_once([partial(store.count_start, "acme", LIMIT) for _ in range(THREADS)])
-    assert sum(isinstance(one, StartCount) and one.counted for one in counts) == LIMIT.amount
-    last = store.count_start("acme", LIMIT)
-    assert (last.counted, last.before, last.current) == (False, 0, LIMIT.amount)
-    assert 0 < last.current_left_seconds <= LIMIT.window_seconds
+@pytest.fixture
+def roomy(make_store: MakeStore) -> Store:
+    """A store that none but the rate limits."""
+    return make_store(StoreLimits(max_turns_per_tenant=1000, max_sessions_per_tenant=1000))
 
 
-def test_starts_are_counted_by_tenant_and_limit(store: Store) -> None:
-    """A tenant's starts are nobody else's, and a changed limit counts anew."""
-    store.count_start("acme", LIMIT)
-    assert store.count_start("acme", LIMIT).current == 2
-    assert store.count_start("other", LIMIT).current == 1
-    assert store.count_start("ac/me", LIMIT).current == 1
-    assert store.count_start("acme", StartRate(21, 86_400)).current == 1
+def begin_rated(store: Store, tenant: str = "acme", rate: StartRate = RATE) -> TurnBegun:
+    """Begin a turn in a new session."""
+    return store.begin_turn(request(SessionKey(tenant, secrets.token_hex(8)), rate=rate))
 
 
-def test_start_is_taken_back(store: Store) -> None:
-    """What came to nothing makes room again."""
-    for _ in range(LIMIT.amount):
-        assert store.count_start("acme", LIMIT).counted
-    assert not store.count_start("acme", LIMIT).counted
-    assert store.count_start("acme", LIMIT, -1).current == LIMIT.amount - 1
-    assert store.count_start("acme", LIMIT).counted
-    assert not store.count_start("acme", LIMIT).counted
+def too_many(store: Store) -> StartCount:
+    """The starts that are told to one who is refused for them."""
+    with pytest.raises(TooManyStarts) as refusal:
+        begin_rated(store)
+    return refusal.value.starts
 
 
-def test_limited_request_attaches_but_begins_nothing(store: Store) -> None:
-    """A tenant beyond its limit still finds the turn of its key; no other request begins one."""
-    order = request(idempotency_key="key")
-    assert store.begin_turn(order).state == "started"
-    limited = request(idempotency_key="key", only_attaches=True)
-    assert store.begin_turn(limited)[:2] == ("attached", 1)
+def test_as_many_starts_as_allowed(roomy: Store) -> None:
+    """However many threads start at once, exactly the rate's number begins."""
+    outcomes = at_once([partial(begin_rated, roomy) for _ in range(THREADS)])
+    assert Counter(map(type, outcomes)) == {
+        TurnBegun: RATE.amount,
+        TooManyStarts: THREADS - RATE.amount,
+    }
+    starts = too_many(roomy)
+    assert (starts.before, starts.current) == (0, RATE.amount)
+    assert 0 < starts.current_left_seconds <= RATE.window_seconds
+    assert len(roomy.list_sessions("acme", 100, None).sessions) == RATE.amount
+
+
+def test_starts_are_counted_by_tenant_and_rate(roomy: Store) -> None:
+    """A tenant's starts are nobody else's, and a changed rate counts anew."""
+
+    def current(tenant: str, rate: StartRate = RATE) -> int:
+        starts = begin_rated(roomy, tenant, rate).starts
+        assert starts is not None
+        return starts.current
+
+    assert [current("acme"), current("acme")] == [1, 2]
+    assert current("other") == 1
+    assert current("ac/me") == 1
+    assert current("acme", StartRate(21, 86_400)) == 1
+    assert start(roomy, SessionKey("acme", "unlimited")).turn == 1
+    assert current("acme") == 3
+
+
+def test_start_that_comes_to_nothing_is_not_counted(store: Store) -> None:
+    """Neither one that the session or the tenant's bounds refuse, nor one that attaches."""
+    first = request(rate=RATE, idempotency_key="key")
+    assert store.begin_turn(first).starts is not None
+    for _ in range(RATE.amount + 1):
+        with refused("session_busy"):
+            store.begin_turn(request(rate=RATE))
+        attached = store.begin_turn(request(rate=RATE, idempotency_key="key"))
+        assert (attached.state, attached.starts) == ("attached", None)
+    for _ in range(9):
+        begin_rated(store)
+    for _ in range(RATE.amount + 1):
+        with refused("too_many_turns"):
+            begin_rated(store)
+    queued = store.begin_turn(request(SessionKey("other", "s-1"), rate=RATE))
+    assert queued.starts is not None
+    assert queued.starts.current == 1
+
+
+def test_queued_turn_is_a_start(store: Store) -> None:
+    """A turn that waits counts as one that runs."""
+    store.begin_turn(request(rate=RATE))
+    queued = store.begin_turn(request(rate=RATE, if_busy="enqueue"))
+    assert queued.state == "queued"
+    assert queued.starts is not None
+    assert queued.starts.current == 2
+
+
+def test_limited_request_attaches_but_begins_nothing(roomy: Store) -> None:
+    """A tenant beyond its rate still finds the turn of its key; no other request begins one."""
+    idle = SessionKey("acme", "idle")
+    run_turn(roomy, idle)
+    one = StartRate(1, 86_400)
+    assert roomy.begin_turn(request(idempotency_key="key", rate=one)).state == "started"
+    limited = request(idempotency_key="key", rate=one)
+    assert roomy.begin_turn(limited)[:2] == ("attached", 1)
     with refused("session_busy"):
-        store.begin_turn(request(only_attaches=True))
+        roomy.begin_turn(request(rate=one, idempotency_key="another"))
     with refused("idempotency_key_reused"):
-        store.begin_turn(request(idempotency_key="key", digest="other", only_attaches=True))
-    for key in (SessionKey("acme", "idle"), SessionKey("other", "s-1")):
-        with refused("rate_limited"):
-            store.begin_turn(request(key, only_attaches=True))
-        assert store.describe_session(key) is None
-    run_turn(store, SessionKey("acme", "idle"))
-    with refused("rate_limited"):
-        store.begin_turn(request(SessionKey("acme", "idle"), only_attaches=True))
-    with refused("rate_limited"):
-        store.begin_turn(request(KEY, if_busy="enqueue", only_attaches=True))
+        roomy.begin_turn(request(idempotency_key="key", digest="other", rate=one))
+    new = SessionKey("acme", "new")
+    for key in (new, idle, KEY):
+        for idempotency_key in (None, "unknown"):
+            order = request(key, if_busy="enqueue", idempotency_key=idempotency_key, rate=one)
+            with refused("rate_limited"):
+                roomy.begin_turn(order)
+    assert roomy.describe_session(new) is None
+    assert {view.session_id for view in roomy.list_sessions("acme", 9, None).sessions} == {
+        "idle",
+        KEY.session_id,
+    }
 
 
 def test_as_many_turns_and_sessions_as_allowed(store: Store) -> None:
@@ -118,20 +172,27 @@ def test_as_many_sessions_as_allowed(make_store: MakeStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "allowed", "code"),
+    ("limits", "rate", "allowed", "code"),
     [
-        ({"max_turns_per_tenant": 10}, 10, "too_many_turns"),
-        ({"max_turns_per_tenant": 1000, "max_sessions_per_tenant": 12}, 12, "too_many_sessions"),
+        ({"max_turns_per_tenant": 10}, None, 10, "too_many_turns"),
+        ({"max_turns_per_tenant": 10}, RATE, 10, "too_many_turns"),
+        (
+            {"max_turns_per_tenant": 99, "max_sessions_per_tenant": 12},
+            None,
+            12,
+            "too_many_sessions",
+        ),
+        ({"max_turns_per_tenant": 99}, RATE, RATE.amount, "rate_limited"),
     ],
 )
 def test_processes_share_the_counts(
-    redis: Redis, limits: dict[str, int], allowed: int, code: str
+    redis: Redis, limits: dict[str, int], rate: StartRate | None, allowed: int, code: str
 ) -> None:
     """Threads of several processes together begin and count exactly what is allowed."""
     command = [sys.executable, "-c", BEGINNER, redis.url]
     processes = [
         subprocess.Popen(
-            [*command, str(number), json.dumps(limits)],
+            [*command, str(number), json.dumps(limits), json.dumps(rate)],
             cwd=ROOT,
             env=clean_environment(),
             stdin=subprocess.PIPE,
@@ -144,6 +205,5 @@ def test_processes_share_the_counts(
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     answers = [json.loads(process.communicate("", timeout=60)[0]) for process in processes]
-    states = Counter(state for codes, _ in answers for state in codes)
+    states = Counter(state for codes in answers for state in codes)
     assert states == {"started": allowed, code: 16 * PROCESSES - allowed}
-    assert sum(counted for _, counted in answers) == LIMIT.amount

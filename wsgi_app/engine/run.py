@@ -30,7 +30,7 @@ from wsgi_app.events import (
     Error,
     Terminal,
 )
-from wsgi_app.store.base import Fence, Message
+from wsgi_app.store.base import Fence, Message, StartCount
 
 log = logging.getLogger("wsgi_app")
 
@@ -300,3 +300,5 @@ class BegunTurn(NamedTuple):
 
     turn: int
     run: TurnRun | None
+    #: See `TurnBegun.starts`.
+    starts: StartCount | None = None

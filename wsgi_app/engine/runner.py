@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import secrets
 import tempfile
 import time
 from collections.abc import Callable
@@ -67,6 +69,8 @@ class Runner:
         self.store = store
         self._about = about or AboutWorker()
         self.worker_id, self.pid = self._about.worker_id, self._about.pid
+        self._run_name = secrets.token_hex(8)
+        self._run_numbers = itertools.count(1)
         self.following = Following(store, self.worker_id)
         self.loops = Loops()
         self._journal = Journal(store)
@@ -95,6 +99,10 @@ class Runner:
         """Whether this worker is about to leave."""
         return self._runs.closed
 
+    def new_run_id(self) -> str:
+        """A nonce for a turn's fence; counted, since random bytes cost a call of the system."""
+        return f"{self._run_name}-{next(self._run_numbers)}"
+
     def begin(self, request: BeginTurn, order: TurnOrder) -> BegunTurn:
         """Claim the session's next turn; its run waits for `TurnRun.start`.
 
@@ -116,7 +124,7 @@ class Runner:
         self._journal.add(run)
         if early is not None:
             run.cancel(early)
-        return BegunTurn(begun.turn, run)
+        return BegunTurn(begun.turn, run, begun.starts)
 
     def _begin_in_store(self, request: BeginTurn) -> TurnBegun:
         try:

@@ -106,13 +106,13 @@ class Store(ABC):
         waits first), ``queue_full`` (waiting turns that are to be cancelled do not count),
         ``too_many_turns``, ``too_many_sessions`` or ``idempotency_key_reused``; nothing is changed
         then, and the key is not used up. The newest ``max_idempotency_keys`` keys of a session are
-        known. With ``only_attaches`` no turn begins: what is not attached is ``rate_limited``, or
-        refused for one of the session's reasons.
-        """
+        known.
 
-    @abstractmethod
-    def count_start(self, tenant: str, limit: StartRate, amount: int = 1) -> StartCount:
-        """Count a turn's start unless it exceeds the tenant's limit; -1 takes one back."""
+        With a ``rate`` the start is counted, in a sliding window of the tenant's, unless it comes
+        to nothing. One too many begins no turn: what is not attached raises TooManyStarts, or is
+        refused for one of the session's reasons if it has an idempotency key. A start whose reply
+        was lost may count twice.
+        """
 
     @abstractmethod
     def claim_turn(self, fence: Fence) -> TurnClaim:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from wsgi_app.errors import Fenced
+from wsgi_app.errors import Fenced, RequestError
 from wsgi_app.events import CancelReason, EventId, encode_json
 from wsgi_app.store.base import (
     SECRET_BYTES,
@@ -21,8 +21,6 @@ from wsgi_app.store.base import (
     SessionPage,
     SessionView,
     Signal,
-    StartCount,
-    StartRate,
     Store,
     StoreLimits,
     TurnBegun,
@@ -65,6 +63,10 @@ class MemoryStore(Store):
     # -- a turn's life
 
     def begin_turn(self, request: BeginTurn) -> TurnBegun:
+        return self._starts.count(request, self._begin_turn)
+
+    def _begin_turn(self, request: BeginTurn, refused: RequestError | None) -> TurnBegun:
+        """Begin it, or with ``refused`` only attach to an earlier one."""
         key = request.key
         pushes: list[Push] = []
         with self._lock:
@@ -73,7 +75,7 @@ class MemoryStore(Store):
                 earlier = session.find_earlier(request)
                 if earlier is not None:
                     return earlier
-            self._sessions.check_limits(request, session)
+            self._sessions.check_limits(request, session, refused)
             if session is None:
                 session = self._sessions.create(key)
             elif request.if_busy == "interrupt":
@@ -86,9 +88,6 @@ class MemoryStore(Store):
             self._sessions.written(key, session)
         self._send(pushes)
         return begun
-
-    def count_start(self, tenant: str, limit: StartRate, amount: int = 1) -> StartCount:
-        return self._starts.count(tenant, limit, amount)
 
     def claim_turn(self, fence: Fence) -> TurnClaim:
         with self._lock:

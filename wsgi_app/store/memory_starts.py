@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from wsgi_app.store.values import StartCount, StartRate
+from wsgi_app.errors import RequestError
+from wsgi_app.store.refusals import TooManyStarts
+from wsgi_app.store.values import BeginTurn, StartCount, StartRate, TurnBegun
 
 if TYPE_CHECKING:
     from limits.storage import MemoryStorage
@@ -23,8 +26,31 @@ class MemoryStarts:
         # Made on first use, since it starts a timer.
         self._windows: MemoryStorage | None = None
 
-    def count(self, tenant: str, limit: StartRate, amount: int) -> StartCount:
-        """See `Store.count_start`."""
+    def count(
+        self,
+        request: BeginTurn,
+        begin: Callable[[BeginTurn, RequestError | None], TurnBegun],
+    ) -> TurnBegun:
+        """Count the request's start, ``begin``, and take it back if it comes to nothing.
+
+        One too many begins too, if it may attach to an earlier turn, but is told why it must not
+        become a turn of its own. Raises TooManyStarts, and what ``begin`` raises.
+        """
+        rate, tenant = request.rate, request.key.tenant
+        if rate is None:
+            return begin(request, None)
+        counted, starts = self._acquire(tenant, rate)
+        if not counted and request.idempotency_key is None:
+            raise TooManyStarts(starts)
+        begun = None
+        try:
+            begun = begin(request, None if counted else TooManyStarts(starts))
+        finally:
+            if counted and (begun is None or begun.state == "attached"):
+                self._acquire(tenant, rate, -1)
+        return begun if begun.state == "attached" else begun._replace(starts=starts)
+
+    def _acquire(self, tenant: str, limit: StartRate, amount: int = 1) -> tuple[bool, StartCount]:
         seconds = limit.window_seconds
         key = f"{tenant}/{limit.amount}/{seconds}"
         with self._lock:
@@ -35,4 +61,5 @@ class MemoryStarts:
             counted = self._windows.acquire_sliding_window_entry(key, limit.amount, seconds, amount)
             window = self._windows.get_sliding_window(key, seconds)
         before, before_seconds, current, current_seconds = window
-        return StartCount(counted, before, before_seconds, current, current_seconds - seconds)
+        count = StartCount(before, before_seconds, current, current_seconds - seconds)
+        return counted, count

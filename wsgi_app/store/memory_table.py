@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 
-from wsgi_app.errors import Fenced
+from wsgi_app.errors import Fenced, RequestError
 from wsgi_app.store.base import BeginTurn, Fence, SessionKey, StoreLimits
 from wsgi_app.store.memory_session import Session, Turn
 from wsgi_app.store.refusals import refusal
@@ -130,12 +130,17 @@ class SessionTable:
         """Note that a turn runs or waits in this session."""
         self._busy[key.tenant].add(key)
 
-    def check_limits(self, request: BeginTurn, session: Session | None) -> None:
-        """Refuse a turn for which there is no room now; ``session`` is None if it is to be made."""
+    def check_limits(
+        self, request: BeginTurn, session: Session | None, refused: RequestError | None
+    ) -> None:
+        """Refuse a turn for which there is no room now; ``session`` is None if it is to be made.
+
+        With ``refused``, which is raised then, there is room for none.
+        """
         if session is not None:
             session.check_busy(request, self._limits)
-        if request.only_attaches:
-            raise refusal("rate_limited")
+        if refused is not None:
+            raise refused
         tenant = request.key.tenant
         if session is None and self._counts[tenant] >= self._limits.max_sessions_per_tenant:
             raise refusal("too_many_sessions")

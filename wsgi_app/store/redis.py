@@ -29,8 +29,6 @@ from wsgi_app.store.base import (
     SessionPage,
     SessionView,
     Signal,
-    StartCount,
-    StartRate,
     Store,
     StoreLimits,
     TurnBegun,
@@ -40,7 +38,7 @@ from wsgi_app.store.base import (
 )
 from wsgi_app.store.cursor import decode_cursor, encode_cursor
 from wsgi_app.store.redis_admission import begin_admitted
-from wsgi_app.store.redis_calls import Calls, Kept, pairs, parse_start_count, triples
+from wsgi_app.store.redis_calls import Calls, Kept, pairs, triples
 from wsgi_app.store.redis_edge import Edge
 from wsgi_app.store.redis_keys import (
     decode_messages,
@@ -80,18 +78,7 @@ class RedisStore(Store):
     # -- a turn's life
 
     def begin_turn(self, request: BeginTurn) -> TurnBegun:
-        runs = [(request.run_id, request.worker_id)]
-        state, *answer = begin_admitted(self._edge, self._calls, request)
-        if state not in (b"started", b"queued"):
-            self._edge.run_many(self._calls.release_turns(request.key, runs))
-        if state == b"refused":
-            code, *turn = [part.decode() for part in answer]
-            raise refusal(code, turn=turn[0] if turn else None)
-        return TurnBegun(state.decode(), int(answer[0]), decode_messages(answer[1]))
-
-    def count_start(self, tenant: str, limit: StartRate, amount: int = 1) -> StartCount:
-        replies = self._edge.run_all(self._calls.count_start(tenant, limit, amount))
-        return parse_start_count(replies, limit)
+        return begin_admitted(self._edge, self._calls, request)
 
     def claim_turn(self, fence: Fence) -> TurnClaim:
         state, cancel, messages = self._run_fenced("claim_turn", fence)

@@ -15,12 +15,10 @@ from wsgi_app.store.base import (
     Fence,
     JournalWrite,
     SessionKey,
-    StartCount,
     StartRate,
     StoreLimits,
     WorkerInfo,
 )
-from wsgi_app.store.redis_connect import Reply
 from wsgi_app.store.redis_keys import (
     ALIVE,
     SECRET,
@@ -32,7 +30,7 @@ from wsgi_app.store.redis_keys import (
     worker_key,
     worker_member,
 )
-from wsgi_app.store.redis_scripts import Argument, Call, script, start_scripts
+from wsgi_app.store.redis_scripts import Argument, Call, script, uncount_script
 
 
 class Kept(NamedTuple):
@@ -113,23 +111,26 @@ class Calls:
         return Call(script(verb), tenant_keys(tenant), [self._ttl, *arguments])
 
     def admit_turn(self, request: BeginTurn) -> Call:
-        """Take a place among the tenant's turns and sessions."""
-        return self._tenant(
-            "admit_turn",
-            request.key.tenant,
-            self._lease,
-            request.key.session_id,
-            tenant_member(request.key, request.run_id),
-            self._limits.max_turns_per_tenant,
-            self._limits.max_sessions_per_tenant,
+        """Count the start, and take a place among the tenant's turns and sessions."""
+        key, rate = request.key, request.rate
+        return Call(
+            script("admit_turn"),
+            [*tenant_keys(key.tenant), *(start_keys(key.tenant, rate) if rate else ())],
+            [
+                self._ttl,
+                self._lease,
+                key.session_id,
+                tenant_member(key, request.run_id),
+                self._limits.max_turns_per_tenant,
+                self._limits.max_sessions_per_tenant,
+                *(rate or ()),
+            ],
         )
 
     @staticmethod
-    def count_start(tenant: str, limit: StartRate, amount: int) -> list[Call]:
-        """Count a start in the tenant's window, unless that is full; then read the window."""
-        keys, seconds = start_keys(tenant, limit), limit.window_seconds
-        acquire, read = start_scripts()
-        return [Call(acquire, keys, [limit.amount, seconds, amount]), Call(read, keys, [seconds])]
+    def uncount_start(tenant: str, rate: StartRate) -> Call:
+        """Take back a start that was counted."""
+        return Call(uncount_script(), start_keys(tenant, rate), [*rate, -1])
 
     def renew_turns(self, kept: Iterable[Kept]) -> list[Call]:
         """Renew the places of turns and sessions, or give them one."""
@@ -210,15 +211,6 @@ class Calls:
         turns = [part for fence in fences for part in (fence.turn, fence.run_id)]
         arguments = [self._ttl, self._lease, worker_id, len(fences), *turns]
         return Call(script("heartbeat"), [session_key(key) for key in keys], arguments)
-
-
-def parse_start_count(replies: Sequence[Reply], limit: StartRate) -> StartCount:
-    """Read what `Calls.count_start` answers."""
-    counted, window = replies
-    before, before_ms, current, current_ms = (max(0, int(part or 0)) for part in window)
-    # Kept for twice its length: a window is the current one, then the one before.
-    current_left_ms = max(0, current_ms - 1000 * limit.window_seconds)
-    return StartCount(bool(counted), before, before_ms / 1000, current, current_left_ms / 1000)
 
 
 def pairs(flat: Sequence[bytes]) -> list[tuple[str, str]]:

@@ -48,9 +48,9 @@ def tenant_keys(tenant: str) -> list[str]:
     return [f"agent:tenant:{{{_quote(tenant)}}}:{part}" for part in ("turns", "created", "expires")]
 
 
-def start_keys(tenant: str, limit: StartRate) -> list[str]:
-    """A tenant's starts in the window before the current one, and in that; per limit."""
-    window = f"{limit.amount}/{limit.window_seconds}"
+def start_keys(tenant: str, rate: StartRate) -> list[str]:
+    """A tenant's starts in the window before the current one, and in that; per rate."""
+    window = f"{rate.amount}/{rate.window_seconds}"
     parts = (f"starts:{window}:before", f"starts:{window}")
     return [f"agent:tenant:{{{_quote(tenant)}}}:{part}" for part in parts]
 

@@ -47,17 +47,25 @@ def script(verb: str) -> Script:
     """Load the script of a verb, once per process."""
     folder = resources.files("wsgi_app.store") / "lua"
     shared = next(files for files, verbs in _SHARED.items() if verb in verbs)
-    parts = (*shared, verb)
-    return _named("\n".join((folder / f"{part}.lua").read_text("utf-8") for part in parts))
+    texts = [(folder / f"{part}.lua").read_text("utf-8") for part in (*shared, verb)]
+    if verb == "admit_turn":
+        # As functions, so that a start is counted in the same round trip.
+        texts[:0] = [f"local function {name}(KEYS, ARGV)\n{text}\nend" for name, text in _windows()]
+    return _named("\n".join(texts))
 
 
 @functools.cache
-def start_scripts() -> tuple[Script, Script]:
+def uncount_script() -> Script:
+    """What takes a start back."""
+    return _named(_windows()[0][1])
+
+
+def _windows() -> tuple[tuple[str, str], tuple[str, str]]:
     """Count in a sliding window, and read it: the scripts of the library ``limits``."""
     from limits.storage import RedisStorage  # noqa: PLC0415 - it takes long to load
 
     count, read = RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW, RedisStorage.SCRIPT_SLIDING_WINDOW
-    return _named(count.decode()), _named(read.decode())
+    return ("count_starts", count.decode()), ("read_starts", read.decode())
 
 
 def _named(text: str) -> Script:

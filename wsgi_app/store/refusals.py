@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from wsgi_app.errors import RequestError
+from wsgi_app.store.values import StartCount
 
 _MESSAGES: Final = {
     "idempotency_key_reused": "This Idempotency-Key was used for another request.",
@@ -15,6 +16,14 @@ _MESSAGES: Final = {
     "too_many_turns": "This tenant has too many turns at once.",
     "no_pending_input": "No such question waits for an answer.",
 }
+
+
+class TooManyStarts(RequestError):  # noqa: N818 - named as the reason, like the others
+    """``rate_limited``: a start beyond the tenant's rate; ``starts`` are those that count."""
+
+    def __init__(self, starts: StartCount) -> None:
+        super().__init__("rate_limited", _MESSAGES["rate_limited"])
+        self.starts = starts
 
 
 def refusal(code: str, *, turn: str | None = None) -> RequestError:

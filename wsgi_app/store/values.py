@@ -70,8 +70,8 @@ class BeginTurn(Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     #: Digest of the request, to tell a retry from another request under the same key.
     request_digest: str = ""
-    #: Whether it may only find a turn that was begun before: the tenant has started too many.
-    only_attaches: bool = False
+    #: How many turns the tenant may start; None for any number.
+    rate: StartRate | None = None
 
 
 class StartRate(NamedTuple):
@@ -82,13 +82,12 @@ class StartRate(NamedTuple):
 
 
 class StartCount(NamedTuple):
-    """A tenant's starts in a sliding window: how many count now, and whether this one does.
+    """A tenant's starts in a sliding window.
 
     The window before the current one counts by the share of it that the sliding window still
     covers, ``before_left_seconds``. ``current_left_seconds``: until the current one is that.
     """
 
-    counted: bool
     before: int
     before_left_seconds: float
     current: int
@@ -96,11 +95,15 @@ class StartCount(NamedTuple):
 
 
 class TurnBegun(NamedTuple):
-    """What `begin_turn` did. ``history`` is what came before the turn, empty unless started."""
+    """What `begin_turn` did. ``history`` is what came before the turn, empty unless started.
+
+    ``starts``: the tenant's starts, this one among them; None if it is none, or not limited.
+    """
 
     state: Literal["started", "queued", "attached"]
     turn: int
     history: list[Message]
+    starts: StartCount | None = None
 
 
 class TurnClaim(NamedTuple):

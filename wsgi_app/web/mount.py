@@ -28,7 +28,7 @@ from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import Runner
 from wsgi_app.engine.turn import Agent
 from wsgi_app.events import EventId
-from wsgi_app.limits import StartLimit
+from wsgi_app.limits import parse_rate
 from wsgi_app.logs import request_id
 from wsgi_app.metrics import metrics, note_worker
 from wsgi_app.store.base import SessionKey, Store
@@ -75,7 +75,7 @@ class Mount:
         self.app = app
         self.settings = settings
         self.authenticate = authenticate
-        self.start_limit = StartLimit(settings.rate_limit)
+        self.start_rate = parse_rate(settings.rate_limit)
         self.slots = StreamSlots(
             settings.stream_slots,
             settings.max_streams,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import secrets
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -15,15 +13,14 @@ from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.engine.order import TurnOrder
 from wsgi_app.engine.run import BegunTurn
 from wsgi_app.engine.turn import Agent
-from wsgi_app.errors import RequestError, StoreUnavailable
+from wsgi_app.errors import RequestError
 from wsgi_app.events import Cancelled, Done, Error, EventId, InputRequest
 from wsgi_app.limits import Quota
 from wsgi_app.store.base import BeginTurn, Message, SessionKey
+from wsgi_app.store.refusals import TooManyStarts
 from wsgi_app.web.access import demand
 from wsgi_app.web.mount import Mount, count_resume, current_request_id
 from wsgi_app.web.parse import check_message
-
-log = logging.getLogger("wsgi_app")
 
 #: How long a repeated request waits for what may follow an answer that was just given.
 REPLAY_PATIENCE_SECONDS = 0.5
@@ -130,31 +127,14 @@ def _check(mount: Mount, wanted: TurnRequest) -> None:
 def begin_turn(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
     """Begin the turn, or find the one to attach to; it runs once it is started."""
     _check(mount, wanted)
-    quota = mount.start_limit.take(mount.store, key.tenant)
-    if not quota.allowed and wanted.idempotency_key is None:
-        g.wsgi_app_quota = quota
-        raise quota.refusal()
-    begun = None
     try:
-        begun = _begin(mount, key, wanted, only_attaches=not quota.allowed)
-    except RequestError as error:
-        if error.code != "rate_limited":
-            raise
-        g.wsgi_app_quota = quota
+        begun = _begin(mount, key, wanted)
+    except TooManyStarts as error:
+        g.wsgi_app_quota = quota = Quota(error.starts, mount.start_rate)
         raise quota.refusal() from None
-    finally:
-        if quota.allowed and (begun is None or begun.run is None):
-            _give_back(mount, key)
-    if begun.run is not None:
-        g.wsgi_app_quota = quota
+    if begun.starts is not None:
+        g.wsgi_app_quota = Quota(begun.starts, mount.start_rate)
     return begun
-
-
-def _give_back(mount: Mount, key: SessionKey) -> None:
-    try:
-        mount.start_limit.give_back(mount.store, key.tenant)
-    except StoreUnavailable:
-        log.warning("a start that came to nothing stays counted: the store does not answer")
 
 
 def add_headers(response: Response) -> Response:
@@ -171,7 +151,7 @@ def add_headers(response: Response) -> Response:
     return response
 
 
-def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest, *, only_attaches: bool) -> BegunTurn:
+def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
     order = TurnOrder(
         message=wanted.message,
         metadata=wanted.metadata,
@@ -186,13 +166,13 @@ def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest, *, only_attaches:
     )
     claim = BeginTurn(
         key=key,
-        run_id=secrets.token_hex(8),
+        run_id=mount.runner.new_run_id(),
         worker_id=mount.runner.worker_id,
         message=wanted.message,
         if_busy=wanted.if_busy,
         regenerates=wanted.regenerates,
         idempotency_key=wanted.idempotency_key,
         request_digest=wanted.digest,
-        only_attaches=only_attaches,
+        rate=mount.start_rate,
     )
     return mount.runner.begin(claim, order)

@@ -1,23 +1,42 @@
--- ARGV: ttl, lease, session, turn's member, max_turns_per_tenant, max_sessions_per_tenant
--- Answers: {'', created} or {code, whether a place that was taken just now may come back}
+-- KEYS: those of the tenant; with a rate its starts in the window before the current one, and in that
+-- ARGV: ttl, lease, session, turn's member, max_turns_per_tenant, max_sessions_per_tenant,
+--       with a rate: starts, in so many seconds
+-- Answers: {'', created, window} or {code, whether a place that was taken just now may come back,
+--          window}, where the window is what read_starts answers
+-- count_starts and read_starts stand before this (redis_scripts.py).
 local lease, session, member = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max_turns, max_sessions = tonumber(ARGV[5]), tonumber(ARGV[6])
+local rate, window_seconds, windows = ARGV[7], ARGV[8], { KEYS[4], KEYS[5] }
 -- Longer than a request takes from here to its refusal by the session.
 local UNSETTLED = 100000
 
+local function answer(code, detail)
+  return { code, detail, rate and read_starts(windows, { window_seconds }) or {} }
+end
+
+local function refuse(code, may_come_back)
+  if rate then
+    count_starts(windows, { rate, window_seconds, -1 })
+  end
+  return answer(code, may_come_back and 1 or 0)
+end
+
+if rate and not count_starts(windows, { rate, window_seconds, 1 }) then
+  return answer('rate_limited', 0)
+end
 purge()
 local known = redis.call('ZSCORE', EXPIRES, session)
 if not known and redis.call('ZCARD', EXPIRES) >= max_sessions then
-  return { 'too_many_sessions', 0 }
+  return refuse('too_many_sessions', false)
 end
 if not redis.call('ZSCORE', TURNS, member) and redis.call('ZCARD', TURNS) >= max_turns then
   local newest = redis.call('ZREVRANGE', TURNS, 0, 0, 'WITHSCORES')[2]
   local settled = now + math.min(lease, ttl) * 1000 - UNSETTLED
-  return { 'too_many_turns', newest and tonumber(newest) > settled and 1 or 0 }
+  return refuse('too_many_turns', newest and tonumber(newest) > settled)
 end
 -- Strictly growing, so that a list by creation has one order.
 local last = redis.call('ZREVRANGE', CREATED, 0, 0, 'WITHSCORES')[2]
 keep_session(session, int(math.max(now, tonumber(last or 0) + 1)))
 keep_turn(member, lease)
 renew()
-return { '', int(redis.call('ZSCORE', CREATED, session)) }
+return answer('', int(redis.call('ZSCORE', CREATED, session)))

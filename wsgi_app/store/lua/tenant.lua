@@ -27,7 +27,7 @@ local function purge()
 end
 
 local function renew()
-  for _, key in ipairs(KEYS) do
+  for _, key in ipairs({ TURNS, CREATED, EXPIRES }) do
     redis.call('PEXPIRE', key, int(ttl))
   end
 end
