@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.turns import TurnBench, events_of
 from tests.support.waiting import wait_for
+from wsgi_app.engine.loop import LoopThread
 from wsgi_app.engine.turn import Turn
 from wsgi_app.errors import UpstreamError
 from wsgi_app.events import Cancelled, Token
@@ -54,6 +55,36 @@ def test_a_blocked_agents_loop_is_logged_with_its_stack(
         wait_for(lambda: "goes on after" in caplog.text, "the end of the block in the log", 20)
     assert caplog.text.count("in culprit") == 1
     assert bench.runner.warnings == []
+
+
+def test_a_look_that_fails_is_not_the_last(
+    bench: TurnBench,
+    release: threading.Event,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever goes wrong while the watchdog looks, the next block is found out."""
+    failures: list[str] = []
+
+    def fail(_loop: LoopThread) -> str:
+        failures.append("failed")
+        raise OSError("no stack")
+
+    async def culprit(turn: Turn) -> str:
+        release.wait(BLOCK_SECONDS)
+        return turn.message
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LoopThread, "stack", fail)
+        run = bench.start(culprit)
+        wait_for(lambda: failures, "a look that fails", 20)
+    release.set()
+    assert run.wait_ended(20)
+    release.clear()
+    run = bench.start(culprit)
+    wait_for(lambda: "in culprit" in caplog.text, "the stack of the culprit in the log", 20)
+    release.set()
+    assert run.wait_ended(20)
 
 
 def test_a_blocked_agents_loop_holds_up_no_model_step_and_no_cancel(

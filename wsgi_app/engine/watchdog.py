@@ -39,7 +39,13 @@ class Watchdog:
             if self._armed:
                 return
             self._armed = True
-        self._watching.call_later(CHECK_SECONDS, self._check)
+        try:
+            self._watching.call_later(CHECK_SECONDS, self._check)
+        except RuntimeError:
+            # No thread for the watching loop: the work goes on unwatched, the next is watched.
+            log.exception("the agents loop cannot be watched")
+            with self._lock:
+                self._armed = False
 
     @property
     def blocked_seconds(self) -> float:
@@ -49,6 +55,17 @@ class Watchdog:
         return waited if waited >= BLOCKED_SECONDS else 0.0
 
     def _check(self) -> None:
+        try:
+            self._look()
+        finally:
+            # A look that failed must not be the last one.
+            with self._lock:
+                self._armed = self._watched.unfinished > 0 or self._asked_at is not None
+                armed = self._armed
+            if armed:
+                self._watching.call_later(CHECK_SECONDS, self._check)
+
+    def _look(self) -> None:
         if self._asked_at is None:
             self._asked_at = time.monotonic()
             self._watched.call_soon(self._sign)
@@ -59,11 +76,6 @@ class Watchdog:
                 " agent on it; it should await, or be a plain function. It is here:\n%s",
                 self._watched.stack(),
             )
-        with self._lock:
-            self._armed = self._watched.unfinished > 0 or self._asked_at is not None
-            armed = self._armed
-        if armed:
-            self._watching.call_later(CHECK_SECONDS, self._check)
 
     def _sign(self) -> None:
         if self._logged:
