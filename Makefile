@@ -4,7 +4,7 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 # Test files at the same time; half of their time is waiting.
-JOBS ?= 3
+JOBS ?= 4
 export PYTHON HOST PORT
 
 VENV := .venv
