@@ -1,6 +1,6 @@
 """``python -m bench WORK [options]``: measures, prints tables, keeps the figures as JSON.
 
-``all`` measures all but ``crowd``, each with its own defaults.
+``all`` measures all of them, each with its own defaults.
 ``show`` prints the tables of kept figures once more.
 """
 
@@ -24,6 +24,7 @@ from bench.works.crowd import CROWD
 from bench.works.growth import GROWTH
 from bench.works.memory import MEMORY
 from bench.works.page import PAGE
+from bench.works.profile import PROFILE
 from bench.works.reactions import REACTED
 from bench.works.starts import STARTS
 from bench.works.tokens import GENERATOR, JOURNAL, TOKENS
@@ -40,6 +41,7 @@ WORKS: Final[Mapping[str, Work]] = {
     "page": PAGE,
     "budget": BUDGET,
     "crowd": CROWD,
+    "profile": PROFILE,
 }
 ALL: Final = "all"
 SHOW: Final = "show"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import time
 import urllib.request
@@ -220,3 +221,18 @@ def memory_bytes(pid: int) -> int:
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     own = next(line for line in text.splitlines() if line.startswith("Pss:"))
     return int(own.split()[1]) * 1024 + sum(memory_bytes(child) for child in child_pids(pid))
+
+
+def stack_bytes(pid: int) -> int:
+    """What threads have touched of their stacks, in a process and all its descendants.
+
+    A stack is told by its size: the system's limit, which the threads of pthreads get.
+    """
+    limit_kb = resource.getrlimit(resource.RLIMIT_STACK)[0] // 1024
+    own_kb, size_kb = 0, 0
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        if line.startswith("Size:"):
+            size_kb = int(line.split()[1])
+        elif line.startswith("Pss:") and size_kb == limit_kb:
+            own_kb += int(line.split()[1])
+    return own_kb * 1024 + sum(stack_bytes(child) for child in child_pids(pid))

@@ -81,6 +81,11 @@ class Stage:
         assert self._served is not None  # noqa: S101 - only asked where there is a server
         return self._served.process.pid
 
+    def workers(self) -> list[int]:
+        """The processes that serve."""
+        assert self._served is not None  # noqa: S101 - only asked where there is a server
+        return self._served.process.children()
+
     def target(self, name: str = "bench", body: str = ENDLESS_BODY, turns: int = 0) -> Target:
         """What the load generator is to post."""
         if self._served is not None:
@@ -127,7 +132,7 @@ class Stage:
         used: dict[str, Any] = {}
         if self._served is not None:
             used["server"] = cpu_seconds(self.pid)
-            for worker in self._served.process.children():
+            for worker in self.workers():
                 used[f"worker {worker}"] = cpu_seconds(worker)
         if self.redis is not None:
             used["redis"] = cpu_seconds(self.redis.pid)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from bench.programs import WARM_UP_STREAMS, Plan, Programs, memory_bytes
+from bench.programs import WARM_UP_STREAMS, Plan, Programs, memory_bytes, stack_bytes
 from bench.report import markdown, names_in, numbers_in
 from bench.servers import OPENAI, PACED, PEERS
 from bench.stage import Setup, Stage, staged
@@ -50,7 +50,8 @@ def measure(options: argparse.Namespace, programs: Programs, tell: Tell) -> list
             for row in _count(stage, kind, steps, options):
                 tell(
                     f"{PEERS[server].label}, {LABELS[kind]}: {row['streams']} streams, "
-                    f"{row['kb_per_stream']:.1f} kB each"
+                    f"{row['kb_per_stream']:.1f} kB each, "
+                    f"{row['stack_kb_per_stream']:.1f} of it its threads' stacks"
                 )
                 rows.append(row)
     return rows
@@ -75,16 +76,21 @@ def table(rows: list[Row]) -> str:
 
 def _count(stage: Stage, kind: str, steps: list[int], options: argparse.Namespace) -> Iterator[Row]:
     _use_once(stage)
-    before = memory_bytes(stage.pid)
+    before, stacks_before = memory_bytes(stage.pid), stack_bytes(stage.pid)
     plan = Plan(steps, MEASURING_SECONDS, options.settle_seconds, options.per_second)
     target = stage.target(turns=1 if kind == READERS else 0)
-    measured: list[int] = []
-    loads = stage.programs.load(target, plan, lambda: measured.append(memory_bytes(stage.pid)))
-    for load in loads:
+    measured: list[tuple[int, int]] = []
+
+    def look() -> None:
+        measured.append((memory_bytes(stage.pid), stack_bytes(stage.pid)))
+
+    for load in stage.programs.load(target, plan, look):
+        memory, stacks = measured[-1]
         yield {
             "server": stage.setup.server,
             "kind": kind,
-            "kb_per_stream": (measured[-1] - before) / 1000 / load.streams,
+            "kb_per_stream": (memory - before) / 1000 / load.streams,
+            "stack_kb_per_stream": (stacks - stacks_before) / 1000 / load.streams,
             "fault": load.fault(),
             **load._asdict(),
         }
