@@ -27,7 +27,9 @@ _MERGED: Final = "merged"
 _LASTING: Final = ("counter", "histogram")
 #: The longest that a reader waits for the arbiter's merge, which takes milliseconds.
 _READ_WAIT_SECONDS: Final = 1.0
-_READ_POLL_SECONDS: Final = 0.01
+#: The longest that the arbiter waits for readers, who take milliseconds too: it serves all workers.
+_MERGE_WAIT_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.01
 
 
 class SharedFolder:
@@ -67,7 +69,7 @@ class SharedFolder:
         self._dead -= set(living)  # a new worker may have the number of a dead one
         if self._own is not None and self._own.is_dir():
             with (self._own / _LOCK_NAME).open() as lock:
-                if _try_lock(lock, fcntl.LOCK_EX):
+                if _lock_within(_MERGE_WAIT_SECONDS, lock, fcntl.LOCK_EX):
                     _merge(self._own, self._dead)
                     self._dead.clear()
 
@@ -80,10 +82,17 @@ def reading(folder: Path) -> Iterator[None]:
         yield
         return
     with path.open() as lock:
-        deadline = time.monotonic() + _READ_WAIT_SECONDS
-        while not _try_lock(lock, fcntl.LOCK_SH) and time.monotonic() < deadline:
-            time.sleep(_READ_POLL_SECONDS)
+        _lock_within(_READ_WAIT_SECONDS, lock, fcntl.LOCK_SH)
         yield
+
+
+def _lock_within(seconds: float, lock: IO[str], kind: int) -> bool:
+    deadline = time.monotonic() + seconds
+    while not _try_lock(lock, kind):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def _try_lock(lock: IO[str], kind: int) -> bool:
