@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bench.plot import draw
+from bench.works.profile import OTHER, PROVIDER, part_of
 from tests.support.processes import ROOT, clean_environment
 
 TINY_TOKENS = [
@@ -53,6 +54,18 @@ def test_tokens_are_counted(tmp_path: Path) -> None:
         assert row["redis_commands_per_token"] > 0
     assert "| 4 | this host, a thread per stream |" in printed
     assert (tmp_path / "figures.svg").read_text().count("<polyline") == 2
+
+
+def test_a_sample_counts_for_the_innermost_known_part() -> None:
+    """What a library does for a part is that part's time, whoever has called the part."""
+    loop = "_run (/python/asyncio/events.py:84)"
+    ask = "ask (/host/wsgi_app/agents/openai_client.py:80)"
+    inner = "data_received (/site-packages/aiohttp/client_proto.py:300)"
+    helper = "wait (/python/threading.py:320)"
+    assert part_of(f"{loop};{ask};{inner}") == PROVIDER
+    assert part_of(f"{loop};{ask};{inner};{helper}") == PROVIDER
+    assert part_of(f"{ask};{inner};{loop}") == "asyncio's loop"
+    assert part_of(helper) == OTHER
 
 
 def test_a_picture_has_a_line_for_each_server() -> None:

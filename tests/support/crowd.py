@@ -31,6 +31,17 @@ def send_crowd(port: int, prefix: str, messages: Sequence[str], page: str) -> Cr
     return asyncio.run(_send(port, prefix, messages, page))
 
 
+def send_pages(port: int, page: str, count: int) -> float:
+    """Ask for ``page`` so often at once; after how many seconds the last answer was there."""
+    return asyncio.run(_send_pages(port, page, count))
+
+
+async def _send_pages(port: int, page: str, count: int) -> float:
+    began_at = time.monotonic()
+    await asyncio.gather(*(_get_page(port, page) for _ in range(count)))
+    return time.monotonic() - began_at
+
+
 async def _send(port: int, prefix: str, messages: Sequence[str], page: str) -> Crowd:
     asking = asyncio.create_task(_ask_page(port, page))
     began_at = time.monotonic()
@@ -61,15 +72,17 @@ async def _ask_page(port: int, path: str) -> list[float]:
     try:
         while True:
             began_at = time.monotonic()
-            answer = await _exchange(
-                port,
-                f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode(),
-            )
-            assert answer.startswith("HTTP/1.1 200 "), answer[:200]
+            await _get_page(port, path)
             took_seconds.append(time.monotonic() - began_at)
             await asyncio.sleep(POLL_SECONDS)
     except asyncio.CancelledError:
         return took_seconds
+
+
+async def _get_page(port: int, path: str) -> None:
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    answer = await _exchange(port, head.encode())
+    assert answer.startswith("HTTP/1.1 200 "), answer[:200]
 
 
 async def _exchange(port: int, request: bytes) -> str:
