@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-import time
 from concurrent.futures import Future
 from contextvars import Context, ContextVar
 from functools import partial
@@ -90,6 +89,7 @@ def test_calls_of_all_threads_are_made_in_order_and_none_is_lost() -> None:
 def test_call_keeps_its_callers_context() -> None:
     """What is submitted sees the caller's context variables, not those of who woke the loop."""
     name: ContextVar[str] = ContextVar("name")
+    go_on = threading.Event()
 
     async def read() -> str:
         return name.get()
@@ -100,8 +100,9 @@ def test_call_keeps_its_callers_context() -> None:
 
     loop = LoopThread("test")
     try:
-        loop.call_soon(lambda: time.sleep(0.05))  # so that both find the loop awake
+        loop.call_soon(lambda: go_on.wait(20))  # so that both come while the loop is busy
         futures = {value: Context().run(submit, value) for value in ("one", "two")}
+        go_on.set()
         assert {value: future.result(20) for value, future in futures.items()} == {
             "one": "one",
             "two": "two",

@@ -62,6 +62,8 @@ def access_lines(server: Server, path: str) -> list[tuple[int, int, int]]:
 
 def test_many_more_streams_than_threads(client: ReadingClient, server: Gunicorn) -> None:
     """Forty streams on four threads all live, beside pages and cancels, and leave nothing."""
+    # The least of some: an earlier request's may still be open for a moment.
+    before = min(facts(server)["files"] for _ in range(5))
     with ExitStack() as stack:
         streams = [
             stack.enter_context(client.chat(f"many-{n}", {"text": "a"}, {"hold": True}))
@@ -70,7 +72,7 @@ def test_many_more_streams_than_threads(client: ReadingClient, server: Gunicorn)
         for stream in streams:
             assert stream.until("token")
         assert ReadingClient(server, prefix="").call("GET", "/page").body == b"a page of the site"
-        files = facts(server)["files"]
+        assert facts(server)["files"] - before >= 40
         # Of the request that asks, that is, once it has put the others away.
         wait_for(lambda: facts(server)["connections"] == 1, "gunicorn knows of one connection")
         for number, stream in enumerate(streams):
@@ -78,8 +80,7 @@ def test_many_more_streams_than_threads(client: ReadingClient, server: Gunicorn)
             assert stream.until("cancelled")
             assert stream.next() is None
             assert stream.ended == "clean"
-    # A few more than before: what the worker opened for its first cancels stays.
-    wait_for(lambda: facts(server)["files"] <= files - 37, "each stream's file is closed")
+    wait_for(lambda: facts(server)["files"] <= before + 3, "the files are closed")
 
 
 def test_a_chunk_that_ends_the_body_is_followed_by_the_connections_end(
