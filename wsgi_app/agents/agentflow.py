@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from typing import Any, Final
@@ -25,6 +24,7 @@ from wsgi_app.agents.agentflow_stream import GraphStream, Pause
 from wsgi_app.agents.approvals import APPROVAL_SCHEMA, is_approval, shown_call
 from wsgi_app.agents.tools import bounded_json
 from wsgi_app.agents.upstream_errors import describe, from_openai, status_error
+from wsgi_app.compat.python import task_context
 from wsgi_app.engine import Turn, current_turn
 from wsgi_app.engine.history import as_text
 from wsgi_app.errors import TurnError, UpstreamError
@@ -208,13 +208,11 @@ async def _end_tools(turn: Turn) -> None:
 
 
 def _is_tool_of(task: asyncio.Task[Any], turn: Turn) -> bool:
-    if sys.version_info < (3, 12):
-        raise RuntimeError("AgentFlow needs Python 3.12")
     name = getattr(task.get_coro(), "__qualname__", "")
     if not name.startswith("StreamNodeHandler."):
         return False
     try:
-        return task.get_context().run(current_turn) is turn
+        return task_context(task).run(current_turn) is turn
     except LookupError:
         return False
 
