@@ -15,6 +15,7 @@ from tests.security.routes import CLOSED, ROUTES, Target, bearer, send
 from tests.support.client import Client, new_session
 from tests.support.reading import ReadingClient
 from tests.support.servers import Redis, Server, gunicorn, redis_server
+from tests.support.sockets import connected
 from wsgi_app.store.redis_keys import SECRET
 from wsgi_app.tickets import SALT, TICKET_SECONDS
 
@@ -199,3 +200,21 @@ def test_a_ticket_has_its_issuers_scopes_and_no_more(
         for scopes in ([], ["chat"], ["admin"], ["READ"]):
             ticket = signed(secret, ["alpha", session, scopes])
             assert with_ticket(server, name, session, ticket) == 403
+
+
+def test_a_ticket_that_is_late_only_reads(server: Server, session: str, secret: bytes) -> None:
+    """Whoever comes back with it after its minute follows the session, and starts, cancels nothing.
+
+    A fresh one does all of that over a WebSocket.
+    """
+    scopes = ["cancel", "chat", "read"]
+    for age, expected in ((0, "done"), (TICKET_SECONDS + 20, "error")):
+        ticket = quote(signed(secret, ["alpha", session, scopes], age))
+        query = f"?last_event_id=1-1&ticket={ticket}"
+        with connected(server, session, {}, query) as client:
+            client.script({"text": "x"})
+            assert client.until(expected)[-1].get("code") == {"error": "forbidden"}.get(expected)
+            client.say(type="resume", last_event_id="1-1")
+            assert client.until("done")
+    messages = ReadingClient(server, "alpha-token").session(session)["messages"]
+    assert [one["role"] for one in messages].count("user") == 2
