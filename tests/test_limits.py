@@ -15,7 +15,7 @@ from tests.support.reading import ReadingClient
 from tests.support.refusals import check_refusal
 from tests.support.servers import Gunicorn, gunicorn, redis_server
 from tests.support.waiting import wait_for
-from wsgi_app.limits import Quota
+from wsgi_app.limits import Quota, parse_rate
 from wsgi_app.store.base import StartCount, StartRate
 
 APP = "tests.support.apps:scripted_app()"
@@ -226,3 +226,20 @@ def test_wait_is_until_one_more_fits(
     told = Quota(count, StartRate(10, 60))
     assert told.headers()["RateLimit-Remaining"] == str(remaining)
     assert abs(told.refusal().retry_after_seconds - wait) <= 1
+
+
+@pytest.mark.parametrize(
+    ("told", "rate"),
+    [
+        ("60/minute", (60, 60)),
+        ("5 per second", (5, 1)),
+        (" 100 / 2 hours ", (100, 7200)),
+        ("10per 15minutes", (10, 900)),
+        ("1/day", (1, 86_400)),
+        ("1000/month", (1000, 2_592_000)),
+        ("1/2years", (1, 62_208_000)),
+    ],
+)
+def test_rate_is_read_in_all_its_forms(told: str, rate: tuple[int, int]) -> None:
+    """A number of starts, ``/`` or ``per``, a number of units or none, and the unit."""
+    assert parse_rate(told) == rate

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Final
-
-from limits import parse
 
 from wsgi_app.errors import RequestError
 from wsgi_app.store.base import StartCount, StartRate
@@ -15,10 +14,24 @@ from wsgi_app.store.base import StartCount, StartRate
 LIMIT_HEADERS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 
+_RATE: Final = re.compile(r"\s*(\d+)\s*(?:/|per)\s*(\d*)\s*([a-z]+?)s?\s*")
+_DAY_SECONDS: Final = 24 * 60 * 60
+_SECONDS: Final = {
+    "second": 1,
+    "minute": 60,
+    "hour": 60 * 60,
+    "day": _DAY_SECONDS,
+    "month": 30 * _DAY_SECONDS,
+    "year": 360 * _DAY_SECONDS,
+}
+
+
 def parse_rate(rate_limit: str) -> StartRate:
-    """Read AGENT_RATE_LIMIT, such as ``60/minute``."""
-    limit = parse(rate_limit)
-    return StartRate(limit.amount, limit.get_expiry())
+    """Read AGENT_RATE_LIMIT, such as ``60/minute``, ``60 per 5 minutes``; raises ValueError."""
+    parts = _RATE.fullmatch(rate_limit)
+    if parts is None or parts[3] not in _SECONDS:
+        raise ValueError(f"expected a rate such as 60/minute, not {rate_limit!r}")
+    return StartRate(int(parts[1]), _SECONDS[parts[3]] * (int(parts[2] or 1) or 1))
 
 
 class Quota:

@@ -6,7 +6,9 @@ import json
 import secrets
 import subprocess
 import sys
+import time
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from tests.store.steps import KEY, MakeStore, at_once, refused, request, run_turn, start
 from tests.support.processes import ROOT, clean_environment
 from tests.support.servers import Redis
+from tests.support.waiting import wait_for
 from wsgi_app.errors import RequestError
 from wsgi_app.store.base import SessionKey, StartCount, StartRate, Store, StoreLimits, TurnBegun
 from wsgi_app.store.refusals import TooManyStarts
@@ -96,6 +99,29 @@ def test_starts_are_counted_by_tenant_and_rate(roomy: Store) -> None:
     assert current("acme", StartRate(21, 86_400)) == 1
     assert start(roomy, SessionKey("acme", "unlimited")).turn == 1
     assert current("acme") == 3
+
+
+def test_starts_slide_out_of_the_window(roomy: Store) -> None:
+    """Those of the window before count by the share of it that is still covered, then no more."""
+    rate = StartRate(4, 2)
+    for _ in range(rate.amount):
+        begin_rated(roomy, rate=rate)
+    began = time.monotonic()
+    outcomes: list[TurnBegun] = []
+
+    def begins() -> bool:
+        with suppress(TooManyStarts):
+            outcomes.append(begin_rated(roomy, rate=rate))
+        return len(outcomes) == 2
+
+    wait_for(begins, "two starts leave the window")
+    # At first a part of one, then of two.
+    assert 1.25 * rate.window_seconds - 0.2 < time.monotonic() - began
+    starts = outcomes[1].starts
+    assert starts is not None
+    assert (starts.before, starts.current) == (rate.amount, 2)
+    assert starts.before_left_seconds <= 0.75 * rate.window_seconds
+    assert starts.current_left_seconds == pytest.approx(starts.before_left_seconds, abs=0.01)
 
 
 def test_start_that_comes_to_nothing_is_not_counted(store: Store) -> None:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from itertools import islice
 
 from wsgi_app.errors import RequestError
 from wsgi_app.store.refusals import TooManyStarts
 from wsgi_app.store.values import BeginTurn, StartCount, StartRate, TurnBegun
 
-if TYPE_CHECKING:
-    from limits.storage import MemoryStorage
-
 
 class MemoryStarts:
-    """Starts of all tenants in sliding windows.
+    """Starts of all tenants in sliding windows, counted as ``lua/starts.lua`` does.
 
-    Touched by every thread; ``_lock`` guards the windows, which by themselves let threads that come
-    together exceed the limit.
+    Touched by every thread; ``_lock`` guards the windows.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # Made on first use, since it starts a timer.
-        self._windows: MemoryStorage | None = None
+        # By last use, the newest last.
+        self._windows: dict[tuple[str, StartRate], _Window] = {}
 
     def count(
         self,
@@ -39,7 +37,10 @@ class MemoryStarts:
         rate, tenant = request.rate, request.key.tenant
         if rate is None:
             return begin(request, None)
-        counted, starts = self._acquire(tenant, rate)
+        with self._lock:
+            window = self._window(tenant, rate)
+            counted = window.count(rate.amount)
+            starts = window.starts()
         if not counted and request.idempotency_key is None:
             raise TooManyStarts(starts)
         begun = None
@@ -47,19 +48,58 @@ class MemoryStarts:
             begun = begin(request, None if counted else TooManyStarts(starts))
         finally:
             if counted and (begun is None or begun.state == "attached"):
-                self._acquire(tenant, rate, -1)
+                with self._lock:
+                    self._window(tenant, rate).uncount()
         return begun if begun.state == "attached" else begun._replace(starts=starts)
 
-    def _acquire(self, tenant: str, limit: StartRate, amount: int = 1) -> tuple[bool, StartCount]:
-        seconds = limit.window_seconds
-        key = f"{tenant}/{limit.amount}/{seconds}"
-        with self._lock:
-            if self._windows is None:
-                from limits.storage import MemoryStorage  # noqa: PLC0415 - it takes long to load
+    def _window(self, tenant: str, rate: StartRate) -> _Window:
+        """The tenant's window as it is now."""
+        now = time.monotonic()
+        window = self._windows.pop((tenant, rate), None)
+        if window is None or not window.move(now):
+            window = _Window(now, rate.window_seconds)
+        # Two for each that may be new, so that those which nobody uses do not pile up.
+        for key in list(islice(self._windows, 2)):
+            if not self._windows[key].move(now):
+                del self._windows[key]
+        self._windows[tenant, rate] = window
+        return window
 
-                self._windows = MemoryStorage()
-            counted = self._windows.acquire_sliding_window_entry(key, limit.amount, seconds, amount)
-            window = self._windows.get_sliding_window(key, seconds)
-        before, before_seconds, current, current_seconds = window
-        count = StartCount(before, before_seconds, current, current_seconds - seconds)
-        return counted, count
+
+class _Window:
+    """One tenant's starts in the current window and the one before; used under the lock."""
+
+    def __init__(self, now: float, seconds: int) -> None:
+        self._seconds = seconds
+        self._now = now
+        self._before = 0
+        self._current = 0
+        # When the current one is no longer even the one before.
+        self._ends_at = now + 2 * seconds
+
+    def move(self, now: float) -> bool:
+        """Go on to the time; False if nothing of the window is left."""
+        self._now = now
+        if now >= self._ends_at:
+            return False
+        if now > self._ends_at - self._seconds:
+            self._before, self._current = self._current, 0
+            self._ends_at += self._seconds
+        return True
+
+    def count(self, amount: int) -> bool:
+        """Count a start if there is room for it."""
+        starts = self.starts()
+        covered = math.floor(starts.before * starts.before_left_seconds / self._seconds)
+        fits = covered + starts.current < amount
+        self._current += fits
+        return fits
+
+    def uncount(self) -> None:
+        """Take a start back that came to nothing."""
+        self._current = max(0, self._current - 1)
+
+    def starts(self) -> StartCount:
+        """The starts as they stand."""
+        left_seconds = self._ends_at - self._seconds - self._now
+        return StartCount(self._before, left_seconds, self._current, left_seconds)

@@ -30,7 +30,7 @@ from wsgi_app.store.redis_keys import (
     worker_key,
     worker_member,
 )
-from wsgi_app.store.redis_scripts import Argument, Call, script, uncount_script
+from wsgi_app.store.redis_scripts import Argument, Call, script
 
 
 class Kept(NamedTuple):
@@ -130,7 +130,7 @@ class Calls:
     @staticmethod
     def uncount_start(tenant: str, rate: StartRate) -> Call:
         """Take back a start that was counted."""
-        return Call(uncount_script(), start_keys(tenant, rate), [*rate, -1])
+        return Call(script("uncount_start"), start_keys(tenant, rate), [rate.window_seconds])
 
     def renew_turns(self, kept: Iterable[Kept]) -> list[Call]:
         """Renew the places of turns and sessions, or give them one."""

@@ -16,7 +16,9 @@ _SHARED: Final = {
         *("settle_session", "describe_session", "delete_session"),
     },
     ("session", "ending"): {"finish", "mark_lost"},
-    ("tenant",): {"admit_turn", "renew_turns", "release_turns", "list_sessions"},
+    ("tenant", "starts"): {"admit_turn"},
+    ("starts",): {"uncount_start"},
+    ("tenant",): {"renew_turns", "release_turns", "list_sessions"},
     (): {"secret"},
     ("workers",): {
         *("beat", "leave", "list_workers", "lost_workers"),
@@ -48,26 +50,6 @@ def script(verb: str) -> Script:
     folder = resources.files("wsgi_app.store") / "lua"
     shared = next(files for files, verbs in _SHARED.items() if verb in verbs)
     texts = [(folder / f"{part}.lua").read_text("utf-8") for part in (*shared, verb)]
-    if verb == "admit_turn":
-        # As functions, so that a start is counted in the same round trip.
-        texts[:0] = [f"local function {name}(KEYS, ARGV)\n{text}\nend" for name, text in _windows()]
-    return _named("\n".join(texts))
-
-
-@functools.cache
-def uncount_script() -> Script:
-    """What takes a start back."""
-    return _named(_windows()[0][1])
-
-
-def _windows() -> tuple[tuple[str, str], tuple[str, str]]:
-    """Count in a sliding window, and read it: the scripts of the library ``limits``."""
-    from limits.storage import RedisStorage  # noqa: PLC0415 - it takes long to load
-
-    count, read = RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW, RedisStorage.SCRIPT_SLIDING_WINDOW
-    return ("count_starts", count.decode()), ("read_starts", read.decode())
-
-
-def _named(text: str) -> Script:
+    text = "\n".join(texts)
     # The digest that Redis itself names scripts by; it protects nothing.
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

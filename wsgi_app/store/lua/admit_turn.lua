@@ -3,25 +3,25 @@
 --       with a rate: starts, in so many seconds
 -- Answers: {'', created, window} or {code, whether a place that was taken just now may come back,
 --          window}, where the window is what read_starts answers
--- count_starts and read_starts stand before this (redis_scripts.py).
 local lease, session, member = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max_turns, max_sessions = tonumber(ARGV[5]), tonumber(ARGV[6])
-local rate, window_seconds, windows = ARGV[7], ARGV[8], { KEYS[4], KEYS[5] }
+local rate, window_seconds = tonumber(ARGV[7]), tonumber(ARGV[8])
+local windows = { KEYS[4], KEYS[5] }
 -- Longer than a request takes from here to its refusal by the session.
 local UNSETTLED = 100000
 
 local function answer(code, detail)
-  return { code, detail, rate and read_starts(windows, { window_seconds }) or {} }
+  return { code, detail, rate and read_starts(windows, window_seconds) or {} }
 end
 
 local function refuse(code, may_come_back)
   if rate then
-    count_starts(windows, { rate, window_seconds, -1 })
+    uncount_start(windows, window_seconds)
   end
   return answer(code, may_come_back and 1 or 0)
 end
 
-if rate and not count_starts(windows, { rate, window_seconds, 1 }) then
+if rate and not count_start(windows, rate, window_seconds) then
   return answer('rate_limited', 0)
 end
 purge()
