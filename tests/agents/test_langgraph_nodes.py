@@ -118,8 +118,8 @@ def test_approvals_of_langchain_are_yes_or_no(
     answer_next(bench, run, 1, "yes")
     bench.finish(run, answer)
     assert prompts_of(events_of(run)) == [
-        'Allow delete({"path":"a"})?',
-        'Allow delete({"path":"b"})?',
+        'Allow delete({"path": "a"})?',
+        'Allow delete({"path": "b"})?',
     ]
     assert decided == [{"decisions": [{"type": "approve"}, decision]}]
 

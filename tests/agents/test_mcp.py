@@ -126,7 +126,7 @@ def wait_asked(run: TurnRun) -> dict[str, Any]:
 
 def call(turn: Turn, tool: AnyTool, arguments: str = "{}") -> Any:
     """What a call gives."""
-    return tool.prepare(turn, CallRequest("call-1", tool.name, arguments))()
+    return tool.prepare(turn, CallRequest("call-1", tool.name, arguments)).run()
 
 
 def outcome(turn: Turn, tool: AnyTool, arguments: str = "{}") -> Any:

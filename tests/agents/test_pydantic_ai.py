@@ -378,7 +378,7 @@ def test_an_approval_is_a_question(
     bench.finish(run, answer)
     call, question, ended, _, end = events_of(run)
     assert (call["type"], call["input"]) == ("tool_call", {"name": "a.txt"})
-    assert question["prompt"] == 'Allow delete({"name":"a.txt"})?'
+    assert question["prompt"] == 'Allow delete({"name": "a.txt"})?'
     assert question["schema"] == {"type": "boolean", "x-call-id": "c1"}
     assert (ended["call_id"], ended["status"], ended["output"]) == ("c1", *result)
     assert end["usage"] == {"input_tokens": 8, "output_tokens": 3, "total_tokens": 11}
@@ -403,9 +403,9 @@ def test_each_deferred_call_is_asked(host: Host, model: Model) -> None:
     bench.finish(run, answer=True)
     events = events_of(run)
     assert [event["prompt"] for event in events if event["type"] == "input_request"] == [
-        'Allow delete({"name":"1"})?',
-        'Allow delete({"name":"2"})?',
-        'What is the result of weigh({"name":"3"})?',
+        'Allow delete({"name": "1"})?',
+        'Allow delete({"name": "2"})?',
+        'What is the result of weigh({"name": "3"})?',
     ]
     assert {e["call_id"]: e["output"] for e in events if e["type"] == "tool_result"} == {
         "c1": "1 is gone",

@@ -234,6 +234,51 @@ def test_an_approved_tool_asks_before_each_call(
     assert (result.status, result.output) == (status, output)
 
 
+def run_command(command: str, options: dict[str, Any]) -> str:
+    """Run a command."""
+    return f"ran {command} {options}"
+
+
+def test_an_approval_shows_the_value_that_the_tool_gets(bench: TurnBench) -> None:
+    """Of a key that the model wrote twice the one is shown that the call runs with."""
+    text = '{"name": "draft.txt", "name": "thesis.txt"}'
+    toolbox = Toolbox([approve(delete_file)])
+    run = bench.start(lambda turn: toolbox.run(turn, [CallRequest("1", "delete_file", text)]))
+    question = answer(bench, run, value=True)
+    assert question.prompt == 'Allow delete_file({"name": "thesis.txt"})?'
+    assert results(run)["1"].output == "deleted thesis.txt"
+
+
+def test_no_argument_hides_behind_another(bench: TurnBench) -> None:
+    """Every key is shown, inner ones too; a long value by its start, its end and its length."""
+    command = f"ls {' ' * 2000}; rm -rf /"
+    options = {"note": "x" * 5000, "deep": {"padding": "y" * 5000, "force": True}}
+    run = start(
+        bench, [approve(run_command)], ("run_command", {"command": command, "options": options})
+    )
+    prompt = answer(bench, run, value=False).prompt
+    assert '; rm -rf /" (2013 characters)' in prompt
+    assert '(5000 characters), "force": true}' in prompt
+    assert len(prompt) < 2000
+
+
+def test_an_approval_shows_what_no_eye_sees(bench: TurnBench) -> None:
+    """Characters that turn the order of the text or take no room are written out."""
+    run = start(
+        bench, [approve(delete_file)], ("delete_file", {"name": "a\u202etxt.\u200bb\u3000"})
+    )
+    prompt = answer(bench, run, value=False).prompt
+    assert prompt == 'Allow delete_file({"name": "a\\u202etxt.\\u200bb\\u3000"})?'
+
+
+def test_a_question_that_is_cut_says_so(bench: TurnBench) -> None:
+    """More keys than a person reads end with how much is not shown."""
+    options = {f"option-{number}": "z" * 200 for number in range(200)}
+    call = ("run_command", {"command": "ls", "options": options})
+    prompt = answer(bench, start(bench, [approve(run_command)], call), value=False).prompt
+    assert prompt.endswith(" more characters are NOT shown))?")
+
+
 def test_bad_arguments_are_refused_before_anybody_is_asked(bench: TurnBench) -> None:
     """The user is not bothered with a call that cannot run."""
     run = start(bench, [approve(delete_file)], ("delete_file", {"path": "a.txt"}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -91,7 +90,7 @@ class TurnEvents:
 
     def confirm(self, tool: str, arguments: dict[str, Any], note: str | None) -> bool:
         """Ask whether a tool may run."""
-        prompt = approval_prompt(tool, json.dumps(arguments, ensure_ascii=False, default=str))
+        prompt = approval_prompt(tool, arguments)
         call_id = getattr(self._asks, "call_id", "")
         answer = self.ask(f"{note}\n{prompt}" if note else prompt, approval_schema(call_id))
         return is_approval(answer)

@@ -21,7 +21,8 @@ from agentflow.utils.interrupt import RESUME_KEY
 from wsgi_app.agents.agentflow_history import mend, to_message, tool_message
 from wsgi_app.agents.agentflow_model import watch_models
 from wsgi_app.agents.agentflow_stream import GraphStream, Pause
-from wsgi_app.agents.approvals import APPROVAL_SCHEMA, is_approval, shown_call
+from wsgi_app.agents.approvals import APPROVAL_SCHEMA, is_approval
+from wsgi_app.agents.shown_call import shown_call
 from wsgi_app.agents.tools import bounded_json
 from wsgi_app.agents.upstream_errors import describe, from_openai, status_error
 from wsgi_app.compat.python import task_context
@@ -190,7 +191,7 @@ class _Run:
             return {} if is_approval(await self._turn.ask_async(prompt, APPROVAL_SCHEMA)) else None
         results = []
         for call in pause.remote_calls:
-            shown = shown_call(call.name, as_text(bounded_json(call.args)))
+            shown = shown_call(call.name, call.args)
             output = await self._turn.ask_async(f"What does {shown} give?")
             self._stream.finish(call.id, output)
             results.append(tool_message(call.id, output))

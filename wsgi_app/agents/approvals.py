@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from wsgi_app.agents.tools import AnyTool, CallRefused, CallRequest, Tool
+from wsgi_app.agents.shown_call import shown_call
+from wsgi_app.agents.tools import AnyTool, CallRefused, CallRequest, PreparedCall, Tool
 from wsgi_app.engine import Turn
 
-#: A question shows no more of a call's arguments.
-MAX_SHOWN_CHARS: Final = 500
 #: What an approval's answer looks like; a client without a form may send text.
 APPROVAL_SCHEMA: Final[dict[str, Any]] = {"type": "boolean"}
 
@@ -22,16 +21,9 @@ def approval_schema(call_id: str) -> dict[str, Any]:
 _YES: Final = frozenset({"yes", "y", "true", "ok", "allow", "approve"})
 
 
-def approval_prompt(tool: str, arguments: str) -> str:
-    """The question for one call; ``arguments`` is their JSON."""
+def approval_prompt(tool: str, arguments: Any) -> str:
+    """The question for one call; see `shown_call`."""
     return f"Allow {shown_call(tool, arguments)}?"
-
-
-def shown_call(tool: str, arguments: str) -> str:
-    """A call as people read it, its arguments cut where they are long."""
-    if len(arguments) > MAX_SHOWN_CHARS:
-        arguments = f"{arguments[:MAX_SHOWN_CHARS]}…"
-    return f"{tool}({arguments})"
 
 
 def is_approval(answer: Any) -> bool:
@@ -68,14 +60,16 @@ class ApprovedTool:
         self.description = tool.description
         self.parameters = tool.parameters
 
-    def prepare(self, turn: Turn, call: CallRequest) -> Callable[[], Any]:
+    def prepare(self, turn: Turn, call: CallRequest) -> PreparedCall:
         """See `AnyTool.prepare`: bad arguments are refused before anybody is asked."""
-        run = self._tool.prepare(turn, call)
-        return lambda: self._run(turn, call, run)
+        prepared = self._tool.prepare(turn, call)
+        return PreparedCall(prepared.arguments, lambda: self._run(turn, call, prepared))
 
-    def _run(self, turn: Turn, call: CallRequest, run: Callable[[], Any]) -> Any:
-        answer = turn.ask(approval_prompt(self.name, call.arguments), approval_schema(call.call_id))
+    def _run(self, turn: Turn, call: CallRequest, prepared: PreparedCall) -> Any:
+        # What the tool gets, not what the model wrote: a key may stand there twice.
+        prompt = approval_prompt(self.name, prepared.arguments)
+        answer = turn.ask(prompt, approval_schema(call.call_id))
         if is_approval(answer):
-            return run()
+            return prepared.run()
         reason = refusal_reason(answer)
         raise CallRefused("the user did not allow this call" + (f": {reason}" if reason else ""))

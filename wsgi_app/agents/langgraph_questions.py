@@ -38,10 +38,8 @@ async def _decide(turn: Turn, call: dict[str, Any]) -> dict[str, Any]:
 
     A client that knows its decisions may send one, such as an edit, in place of yes or no.
     """
-    arguments = as_text(bounded_json(call.get("args", {})))
-    answer = await turn.ask_async(
-        approval_prompt(str(call.get("name")), arguments), APPROVAL_SCHEMA
-    )
+    prompt = approval_prompt(str(call.get("name")), call.get("args", {}))
+    answer = await turn.ask_async(prompt, APPROVAL_SCHEMA)
     if isinstance(answer, dict) and "type" in answer:
         return answer
     if is_approval(answer):

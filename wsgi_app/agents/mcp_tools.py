@@ -9,7 +9,7 @@ import logging
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from wsgi_app.agents.tools import (
     MAX_DESCRIPTION_CHARS,
     CallRefused,
     CallRequest,
+    PreparedCall,
     bounded_json,
     parse_object,
 )
@@ -57,7 +58,7 @@ class McpTool:
     #: As the server knows it.
     remote_name: str
 
-    def prepare(self, turn: Turn, call: CallRequest) -> Callable[[], Any]:
+    def prepare(self, turn: Turn, call: CallRequest) -> PreparedCall:
         """See `AnyTool.prepare`: what it gives calls the server, and waits.
 
         That raises ValueError with a text for the model for what the tool or the server refuses,
@@ -66,7 +67,7 @@ class McpTool:
         arguments = parse_object(call.arguments.strip() or "{}")
         if arguments is None:
             raise CallRefused("bad arguments: they must be a JSON object")
-        return lambda: self._run(turn, arguments)
+        return PreparedCall(arguments, lambda: self._run(turn, arguments))
 
     def _run(self, turn: Turn, arguments: dict[str, Any]) -> Any:
         result = turn.run_async(self.connection.call(turn, self.remote_name, arguments))

@@ -85,7 +85,7 @@ class Toolbox:
     def _result(self, turn: Turn, call: CallRequest) -> ToolResult:
         try:
             with turn.inside_tool(call.call_id):
-                output = self._find(call.tool).prepare(turn, call)()
+                output = self._find(call.tool).prepare(turn, call).run()
         except TurnError:
             raise  # the tool ends the turn on purpose
         except (Exception, SystemExit, asyncio.CancelledError) as error:

@@ -46,6 +46,15 @@ class CallRequest(NamedTuple):
     arguments: str
 
 
+class PreparedCall(NamedTuple):
+    """A call whose arguments are in order."""
+
+    #: What the tool will get.
+    arguments: dict[str, Any]
+    #: Runs the call and answers a JSON value; may block, and raise anything.
+    run: Callable[[], Any]
+
+
 @runtime_checkable
 class AnyTool(Protocol):
     """What the model may call: a `Tool`, or a tool of another source."""
@@ -62,12 +71,8 @@ class AnyTool(Protocol):
     def parameters(self) -> dict[str, Any]:
         """The JSON schema of its arguments."""
 
-    def prepare(self, turn: Turn, call: CallRequest) -> Callable[[], Any]:
-        """Check a call, and give what runs it and answers a JSON value.
-
-        Raises ValueError, with a text for the model, for bad arguments. What runs it may block,
-        and raise anything.
-        """
+    def prepare(self, turn: Turn, call: CallRequest) -> PreparedCall:
+        """Check a call; raises ValueError, with a text for the model, for bad arguments."""
 
 
 class ToolConnections(Protocol):
@@ -114,15 +119,15 @@ class Tool:
         self._arguments = _adapter(self.name, fields, hints)
         self.parameters = _schema(self._arguments, fields)
 
-    def prepare(self, turn: Turn, call: CallRequest) -> Callable[[], Any]:
+    def prepare(self, turn: Turn, call: CallRequest) -> PreparedCall:
         """See `AnyTool.prepare`.
 
         A sync function runs in the calling thread, or in one of its own if it has a timeout, in an
         app context of its own; an async one on the ``agents`` loop.
         """
         values = self._validate(call.arguments)
-        values.update(dict.fromkeys(self._turn_names, turn))
-        return lambda: self._run(turn, partial(self.function, **values))
+        given = {**values, **dict.fromkeys(self._turn_names, turn)}
+        return PreparedCall(values, lambda: self._run(turn, partial(self.function, **given)))
 
     def _run(self, turn: Turn, function: Callable[[], Any]) -> Any:
         seconds = self.timeout_seconds
