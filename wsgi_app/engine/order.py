@@ -61,4 +61,4 @@ class Services(NamedTuple):
     agents_loop: LoopThread
     session_agents: SessionAgents
     ephemeral: EphemeralSessions
-    workdir: Path
+    workdir: Path | None

@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from wsgi_app.config import Settings
 from wsgi_app.engine.about import AboutWorker
@@ -85,7 +83,7 @@ class Runner:
             agents_loop=self.loops.agents,
             session_agents=self._session_agents,
             ephemeral=self._ephemeral,
-            workdir=settings.workdir or Path(tempfile.gettempdir()) / "wsgi_app",
+            workdir=settings.workdir,
         )
         self._live = LiveTurns()
         self._runs = RunTable(settings.max_turns)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -12,6 +10,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from wsgi_app.engine.workdir import make_workdir
 from wsgi_app.errors import TurnCancelled
 
 if TYPE_CHECKING:
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from wsgi_app.store.base import Fence, Message
 
 T = TypeVar("T")
-
-# A name that looks like a hashed one is hashed too: no tenant can take another's directory.
-_SAFE_NAME = re.compile(r"(?!\.{1,2}$)(?!sha256-)[A-Za-z0-9._~-]{1,128}", re.ASCII)
 
 
 class TurnHost(Protocol):
@@ -60,7 +56,7 @@ class Turn:
         message: str,
         history: list[Message],
         metadata: dict[str, Any],
-        workdir_root: Path,
+        workdir_root: Path | None,
     ) -> None:
         self._host = host
         #: The user's message.
@@ -98,12 +94,7 @@ class Turn:
     @property
     def workdir(self) -> Path:
         """This tenant's directory, made on first use."""
-        name = self.tenant
-        if not _SAFE_NAME.fullmatch(name):
-            name = "sha256-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-        path = self._workdir_root / name
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return path
+        return make_workdir(self._workdir_root, self.tenant)
 
     def check(self) -> None:
         """Raise TurnCancelled if the turn has ended; call it in long loops."""
