@@ -21,7 +21,7 @@ WORK ?= tokens
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-parked check format lint lock bench packages clients clean
+.PHONY: help run test test-all test-parked test-sites check format lint lock bench packages clients clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -35,7 +35,7 @@ test: $(DEVELOPMENT) packages clients ## the core tests, under 10 minutes on 2 c
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-all: $(DEVELOPMENT) packages clients ## all tests, the long ones too
-	@$(BIN)/python -m pytest -m "" -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not sites" -n $(JOBS) --dist loadfile --no-loadscope-reorder
 	@$(MAKE) --no-print-directory test-parked
 
 # What concerns delivery, drain, crashes and the store, once more with parked streams.
@@ -45,7 +45,11 @@ PARKED_TESTS := $(addprefix tests/test_,across_workers.py cancel_anywhere.py cha
   tests/clients/test_ag_ui.py tests/clients/test_ai_sdk.py tests/clients/test_openai_python.py
 
 test-parked: $(DEVELOPMENT) packages clients ## the suites of delivery, with streams without threads
-	@TEST_DELIVERY=parked $(BIN)/python -m pytest -m "" -n $(JOBS) --dist loadfile $(PARKED_TESTS)
+	@TEST_DELIVERY=parked $(BIN)/python -m pytest -m "not sites" -n $(JOBS) --dist loadfile $(PARKED_TESTS)
+
+# Each application is installed once, into .venv-sites/, as its own files pin it.
+test-sites: $(DEVELOPMENT) packages ## real applications with the host mounted (SITE=ihatemoney: one of them)
+	@$(BIN)/python -m pytest -m sites -n 2 --dist loadfile tests/sites$(if $(SITE),/test_$(SITE).py)
 
 check: lint ## format, lint, types, import direction and the core tests
 	@$(MAKE) --no-print-directory test
@@ -75,7 +79,7 @@ clients: $(DEVELOPMENT) packages
 	@$(BIN)/python -m tests.support.node
 
 clean: ## remove what the other targets made
-	@rm -rf $(VENV) $(BENCH_VENV) .venv-agentflow .venv-apache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(BENCH_VENV) .venv-agentflow .venv-apache .venv-sites dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(RUNTIME): requirements-runtime.lock pyproject.toml
 	@scripts/virtualenv $(VENV) requirements-runtime.lock
