@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Annotated, Final
 
-from flask import Response, g, request, stream_with_context
+from flask import Response, g, request
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wsgi_app.delivery.disconnect import Watch
@@ -18,10 +18,11 @@ from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.events import encode_json
 from wsgi_app.store.base import SessionKey, WorkerView
 from wsgi_app.web.answers import CancelAnswer
-from wsgi_app.web.mount import Mount, current_principal, streamed
+from wsgi_app.web.mount import Mount, current_principal
 from wsgi_app.web.page import send_file
 from wsgi_app.web.parse import check_session_id, parse_body
 from wsgi_app.web.respond import STREAM_HEADERS, json_response
+from wsgi_app.web.stream import EventStream
 from wsgi_app.wire import sse
 from wsgi_app.wire.ids import SessionId, TurnId
 
@@ -90,8 +91,7 @@ def get_admin_events(mount: Mount) -> Response:
     except BaseException:
         slot.give_back()
         raise
-    body = stream_with_context(streamed(mount, viewer.frames()))
-    response = Response(body, headers=STREAM_HEADERS)
+    response = EventStream(mount, viewer.frames(), STREAM_HEADERS)
     response.call_on_close(viewer.close)
     # As other streams: the site's after_request may answer something else.
     g.wsgi_app_stream = (response, viewer, lambda: None)

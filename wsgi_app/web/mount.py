@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import Context, copy_context
 from typing import Any
 
 from flask import Flask, current_app, g, request
-from flask.ctx import AppContext, RequestContext
 
 from wsgi_app.auth import Authenticator, Principal
+from wsgi_app.compat.flask import is_context
 from wsgi_app.config import Settings, setting_name
 from wsgi_app.delivery.disconnect import HangupWatcher
 from wsgi_app.delivery.feed import Feed
@@ -202,10 +202,14 @@ class Mount:
         return wanted if parking.open and may_hand_over(request.environ) else "thread"
 
     def release_resources(self) -> None:
-        """Give the request's database connections back before a long wait."""
+        """Give the request's database connections back before a long wait inside of a view."""
         database: Any = current_app.extensions.get("sqlalchemy")
         if hasattr(database, "session"):
             database.session.remove()
+        self.call_before_stream()
+
+    def call_before_stream(self) -> None:
+        """Let the site give back what it holds, while the request's context is still there."""
         if self._before_stream is not None:
             try:
                 self._before_stream()
@@ -217,7 +221,7 @@ class Mount:
         """The request's context variables, but for Flask's own, for the turn's thread."""
         context = Context()
         for variable, value in copy_context().items():
-            if not isinstance(value, (AppContext, RequestContext)):
+            if not is_context(value):
                 context.run(variable.set, value)
         return context
 
@@ -230,15 +234,6 @@ def count_resume(cursor: EventId | None) -> None:
     """Count a stream that goes on behind an event which its reader has seen."""
     if cursor is not None and cursor.seq:
         metrics().resumes.inc()
-
-
-def streamed(mount: Mount, frames: Iterable[bytes]) -> Iterator[bytes]:
-    """The body of a stream; what the request holds is given back when the first byte is due.
-
-    Not earlier: the site's after_request functions still run before it.
-    """
-    mount.release_resources()
-    yield from frames
 
 
 def current_principal() -> Principal:

@@ -1,25 +1,45 @@
-"""The response that is a stream of events: drained in its request's thread, or parked."""
+"""Responses that are streams of events: drained by their server's threads, or parked."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from flask import Response, stream_with_context
+from flask import Response
 
 from wsgi_app.delivery.generator import Encoder, stream_frames
 from wsgi_app.delivery.handover import Connection, find_connection, make_spare
 from wsgi_app.delivery.parked import ParkedStream
 from wsgi_app.delivery.reader import Reader
-from wsgi_app.web.mount import Mount, streamed
+from wsgi_app.web.mount import Mount
 from wsgi_app.wire.sse import OPENING
 
 log = logging.getLogger("wsgi_app")
 
 
-class StreamResponse(Response):
-    """A reader's events as frames; used by its request's thread.
+class EventStream(Response):
+    """A response whose body waits for events, outside of its request.
+
+    The body needs no context of Flask's, and so none is held between two chunks: a server may
+    fetch each of them in another thread, which would keep what was entered there for the next
+    request. The site's teardowns have run, once, before the first chunk is due; with them go the
+    request's database sessions.
+    """
+
+    def __init__(self, mount: Mount, frames: Iterator[bytes], headers: Mapping[str, str]) -> None:
+        super().__init__(frames, headers=dict(headers))
+        self._mount = mount
+        self._frames = frames
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        """Answer as WSGI asks; the site's after_request functions have run."""
+        self._mount.call_before_stream()
+        return super().__call__(environ, start_response)
+
+
+class StreamResponse(EventStream):
+    """A reader's events as frames; used by one thread at a time.
 
     The server gets an ordinary response whose body is a generator. Where the reader's slot has no
     thread, the body goes on without the server, which gets an empty one.
@@ -45,12 +65,10 @@ class StreamResponse(Response):
             batch_seconds=batch_seconds,
             opening=opening,
         )
-        self._frames = stream_with_context(streamed(mount, frames))
-        super().__init__(self._frames, headers=dict(headers))
+        super().__init__(mount, frames, headers)
         # Registered with the response: a generator that never started runs no finally.
         self.call_on_close(reader.close)
         self.call_on_close(start)
-        self._mount = mount
         self._reader = reader
         self._encode = encode
         self._start = start
@@ -61,6 +79,7 @@ class StreamResponse(Response):
         """Answer as WSGI asks; the site's after_request functions have run."""
         body, status, headers = self.get_wsgi_response(environ)
         start_response(status, headers)
+        self._mount.call_before_stream()
         try:
             if self._reader.parks and self._park(environ):
                 return []
@@ -89,8 +108,6 @@ class StreamResponse(Response):
             batch_seconds=self._batch_seconds,
             closed=self.close,
         )
-        # What the generator would hold of the request ends with the request.
-        self._frames.close()  # type: ignore[attr-defined] # it is a generator
         parking.park(stream)
         self._start()
         return True
@@ -108,7 +125,6 @@ class StreamResponse(Response):
         except OSError:
             log.warning("a stream is not parked: this process may open no more files")
             return False
-        self._mount.release_resources()
         self._reader.begin_write()
         try:
             connection.write_head(self._opening)
