@@ -29,6 +29,8 @@ APP = "tests.support.apps:scripted_app()"
 WORKERS = 2
 THREADS = 32
 SLOTS = WORKERS * (THREADS - 4)
+#: This machine itself reads without a token.
+OPEN = {"AGENT_METRICS_LOCAL": "1"}
 
 
 @pytest.fixture
@@ -45,6 +47,7 @@ def server(folder: Path) -> Iterator[Gunicorn]:
     with redis_server() as store:
         env = {
             "AGENT_REDIS_URL": store.url,
+            **OPEN,
             "AGENT_ORPHAN_SECONDS": "0",
             "AGENT_MAX_TURNS_PER_TENANT": "1000",
         }
@@ -59,7 +62,7 @@ def server(folder: Path) -> Iterator[Gunicorn]:
 @pytest.fixture(scope="module")
 def single() -> Iterator[Gunicorn]:
     """One worker without Redis and hooks."""
-    env = {"AGENT_TOKENS": "dev=demo-tenant,boss=boss-tenant scopes=admin,low=low-tenant"}
+    env = {**OPEN, "AGENT_TOKENS": "dev=demo-tenant,boss=boss-tenant scopes=admin,low=low-tenant"}
     with gunicorn(APP, env=env) as running:
         yield running
 
@@ -222,9 +225,11 @@ def test_waiting_turns_are_told_apart(single: Gunicorn) -> None:
 
 
 def test_who_may_read(single: Gunicorn) -> None:
-    """This machine itself reads without a token; through a proxy only the scope admin does."""
+    """With the opt-in this machine itself reads without a token, else the scope admin alone."""
     nobody, boss = (Client(single, token) for token in (None, "boss"))
     assert nobody.call("GET", "/metrics").status == 200
+    foreign = nobody.call("GET", "/metrics", headers={"Host": "rebound.example"})
+    check_refusal(foreign, 401, "unauthorized")
     forwarded = {"X-Forwarded-For": "127.0.0.1"}
     check_refusal(nobody.call("GET", "/metrics", headers=forwarded), 401, "unauthorized")
     low = Client(single, "low").call("GET", "/metrics", headers=forwarded)
@@ -233,6 +238,15 @@ def test_who_may_read(single: Gunicorn) -> None:
     assert answer.status == 200
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_needs_the_scope_admin_by_default() -> None:
+    """Without the opt-in this machine's address opens nothing: a proxy may run there, too."""
+    with gunicorn(APP, env={"AGENT_TOKENS": "low=low-tenant,boss=b scopes=admin"}) as server:
+        for token, status in ((None, 401), ("low", 403), ("boss", 200)):
+            assert Client(server, token).call("GET", "/metrics").status == status
+    with gunicorn(APP) as server:
+        assert Client(server).call("GET", "/metrics").status == 403
 
 
 def test_names_no_tenant_session_or_secret(single: Gunicorn) -> None:
@@ -255,7 +269,7 @@ def test_names_no_tenant_session_or_secret(single: Gunicorn) -> None:
 def test_store_outage_is_told(folder: Path) -> None:
     """While Redis is away the lag grows and errors count; when it is back the lag is gone."""
     with redis_server() as store:
-        env = {"AGENT_REDIS_URL": store.url}
+        env = {**OPEN, "AGENT_REDIS_URL": store.url}
         args = ["--worker-tmp-dir", str(folder)]
         with gunicorn(APP, workers=1, threads=8, config=CONFIG, env=env, args=args) as server:
             client = ReadingClient(server)
@@ -282,7 +296,7 @@ def count_turns(server: Server, path: str = "/agents/metrics") -> float:
 
 def test_single_process_needs_no_hooks() -> None:
     """Without gunicorn the one process counts for itself."""
-    with flask_dev_server(APP) as server:
+    with flask_dev_server(APP, env=OPEN) as server:
         client = ReadingClient(server)
         for _ in range(3):
             assert client.chat_json(new_session()).status == 200
@@ -294,7 +308,7 @@ def test_single_process_needs_no_hooks() -> None:
 def test_site_keeps_its_own_metrics() -> None:
     """A site that shares its counts in a folder of its own sees ours there; ours hides its own."""
     with temporary_folder() as own, redis_server() as store:
-        env = {"PROMETHEUS_MULTIPROC_DIR": str(own), "AGENT_REDIS_URL": store.url}
+        env = {**OPEN, "PROMETHEUS_MULTIPROC_DIR": str(own), "AGENT_REDIS_URL": store.url}
         site = "tests.support.metrics:counting_site()"
         with gunicorn(site, workers=2, threads=8, config=CONFIG, env=env) as server:
             client = ReadingClient(server)
@@ -314,7 +328,7 @@ def test_preloaded_app_and_several_hosts_are_one_page(folder: Path) -> None:
     """An app loaded before the fork shares its counts too; hosts of one app are summed."""
     args = ["--preload", "--worker-tmp-dir", str(folder)]
     with redis_server() as store:
-        env = {"AGENT_REDIS_URL": store.url}
+        env = {**OPEN, "AGENT_REDIS_URL": store.url}
         site = "tests.support.apps:two_hosts()"
         with gunicorn(site, workers=2, threads=8, config=CONFIG, env=env, args=args) as server:
             for prefix in ("/one", "/two"):
@@ -359,7 +373,7 @@ def test_pages_are_whole_while_workers_die(server: Gunicorn) -> None:
 @pytest.mark.slow
 def test_write_timeout_is_no_hang_up() -> None:
     """A reader that is cut off because it takes nothing is told apart."""
-    env = {"AGENT_WRITE_TIMEOUT_SECONDS": "1"}
+    env = {**OPEN, "AGENT_WRITE_TIMEOUT_SECONDS": "1"}
     with gunicorn(APP, env=env) as server:
         headers = {"Authorization": "Bearer dev"}
         body = {"message": "m", "metadata": {"steps": [{"blobs": 60}]}}

@@ -6,14 +6,18 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.client import Answer, Client, chat_body, new_session
+from tests.support.processes import temporary_folder
 from tests.support.refusals import check_refusal, unharmed
-from tests.support.servers import gunicorn
+from tests.support.servers import NGINX_LISTEN, NGINX_UPSTREAM, gunicorn, nginx
+from tests.support.waiting import wait_for
+from wsgi_app.auth.development import kept_token
 
 ALPHA, BETA = "alpha-token==", "beta-token"
 CLOSED_ROUTES = [
@@ -50,6 +54,36 @@ FORWARDED = {
     "Forwarded": "for=127.0.0.1",
     "X-Forwarded-Host": "localhost",
     "Via": "1.1 proxy",
+    "CF-Connecting-IP": "127.0.0.1",
+    "CF-Ray": "8f1",
+    "CDN-Loop": "cloudflare",
+    "True-Client-IP": "127.0.0.1",
+    "Fly-Client-IP": "127.0.0.1",
+    "Fly-Region": "ams",
+    "X-Client-IP": "127.0.0.1",
+    "X-Cluster-Client-IP": "127.0.0.1",
+    "X-Envoy-External-Address": "127.0.0.1",
+    "X-Original-Forwarded-For": "127.0.0.1",
+    "X-Amzn-Trace-Id": "Root=1",
+    "Fastly-Client-IP": "127.0.0.1",
+    "X-Azure-ClientIP": "127.0.0.1",
+    "X-Appengine-User-IP": "127.0.0.1",
+}
+HOSTS = {
+    "localhost": 200,
+    "localhost:8000": 200,
+    "LOCALHOST.": 200,
+    "agents.localhost:8000": 200,
+    "127.0.0.1:1": 200,
+    "127.9.9.9": 200,
+    "[::1]:8000": 200,
+    "devbox.test:8000": 200,
+    "rebound.example": 401,
+    "rebound.example:8000": 401,
+    "localhost.rebound.example": 401,
+    "127.0.0.1.rebound.example": 401,
+    "10.0.0.1": 401,
+    "0.0.0.0:8000": 401,
 }
 
 
@@ -70,8 +104,11 @@ def beta(alpha: Client) -> Client:
 @pytest.fixture(scope="module")
 def developer() -> Iterator[Client]:
     """A client of a server that has no tokens."""
-    with gunicorn("tests.support.apps:scripted_app()") as server:
-        yield Client(server)
+    env = {"AGENT_LOCAL_HOSTS": "devbox.test", "AGENT_ADMIN": "1"}
+    with temporary_folder() as home:
+        env["XDG_STATE_HOME"] = str(home)
+        with gunicorn("tests.support.apps:scripted_app()", env=env) as server:
+            yield Client(server)
 
 
 @pytest.mark.parametrize("name", BAD_TOKENS)
@@ -206,6 +243,55 @@ def test_development_mode_refuses_what_a_proxy_forwards(developer: Client, heade
         answer = developer.call("GET", "/sessions", headers={header: value})
         check_refusal(answer, 401, "unauthorized")
         assert "AGENT_TOKENS" in answer.json["message"]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_development_mode_wants_this_machines_name(developer: Client, host: str) -> None:
+    """A page whose owner has pointed its name to this machine names itself, not this machine."""
+    answer = developer.call("GET", "/sessions", headers={"Host": host})
+    assert answer.status == HOSTS[host], answer.body
+
+
+def test_development_mode_refuses_a_bare_proxy() -> None:
+    """Nginx with nothing but `proxy_pass` comes from this machine and names it, for the world."""
+    bare = f"upstream app {{ {NGINX_UPSTREAM} }}\n"
+    bare += f"server {{ {NGINX_LISTEN} location / {{ proxy_pass http://app; }} }}"
+    direct = f"server {{ {NGINX_LISTEN} location / {{ proxy_pass http://127.0.0.1:PORT; }} }}"
+    with gunicorn("tests.support.apps:scripted_app()") as server:
+        for conf in (bare, f"{bare.partition('server {')[0]}{direct}"):
+            text = conf.replace("PORT", str(server.port))
+            with nginx(text, upstreams=[server]) as proxy:
+                check_refusal(Client(proxy).call("GET", "/sessions"), 401, "unauthorized")
+                check_refusal(Client(proxy).call("GET", "/metrics"), 401, "unauthorized")
+
+
+def test_dev_is_no_operator(developer: Client) -> None:
+    """Everybody knows `dev`: what needs the scope admin takes the token told at the start."""
+    check_refusal(developer.call("POST", "/admin/cancel", {}), 403, "forbidden")
+    check_refusal(developer.call("GET", "/metrics"), 403, "forbidden")
+    line = r"what needs the scope admin takes the token (\S+)"
+    wait_for(lambda: re.search(line, developer.server.log()), "the token is told")
+    [token] = set(re.findall(line, developer.server.log()))
+    operator = Client(developer.server, token)
+    assert operator.call("GET", "/metrics").status == 200
+    check_refusal(operator.call("GET", "/metrics", headers={"Via": "1.1 p"}), 401, "unauthorized")
+
+
+def test_the_development_token_is_kept(tmp_path: Path) -> None:
+    """All processes of the account have one token, which no other account may read."""
+    with ThreadPoolExecutor(8) as pool:
+        tokens = set(pool.map(lambda _: kept_token(tmp_path / "state"), range(32)))
+    assert len(tokens) == 1
+    assert len(tokens.pop()) == 43
+    [file] = (tmp_path / "state").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o644)
+    with pytest.raises(ValueError, match="other accounts"):
+        kept_token(tmp_path / "state")
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        kept_token(tmp_path / "state")
 
 
 def test_no_tenant_reaches_anothers_directory(tmp_path: Path) -> None:

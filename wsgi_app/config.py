@@ -73,6 +73,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cors_origins: tuple[Origin, ...] = ()
     workdir: Path | None = None
     admin: bool = False
+    metrics_local: bool = False
+    local_hosts: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return "Settings(…)"  # tokens and URLs with passwords stay out of logs and tracebacks
@@ -116,7 +118,7 @@ def _convert(name: str, value: Any) -> Any:
     try:
         if name == "tokens":
             return parse_tokens(value)
-        if name in ("cors_origins", "jwt_audience") and isinstance(value, str):
+        if name in ("cors_origins", "jwt_audience", "local_hosts") and isinstance(value, str):
             value = tuple(part.strip() for part in value.split(",") if part.strip())
         converted = msgspec.convert(
             value, _field_types()[name], strict=False, dec_hook=lambda kind, text: kind(text)

@@ -18,6 +18,7 @@ def alpha() -> Iterator[ReadingClient]:
     """A client of the tenant alpha; beta's token is ``beta-token``."""
     env = {
         **KEEPALIVE,
+        "AGENT_METRICS_LOCAL": "1",
         "AGENT_TOKENS": "alpha-token=alpha,beta-token=beta",
         "AGENT_MAX_TURNS_PER_TENANT": "1000",
     }

@@ -34,6 +34,7 @@ def server() -> Iterator[Server]:
         for token, scopes in TOKENS.items()
     ]
     env = {"AGENT_TOKENS": ",".join(lines), "AGENT_MAX_TURNS_PER_TENANT": "1000"}
+    env["AGENT_METRICS_LOCAL"] = "1"
     with gunicorn("tests.support.apps:scripted_app()", threads=24, env=env) as server:
         yield server
 

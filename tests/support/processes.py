@@ -40,6 +40,8 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     ours = {
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
+        # Where development mode keeps its token: not at home.
+        "XDG_STATE_HOME": f"{tempfile.gettempdir()}/wsgi_app-tests-{os.getuid()}",
         "NO_PROXY": "127.0.0.1,localhost",
         # All tests of a server are one tenant's; the rate limit's own ones name another.
         "AGENT_RATE_LIMIT": "100000/second",

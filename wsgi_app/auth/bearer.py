@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
 
 from flask import Request
 
-from wsgi_app.auth.local import is_local
 from wsgi_app.auth.refusals import unauthorized
 from wsgi_app.auth.watched_file import WatchedFile
 from wsgi_app.config import setting_name
-from wsgi_app.tokens import SCOPES, Principal, digest, parse_tokens_file
-
-DEVELOPMENT_TOKEN: Final = "dev"  # noqa: S105 - public on purpose, and only good on the machine itself
-DEVELOPMENT_TENANT: Final = "demo-tenant"
+from wsgi_app.tokens import Principal, digest, parse_tokens_file
 
 #: Finds who a token is; None for nobody.
 Lookup = Callable[[str], Principal | None]
@@ -55,15 +50,3 @@ def token_lookup(tokens: Mapping[bytes, Principal], path: Path | None) -> Lookup
         return tokens.get(key) or file.content().get(key)
 
     return look_up
-
-
-def by_development_token(request: Request) -> Principal:
-    """Authenticate where no tokens are configured; may do all, from this machine alone."""
-    if not is_local(request):
-        raise unauthorized(
-            "No tokens are configured, so only this machine itself may use the development token:"
-            " set AGENT_TOKENS or AGENT_TOKENS_FILE, or pass authenticate= to AgentHost."
-        )
-    if bearer_token(request) != DEVELOPMENT_TOKEN:
-        raise unauthorized("Development mode: send Authorization: Bearer dev, or set AGENT_TOKENS.")
-    return Principal(DEVELOPMENT_TENANT, SCOPES)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from flask import Request
 
-from wsgi_app.auth.bearer import Lookup, by_bearer, by_development_token, token_lookup
+from wsgi_app.auth.bearer import Lookup, by_bearer, token_lookup
+from wsgi_app.auth.development import DevelopmentMode
 from wsgi_app.auth.site_login import Authenticate, by_site_login
 from wsgi_app.config import Settings
 from wsgi_app.tokens import Principal
@@ -28,4 +29,4 @@ def make_authenticator(settings: Settings, authenticate: Authenticate | None) ->
         from wsgi_app.auth.web_tokens import web_token_lookup  # noqa: PLC0415 - its libraries are large
 
         lookups.append(web_token_lookup(settings))
-    return by_bearer(lookups) if lookups else by_development_token
+    return by_bearer(lookups) if lookups else DevelopmentMode(settings.local_hosts)

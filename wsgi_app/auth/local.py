@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
+from collections.abc import Collection
 from typing import Final
 
 from flask import Request
 
-#: A proxy that adds one of these, or any X-Forwarded-…, speaks for somebody else.
-FORWARDING_HEADERS: Final = (
-    "forwarded",
-    "via",
-    "x-real-ip",
-    "x-client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
+#: A proxy that adds one of these speaks for somebody else.
+FORWARDING_HEADERS: Final = frozenset(
+    {
+        *("forwarded", "forwarded-for", "via", "cdn-loop", "client-ip", "true-client-ip"),
+        *("x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-remote-ip", "x-remote-addr"),
+        *("x-originating-ip", "x-proxyuser-ip", "x-forwarded", "proxy-client-ip"),
+        *("wl-proxy-client-ip", "fastly-client-ip", "do-connecting-ip", "x-appengine-user-ip"),
+    }
 )
-LOOPBACK_ADDRESSES: Final = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+#: And of these families: X-Forwarded-For, CF-Connecting-IP, Fly-Client-IP, X-Envoy-….
+FORWARDING_PREFIXES: Final = (
+    *("x-forwarded-", "x-original-", "x-envoy-", "x-amzn-", "x-amz-cf-", "x-azure-", "x-arr-"),
+    *("cf-", "fly-", "x-vercel-", "x-nf-", "x-goog-", "x-railway-", "x-render-", "x-ngrok-"),
+)
+_PORT: Final = re.compile(r":[0-9]*\Z")
 
 
-def is_local(request: Request) -> bool:
-    """Whether the request comes from the loopback address, and no proxy has forwarded it."""
+def is_local(request: Request, hosts: Collection[str] = ()) -> bool:
+    """Whether a program of this machine itself asks, for this machine.
+
+    The address is the loopback one, no proxy has forwarded the request, and it names this machine
+    as its host: a page of another origin, whose name its owner has pointed to this machine, names
+    its own. ``hosts`` are further names of this machine. nginx speaks HTTP/1.0 to what is behind it
+    unless it is told otherwise, which no browser and no client of today does.
+    """
+    if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        return False
     names = [name.lower() for name, _ in request.headers]
-    forwarded = any(n in FORWARDING_HEADERS or n.startswith("x-forwarded-") for n in names)
-    return request.remote_addr in LOOPBACK_ADDRESSES and not forwarded
+    if any(n in FORWARDING_HEADERS or n.startswith(FORWARDING_PREFIXES) for n in names):
+        return False
+    return _is_loopback(request.remote_addr or "") and names_this_machine(request.host, hosts)
+
+
+def names_this_machine(host: str, hosts: Collection[str] = ()) -> bool:
+    """Whether a Host header is one that only leads here."""
+    name = _PORT.sub("", host).lower().rstrip(".")
+    if name in hosts or name == "localhost" or name.endswith(".localhost"):
+        return True
+    return _is_loopback(name.removeprefix("[").removesuffix("]"))
+
+
+def _is_loopback(text: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

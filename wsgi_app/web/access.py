@@ -26,7 +26,8 @@ OPEN: Final = (
     *("get_openapi", "get_docs", "get_docs_script", "get_docs_style"),
     *("get_admin", "get_admin_script", "get_admin_style", "unknown"),
 )
-#: Endpoints that need no login from this machine itself, where a scraper runs.
+#: Endpoints that need no login from this machine itself, where a scraper runs, with
+#: AGENT_METRICS_LOCAL.
 LOCAL: Final = ("get_metrics",)
 #: Endpoints that a ticket opens.
 TICKETED: Final = ("get_events", "get_poll", "websocket")
@@ -59,13 +60,18 @@ def guard(mount: Mount, shapes: dict[str, ErrorShape]) -> Callable[[], Response 
         g.wsgi_app_error_shape = shapes.get(endpoint, error_response)
         if request.method == "OPTIONS":
             return _options()
-        if endpoint not in OPEN and not (endpoint in LOCAL and is_local(request)):
+        if endpoint not in OPEN and not (endpoint in LOCAL and _is_open_here(mount)):
             g.wsgi_app_principal = _principal(mount, endpoint)
             for scope in needed_scopes(endpoint, request.method):
                 demand(scope)
         return None
 
     return check
+
+
+def _is_open_here(mount: Mount) -> bool:
+    settings = mount.settings
+    return settings.metrics_local and is_local(request, settings.local_hosts)
 
 
 def needed_scopes(endpoint: str, method: str) -> tuple[Scope, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Flask, current_app, g, request
 
-from wsgi_app.auth import Authenticator, Principal
+from wsgi_app.auth import Authenticator, DevelopmentMode, Principal
 from wsgi_app.compat.flask import is_context
 from wsgi_app.config import Settings, setting_name
 from wsgi_app.delivery.disconnect import HangupWatcher
@@ -101,6 +101,8 @@ class Mount:
                 self._worker = Worker(self.settings, store, self._make_agent, self.slots)
                 note_worker()
                 self.slots.tell()
+                if isinstance(self.authenticate, DevelopmentMode):
+                    self.authenticate.announce()
             return self._worker
 
     @property

@@ -21,7 +21,7 @@ from gunicorn.app.base import Application
 from gunicorn.app.wsgiapp import WSGIApplication
 from gunicorn.config import get_default_config_file
 
-from wsgi_app.auth.bearer import by_development_token
+from wsgi_app.auth import DevelopmentMode
 from wsgi_app.cli.doctor.facts import ForkFacts, GunicornFacts, HostFacts, SetUp
 from wsgi_app.cli.place import mounts_of
 from wsgi_app.engine.registry import hosts
@@ -115,7 +115,7 @@ def _host_facts(mount: Mount) -> HostFacts:
         lease_seconds=settings.lease_seconds,
         stream_slots=settings.stream_slots,
         parked_streams=settings.max_streams if settings.delivery in ("parked", "auto") else 0,
-        development=mount.authenticate is by_development_token,
+        development=isinstance(mount.authenticate, DevelopmentMode),
     )
 
 

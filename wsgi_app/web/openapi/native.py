@@ -205,7 +205,7 @@ OPERATIONS: Final[Operations] = {
     health.get_metrics: Operation(
         group="Operation",
         replies={200: Reply("Prometheus' text format.", (Content(TEXT),))},
-        description="From this machine itself no token is needed.",
+        description="With AGENT_METRICS_LOCAL no token is needed from this machine itself.",
     ),
     page.get_client: Operation(
         group="Files", replies={200: Reply("JavaScript.", (Content("text/javascript"),))}
