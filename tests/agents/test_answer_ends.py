@@ -26,6 +26,7 @@ from tests.support.upstream_script import (
     Raw,
     Reasoning,
     Refuse,
+    Script,
     Stall,
     Text,
     ToolCalls,
@@ -34,10 +35,12 @@ from tests.support.upstream_script import (
 )
 from wsgi_app import OpenAIAgent
 from wsgi_app.agents import openai_client
-from wsgi_app.agents.model_api import CUT_OFF
+from wsgi_app.agents.answer_end import CUT_OFF
 
 API_KEY = "sk-upstream-test-key"
 Api = Literal["chat", "responses"]
+#: Far above the grace after an answer's end, far below a turn's time.
+GRACE_ENDS_SECONDS = 10.0
 
 HALF_A_CALL: dict[str, tuple[AnyStep, ...]] = {
     "chat": (
@@ -175,7 +178,7 @@ def test_a_filtered_answer_is_an_error(bench: AgentBench) -> None:
 
 
 def test_an_error_within_a_good_answer_tells_its_status(bench: AgentBench, api: Api) -> None:
-    """As an object in the stream, an event of that name, or the whole body, and not asked again."""
+    """As an object in the stream, an event of that name, or the whole body."""
     for error in ERRORS[api]:
         check_error(bench.talk((error,))[-1], retryable=True, status=503)
 
@@ -210,6 +213,117 @@ def test_a_stream_that_ends_before_its_first_event_is_tried_again(
             events = bench.talk((*begin, broken), (Text(("Hello",)),))
             assert [event["type"] for event in events] == ["token", "done"]
             assert len(upstream.requests) - before == 2
+
+
+def test_an_error_before_anything_else_is_tried_again(
+    bench: AgentBench, upstream: Upstream, api: Api
+) -> None:
+    """A gateway tells so what would be a cut without it; what will not pass is not tried again."""
+    for error in ERRORS[api]:
+        before = len(upstream.requests)
+        assert bench.talk((error,), (Text(("Hello",)),))[-1]["type"] == "done"
+        assert len(upstream.requests) - before == 2
+    before = len(upstream.requests)
+    refused = Data({"type": "error", "error": {"message": Refuse(500).secret, "code": 401}})
+    check_error(bench.talk((refused,), (Text(("Hello",)),))[-1], retryable=False, status=401)
+    assert len(upstream.requests) - before == 1
+
+
+NO_ANSWER: dict[str, list[Script]] = {
+    "chat": [
+        (Data(chunk({"content": ""})), Data(chunk({}, "MALFORMED_FUNCTION_CALL"))),
+        (Data(chunk({"content": ""})), Data(chunk({}, "tool_calls")), Usage(5, 1)),
+        (Usage(5, 1),),
+    ],
+    "responses": [(Usage(5, 1),)],
+}
+
+
+def test_an_answer_that_is_none_is_asked_for_once_more(
+    bench: AgentBench, upstream: Upstream, api: Api
+) -> None:
+    """While the user has seen nothing, though the provider has counted, which is told."""
+    for script in NO_ANSWER[api]:
+        before = len(upstream.requests)
+        token, done = bench.talk(script, (Text(("Hello",)), Usage(2, 1)))
+        assert (token["content"], done["type"]) == ("Hello", "done")
+        counted = 9 if Usage(5, 1) in script else 3
+        assert done["usage"]["total_tokens"] == counted
+        assert len(upstream.requests) - before == 2
+        (error,) = bench.talk(script)
+        assert (error["code"], error["retryable"]) == ("upstream_error", True)
+        assert len(upstream.requests) - before == 4
+
+
+def test_thoughts_without_an_answer_are_an_error_at_once(
+    bench: AgentBench, upstream: Upstream
+) -> None:
+    """The user has seen them, so nothing is asked for once more."""
+    *thoughts, error = bench.talk((Reasoning(("The answer", " is 4.")),))
+    assert "".join(one["content"] for one in thoughts) == "The answer is 4."
+    check_error(error, retryable=True, finish_reason="stop")
+    assert len(upstream.requests) == 1
+
+
+def test_an_empty_step_behind_tools_ends_a_turn_that_has_spoken(bench: AgentBench) -> None:
+    """The model has said what it had to say before its tools."""
+    calls = ToolCalls((Call("c1", "add", '{"a": 1, "b": 2}'),))
+    assert bench.talk((Text(("I add.",)), calls), ())[-1]["reply"] == "I add."
+
+
+@pytest.mark.parametrize("then", [Stall(), Cut(), Cut(reset=True), EndOfFile()])
+def test_the_reason_ends_the_answer(
+    bench: AgentBench, api: Api, then: AnyStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither ``[DONE]`` nor the end of the connection must come behind it."""
+    monkeypatch.setattr(openai_client, "GRACE_SECONDS", 0.2)
+    end: dict[str, tuple[AnyStep, ...]] = {
+        "chat": (
+            Data(chunk({}, "stop")),
+            Data({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 1}}),
+        ),
+        "responses": (
+            Data(
+                {
+                    "type": "response.completed",
+                    "response": {"usage": {"input_tokens": 5, "output_tokens": 1}},
+                }
+            ),
+        ),
+    }
+    began_at = time.monotonic()
+    token, done = bench.talk((Text(("Hello",)), *end[api], then))
+    assert time.monotonic() - began_at < GRACE_ENDS_SECONDS
+    assert (token["content"], done["reply"]) == ("Hello", "Hello")
+    assert done["usage"]["total_tokens"] == 6
+
+
+def test_comments_behind_the_reason_keep_no_turn_open(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its calls run, and the next step asks."""
+    monkeypatch.setattr(openai_client, "GRACE_SECONDS", 0.2)
+    bench = AgentBench(OpenAIAgent("m", tools=[add]), upstream)
+    call = {"index": 0, "id": "c", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
+    comments = Raw(": keep-alive\n\n" * 10_000, piece_bytes=14)
+    script = (Data(chunk({"tool_calls": [call]})), Data(chunk({}, "tool_calls")), comments, Stall())
+    began_at = time.monotonic()
+    assert bench.talk(script, (Text(("3",)),))[-1]["reply"] == "3"
+    assert time.monotonic() - began_at < GRACE_ENDS_SECONDS
+    bench.close()
+
+
+def test_pieces_behind_the_reason_are_waited_for(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some servers tell a reason in each chunk, long before the last."""
+    monkeypatch.setattr(openai_client, "GRACE_SECONDS", 0.4)
+    bench = AgentBench(OpenAIAgent("m"), upstream)
+    pieces = [
+        step for text in "Hello" for step in (Data(chunk({"content": text}, "stop")), Stall(0.2))
+    ]
+    assert bench.talk(tuple(pieces))[-1]["reply"] == "Hello"
+    bench.close()
 
 
 def test_a_stream_is_tried_again_once(bench: AgentBench, upstream: Upstream) -> None:

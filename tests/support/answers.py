@@ -20,9 +20,9 @@ STEPS: Final[dict[str, type[ChatStep | ResponsesStep]]] = {
 class ReadAnswer:
     """What came of an answer; raises UpstreamError where the agent would."""
 
-    def __init__(self, api: str, pieces: Iterable[bytes]) -> None:
+    def __init__(self, api: str, pieces: Iterable[bytes], *, has_spoken: bool = False) -> None:
         self.emitted: list[Any] = []
-        self.step: ModelStep = STEPS[api](self.emitted.append)
+        self.step: ModelStep = STEPS[api](self.emitted.append, has_spoken=has_spoken)
         reader = AnswerReader(self.step)
         for piece in pieces:
             reader.feed(piece)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.wire.openai_logs import LOGS, golden, numbered
-from wsgi_app.agents import model_api
+from wsgi_app.agents import answer_end
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Error, Gap
 from wsgi_app.web.openai_turns import failed_turn, openai_error
@@ -76,7 +76,7 @@ def test_missing_events_are_told() -> None:
 
 def test_the_cut_off_notice_is_the_models() -> None:
     """The words that mean a length limit are those that the built-in agent sends."""
-    assert openai_chat.CUT_OFF == model_api.CUT_OFF
+    assert openai_chat.CUT_OFF == answer_end.CUT_OFF
 
 
 def test_history_is_all_before_the_last_message() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from wsgi_app.agents.model_api import ModelStep
 from wsgi_app.agents.sse_reader import MAX_EVENT_BYTES, SseMessage, SseReader
 from wsgi_app.agents.upstream_errors import malformed_answer
+from wsgi_app.errors import UpstreamError
 
 #: What may stand before the answer: a byte order mark, and white space.
 _BLANK: Final = b"\xef\xbb\xbf \t\r\n"
@@ -47,7 +49,9 @@ class AnswerReader:
             if not self._step.is_finished:
                 raise malformed_answer()
         else:
-            self._take_events(self._sse.close())
+            # Of a whole answer, half an event that would only count its tokens.
+            with suppress(*([UpstreamError] if self._step.is_finished else [])):
+                self._take_events(self._sse.close())
         self._step.close()
 
     def _take_json(self, piece: bytes) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from openai import AsyncAPIResponse, AsyncOpenAI
 
+from wsgi_app.agents.call_arguments import arguments_to_repeat
 from wsgi_app.agents.chat_stream import ChatStep
-from wsgi_app.agents.model_api import Prompt, arguments_to_repeat, open_request, sendable
+from wsgi_app.agents.model_api import Prompt, open_request, sendable
 from wsgi_app.agents.tools import AnyTool
 from wsgi_app.engine.history import as_text
 from wsgi_app.events import AnyEvent, ToolResult
@@ -23,11 +24,12 @@ class ChatConversation:
         self._messages = list(history)
         if prompt.system:
             self._messages.insert(0, {"role": "system", "content": prompt.system})
+        self._has_spoken = False
         self._step: ChatStep
 
     def begin_step(self, emit: Callable[[str | AnyEvent], None]) -> ChatStep:
         """See `Conversation.begin_step`."""
-        self._step = ChatStep(emit)
+        self._step = ChatStep(emit, has_spoken=self._has_spoken)
         return self._step
 
     def send(
@@ -47,6 +49,7 @@ class ChatConversation:
 
     def add_results(self, results: Sequence[ToolResult]) -> None:
         """See `Conversation.add_results`."""
+        self._has_spoken = self._has_spoken or bool(self._step.text)
         self._messages.append(_assistant_message(self._step))
         self._messages += [_tool_message(result) for result in results]
 

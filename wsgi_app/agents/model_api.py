@@ -6,22 +6,17 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 from openai import NOT_GIVEN, AsyncAPIResponse, AsyncOpenAI
 
+from wsgi_app.agents.answer_end import check_end
+from wsgi_app.agents.provider_json import TextJoiner, count_of
 from wsgi_app.agents.sse_reader import SseMessage
-from wsgi_app.agents.tools import AnyTool, CallRequest, parse_object
-from wsgi_app.agents.upstream_errors import (
-    cut_answer,
-    filtered_answer,
-    incomplete_answer,
-    malformed_answer,
-)
-from wsgi_app.events import AnyEvent, Status, Thinking, ToolResult, Usage, encode_json
-
-T = TypeVar("T")
+from wsgi_app.agents.tools import AnyTool, CallRequest
+from wsgi_app.agents.upstream_errors import malformed_answer
+from wsgi_app.events import AnyEvent, Thinking, ToolResult, Usage, encode_json
 
 #: Bounds of one step, far above what a model does and far below what would hurt a worker.
 MAX_CALLS_PER_STEP: Final = 128
@@ -30,13 +25,6 @@ MAX_NAME_CHARS: Final = 256
 #: Some gateways keep the model's signed reasoning in the calls' ids.
 MAX_CALL_ID_CHARS: Final = 16_384
 MAX_TOKEN_COUNT: Final = 2**53
-
-#: Why a step ended, in the words of the chat API.
-STOP: Final = "stop"
-LENGTH: Final = "length"
-CONTENT_FILTER: Final = "content_filter"
-
-CUT_OFF: Final = "The answer is cut off: it reached the model's length limit."
 
 #: What the agent itself says in each request, or what would be no field of it.
 _RESERVED: Final = frozenset(
@@ -106,26 +94,40 @@ class Conversation(Protocol):
 class ModelStep(ABC):
     """One step of the model's answer, put together from its stream.
 
-    Sends text on at once and keeps what the next step needs. Used by one task on the ``io`` loop,
-    then read by the turn's thread.
+    Its finish reason ends it: what follows may count its tokens, and need not come. ``[DONE]``, or
+    an event of the Responses API that ends a response, means that nothing follows. From a server
+    that tells reasons, ``[DONE]`` without one is no end, see `answer_end` for all else.
+
+    Sends text on at once and keeps what the next step needs. ``has_spoken``: whether an earlier
+    step of the turn had text. Used by one task on the ``io`` loop, then read by the turn's thread.
     """
 
-    def __init__(self, emit: Callable[[str | AnyEvent], None]) -> None:
+    def __init__(self, emit: Callable[[str | AnyEvent], None], *, has_spoken: bool = False) -> None:
         self._emit = emit
+        self._has_spoken = has_spoken
         self._text: list[str] = []
+        self._text_joiner = TextJoiner()
+        self._thinking_joiner = TextJoiner()
         self._argument_chars = 0
         #: Whether the provider has said that nothing follows.
         self.ended = False
         #: Why the answer ended, None as long as it has not.
         self.finish_reason: str | None = None
         self.usage = Usage()
-        #: Whether the user has seen anything of the step, or the provider has counted anything.
-        self.has_effect = False
+        #: Whether the user has seen anything of the step.
+        self.was_seen = False
+        #: How many pieces of an answer have come, of whatever kind.
+        self.pieces = 0
 
     @property
     def text(self) -> str:
         """The answer's text."""
         return "".join(self._text)
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether the user has seen anything of the step, or the provider counted anything."""
+        return self.was_seen or self.usage != Usage()
 
     @property
     @abstractmethod
@@ -145,52 +147,50 @@ class ModelStep(ABC):
 
         Raises UpstreamError if the answer is not whole.
         """
-        if not self.is_finished:
-            raise incomplete_answer()
-        if self.finish_reason == CONTENT_FILTER:
-            raise filtered_answer()
-        calls = self.calls
-        if self.finish_reason == LENGTH:
-            self._check_cut(calls)
-        if any(not call.tool for call in calls):
-            raise malformed_answer()
+        self._think(self._thinking_joiner.close())
+        self._say(self._text_joiner.close())
+        check_end(
+            self.finish_reason,
+            has_text=bool(self._text),
+            has_spoken=self._has_spoken or bool(self._text),
+            calls=self.calls,
+            emit=self._emit,
+        )
 
     @property
     def is_finished(self) -> bool:
-        """Whether the provider has said that the answer is over."""
-        return self.ended or self.finish_reason is not None
+        """Whether the provider has said that the answer is over, and why it ended."""
+        return self.finish_reason is not None
 
     @abstractmethod
     def _take(self, data: bytes, event: bytes) -> None:
         """Take the data of an event."""
 
-    def _check_cut(self, calls: list[CallRequest]) -> None:
-        if any(parse_object(call.arguments) is None for call in calls):
-            raise cut_answer()
-        if not calls:
-            if not self._text:
-                raise cut_answer()
-            self._emit(Status(CUT_OFF))
-
     def _say(self, text: str | None) -> None:
         if text:
-            self.has_effect = True
-            self._text.append(text)
-            self._emit(text)
+            self.pieces += 1
+            whole = self._text_joiner.feed(text)
+            if whole:
+                self.was_seen = True
+                self._text.append(whole)
+                self._emit(whole)
 
     def _think(self, text: str | None) -> None:
         if text:
-            self.has_effect = True
-            self._emit(Thinking(text))
+            self.pieces += 1
+            whole = self._thinking_joiner.feed(text)
+            if whole:
+                self.was_seen = True
+                self._emit(Thinking(whole))
 
-    def _count_tokens(self, given: int | None, taken: int | None, total: int | None) -> None:
+    def _count_tokens(self, given: Any, taken: Any, total: Any) -> None:
         """Note the provider's count, unless it is an empty one, as some send before the real."""
-        counts = [min(max(count or 0, 0), MAX_TOKEN_COUNT) for count in (given, taken, total)]
+        counts = [min(count_of(count), MAX_TOKEN_COUNT) for count in (given, taken, total)]
         if any(counts):
-            self.has_effect = True
             self.usage = Usage(counts[0], counts[1], counts[2] or counts[0] + counts[1])
 
     def _check_call(self, call_id: str, name: str, more_argument_chars: int) -> None:
+        self.pieces += 1
         self._argument_chars += more_argument_chars
         if (
             len(name) > MAX_NAME_CHARS
@@ -200,34 +200,14 @@ class ModelStep(ABC):
             raise malformed_answer()
 
 
-def decode(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T:
-    """Decode the provider's JSON; raises UpstreamError if it is malformed."""
-    try:
-        return decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed_answer() from error
-
-
 def new_call_id() -> str:
     """An id for a call to which the provider gave none."""
     return f"call_{secrets.token_hex(12)}"
 
 
-def arguments_text(arguments: Any) -> str:
-    """A call's arguments as text; some servers send an object."""
-    if arguments is not None and not isinstance(arguments, str | dict):
-        raise malformed_answer()
-    return encode_json(arguments).decode() if isinstance(arguments, dict) else arguments or ""
-
-
-def arguments_to_repeat(arguments: str) -> str:
-    """A call's arguments for the next request; some servers refuse what is no JSON object."""
-    return "{}" if parse_object(arguments) is None else arguments
-
-
-def sendable(text: str) -> str:
-    """Text without lone surrogates, which no request can hold."""
-    return text.encode("utf-8", "replace").decode()
+def sendable(value: Any) -> Any:
+    """A JSON value without lone surrogates, which no request can hold."""
+    return msgspec.json.decode(encode_json(value))
 
 
 def checked_options(options: Mapping[str, Any] | None) -> dict[str, Any]:

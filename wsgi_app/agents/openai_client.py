@@ -30,13 +30,14 @@ from wsgi_app.agents.answer_reader import AnswerReader
 from wsgi_app.agents.model_api import Conversation, ModelStep
 from wsgi_app.agents.upstream_errors import (
     BrokenOffError,
+    UnusableAnswerError,
     describe,
     failed_request,
     from_openai,
     incomplete_answer,
 )
 from wsgi_app.errors import UpstreamError
-from wsgi_app.events import AnyEvent
+from wsgi_app.events import AnyEvent, Usage
 
 log = logging.getLogger("wsgi_app")
 
@@ -44,9 +45,12 @@ log = logging.getLogger("wsgi_app")
 MAX_CONNECTIONS: Final = 100_000
 #: A stream ends at once after its last event; the connection is kept if it does so in this time.
 STREAM_END_SECONDS: Final = 0.1
+#: How long the count of tokens and ``[DONE]`` are waited for once the answer has its reason: some
+#: servers never send them, and keep the connection open. Pieces that still come begin it anew.
+GRACE_SECONDS: Final = 1.0
 #: An error's text is read for its code alone, which the log tells.
 MAX_ERROR_BYTES: Final = 65_536
-#: How often a request is repeated whose stream broke off before anything came of it. The openai
+#: How often a request is repeated of whose answer nothing came, see `BrokenOffError`. The openai
 #: package itself repeats what fails before the stream, as often as its client says.
 MAX_STREAM_RETRIES: Final = 1
 RETRY_SECONDS: Final = 0.5
@@ -76,15 +80,19 @@ class OpenAIClient:
         try:
             client = await self._get_client()
             retries_left = min(client.max_retries, MAX_STREAM_RETRIES)
+            wasted = Usage()
             while True:
                 step = conversation.begin_step(emit)
                 try:
                     await _read(step, conversation.send(client, typed=self._client is not None))
                 except BrokenOffError as error:
-                    if step.has_effect or not retries_left:
+                    unusable = isinstance(error, UnusableAnswerError)
+                    if not retries_left or (step.was_seen if unusable else step.has_effect):
                         raise
                     log.warning("the model provider is asked again: %s", describe(error))
+                    wasted += step.usage
                 else:
+                    step.usage += wasted
                     return step
                 retries_left -= 1
                 await asyncio.sleep(random.uniform(0.5, 1) * RETRY_SECONDS)  # noqa: S311 - no secret
@@ -135,15 +143,36 @@ class _Client(AsyncOpenAI):
 async def _read(
     step: ModelStep, opened: AbstractAsyncContextManager[AsyncAPIResponse[Any]]
 ) -> None:
+    """Read an answer to its end, of which no more than its reason must come."""
     reader = AnswerReader(step)
     async with aclosing(_stream(opened)) as body:
         async for piece in body:
             reader.feed(piece)
-            if step.ended:
-                with suppress(asyncio.TimeoutError, UpstreamError):
-                    await asyncio.wait_for(_exhaust(body), STREAM_END_SECONDS)
+            if step.ended or step.is_finished:
                 break
+        if step.is_finished:
+            with suppress(asyncio.TimeoutError, BrokenOffError):
+                await _read_rest(body, reader, step)
+        if step.ended:
+            with suppress(asyncio.TimeoutError, UpstreamError):
+                await asyncio.wait_for(_exhaust(body), STREAM_END_SECONDS)
     reader.close()
+
+
+async def _read_rest(
+    body: AsyncGenerator[bytes, None], reader: AnswerReader, step: ModelStep
+) -> None:
+    """Read what follows the reason, as long as anything does; raises TimeoutError then."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + GRACE_SECONDS
+    while not step.ended:
+        pieces = step.pieces
+        piece = await asyncio.wait_for(anext(body, None), deadline - loop.time())
+        if piece is None:
+            return
+        reader.feed(piece)
+        if step.pieces > pieces:
+            deadline = loop.time() + GRACE_SECONDS
 
 
 async def _stream(

@@ -9,13 +9,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from wsgi_app.agents.model_api import (
-    MAX_CALLS_PER_STEP,
+from wsgi_app.agents.call_arguments import (
     arguments_text,
     arguments_to_repeat,
-    decode,
-    new_call_id,
+    joined_arguments,
 )
+from wsgi_app.agents.model_api import MAX_CALLS_PER_STEP, new_call_id, sendable
+from wsgi_app.agents.provider_json import decode
 from wsgi_app.agents.tools import CallRequest
 from wsgi_app.agents.upstream_errors import malformed_answer
 
@@ -81,7 +81,7 @@ class OutputItems:
     def calls(self) -> list[CallRequest]:
         """The calls among the items."""
         return [
-            CallRequest(item.call_id, item.name, "".join(item.arguments))
+            CallRequest(item.call_id, item.name, joined_arguments(item.arguments))
             for item in self._items
             if item.is_call
         ]
@@ -92,7 +92,8 @@ class OutputItems:
         values = [item.to_repeat() for item in whole]
         if text and not any(value["type"] == "message" for value in values):
             values.insert(0, {"type": "message", "role": "assistant", "content": text})
-        return values
+        repeated: list[dict[str, Any]] = sendable(values)
+        return repeated
 
     def _decode(self, raw: Raw) -> dict[str, Any]:
         self._bytes += len(bytes(raw))
@@ -158,6 +159,6 @@ class _Item:
     def to_repeat(self) -> dict[str, Any]:
         if not self.is_call:
             return self.value
-        arguments = arguments_to_repeat("".join(self.arguments))
+        arguments = arguments_to_repeat(joined_arguments(self.arguments))
         value = self.value if self.is_done else {"type": "function_call", "name": self.name}
         return {**value, "call_id": self.call_id, "arguments": arguments}

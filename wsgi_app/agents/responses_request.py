@@ -23,11 +23,12 @@ class ResponsesConversation:
     def __init__(self, prompt: Prompt, history: Sequence[Mapping[str, Any]]) -> None:
         self._prompt = prompt
         self._input = [item for message in history for item in _items_of(message)]
+        self._has_spoken = False
         self._step: ResponsesStep
 
     def begin_step(self, emit: Callable[[str | AnyEvent], None]) -> ResponsesStep:
         """See `Conversation.begin_step`."""
-        self._step = ResponsesStep(emit)
+        self._step = ResponsesStep(emit, has_spoken=self._has_spoken)
         return self._step
 
     def send(
@@ -48,6 +49,7 @@ class ResponsesConversation:
 
     def add_results(self, results: Sequence[ToolResult]) -> None:
         """See `Conversation.add_results`."""
+        self._has_spoken = self._has_spoken or bool(self._step.text)
         self._input += self._step.output
         self._input += [_output(result.call_id, as_text(result.output)) for result in results]
 

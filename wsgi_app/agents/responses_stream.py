@@ -1,4 +1,12 @@
-"""One step of a response, put together from the events of the Responses API."""
+"""One step of a response, put together from the events of the Responses API.
+
+What is an increment: a ``delta``, and of arguments what `call_arguments` has. What an item's last
+event says of it counts in their place, and the response's end where items had no events of their
+own. What ends an answer: the event that holds the ended response, with its status and the reason
+in it; an event's name is its status where it says none. What identifies an item, see `OutputItems`.
+
+What is strict: the types of deltas and of items. What is lenient: all else, as in `chat_stream`.
+"""
 
 from __future__ import annotations
 
@@ -8,46 +16,26 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct
 
-from wsgi_app.agents.model_api import (
-    CONTENT_FILTER,
-    LENGTH,
-    STOP,
-    ModelStep,
-    arguments_text,
-    decode,
-)
+from wsgi_app.agents.answer_end import STOP, end_reason
+from wsgi_app.agents.call_arguments import arguments_text
+from wsgi_app.agents.model_api import ModelStep
+from wsgi_app.agents.provider_json import decode
 from wsgi_app.agents.response_items import OutputItems
 from wsgi_app.agents.tools import CallRequest
 from wsgi_app.agents.upstream_errors import incomplete_answer, malformed_answer, reported_error
 from wsgi_app.errors import UpstreamError
 from wsgi_app.events import AnyEvent
 
-#: Why a response is incomplete, in the words of the chat API.
-_REASONS: Final = {"max_output_tokens": LENGTH, "content_filter": CONTENT_FILTER}
 _FAILURES: Final = ("failed", "cancelled")
-
-
-class ResponseUsage(Struct):
-    """The provider's count for the step."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    total_tokens: int | None = None
-
-
-class IncompleteDetails(Struct):
-    """Why a response is not whole."""
-
-    reason: str | None = None
 
 
 class Response(Struct):
     """The fields of a response that matter here."""
 
-    status: str | None = None
+    status: Any = None
     output: list[Raw] | None = None
-    usage: ResponseUsage | None = None
-    incomplete_details: IncompleteDetails | None = None
+    usage: Any = None
+    incomplete_details: Any = None
     error: Any = None
     code: Any = None
 
@@ -56,17 +44,19 @@ class StreamEvent(Struct):
     """The fields of an event that matter here; items and responses are decoded where needed."""
 
     type: str | None = None
-    object: str | None = None
+    object: Any = None
     delta: Any = None
     arguments: str | dict[str, Any] | None = None
-    output_index: int | None = None
-    summary_index: int | None = None
+    output_index: Any = None
+    summary_index: Any = None
     item: Raw = Raw(b"null")
     response: Raw = Raw(b"null")
     error: Any = None
     code: Any = None
 
 
+#: What stays undecoded of events and responses.
+_RAW: Final = ("item", "response", "output")
 _event_decoder = msgspec.json.Decoder(StreamEvent)
 _response_decoder = msgspec.json.Decoder(Response)
 
@@ -74,8 +64,8 @@ _response_decoder = msgspec.json.Decoder(Response)
 class ResponsesStep(ModelStep):
     """Takes the events of one response, or its one object; see `ModelStep`."""
 
-    def __init__(self, emit: Callable[[str | AnyEvent], None]) -> None:
-        super().__init__(emit)
+    def __init__(self, emit: Callable[[str | AnyEvent], None], *, has_spoken: bool = False) -> None:
+        super().__init__(emit, has_spoken=has_spoken)
         self._items = OutputItems(self._check_call)
         # Whether deltas have told what the item of this kind holds that ends next.
         self._text_came = False
@@ -94,7 +84,7 @@ class ResponsesStep(ModelStep):
     def _take(self, data: bytes, event: bytes) -> None:
         if event == b"error":
             raise _reported(data)
-        value = decode(_event_decoder, data)
+        value = decode(_event_decoder, data, _RAW)
         value.type = value.type or event.decode("utf-8", "replace")
         take = self._TAKE.get(value.type)
         if take is not None:
@@ -102,7 +92,7 @@ class ResponsesStep(ModelStep):
         elif value.type == "error" or value.error:
             raise reported_error(value.error, value.code)
         elif value.object == "response":
-            self._take_end(decode(_response_decoder, data))
+            self._take_end(decode(_response_decoder, data, _RAW))
 
     def _take_text(self, event: StreamEvent) -> None:
         self._text_came = True
@@ -129,15 +119,16 @@ class ResponsesStep(ModelStep):
         self._tell(self._items.finish(event.item, event.output_index))
 
     def _take_response(self, event: StreamEvent) -> None:
-        response = decode(_response_decoder, event.response)
+        response = decode(_response_decoder, event.response, _RAW)
         response.status = response.status or (event.type or "").removeprefix("response.")
         self._take_end(response)
 
     def _take_end(self, response: Response) -> None:
         if response.error or response.status in _FAILURES:
             raise reported_error(response.error)
-        usage = response.usage or ResponseUsage()
-        self._count_tokens(usage.input_tokens, usage.output_tokens, usage.total_tokens)
+        if isinstance(response.usage, dict):
+            names = ("input_tokens", "output_tokens", "total_tokens")
+            self._count_tokens(*(response.usage.get(name) for name in names))
         output = response.output or []
         if not self._items.are_whole and len(output) >= self._items.count:
             self._take_output(output)
@@ -200,8 +191,8 @@ def _reason(response: Response) -> str:
     """Why a response ended, in the words of the chat API."""
     if response.status in (None, "completed"):
         return STOP
-    details = response.incomplete_details or IncompleteDetails()
-    reason = _REASONS.get(details.reason or "")
+    details = response.incomplete_details
+    reason = end_reason(details.get("reason")) if isinstance(details, dict) else None
     if response.status != "incomplete" or reason is None:
         raise incomplete_answer()
     return reason
@@ -210,7 +201,7 @@ def _reason(response: Response) -> str:
 def _reported(data: bytes) -> UpstreamError:
     """The error that an event named ``error`` tells, whatever its data is."""
     try:
-        event = decode(_event_decoder, data)
+        event = decode(_event_decoder, data, _RAW)
     except UpstreamError:
         return reported_error(None)
     return reported_error(event.error, event.code)

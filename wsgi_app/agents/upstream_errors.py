@@ -19,7 +19,14 @@ _STATUS_TEXT: Final = re.compile(r"\d{3}", re.ASCII)
 
 
 class BrokenOffError(UpstreamError):
-    """The answer stopped before its end: another request may get a whole one."""
+    """The answer stopped before its end, or told an error: another request may get a whole one.
+
+    So it is asked for again while nothing came of it, and the provider has counted nothing.
+    """
+
+
+class UnusableAnswerError(BrokenOffError):
+    """The answer came to its end and is none: it is asked for again while the user saw nothing."""
 
 
 def malformed_answer() -> UpstreamError:
@@ -30,6 +37,18 @@ def malformed_answer() -> UpstreamError:
 def incomplete_answer() -> UpstreamError:
     """The error for an answer that stops before its end."""
     return BrokenOffError("The model provider's answer broke off.")
+
+
+def missing_calls() -> UpstreamError:
+    """The error for an answer that ends for its calls and holds none."""
+    return UnusableAnswerError(
+        "The model provider sent a malformed answer.", {"finish_reason": "tool_calls"}
+    )
+
+
+def missing_answer() -> UpstreamError:
+    """The error for an answer without text and calls, whatever the model thought."""
+    return UnusableAnswerError("The model gave no answer.", {"finish_reason": "stop"})
 
 
 def failed_request() -> UpstreamError:
@@ -74,8 +93,9 @@ def reported_error(error: Any, *codes: Any) -> UpstreamError:
     for code in codes:
         status = _status_of(code)
         if status in _HTTP_ERRORS:
-            return status_error(status)
-    return UpstreamError("The model provider reported an error.")
+            told = status_error(status)
+            return BrokenOffError(told.message, told.details) if told.retryable else told
+    return BrokenOffError("The model provider reported an error.")
 
 
 def _status_of(code: Any) -> int:
