@@ -28,6 +28,8 @@ PATIENT = {
 }
 #: In deploy/uwsgi.ini and deploy/apache-mod_wsgi.conf.
 THREADS = 64
+#: "Within a second", and what a busy machine adds.
+NOTICED_SECONDS = 1.5
 SLOW = pytest.mark.slow
 # A Python environment may have to be made first.
 SETUP = pytest.mark.timeout(1300)
@@ -197,16 +199,17 @@ def embedding(request: pytest.FixtureRequest) -> Iterator[Entrance]:
         yield entrance
 
 
-def test_server_without_a_socket_notices_by_writing(embedding: Entrance) -> None:
-    """Where a server shows no socket, a hang-up is seen at the next writes, and not before."""
+def test_server_without_a_socket_notices_within_a_second(embedding: Entrance) -> None:
+    """Where a server shows no socket, its own sign is read, or something is written to find out."""
     client, host = embedding
-    silence_seconds = 1.0
-    steps = ({"text": "a"}, {"wait": silence_seconds}, {"tokens": 300, "pause": 0.1})
-    stream = client.chat("silent", *steps)
-    left_at = stream.until("token")[-1].at
-    stream.close()
-    assert wait_observed(host, "cancelled", "silent") - left_at > silence_seconds / 2
-    client.wait_idle("silent")
+    delays = []
+    for number in range(3):
+        stream = client.chat(f"silent-{number}", {"text": "a"}, {"hold": True})
+        left_at = stream.until("token")[-1].at
+        stream.close()
+        delays.append(wait_observed(host, "cancelled", f"silent-{number}") - left_at)
+        client.wait_idle(f"silent-{number}")
+    assert sorted(delays)[1] < NOTICED_SECONDS, delays
 
 
 def test_streams_of_an_embedding_server_leave_threads(embedding: Entrance) -> None:

@@ -79,8 +79,7 @@ class AgentHost:
         )
         app.register_blueprint(make_blueprint(name, mount), url_prefix=url_prefix or None)
         app.extensions.setdefault(EXTENSION_KEY, {})[name] = mount
-        for warning in mount.setup_warnings():
-            log.warning("%s", warning)
+        mount.tell_warnings()
 
 
 def _factory_of(agent: Agent | Callable[[], Any]) -> Callable[[], Agent]:

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from wsgi_app.delivery.disconnect import HangupWatcher, Watch
-from wsgi_app.delivery.server import client_disconnected, client_socket
+from wsgi_app.delivery.server import client_disconnected, client_socket, learns_by_writing
 from wsgi_app.delivery.slots import Slot
 from wsgi_app.events import NumberedEvent
 from wsgi_app.metrics import metrics
+
+#: A client that has gone is seen within two such silences where only a write can tell.
+PROBE_SECONDS = 0.4
 
 
 class EventSource(Protocol):
@@ -67,9 +70,10 @@ class Reader:
         self._finished = False
         self._cut = False
         self.gone = False
-        self._watch = watcher.watch(
-            client_socket(environ), client_disconnected(environ), self._set_gone
-        )
+        client = client_socket(environ)
+        disconnected = None if client is not None else client_disconnected(environ)
+        self._watch = watcher.watch(client, disconnected, self._set_gone)
+        self._probes = learns_by_writing(environ)
 
     @property
     def ended(self) -> bool:
@@ -97,6 +101,10 @@ class Reader:
             events = self._feed.read(deadline - time.monotonic())
             if events or self.ended or time.monotonic() >= deadline:
                 return events
+
+    def keepalive_seconds(self, wanted: float) -> float:
+        """How long a stream to this client may stay silent; less where only a write sees it go."""
+        return min(wanted, PROBE_SECONDS) if self._probes else wanted
 
     @property
     def parks(self) -> bool:

@@ -21,6 +21,7 @@ from wsgi_app.delivery.handover import may_hand_over
 from wsgi_app.delivery.parking import Parking
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.delivery.server import ServerFacts, find_server
+from wsgi_app.delivery.server.warnings import server_warnings
 from wsgi_app.delivery.slots import Delivery, Slot, StreamSlots
 from wsgi_app.engine.about import AboutWorker
 from wsgi_app.engine.registry import register_host
@@ -36,8 +37,10 @@ from wsgi_app.tickets import Tickets
 
 log = logging.getLogger("wsgi_app")
 
-#: Below this the reserve of stream slots leaves nothing to stream with, or no reserve.
-MIN_THREADS = 4
+UNKNOWN_SERVER = (
+    "this server is not a known one: streams are not limited and may keep other requests waiting"
+    f" (set {setting_name('stream_slots')}), and a client that goes is seen at the next write"
+)
 
 
 class Worker:
@@ -89,7 +92,8 @@ class Mount:
         self._lock = threading.Lock()
         self._worker: Worker | None = None
         self.server: ServerFacts | None = None
-        self.learn_server()
+        self._has_asked = False
+        self.learn_server(serving=False)
         register_host(self)
 
     @property
@@ -125,11 +129,20 @@ class Mount:
         """What signs and reads this host's tickets."""
         return self.worker.tickets
 
-    def learn_server(self) -> None:
-        """Find out once which server runs this process."""
-        if self.server is None:
-            self.server = find_server()
-            self.slots.learn(self.server)
+    def learn_server(self, *, serving: bool = True) -> None:
+        """Find out once which server runs this process; ``serving``: called during a request."""
+        if self.server is not None or self._has_asked:
+            return
+        self._has_asked = serving
+        self.server = find_server(serving=serving)
+        self.slots.learn(self.server)
+        if serving:
+            self.tell_warnings()
+
+    def tell_warnings(self) -> None:
+        """Log what is not right in this set-up, as far as it is known."""
+        for warning in self.setup_warnings():
+            log.warning("%s", warning)
 
     def warnings(self) -> list[str]:
         """Tell what is not wrong but not right in this worker."""
@@ -157,23 +170,14 @@ class Mount:
 
     def setup_warnings(self) -> list[str]:
         """Tell what is not wrong but not right in this set-up."""
-        found = []
-        if self.server is not None and self.server.workers > 1 and not self.shared_store:
+        if self.server is None:
+            return [UNKNOWN_SERVER] if self._has_asked and not self.slots.known else []
+        found = server_warnings(self.server, self.slots.count()[1])
+        if self.server.workers > 1 and not self.shared_store:
             found.append(
                 f"{self.server.workers} workers without {setting_name('redis_url')}: cancel,"
                 " reconnect, poll and session data work only when the request lands on the worker"
                 " that runs the turn; set it, or run one worker"
-            )
-        threads = None if self.server is None else self.server.threads
-        if threads is not None and threads < MIN_THREADS:
-            found.append(
-                f"too few threads ({threads}): while a stream runs, cancel, health and the site's"
-                f" pages have to wait; run --worker-class gthread --threads {MIN_THREADS} or more"
-            )
-        if self.server is not None and not self.slots.known:
-            found.append(
-                "the number of threads is not known, so streams are not limited and may keep"
-                f" other requests waiting; set {setting_name('stream_slots')}"
             )
         return found
 

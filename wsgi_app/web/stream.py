@@ -61,7 +61,7 @@ class StreamResponse(EventStream):
             reader,
             encode,
             start=start,
-            keepalive_seconds=mount.settings.keepalive_seconds,
+            keepalive_seconds=reader.keepalive_seconds(mount.settings.keepalive_seconds),
             batch_seconds=batch_seconds,
             opening=opening,
         )

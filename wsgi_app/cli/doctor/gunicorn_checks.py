@@ -7,8 +7,8 @@ from typing import Final
 
 from wsgi_app.cli.doctor.facts import HostFacts, SetUp
 from wsgi_app.cli.doctor.report import Finding
+from wsgi_app.delivery.server.warnings import MIN_THREADS
 from wsgi_app.delivery.slots import default_slots
-from wsgi_app.web.mount import MIN_THREADS
 
 #: What a drain needs beyond AGENT_DRAIN_SECONDS: last events, the agents' close().
 AFTER_DRAIN_SECONDS: Final = 5

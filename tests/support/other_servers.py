@@ -1,0 +1,96 @@
+"""The servers beside gunicorn, uWSGI and mod_wsgi that sites run; each serves the scripted site.
+
+Each is its real command, or the few lines with which an application starts it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from tests.support.processes import free_port, started
+from tests.support.servers import Server, answers_http
+
+SITE = "tests.support.apps:site"
+THREADS = 8
+BRIDGES = "tests.support.bridges"
+
+Env = Mapping[str, str] | None
+
+
+@contextmanager
+def served(command: Callable[[int], Sequence[str]], env: Env = None) -> Iterator[Server]:
+    """Run a server that answers at a free port; ``command`` gets it, and names a Python module."""
+    port = free_port()
+    with started([sys.executable, *command(port)], env=env) as process:
+        process.wait_until(lambda: answers_http(port))
+        yield Server(process, port)
+
+
+def granian(
+    *, env: Env = None, workers: int = 1, args: Sequence[str] = ()
+) -> AbstractContextManager[Server]:
+    """Run Granian's WSGI mode."""
+    options = ["--interface", "wsgi", "--workers", str(workers)]
+    options += ["--blocking-threads", str(THREADS), *args]
+    return served(
+        lambda port: ["-m", "granian", "--host", "127.0.0.1", "--port", str(port), *options, SITE],
+        env,
+    )
+
+
+def hypercorn(
+    *, env: Env = None, workers: int = 1, args: Sequence[str] = ()
+) -> AbstractContextManager[Server]:
+    """Run hypercorn, which serves WSGI in its loop's own pool of threads."""
+    return served(
+        lambda port: [
+            *["-m", "hypercorn", "--bind", f"127.0.0.1:{port}", "--workers", str(workers)],
+            *[*args, "wsgi:tests.support.sites_made:site"],
+        ],
+        env,
+    )
+
+
+def cheroot(*, env: Env = None, args: Sequence[str] = ()) -> AbstractContextManager[Server]:
+    """Run cheroot, CherryPy's server."""
+    return served(
+        lambda port: [
+            *["-m", "cheroot", "--bind", f"127.0.0.1:{port}", "--threads", str(THREADS)],
+            *[*args, SITE],
+        ],
+        env,
+    )
+
+
+def uvicorn(
+    app: str, *, env: Env = None, args: Sequence[str] = ()
+) -> AbstractContextManager[Server]:
+    """Run uvicorn with one of `tests.support.bridges`."""
+    return served(
+        lambda port: [
+            *["-m", "uvicorn", "--port", str(port), "--log-level", "warning"],
+            *[*args, f"{BRIDGES}:{app}"],
+        ],
+        env,
+    )
+
+
+def tornado(threads: int, *, env: Env = None) -> AbstractContextManager[Server]:
+    """Run Tornado's WSGI container with a pool of threads, or (0) without one."""
+    call = "from tests.support.bridges import tornado_main; tornado_main({}, {})"
+    return served(lambda port: ["-c", call.format(port, threads)], env)
+
+
+def gunicorn_class(
+    name: str, app: str, *, env: Env = None, args: Sequence[str] = ()
+) -> AbstractContextManager[Server]:
+    """Run a worker class of gunicorn's that `tests.support.servers` does not."""
+    return served(
+        lambda port: [
+            *["-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", name],
+            *["--no-control-socket", "--graceful-timeout", "3", *args, app],
+        ],
+        env,
+    )

@@ -1,0 +1,11 @@
+"""What is known of the server that runs this worker: its threads, its clients, its end.
+
+Servers tell applications little of this, and each in its own way: one file for each question.
+"""
+
+from wsgi_app.delivery.server.client import SOCKET_KEYS as SOCKET_KEYS
+from wsgi_app.delivery.server.client import client_disconnected as client_disconnected
+from wsgi_app.delivery.server.client import client_socket as client_socket
+from wsgi_app.delivery.server.client import learns_by_writing as learns_by_writing
+from wsgi_app.delivery.server.facts import ServerFacts as ServerFacts
+from wsgi_app.delivery.server.facts import find_server as find_server

@@ -1,0 +1,216 @@
+"""Which server runs this process: its threads, its workers, and what it does to streams."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from wsgi_app.delivery.server.stack import Caller, callers, main_thread
+
+#: Whose containers collect an answer whole before they send it; OctoPrint has a copy of Tornado's.
+JOINING_MODULES: Final = ("tornado.wsgi", "octoprint.server.util.tornado")
+
+
+class ServerFacts(NamedTuple):
+    """``threads``: how many requests a worker serves at once; None when that has no bound.
+
+    ``workers``: how many processes serve the site, as far as it can be told.
+    """
+
+    threads: int | None
+    workers: int
+    #: What people call it, with what stands between it and the application.
+    name: str = "gunicorn"
+    #: What gives it more threads.
+    remedy: str = "run --worker-class gthread with more --threads"
+    #: Whether its threads serve what is not this application's too.
+    shares_threads: bool = False
+    #: Whether it collects an answer whole before it sends it.
+    joins: bool = False
+    #: Whether it has one HTTP/2 connection's streams wait for each other.
+    serializes_http2: bool = False
+
+
+def find_server(*, serving: bool = False) -> ServerFacts | None:
+    """Find the running server; None when it is not a known one.
+
+    Most tell applications nothing of their threads, but each of them is the caller: of every
+    request (``serving``), and under gunicorn also of the application's import.
+    """
+    joins = serving and _joins()
+    for caller in callers():
+        facts = _describe(caller, serving=serving)
+        if facts is not None:
+            return facts._replace(joins=True) if joins else facts
+    return _find_embedding()
+
+
+def _find_embedding() -> ServerFacts | None:
+    """Ask the module that uWSGI or mod_wsgi, which call from C, puts into each interpreter."""
+    if (uwsgi := sys.modules.get("uwsgi")) is not None:
+        return ServerFacts(uwsgi.cores, uwsgi.numproc, "uWSGI", "set more threads in its ini")
+    if (mod_wsgi := sys.modules.get("mod_wsgi")) is not None:
+        return ServerFacts(
+            mod_wsgi.threads_per_process,
+            mod_wsgi.maximum_processes,
+            "mod_wsgi",
+            "give WSGIDaemonProcess more threads=",
+        )
+    return None
+
+
+def _joins() -> bool:
+    """Whether the function that the server gave for the answer's head is of one that joins."""
+    starts = [caller.names.get("start_response") for caller in callers()]
+    outermost = next((start for start in reversed(starts) if start is not None), None)
+    return getattr(outermost, "__module__", "") in JOINING_MODULES
+
+
+def _describe(caller: Caller, *, serving: bool) -> ServerFacts | None:
+    for prefix, describe, when_serving in DESCRIPTIONS:
+        if caller.module.startswith(prefix) and (serving or not when_serving):
+            facts = describe(caller)
+            if facts is not None:
+                return facts
+    return None
+
+
+def _gunicorn(caller: Caller) -> ServerFacts | None:
+    config = getattr(caller.owner, "cfg", None)
+    if config is None or not hasattr(config, "worker_class_str"):
+        return None
+    name = str(config.worker_class_str)
+    if name in ("asgi", "gunicorn.workers.gasgi.ASGIWorker"):
+        return None  # what stands between it and the application shows at the first request
+    if name.rpartition(".")[2] in ("tornado", "TornadoWorker"):
+        return ServerFacts(1, config.workers, "gunicorn's tornado class", joins=True)
+    return ServerFacts(
+        _gunicorn_threads(config, name),
+        config.workers,
+        serializes_http2="h2" in getattr(config, "http_protocols", ()),
+    )
+
+
+def _gunicorn_threads(config: Any, name: str) -> int | None:
+    if name.rpartition(".")[2] in ("gthread", "ThreadWorker"):
+        found: int = config.threads
+        return found
+    return 1 if name.rpartition(".")[2] in ("sync", "SyncWorker") else None
+
+
+def _waitress(caller: Caller) -> ServerFacts | None:
+    if not hasattr(caller.owner, "channel"):
+        return None
+    threads = caller.owner.channel.server.adj.threads
+    return ServerFacts(threads, 1, "waitress", "give it more --threads")
+
+
+def _werkzeug(caller: Caller) -> ServerFacts | None:
+    server = getattr(caller.owner, "server", None)
+    if server is None:
+        return None
+    threads = None if server.multithread else 1
+    return ServerFacts(threads, 1, "Werkzeug's server", "run it with threads")
+
+
+def _cheroot(caller: Caller) -> ServerFacts | None:
+    request = getattr(caller.owner, "req", None)
+    if request is None:
+        return None
+    return ServerFacts(request.server.requests.min, 1, "cheroot", "give it more --threads")
+
+
+def _granian(_caller: Caller) -> ServerFacts | None:
+    threads, workers = None, 1
+    for part in main_thread():
+        if part.module.startswith("granian.server"):
+            threads = part.names.get("blocking_threads", threads)
+            workers = getattr(part.owner, "workers", workers)
+    return ServerFacts(threads, workers, "Granian", "give it more --blocking-threads")
+
+
+def _tornado(_caller: Caller) -> ServerFacts:
+    """The application runs in the thread of Tornado's loop, which serves all of the site."""
+    return ServerFacts(
+        1, 1, "Tornado's WSGI container", "give the container a pool of threads", joins=True
+    )
+
+
+def _anyio(caller: Caller) -> ServerFacts | None:
+    """Starlette's WSGI middleware, and its copies, use anyio's threads, as all sync code does."""
+    if caller.function != "run" or not hasattr(caller.owner, "idle_workers"):
+        return None
+    from anyio import from_thread, to_thread  # noqa: PLC0415 - it is there, since it has called
+
+    limiter = from_thread.run_sync(to_thread.current_default_thread_limiter)
+    return ServerFacts(
+        int(limiter.total_tokens),
+        _process_count(),
+        "the WSGI middleware on anyio's threads",
+        "raise total_tokens of anyio.to_thread.current_default_thread_limiter(), or mount by"
+        " a2wsgi's WSGIMiddleware(app, workers=64)",
+        shares_threads=True,
+    )
+
+
+def _executor(caller: Caller) -> ServerFacts | None:
+    """A bridge from asyncio calls the application in a thread of an executor."""
+    reference = caller.names.get("executor_reference")
+    executor = reference() if callable(reference) else None
+    if executor is None:
+        return None
+    threads = getattr(executor, "_max_workers", None)
+    return ServerFacts(threads, _process_count(), *_bridge())
+
+
+def _bridge() -> tuple[str, str, bool]:
+    for caller in callers():
+        for prefix, name, remedy, shares in BRIDGES:
+            if caller.module.startswith(prefix):
+                return name, remedy, shares
+    return "the server's pool of threads", "give the pool more threads", True
+
+
+def _process_count() -> int:
+    """How many processes the ASGI server below runs."""
+    for part in main_thread():
+        for name in ("config", "cfg"):
+            config = part.names.get(name, getattr(part.owner, name, None))
+            workers = getattr(config, "workers", None)
+            if isinstance(workers, int) and workers > 0:
+                return workers
+    return 1
+
+
+#: Bridges that use an executor: module, name, what gives them more threads, and whether the pool
+#: serves other code too.
+BRIDGES: Final = (
+    ("a2wsgi.", "a2wsgi", "mount by WSGIMiddleware(app, workers=64)", False),
+    (
+        "uvicorn.",
+        "uvicorn's WSGI bridge",
+        "mount by a2wsgi's WSGIMiddleware(app, workers=64)",
+        False,
+    ),
+    (
+        "hypercorn.",
+        "hypercorn's WSGI bridge",
+        "mount by a2wsgi's WSGIMiddleware(app, workers=64)",
+        True,
+    ),
+    ("asgiref.", "asgiref's WsgiToAsgi", "mount by a2wsgi's WSGIMiddleware(app, workers=64)", True),
+    ("octoprint.", "OctoPrint's container", "give its pool more threads", False),
+)
+
+#: By the module of a caller; True: only during a request, since other code uses the same.
+DESCRIPTIONS: Final[tuple[tuple[str, Callable[[Caller], ServerFacts | None], bool], ...]] = (
+    ("gunicorn.", _gunicorn, False),
+    ("waitress.task", _waitress, False),
+    ("werkzeug.serving", _werkzeug, False),
+    ("cheroot.wsgi", _cheroot, False),
+    ("granian.wsgi", _granian, False),
+    ("tornado.", _tornado, True),
+    ("anyio._backends._asyncio", _anyio, True),
+    ("concurrent.futures.thread", _executor, True),
+)
