@@ -18,13 +18,12 @@ from pydantic import BaseModel, Field
 
 from tests.support.turns import TurnBench, events_of
 from tests.support.waiting import wait_for
+from wsgi_app.agents.tool_values import MAX_OUTPUT_BYTES, bounded_json
 from wsgi_app.agents.toolbox import Toolbox
 from wsgi_app.agents.tools import (
     MAX_ERROR_CHARS,
-    MAX_OUTPUT_BYTES,
     CallRequest,
     Tool,
-    bounded_json,
 )
 from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnError

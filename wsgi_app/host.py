@@ -17,7 +17,6 @@ from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import ConfigError
 from wsgi_app.store import MemoryStore, Store, StoreLimits
-from wsgi_app.store.redis import RedisStore
 from wsgi_app.web.blueprint import make_blueprint
 from wsgi_app.web.mount import Mount
 
@@ -73,7 +72,7 @@ class AgentHost:
             settings,
             _factory_of(self._agent),
             make_authenticator(settings, self._authenticate),
-            lambda: _make_store(settings),
+            _store_maker(settings),
             shared_store=settings.redis_url is not None,
             before_stream=self._before_stream,
         )
@@ -105,11 +104,14 @@ def _factory_of(agent: Agent | Callable[[], Any]) -> Callable[[], Agent]:
     return agent  # type: ignore[return-value] # it takes none
 
 
-def _make_store(settings: Settings) -> Store:
-    limits = StoreLimits.from_settings(settings)
-    if settings.redis_url is None:
-        return MemoryStore(limits)
-    return RedisStore(settings.redis_url, limits, start_thread=start_thread)
+def _store_maker(settings: Settings) -> Callable[[], Store]:
+    """What makes the store in a worker; the client of Redis is loaded before the fork."""
+    limits, url = StoreLimits.from_settings(settings), settings.redis_url
+    if url is None:
+        return lambda: MemoryStore(limits)
+    from wsgi_app.store.redis import RedisStore  # noqa: PLC0415 - a host without it saves its time
+
+    return lambda: RedisStore(url, limits, start_thread=start_thread)
 
 
 def _blueprint_name(url_prefix: str | None) -> str:

@@ -7,16 +7,12 @@ span holds a message, an answer, a tool's input or output, or an exception's tex
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_app.errors import AgentHostError
-
-try:
-    from opentelemetry import trace
-except ImportError:
-    trace = None  # type: ignore[assignment] # as documented: no spans then
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -27,13 +23,25 @@ _INSTRUMENTATION: Final = "wsgi_app"
 Attributes = Mapping[str, str | int]
 
 
+@functools.cache
+def _api() -> Any:
+    """The API, loaded with the first span: what traces a site has loaded it before; else None."""
+    try:
+        from opentelemetry import trace  # noqa: PLC0415 - as said
+    except ImportError:
+        return None
+    return trace
+
+
 def begin_span(name: str, attributes: Attributes, parent: Span | None = None) -> Span | None:
     """Begin a span below ``parent``, or below the caller's current one; None without the API."""
+    trace = _api()
     if trace is None:
         return None
     context = None if parent is None else trace.set_span_in_context(parent)
     tracer = trace.get_tracer(_INSTRUMENTATION)
-    return tracer.start_span(name, context=context, attributes=attributes)
+    span: Span = tracer.start_span(name, context=context, attributes=attributes)
+    return span
 
 
 def end_span(span: Span | None, attributes: Attributes | None = None, error: str = "") -> None:
@@ -43,7 +51,7 @@ def end_span(span: Span | None, attributes: Attributes | None = None, error: str
     span.set_attributes(dict(attributes or {}))
     if error:
         span.set_attribute("error.type", error)
-        span.set_status(trace.StatusCode.ERROR, error)
+        span.set_status(_api().StatusCode.ERROR, error)
     span.end()
 
 
@@ -51,7 +59,9 @@ def inside(span: Span | None) -> AbstractContextManager[Any]:
     """Make a span the caller's current one, which what is traced inside hangs below."""
     if span is None:
         return nullcontext()
-    return trace.use_span(span, record_exception=False, set_status_on_exception=False)
+    used: AbstractContextManager[Any]
+    used = _api().use_span(span, record_exception=False, set_status_on_exception=False)
+    return used
 
 
 @contextmanager

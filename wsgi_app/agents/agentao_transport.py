@@ -12,7 +12,7 @@ from agentao.transport import AgentEvent, EventType, NullTransport
 from agentao.transport.confirmation import gate_note
 
 from wsgi_app.agents.approvals import approval_prompt, approval_schema, is_approval
-from wsgi_app.agents.tools import bounded_json
+from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnCancelled, TurnError
 from wsgi_app.events import AnyEvent, Status, Thinking, ToolCall, ToolResult, Usage

@@ -23,7 +23,7 @@ from wsgi_app.agents.agentflow_model import watch_models
 from wsgi_app.agents.agentflow_stream import GraphStream, Pause
 from wsgi_app.agents.approvals import APPROVAL_SCHEMA, is_approval
 from wsgi_app.agents.shown_call import shown_call
-from wsgi_app.agents.tools import bounded_json
+from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.upstream_errors import describe, from_openai, status_error
 from wsgi_app.compat.python import task_context
 from wsgi_app.engine import Turn, current_turn

@@ -15,7 +15,8 @@ from agentflow.core.state.message_block import (
 from agentflow.core.state.stream_chunks import StreamChunk, StreamEvent
 from agentflow.prebuilt.tools.handoff import is_handoff_tool
 
-from wsgi_app.agents.tools import bounded_json, parse_object
+from wsgi_app.agents.tool_values import bounded_json
+from wsgi_app.agents.tools import parse_object
 from wsgi_app.engine import Turn
 from wsgi_app.events import Status, Thinking, ToolCall, ToolResult, Usage
 

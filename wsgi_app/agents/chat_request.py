@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
-
-from openai import AsyncAPIResponse, AsyncOpenAI
+from typing import TYPE_CHECKING, Any
 
 from wsgi_app.agents.call_arguments import arguments_to_repeat
 from wsgi_app.agents.chat_stream import ChatStep
@@ -14,6 +12,9 @@ from wsgi_app.agents.model_api import Prompt, open_request, sendable
 from wsgi_app.agents.tools import AnyTool
 from wsgi_app.engine.history import as_text
 from wsgi_app.events import AnyEvent, ToolResult
+
+if TYPE_CHECKING:
+    from openai import AsyncAPIResponse, AsyncOpenAI
 
 
 class ChatConversation:

@@ -12,7 +12,7 @@ from wsgi_app.agents.approvals import (
     is_approval,
     refusal_reason,
 )
-from wsgi_app.agents.tools import bounded_json
+from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.engine import Turn
 from wsgi_app.engine.history import as_text
 

@@ -9,7 +9,6 @@ from contextvars import ContextVar
 from typing import Any, Final
 from uuid import UUID
 
-import openai
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.messages.ai import add_ai_message_chunks
@@ -17,8 +16,13 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.types import Interrupt
 
-from wsgi_app.agents.tools import bounded_json
-from wsgi_app.agents.upstream_errors import from_openai, incomplete_answer, status_error
+from wsgi_app.agents.tool_values import bounded_json
+from wsgi_app.agents.upstream_errors import (
+    from_openai,
+    incomplete_answer,
+    is_openai_error,
+    status_error,
+)
 from wsgi_app.engine import Turn
 from wsgi_app.errors import UpstreamError
 from wsgi_app.events import AGENT_EVENTS, Status, Thinking, ToolCall, ToolResult, Usage
@@ -58,7 +62,7 @@ class ModelWatch(BaseCallbackHandler):
 
     def as_upstream_error(self, error: BaseException) -> UpstreamError | None:
         """The error for one that a graph raised because its provider failed; None for others."""
-        if isinstance(error, openai.OpenAIError):
+        if is_openai_error(error):
             return from_openai(error)
         if not any(error is known for known in self._errors):
             return None

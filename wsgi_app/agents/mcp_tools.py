@@ -26,12 +26,12 @@ from mcp_types import (
 
 from wsgi_app.agents.mcp_connection import McpConnection
 from wsgi_app.agents.mcp_link import McpEndpoint
+from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.tools import (
     MAX_DESCRIPTION_CHARS,
     CallRefused,
     CallRequest,
     PreparedCall,
-    bounded_json,
     parse_object,
 )
 from wsgi_app.engine import Turn

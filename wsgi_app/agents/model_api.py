@@ -6,10 +6,9 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
-from openai import NOT_GIVEN, AsyncAPIResponse, AsyncOpenAI
 
 from wsgi_app.agents.answer_end import check_end
 from wsgi_app.agents.provider_json import TextJoiner, count_of
@@ -17,6 +16,9 @@ from wsgi_app.agents.sse_reader import SseMessage
 from wsgi_app.agents.tools import AnyTool, CallRequest
 from wsgi_app.agents.upstream_errors import malformed_answer
 from wsgi_app.events import AnyEvent, Thinking, ToolResult, Usage, encode_json
+
+if TYPE_CHECKING:
+    from openai import AsyncAPIResponse, AsyncOpenAI
 
 #: Bounds of one step, far above what a model does and far below what would hurt a worker.
 MAX_CALLS_PER_STEP: Final = 128
@@ -59,6 +61,8 @@ def open_request(
     # Fields that the package does not know, as other servers have them, go beside it in any case.
     arguments, body = dict(request), dict(options)
     if not typed:
+        from openai import NOT_GIVEN  # noqa: PLC0415 - the client has loaded it
+
         body |= request
         arguments = dict.fromkeys(_REQUIRED & request.keys(), NOT_GIVEN)
         arguments["stream"] = request["stream"]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Final, Literal
-
-from openai import AsyncOpenAI
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from wsgi_app.agents.chat_request import ChatConversation
 from wsgi_app.agents.model_api import Conversation, ModelStep, Prompt, checked_options
-from wsgi_app.agents.openai_client import OpenAIClient
 from wsgi_app.agents.responses_request import ResponsesConversation
 from wsgi_app.agents.toolbox import Toolbox
 from wsgi_app.agents.tools import AnyTool, ToolConnections, ToolServer
 from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnError
 from wsgi_app.events import ToolCall, ToolResult
+from wsgi_app.extras import needs
 from wsgi_app.tracing import spanned
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 _APIS: Final[dict[str, Callable[[Prompt, Sequence[Any]], Conversation]]] = {
     "chat": ChatConversation,
@@ -36,7 +37,8 @@ class OpenAIAgent:
     reads ``OPENAI_API_KEY`` and ``OPENAI_BASE_URL``. ``api``: ``"chat"`` for
     ``/chat/completions``, which most servers have, ``"responses"`` for ``/responses``, where
     OpenAI's models keep their reasoning between steps. ``options``: further fields of each request
-    (``{"temperature": 0}``), as the API's reference or the server's has them.
+    (``{"temperature": 0}``), as the API's reference or the server's has them. Raises ConfigError
+    without the openai package (the extra ``openai``).
 
     Called by any number of turns at once, each in its own thread; nothing changes after
     construction but the state of ``_client``, which see.
@@ -55,6 +57,9 @@ class OpenAIAgent:
     ) -> None:
         if api not in _APIS:
             raise ValueError(f"api is one of {', '.join(_APIS)}: {api!r}")
+        with needs("openai", "OpenAIAgent"):
+            from wsgi_app.agents.openai_client import OpenAIClient  # noqa: PLC0415 - it loads openai
+
         self._model = model
         self._toolbox = Toolbox([tool for tool in tools if not isinstance(tool, ToolServer)])
         self._servers = [tool for tool in tools if isinstance(tool, ToolServer)]

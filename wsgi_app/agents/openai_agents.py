@@ -39,7 +39,8 @@ from wsgi_app.agents.openai_agents_translate import (
     input_items,
     raw_field,
 )
-from wsgi_app.agents.tools import bounded_json, describe_error
+from wsgi_app.agents.tool_values import bounded_json
+from wsgi_app.agents.tools import describe_error
 from wsgi_app.agents.upstream_errors import describe
 from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnCancelled, TurnError, UpstreamError

@@ -20,7 +20,8 @@ from agents import (
 )
 from agents.models.fake_id import FAKE_RESPONSES_ID
 
-from wsgi_app.agents.tools import bounded_json, parse_object
+from wsgi_app.agents.tool_values import bounded_json
+from wsgi_app.agents.tools import parse_object
 from wsgi_app.agents.upstream_errors import (
     from_openai,
     incomplete_answer,

@@ -24,6 +24,7 @@ from openai import (
     AsyncAPIResponse,
     AsyncOpenAI,
     DefaultAioHttpClient,
+    DefaultAsyncHttpxClient,
 )
 
 from wsgi_app.agents.answer_reader import AnswerReader
@@ -38,6 +39,7 @@ from wsgi_app.agents.upstream_errors import (
 )
 from wsgi_app.errors import UpstreamError
 from wsgi_app.events import AnyEvent, Usage
+from wsgi_app.extras import INSTALL
 
 log = logging.getLogger("wsgi_app")
 
@@ -118,7 +120,7 @@ class OpenAIClient:
         # Servers of one's own often want no key, but the openai package insists on one.
         api_key = os.environ.get("OPENAI_API_KEY") or "none"
         hooks = {"response": [_drop_long_error]}
-        http_client = DefaultAioHttpClient(limits=limits, event_hooks=hooks)
+        http_client = _http_client(limits=limits, event_hooks=hooks)
         # The turn's deadline bounds all reads. A limit for each would be a timer set anew with each
         # token, a twelfth of the loop's time (measured).
         timeout = copy(DEFAULT_TIMEOUT)
@@ -128,6 +130,16 @@ class OpenAIClient:
                 yield client
             finally:
                 del self._clients[loop]
+
+
+def _http_client(**options: Any) -> Any:
+    """The package's client over aiohttp, else the one it always has."""
+    try:
+        return DefaultAioHttpClient(**options)
+    except RuntimeError:  # its word for a missing aiohttp
+        told = "the openai package lacks its extra aiohttp: a token costs more (%s)"
+        log.warning(told, INSTALL.format(extra="openai"))
+        return DefaultAsyncHttpxClient(**options)
 
 
 class _Client(AsyncOpenAI):

@@ -44,7 +44,8 @@ from wsgi_app.agents.approvals import (
 )
 from wsgi_app.agents.pydantic_ai_translate import explain, message_history, step_limit
 from wsgi_app.agents.shown_call import shown_call
-from wsgi_app.agents.tools import bounded_json, parse_object
+from wsgi_app.agents.tool_values import bounded_json
+from wsgi_app.agents.tools import parse_object
 from wsgi_app.agents.upstream_errors import describe
 from wsgi_app.engine import Turn
 from wsgi_app.engine.loop_executor import LoopExecutor

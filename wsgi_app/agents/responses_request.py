@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final
-
-from openai import AsyncAPIResponse, AsyncOpenAI
+from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_app.agents.model_api import Prompt, open_request, sendable
 from wsgi_app.agents.responses_stream import ResponsesStep
 from wsgi_app.agents.tools import AnyTool
 from wsgi_app.engine.history import as_text
 from wsgi_app.events import AnyEvent, ToolResult
+
+if TYPE_CHECKING:
+    from openai import AsyncAPIResponse, AsyncOpenAI
 
 _TEXT_PART: Final = {"assistant": "output_text"}
 

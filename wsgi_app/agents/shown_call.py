@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic_core import to_jsonable_python
-
 from wsgi_app.agents.tools import parse_object
 
 #: A longer text is shown by its start and its end, with its length.
@@ -38,6 +36,8 @@ def shown_call(tool: str, arguments: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
+    from pydantic_core import to_jsonable_python  # noqa: PLC0415 - who has tools has it
+
     try:
         return to_jsonable_python(value, fallback=str, bytes_mode="base64")
     except ValueError:

@@ -9,29 +9,20 @@ import re
 import typing
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import to_jsonable_python
-from typing_extensions import NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from wsgi_app.engine import Turn
-from wsgi_app.engine.history import as_text
 from wsgi_app.engine.output import check_data_depth
+from wsgi_app.extras import needs
 
-#: A longer output is cut: it would come back with every later step of the turn.
-MAX_OUTPUT_BYTES: Final = 65_536
+if TYPE_CHECKING:
+    from wsgi_app.agents.tool_values import Arguments
+
 #: A longer error text is cut: it is a hint for the model, not a log.
 MAX_ERROR_CHARS: Final = 500
-#: More faults of a call's arguments are only counted: pydantic takes 10 us for each to tell it,
-#: while no other thread runs, and a call has room for hundreds of thousands.
-MAX_FAULTS_TOLD: Final = 100
 #: What providers of the chat-completions API accept (their reference, "tools").
 MAX_DESCRIPTION_CHARS: Final = 1024
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-
-_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 class CallRefused(ValueError):  # noqa: N818 - a refusal is no fault
@@ -102,7 +93,7 @@ class Tool:
 
     Read by any thread; nothing changes after construction. Raises TypeError for a function that
     cannot be described: no usable name, an annotation that pydantic does not know, parameters
-    that cannot be given by name.
+    that cannot be given by name. Raises ConfigError without pydantic (the extra ``tools``).
     """
 
     def __init__(
@@ -116,8 +107,8 @@ class Tool:
         parameters = inspect.signature(function).parameters.values()
         self._turn_names = [p.name for p in parameters if hints.get(p.name) is Turn]
         fields = [p for p in parameters if p.name not in self._turn_names]
-        self._arguments = _adapter(self.name, fields, hints)
-        self.parameters = _schema(self._arguments, fields)
+        self._arguments, self._as_json = _values_of(self.name, fields, hints)
+        self.parameters = self._arguments.schema
 
     def prepare(self, turn: Turn, call: CallRequest) -> PreparedCall:
         """See `AnyTool.prepare`.
@@ -125,7 +116,7 @@ class Tool:
         A sync function runs in the calling thread, or in one of its own if it has a timeout, in an
         app context of its own; an async one on the ``agents`` loop.
         """
-        values = self._validate(call.arguments)
+        values = self._arguments.validate(call.arguments)
         given = {**values, **dict.fromkeys(self._turn_names, turn)}
         return PreparedCall(values, lambda: self._run(turn, partial(self.function, **given)))
 
@@ -134,37 +125,7 @@ class Tool:
         result = turn.call(function) if seconds is None else turn.run_in_thread(function, seconds)
         if inspect.iscoroutine(result):
             result = turn.run_async(result if seconds is None else _within(result, seconds))
-        return bounded_json(result)
-
-    def _validate(self, arguments: str) -> dict[str, Any]:
-        text = arguments.strip() or "{}"
-        try:
-            values = self._arguments.validate_json(text)
-        except ValidationError as error:
-            if error.error_count() > MAX_FAULTS_TOLD:
-                raise CallRefused(f"bad arguments: {error.error_count()} faults") from error
-            faults = error.errors(include_url=False, include_context=False, include_input=False)
-            texts = [f"{'.'.join(map(str, f['loc'])) or 'arguments'}: {f['msg']}" for f in faults]
-            raise CallRefused("bad arguments: " + "; ".join(texts)) from error
-        if parse_object(text) is None:
-            raise CallRefused("bad arguments: nested too deep")
-        return values
-
-
-def bounded_json(value: Any) -> Any:
-    """Turn any value into a JSON value of at most about ``MAX_OUTPUT_BYTES``.
-
-    What JSON has no form for becomes its ``str``; what is too long becomes the start of its text.
-    Raises ValueError for what is nested too deep for an event.
-    """
-    value = to_jsonable_python(value, fallback=str)
-    text = as_text(value)
-    encoded = text.encode("utf-8", "replace")
-    if len(encoded) <= MAX_OUTPUT_BYTES:
-        check_data_depth(value)
-        return value
-    kept = encoded[:MAX_OUTPUT_BYTES].decode("utf-8", "ignore")
-    return f"{kept}… (cut: {len(encoded)} bytes)"
+        return self._as_json(result)
 
 
 def parse_object(arguments: str) -> dict[str, Any] | None:
@@ -200,13 +161,6 @@ async def _within(coroutine: Coroutine[Any, Any, Any], seconds: float) -> Any:
     return task.result()
 
 
-class _PlainSchema(GenerateJsonSchema):
-    """Leaves the generated titles out, which only repeat the names."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
-        return False
-
-
 def _name_of(function: Callable[..., Any]) -> str:
     name = getattr(function, "__name__", "")
     if not _TOOL_NAME.fullmatch(name):
@@ -221,31 +175,11 @@ def _hints_of(function: Callable[..., Any], name: str) -> dict[str, Any]:
         raise TypeError(f"tool {name}: cannot resolve an annotation: {error}") from error
 
 
-def _adapter(
+def _values_of(
     name: str, fields: Sequence[inspect.Parameter], hints: dict[str, Any]
-) -> TypeAdapter[dict[str, Any]]:
-    types: dict[str, Any] = {}
-    for parameter in fields:
-        if parameter.kind not in _BY_NAME:
-            raise TypeError(f"tool {name}: {parameter} cannot be given by name")
-        hint = hints.get(parameter.name, Any)
-        required = parameter.default is parameter.empty
-        types[parameter.name] = hint if required else NotRequired[hint]
-    make_typed_dict: Any = TypedDict  # mypy wants the fields written out
-    arguments = make_typed_dict(name, types)
-    arguments.__pydantic_config__ = ConfigDict(extra="forbid")
-    try:
-        return TypeAdapter(arguments)
-    except Exception as error:
-        raise TypeError(f"tool {name}: pydantic does not know an annotation: {error}") from error
+) -> tuple[Arguments, Callable[[Any], Any]]:
+    """The check of a tool's arguments, and what makes its result JSON."""
+    with needs("tools", "a tool"):
+        from wsgi_app.agents.tool_values import Arguments, bounded_json  # noqa: PLC0415 - see there
 
-
-def _schema(
-    adapter: TypeAdapter[dict[str, Any]], fields: Sequence[inspect.Parameter]
-) -> dict[str, Any]:
-    schema = adapter.json_schema(schema_generator=_PlainSchema)
-    schema.pop("title", None)
-    for parameter in fields:
-        if isinstance(parameter.default, bool | int | float | str):
-            schema["properties"][parameter.name]["default"] = parameter.default
-    return schema
+    return Arguments(name, fields, hints), bounded_json

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
-
-import openai
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_app.errors import UpstreamError
+
+if TYPE_CHECKING:
+    import openai
+    from typing_extensions import TypeIs
 
 #: Statuses below 500 after which the same request may succeed, as the openai package judges them.
 _RETRYABLE_STATUSES: Final = frozenset({408, 409, 429})
@@ -105,8 +108,16 @@ def _status_of(code: Any) -> int:
     return code if isinstance(code, int) else 0
 
 
+def is_openai_error(error: BaseException) -> TypeIs[openai.OpenAIError]:
+    """Whether the openai package raised it, which frameworks may use or not."""
+    package = sys.modules.get("openai")
+    return package is not None and isinstance(error, package.OpenAIError)
+
+
 def from_openai(error: openai.OpenAIError) -> UpstreamError:
     """The error for one that the openai package raised."""
+    import openai  # noqa: PLC0415 - it is loaded; others use this module without it
+
     if isinstance(error, openai.APIStatusError):
         return status_error(error.status_code)
     if isinstance(error, openai.APIConnectionError):
@@ -122,8 +133,8 @@ def describe(error: UpstreamError) -> str:
     cause = error.__cause__
     if cause is not None:
         parts.append(type(cause).__name__)
-    if isinstance(cause, openai.APIStatusError):
-        parts.append(f"code {cause.code!r}, request id {cause.request_id!r}")
+    if cause is not None and is_openai_error(cause) and hasattr(cause, "request_id"):
+        parts.append(f"code {cause.code!r}, request id {cause.request_id!r}")  # type: ignore[attr-defined] # an APIStatusError
     while cause is not None and cause.__cause__ is not None:
         cause = cause.__cause__
         parts.append(f"because of {type(cause).__name__}")

@@ -10,6 +10,9 @@ from importlib import import_module
 
 import click
 
+from wsgi_app.errors import ConfigError
+from wsgi_app.extras import needs
+
 #: Each command's module; a command that has the name of another package's is not its module's.
 COMMANDS = {
     **{name: name for name in ("init", "serve", "doctor", "workers", "chat")},
@@ -25,9 +28,29 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"wsgi_app.cli.{COMMANDS[cmd_name]}")
+        try:
+            with needs("gunicorn" if cmd_name == "serve" else "cli", f"the command {cmd_name}"):
+                module = import_module(f"wsgi_app.cli.{COMMANDS[cmd_name]}")
+        except ConfigError as missing:
+            return _missing_command(cmd_name, str(missing))
         command: click.Command = getattr(module, cmd_name)
         return command
+
+
+def _missing_command(name: str, told: str) -> click.Command:
+    """A command that says what it lacks; the list of commands, which loads all, goes on."""
+
+    @click.command(
+        name,
+        help=told,
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True},
+    )
+    @click.argument("_arguments", nargs=-1, type=click.UNPROCESSED)
+    def missing(*, _arguments: tuple[str, ...]) -> None:
+        raise click.ClickException(told)
+
+    return missing
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

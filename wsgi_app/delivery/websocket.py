@@ -20,9 +20,8 @@ from wsgi_app.engine.threads import LibraryThread
 
 #: Messages that wait to be read; more than a client that waits for answers ever sends.
 MAX_WAITING_MESSAGES: Final = 100
-#: RFC 6455, section 7.4.1, and the registry of IANA: "try again later".
+#: RFC 6455, section 7.4.1.
 POLICY_VIOLATION: Final = 1008
-TRY_AGAIN_LATER: Final = 1013
 
 
 class EventSocket:

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
+from wsgi_app.metrics import are_counted
+
 #: Where prometheus_client looks for the folder.
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _LOCK_NAME: Final = "lock"
@@ -45,7 +47,7 @@ class SharedFolder:
         It is theirs, who may run as another user (gunicorn's ``user`` and ``group``).
         """
         if self._own is None:
-            if os.environ.get(VARIABLE):
+            if os.environ.get(VARIABLE) or not are_counted():
                 return
             self._own = Path(tempfile.mkdtemp(prefix="wsgi_app-metrics-", dir=parent))
             os.environ[VARIABLE] = str(self._own)
@@ -60,7 +62,7 @@ class SharedFolder:
 
     def forget(self, pid: int, living: Collection[int]) -> None:
         """Drop a dead worker's gauges, and merge its counts with those of the other dead."""
-        if not os.environ.get(VARIABLE):
+        if not os.environ.get(VARIABLE) or not are_counted():
             return
         from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - see metrics
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from flask import Blueprint, Response, current_app, g, request
-from flask_cors import CORS
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter
 
 from wsgi_app.auth import Principal, demand_scope, is_local
+from wsgi_app.config import setting_name
+from wsgi_app.extras import needs
 from wsgi_app.limits import LIMIT_HEADERS
 from wsgi_app.tickets import TICKET_SECONDS
 from wsgi_app.tokens import DEFAULT_SCOPES, Scope
@@ -111,9 +112,15 @@ def post_ticket(mount: Mount, session_id: str) -> Response:
 
 
 def allow_origins(blueprint: Blueprint, origins: Sequence[str]) -> None:
-    """Let pages of these origins call the routes, with the site's login (CORS, Fetch 3.3)."""
+    """Let pages of these origins call the routes, with the site's login (CORS, Fetch 3.3).
+
+    Raises ConfigError without the package that does it.
+    """
     if not origins:
         return
+    with needs("cors", setting_name("cors_origins")):
+        from flask_cors import CORS  # noqa: PLC0415 - few sites need it
+
     CORS(
         blueprint,
         # As patterns: a plain string with a bracket, as of IPv6, would be taken for one.

@@ -6,6 +6,8 @@ from flask import Response
 
 from wsgi_app.engine.runner import MAX_ABANDONED_THREADS
 from wsgi_app.errors import RequestError
+from wsgi_app.extras import missing_text
+from wsgi_app.metrics import are_counted
 from wsgi_app.web.answers import HealthAnswer, ReadyAnswer
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.respond import error_response, json_response
@@ -30,6 +32,8 @@ def get_readyz(mount: Mount) -> Response:
 
 def get_metrics(_mount: Mount) -> Response:
     """GET /metrics: what all workers have counted, in Prometheus' text format."""
+    if not are_counted():
+        raise RequestError("not_found", missing_text("metrics", "GET /metrics"))
     from wsgi_app.metrics.text import CONTENT_TYPE, metrics_text  # noqa: PLC0415 - see its package
 
     response = Response(metrics_text(), content_type=CONTENT_TYPE)

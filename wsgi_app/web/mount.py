@@ -31,7 +31,7 @@ from wsgi_app.engine.turn import Agent
 from wsgi_app.events import EventId
 from wsgi_app.limits import parse_rate
 from wsgi_app.logs import request_id
-from wsgi_app.metrics import metrics, note_worker
+from wsgi_app.metrics import are_counted, metrics, note_worker
 from wsgi_app.store.base import SessionKey, Store
 from wsgi_app.tickets import Tickets
 
@@ -150,6 +150,8 @@ class Mount:
         return found + self.runner.warnings + self._parking_warnings()
 
     def _metrics_warnings(self) -> list[str]:
+        if not are_counted():
+            return []
         from wsgi_app.metrics.text import are_shared  # noqa: PLC0415 - see its package
 
         many = self.server is not None and self.server.workers > 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from flask import Response, request
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -11,11 +11,11 @@ from wsgi_app.auth import check_origin
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.reader import ReaderGone
 from wsgi_app.delivery.server import client_socket
-from wsgi_app.delivery.websocket import TRY_AGAIN_LATER, EventSocket
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import Error, EventId, encode_json
+from wsgi_app.extras import missing_text
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.access import demand
@@ -27,6 +27,11 @@ from wsgi_app.wire.ids import RequestId, TurnId
 from wsgi_app.wire.merge import merge_backlog
 from wsgi_app.wire.native import with_id
 
+if TYPE_CHECKING:
+    from wsgi_app.delivery.websocket import EventSocket
+
+#: The registry of IANA: "try again later".
+TRY_AGAIN_LATER: Final = 1013
 #: How long a connection sleeps at most before it looks whether its worker is about to leave.
 LOOK_SECONDS: Final = 2.0
 
@@ -66,22 +71,32 @@ def websocket(mount: Mount, session_id: str) -> Response:
     """WS /ws/chat/<session_id>: the native events, both ways on one connection."""
     key = session_key(check_session_id(session_id))
     check_origin(request, mount.settings.cors_origins)
+    accept = _event_socket()
     if client_socket(request.environ) is None:
         raise RequestError("not_found", "This server offers no WebSockets.")
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
     slot = mount.take_slot(key)
     try:
-        _serve(mount, key)
+        _serve(mount, key, accept)
     finally:
         slot.give_back()
     return _TakenOver()
 
 
-def _serve(mount: Mount, key: SessionKey) -> None:
+def _event_socket() -> type[EventSocket]:
+    """The library is loaded with the first WebSocket; few sites have any."""
+    try:
+        from wsgi_app.delivery.websocket import EventSocket  # noqa: PLC0415 - as said
+    except ImportError:
+        raise RequestError("not_found", missing_text("websocket", "The WebSocket")) from None
+    return EventSocket
+
+
+def _serve(mount: Mount, key: SessionKey, accept: type[EventSocket]) -> None:
     wakeup = Wakeup()
     try:
-        client = EventSocket(
+        client = accept(
             request.environ,
             mount.worker.watcher,
             wakeup.set,
