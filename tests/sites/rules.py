@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import ClassVar
 
 import pytest
+import requests
 
 from tests.sites.site import Browser, Site, new_session
 from tests.support.sse import Stream
@@ -32,6 +33,8 @@ class SiteRules:
     database: ClassVar[str | None] = None
     #: Whether the server starts a worker anew that is killed.
     restarts_workers: ClassVar[bool] = True
+    #: Whether its users stay logged in when a worker has been killed.
+    keeps_logins: ClassVar[bool] = True
 
     def user(self, site: Site, name: str) -> Browser:
         """Return a user's browser, logged in once for all tests of the site."""
@@ -143,10 +146,21 @@ class SiteRules:
         with alice.chat(session, LONG) as stream:
             seen = stream.until("token")
             os.kill(pid_of(seen[0].data["content"]), signal.SIGKILL)
+        if not self.keeps_logins:
+            wait_for(lambda: self.can_log_in(site), "a login", 60)
+            alice = self.user(site, "alice")
         end = wait_for(lambda: self.end_after(alice, session, seen[-1].id or ""), "the end", 30)
         assert end == "worker_lost"
         with alice.chat(session, "count=1") as stream:
             assert stream.until("done")
+
+    def can_log_in(self, site: Site) -> bool:
+        """Log in anew; False while the site cannot do it."""
+        site.users.clear()
+        try:
+            return self.user(site, "alice") is not None
+        except (AssertionError, requests.RequestException):
+            return False
 
     def end_after(self, browser: Browser, session: str, cursor: str) -> str | None:
         """The code of the error that ended a turn; None while nobody answers."""
