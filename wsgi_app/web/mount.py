@@ -14,6 +14,7 @@ from flask import Flask, current_app, g, request
 
 from wsgi_app.auth import Authenticator, DevelopmentMode, Principal
 from wsgi_app.compat.flask import is_context
+from wsgi_app.compat.flask_sqlalchemy import find_session
 from wsgi_app.config import Settings, setting_name
 from wsgi_app.delivery.disconnect import HangupWatcher
 from wsgi_app.delivery.feed import Feed
@@ -211,9 +212,9 @@ class Mount:
 
     def release_resources(self) -> None:
         """Give the request's database connections back before a long wait inside of a view."""
-        database: Any = current_app.extensions.get("sqlalchemy")
-        if hasattr(database, "session"):
-            database.session.remove()
+        session = find_session(current_app.extensions.get("sqlalchemy"))
+        if session is not None:
+            session.remove()
         self.call_before_stream()
 
     def call_before_stream(self) -> None:
