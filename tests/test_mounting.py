@@ -110,6 +110,23 @@ def test_the_sites_login_may_refuse(
             check_refusal(client.call(method, path, headers=headers), status, code)
 
 
+def test_the_sites_error_handlers_decide_what_its_login_raises() -> None:
+    """An exception of `authenticate` has the status of the site's handler, nearest class first."""
+    expected = {
+        "AuthError": (401, "unauthorized"),
+        "ExpiredError": (403, "forbidden"),
+        "KeyError": (401, "unauthorized"),  # its handler redirects to the login page
+        "TimeoutError": (500, "internal_error"),  # its handler fails
+    }
+    with gunicorn("tests.support.sites:handling_site()") as server:
+        client = Client(server, token=None)
+        for user, (status, code) in expected.items():
+            for method, path in (("POST", "/chat"), ("GET", "/chat/s/events")):
+                answer = client.call(method, path, headers={"X-User": user})
+                check_refusal(answer, status, code)
+                assert SECRET.encode() not in answer.body
+
+
 def test_tokens_do_not_count_where_the_site_decides(login: Client) -> None:
     """`authenticate` beats tokens and development mode."""
     answer = Client(login.server, "dev").call("GET", "/sessions")

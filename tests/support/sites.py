@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from flask import Flask, Request, Response, abort, request
+from flask import Blueprint, Flask, Request, Response, abort, redirect, request
 from flask_wtf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 
@@ -41,6 +41,45 @@ def log_in(sent: Request) -> Principal | str | None:
     if user == "raise":
         raise ValueError(SECRET)
     return Principal("principal") if user == "principal" else user
+
+
+class AuthError(Exception):
+    """A login of the site's that failed; its text is no client's."""
+
+
+class ExpiredError(AuthError):
+    """The same, known better."""
+
+
+_LOGIN_ERRORS: dict[str, type[Exception]] = {
+    "AuthError": AuthError,
+    "ExpiredError": ExpiredError,
+    "KeyError": KeyError,
+    "LookupError": LookupError,
+    "TimeoutError": TimeoutError,
+}
+
+
+def raising_login(sent: Request) -> str:
+    """Raise what the header names."""
+    raise _LOGIN_ERRORS[sent.headers["X-User"]](SECRET)
+
+
+def handling_site() -> Flask:
+    """Mount a host in a site whose error handlers know what its login raises."""
+    app = Flask("site")
+    pages = Blueprint("pages", "pages")
+    app.register_error_handler(AuthError, lambda _: ("<h1>Who are you?</h1>", 401))
+    pages.register_error_handler(ExpiredError, lambda _: ({"error": SECRET}, 403))
+    app.register_error_handler(LookupError, lambda _: redirect("/login"))
+    app.register_error_handler(TimeoutError, _fail_again)
+    app.register_blueprint(pages)
+    AgentHost(scripted, authenticate=raising_login).init_app(app, url_prefix="/agents")
+    return app
+
+
+def _fail_again(error: Exception) -> NoReturn:
+    raise error
 
 
 def login_site() -> Flask:

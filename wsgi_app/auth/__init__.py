@@ -7,6 +7,7 @@ from wsgi_app.auth.development import DevelopmentMode as DevelopmentMode
 from wsgi_app.auth.local import is_local as is_local
 from wsgi_app.auth.refusals import demand_scope as demand_scope
 from wsgi_app.auth.site_login import Authenticate as Authenticate
+from wsgi_app.auth.site_login import LoginFailed as LoginFailed
 from wsgi_app.auth.site_login import check_origin as check_origin
 from wsgi_app.tokens import Principal as Principal
 from wsgi_app.tokens import hash_token as hash_token

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from flask import Request
+from werkzeug.exceptions import HTTPException
 
 from wsgi_app.auth.refusals import unauthorized
-from wsgi_app.errors import RequestError
+from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.tokens import Principal, check_scopes
 
 #: Answers who is asking; None for 401. A bare string is the tenant's name.
@@ -21,8 +22,17 @@ FORM_TYPES: Final = (
     "multipart/form-data",
     "text/plain",
 )
+
 _READING_METHODS: Final = ("GET", "HEAD")
 _OTHER_SITES: Final = ("cross-site", "same-site")
+
+
+class LoginFailed(Exception):  # noqa: N818 - the site knows what went wrong
+    """The site's callable raised ``cause``, which its own error handlers may know."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 def by_site_login(
@@ -32,7 +42,12 @@ def by_site_login(
 
     def find_principal(request: Request) -> Principal:
         _refuse_cross_site(request, allowed_origins)
-        found = authenticate(request)
+        try:
+            found = authenticate(request)
+        except (HTTPException, AgentHostError):
+            raise
+        except Exception as error:
+            raise LoginFailed(error) from error
         principal = Principal(found) if isinstance(found, str) else found
         if principal is None or not getattr(principal, "tenant", True):
             raise unauthorized("Log in first.")

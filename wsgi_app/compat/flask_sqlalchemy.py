@@ -1,4 +1,4 @@
-"""What differs between versions of Flask-SQLAlchemy, which is not imported: the site may lack it."""
+"""What differs between versions of Flask-SQLAlchemy, which is not imported here."""
 
 from __future__ import annotations
 

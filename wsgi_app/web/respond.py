@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from wsgi_app.auth import LoginFailed
 from wsgi_app.delivery.generator import Encoder
 from wsgi_app.delivery.many_feeds import SessionEvent
 from wsgi_app.delivery.reader import Reader
@@ -23,6 +24,7 @@ from wsgi_app.web.answers import TurnAnswer
 from wsgi_app.web.body import discard_body
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import batch_seconds, native_wire
+from wsgi_app.web.site_errors import as_site_error
 from wsgi_app.web.stream import StreamResponse
 from wsgi_app.wire import agentflow, native, sse
 
@@ -96,6 +98,8 @@ def exception_response(error: Exception) -> Response:
     """Answer whatever a view raised, without telling its text."""
     discard_body(request)
     shape: ErrorShape = g.get("wsgi_app_error_shape", error_response)
+    if isinstance(error, LoginFailed):
+        error = as_site_error(error.cause, exception_response) or error.cause
     if isinstance(error, HTTPException):
         return _http_error_response(error, shape)
     if not isinstance(error, AgentHostError):
