@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from tests.support.chunked import send_chunked
 from tests.support.client import JSON, WANTS_JSON, Answer, Client, chat_body, new_session
 from tests.support.refusals import check_refusal, unharmed
 from tests.support.servers import gunicorn
@@ -183,18 +184,6 @@ def test_a_bad_cancel_is_refused(client: Client, body: object) -> None:
 def test_a_bad_input_is_refused(client: Client, body: object) -> None:
     """An answer to the agent's question needs both of its fields and no other."""
     check_refusal(client.call("POST", "/chat/s-1/input", body), 422, "invalid_request")
-
-
-def send_chunked(client: Client, pieces: Iterator[bytes], path: str) -> Answer:
-    """POST a body of unknown length."""
-    connection = http.client.HTTPConnection("127.0.0.1", client.server.port, timeout=15)
-    try:
-        headers = {**JSON, **WANTS_JSON, "Authorization": "Bearer dev"}
-        connection.request("POST", client.prefix + path, pieces, headers, encode_chunked=True)
-        response = connection.getresponse()
-        return Answer(response.status, response.msg, response.read())
-    finally:
-        connection.close()
 
 
 def message_of(total_bytes: int) -> bytes:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 from simple_websocket import Client as WebSocket
 
+from tests.support.chunked import send_chunked
 from tests.support.client import chat_body
 from tests.support.deployed import apache, uwsgi
 from tests.support.proxies import apache_proxy, haproxy
@@ -170,6 +171,12 @@ def test_json_answer_and_errors(client: ReadingClient) -> None:
     assert client.call("POST", "/chat/json", {"message": ""}).status == 422
     assert client.call("GET", "/nowhere").json["code"] == "not_found"
     assert client.call("GET", "/readyz").json["status"] == "ready"
+
+
+def test_a_chunked_body_is_read(client: ReadingClient) -> None:
+    """A message that comes without a length is taken as any other."""
+    answer = send_chunked(client, [b'{"message"', b': "hi"}'], "/chat/chunked")
+    assert (answer.status, answer.json["turn_id"]) == (200, "1")
 
 
 def test_streams_are_never_compressed(client: ReadingClient) -> None:

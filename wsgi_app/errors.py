@@ -25,6 +25,7 @@ STATUS_BY_CODE: Final[dict[str, int]] = {
     "no_pending_input": 409,
     "input_required": 409,
     "cancelled": 409,
+    "length_required": 411,
     "too_large": 413,
     "unsupported_media_type": 415,
     "invalid_request": 422,

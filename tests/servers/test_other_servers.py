@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support import other_servers
+from tests.support.chunked import send_chunked
 from tests.support.reading import ReadingClient, wait_observed
 from tests.support.refusals import check_refusal
 from tests.support.servers import Server
@@ -99,6 +100,12 @@ def test_a_reader_resumes(client: ReadingClient) -> None:
     assert "".join(words) == rest[-1].data["reply"]
 
 
+def test_a_chunked_body_is_read(client: ReadingClient) -> None:
+    """A message that comes without a length is taken as any other."""
+    answer = send_chunked(client, [b'{"message"', b': "hi"}'], "/chat/chunked")
+    assert (answer.status, answer.json["turn_id"]) == (200, "1")
+
+
 def test_streams_leave_threads_to_the_site(
     served: tuple[str, Server], client: ReadingClient
 ) -> None:
@@ -123,3 +130,23 @@ def test_streams_leave_threads_to_the_site(
 
 #: Whose threads nobody has set: the loop's own pool, and anyio's.
 SHARED_POOLS: Final = ("hypercorn", "starlette")
+
+
+def test_an_unknown_server_is_named_and_streams() -> None:
+    """On a server that is not known a turn streams, and log and readiness say what is not."""
+    with other_servers.wsgiref_server(env=ENV) as server:
+        client = ReadingClient(server)
+        assert client.chat_json("s", {"text": "hello"}).json["reply"] == "hello"
+        with client.chat("s", {"tokens": 2}) as stream:
+            assert list(stream)[-1].data["reply"] == "w1 w2 "
+        (warning,) = client.call("GET", "/readyz").json["warnings"]
+        assert "not a known one" in warning
+        assert "AGENT_STREAM_SLOTS" in warning
+        assert server.log().count(warning) == 1
+
+
+def test_a_chunked_body_that_never_arrives_is_refused_in_words() -> None:
+    """A server that does not pass a body without a length on: 411, not "the body is empty"."""
+    with other_servers.wsgiref_server(env=ENV) as server:
+        answer = send_chunked(ReadingClient(server), [b'{"message": "hi"}'], "/chat/chunked")
+        check_refusal(answer, 411, "length_required")

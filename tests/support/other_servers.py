@@ -94,3 +94,12 @@ def gunicorn_class(
         ],
         env,
     )
+
+
+def wsgiref_server(*, env: Env = None) -> AbstractContextManager[Server]:
+    """Run a server that the host does not know: the one of Python's library."""
+    call = (
+        "from wsgiref.simple_server import make_server; from tests.support.apps import site;"
+        " make_server('127.0.0.1', {}, site).serve_forever()"
+    )
+    return served(lambda port: ["-c", call.format(port)], env)

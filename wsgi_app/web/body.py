@@ -11,7 +11,7 @@ from typing import IO
 
 from flask import Request
 
-from wsgi_app.delivery.server import client_socket
+from wsgi_app.delivery.server import client_socket, open_chunked_body
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import RequestError
 
@@ -25,12 +25,21 @@ _CHUNK_BYTES = 65_536
 
 
 def read_body(request: Request, max_bytes: int) -> bytes:
-    """The whole body; raises RequestError ``too_large``, or ``invalid_json`` if it breaks off."""
+    """The whole body.
+
+    Raises RequestError ``too_large``, ``length_required``, or ``invalid_json`` if it breaks off.
+    """
+    if not open_chunked_body(request.environ):
+        raise RequestError(
+            "length_required",
+            "This server does not pass on a chunked body: send it with a Content-Length.",
+        )
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
     # One byte more: werkzeug cuts a body of unknown length at the limit without a word.
     request.max_content_length = max_bytes + 1
     client = client_socket(request.environ)
+    before = None if client is None else client.gettimeout()
     try:
         if client is not None:
             client.settimeout(PAUSE_SECONDS)
@@ -39,7 +48,7 @@ def read_body(request: Request, max_bytes: int) -> bytes:
         raise _broken_off() from None
     finally:
         if client is not None:
-            client.settimeout(None)
+            client.settimeout(before)
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
     if len(body) < (request.content_length or 0):
@@ -54,8 +63,10 @@ def discard_body(request: Request) -> None:
     loses the answer.
     """
     request.max_content_length = None
+    open_chunked_body(request.environ)
     terminated = request.environ.get("wsgi.input_terminated")
     client = client_socket(request.environ)
+    before = None if client is None else client.gettimeout()
     has_body = request.content_length or "HTTP_TRANSFER_ENCODING" in request.environ
     try:
         with _broken_off_after(DISCARD_SECONDS, client if has_body else None):
@@ -64,7 +75,7 @@ def discard_body(request: Request) -> None:
         return
     finally:
         if client is not None:
-            client.settimeout(None)
+            client.settimeout(before)
 
 
 @contextmanager

@@ -18,7 +18,13 @@ TEXT: Final = "text/plain"
 #: What any route with a login may refuse.
 LOGIN_CODES: Final = ("unauthorized", "forbidden")
 #: What reading a JSON body may refuse.
-BODY_CODES: Final = ("invalid_json", "too_large", "unsupported_media_type", "invalid_request")
+BODY_CODES: Final = (
+    "invalid_json",
+    "length_required",
+    "too_large",
+    "unsupported_media_type",
+    "invalid_request",
+)
 STORE_CODES: Final = ("store_unavailable",)
 #: What reading a turn may be refused with.
 READ_CODES: Final = (*STORE_CODES, "too_many_readers", "at_capacity", "draining")

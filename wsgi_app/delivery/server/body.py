@@ -1,0 +1,58 @@
+"""Makes bodies of unknown length readable where servers do not say that they are."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any, Final
+
+#: How long uWSGI waits for the next part of a body.
+PAUSE_SECONDS: Final = 15
+TERMINATED: Final = "wsgi.input_terminated"
+
+
+def open_chunked_body(environ: dict[str, Any]) -> bool:
+    """Have ``wsgi.input`` read to its end if the body came without a length.
+
+    False where the server does not pass such a body on; nothing was changed then.
+    """
+    if "chunked" not in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+        return True
+    if environ.get(TERMINATED):
+        return True
+    read_chunk = getattr(sys.modules.get("uwsgi"), "chunked_read", None)
+    if "uwsgi.version" in environ and read_chunk is not None:
+        environ["wsgi.input"] = io.BufferedReader(_ChunkedInput(read_chunk))
+    elif not _ends_by_itself(environ.get("wsgi.input")):
+        return False
+    environ[TERMINATED] = True
+    return True
+
+
+def _ends_by_itself(body: Any) -> bool:
+    """Whether it is one that was read whole, as hypercorn does, or a2wsgi's."""
+    whole = isinstance(body, (io.BytesIO, tempfile.SpooledTemporaryFile))
+    return whole or (hasattr(body, "receive") and hasattr(body, "loop"))
+
+
+class _ChunkedInput(io.RawIOBase):
+    """What uWSGI reads of a chunked body. Used by its request's thread."""
+
+    def __init__(self, read_chunk: Callable[[int], bytes]) -> None:
+        self._read_chunk = read_chunk
+        self._left = memoryview(b"")
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._left and not self._ended:
+            self._left = memoryview(self._read_chunk(PAUSE_SECONDS))
+            self._ended = not self._left
+        count = min(len(buffer), len(self._left))
+        buffer[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
