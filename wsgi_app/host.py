@@ -5,11 +5,10 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import re
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask
+from flask import Blueprint, Flask
 
 from wsgi_app.auth import Authenticate, make_authenticator
 from wsgi_app.config import Settings, load_settings
@@ -17,12 +16,10 @@ from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import ConfigError
 from wsgi_app.store import MemoryStore, Store, StoreLimits
-from wsgi_app.web.blueprint import make_blueprint
-from wsgi_app.web.mount import Mount
+from wsgi_app.web.blueprint import HostBlueprint
+from wsgi_app.web.mount import EXTENSION_KEY, Mount
 
 log = logging.getLogger("wsgi_app")
-
-EXTENSION_KEY = "wsgi_app"
 
 
 class AgentHost:
@@ -59,14 +56,19 @@ class AgentHost:
         Raises ConfigError for a malformed or unknown setting, a prefix that is taken, and an agent
         that cannot be called.
         """
+        app.register_blueprint(self.blueprint(url_prefix))
+
+    def blueprint(self, url_prefix: str | None = None) -> Blueprint:
+        """Make a blueprint of the host's routes, for what takes one: a list, a plugin.
+
+        The host is mounted when an app registers it, below the prefix that the app gives it then,
+        else below ``url_prefix``; `init_app`'s errors are raised then. Each app may register it
+        once. ``admin`` and ``cors_origins`` are as the first app to do so has them.
+        """
+        return HostBlueprint(self._mount, url_prefix)
+
+    def _mount(self, app: Flask, _prefix: str | None, name: str) -> Mount:
         settings = load_settings(self._overrides, app.config, os.environ)
-        if url_prefix is not None:
-            url_prefix = url_prefix.rstrip("/")
-            if not re.fullmatch(r"(/[^/<>]+)*", url_prefix):
-                raise ConfigError(f"url_prefix must be a path such as /agents, not {url_prefix!r}")
-        name = _blueprint_name(url_prefix)
-        if name in app.blueprints:
-            raise ConfigError(f"another host is mounted at url_prefix={url_prefix!r}")
         mount = Mount(
             app,
             settings,
@@ -76,9 +78,9 @@ class AgentHost:
             shared_store=settings.redis_url is not None,
             before_stream=self._before_stream,
         )
-        app.register_blueprint(make_blueprint(name, mount), url_prefix=url_prefix or None)
         app.extensions.setdefault(EXTENSION_KEY, {})[name] = mount
         mount.tell_warnings()
+        return mount
 
 
 def _factory_of(agent: Agent | Callable[[], Any]) -> Callable[[], Agent]:
@@ -112,8 +114,3 @@ def _store_maker(settings: Settings) -> Callable[[], Store]:
     from wsgi_app.store.redis import RedisStore  # noqa: PLC0415 - a host without it saves its time
 
     return lambda: RedisStore(url, limits, start_thread=start_thread)
-
-
-def _blueprint_name(url_prefix: str | None) -> str:
-    # Flask divides blueprints' names by dots.
-    return "wsgi_app" + (url_prefix or "").replace(".", "%2E")

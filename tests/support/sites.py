@@ -9,7 +9,7 @@ from flask_wtf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 
 from tests.support.agents import SECRET, scripted
-from wsgi_app import AgentHost, Principal
+from wsgi_app import AgentHost, Principal, is_agent_request
 
 SECRET_KEY = "the site's own"
 
@@ -155,6 +155,57 @@ def mistaken_site() -> Flask:
     )
     AgentHost(scripted, before_stream=_fail).init_app(app, url_prefix="/stream")
     return app
+
+
+def guarded_site(guard: str) -> Flask:
+    """Mount a host in a site that sends strangers to its login page; a `polite` one lets it be."""
+    app = Flask("site")
+    AgentHost(scripted, authenticate=log_in).init_app(app, url_prefix="/agents")
+
+    @app.before_request
+    def _log_in_first() -> Any:
+        if guard == "polite" and is_agent_request():
+            return None
+        return None if "X-User" in request.headers else redirect("/login")
+
+    return app
+
+
+def listed_site() -> Flask:
+    """Register hosts as configurations and plugins do: blueprints made before there is an app."""
+    app = Flask("site")
+    for blueprint in LISTED:
+        app.register_blueprint(blueprint)
+    app.register_blueprint(PLUGIN, url_prefix="/plugin/agent")
+    parent = Blueprint("parent", "parent", url_prefix="/outer")
+    parent.register_blueprint(_named("inner").blueprint("/inner"))
+    app.register_blueprint(parent)
+    late = Blueprint("late", "late")
+    late.record_once(lambda _: _named("late").init_app(app, url_prefix="/late"))
+    app.register_blueprint(late)
+    app.before_request(lambda: None)
+    app.add_url_rule("/page", "page", lambda: str(is_agent_request()))
+    return app
+
+
+def _named(name: str) -> AgentHost:
+    return AgentHost(lambda turn: f"{name} {turn.message} {is_agent_request()}")
+
+
+LISTED = [_named("one").blueprint("/one"), _named("two").blueprint("/two/")]
+PLUGIN = _named("plugin").blueprint()
+
+
+@PLUGIN.before_request
+def _guard_the_plugin() -> Any:
+    """As a site does that guards the routes of its plugins."""
+    return Response("the plugin's guard", 418) if "X-Stop" in request.headers else None
+
+
+def twice_listed_site() -> Flask:
+    """Register the same blueprints in a second app, as a site's own tests do."""
+    listed_site()
+    return listed_site()
 
 
 def _fail() -> None:

@@ -17,7 +17,7 @@ from wsgi_app.limits import LIMIT_HEADERS
 from wsgi_app.tickets import TICKET_SECONDS
 from wsgi_app.tokens import DEFAULT_SCOPES, Scope
 from wsgi_app.web.answers import TicketAnswer
-from wsgi_app.web.mount import Mount, current_principal, session_key
+from wsgi_app.web.mount import Mount, current_mount, current_principal, session_key
 from wsgi_app.web.parse import check_session_id, last_event_id
 from wsgi_app.web.respond import ErrorShape, error_response, json_response
 
@@ -53,7 +53,7 @@ EXPOSED_HEADERS: Final = (
 PREFLIGHT_SECONDS: Final = 7200
 
 
-def guard(mount: Mount, shapes: dict[str, ErrorShape]) -> Callable[[], Response | None]:
+def guard(shapes: dict[str, ErrorShape]) -> Callable[[], Response | None]:
     """What runs before each request; raises RequestError for who may not pass."""
 
     def check() -> Response | None:
@@ -61,6 +61,7 @@ def guard(mount: Mount, shapes: dict[str, ErrorShape]) -> Callable[[], Response 
         g.wsgi_app_error_shape = shapes.get(endpoint, error_response)
         if request.method == "OPTIONS":
             return _options()
+        mount = current_mount()
         if endpoint not in OPEN and not (endpoint in LOCAL and _is_open_here(mount)):
             g.wsgi_app_principal = _principal(mount, endpoint)
             for scope in needed_scopes(endpoint, request.method):

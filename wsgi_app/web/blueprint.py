@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
+from typing import Any
 
 from flask import (
     Blueprint,
@@ -17,6 +19,8 @@ from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.exceptions import MethodNotAllowed, NotFound, default_exceptions
 from werkzeug.routing import BaseConverter
 
+from wsgi_app.config import Settings
+from wsgi_app.errors import ConfigError
 from wsgi_app.web import (
     access,
     admin,
@@ -29,7 +33,8 @@ from wsgi_app.web import (
     read,
     sessions,
 )
-from wsgi_app.web.mount import Mount
+from wsgi_app.web.foreign import tell_foreign_answer
+from wsgi_app.web.mount import EXTENSION_KEY, Mount, current_mount
 from wsgi_app.web.openapi import routes as openapi_routes
 from wsgi_app.web.probe import post_probe
 from wsgi_app.web.respond import exception_response, give_up_dropped
@@ -72,34 +77,76 @@ class RestConverter(BaseConverter):
     weight = 1000  # behind every other rule
 
 
-def make_blueprint(name: str, mount: Mount) -> Blueprint:
-    """Make the blueprint that serves a mount."""
-    blueprint = Blueprint(name, __name__)
-    routes = ROUTES + (admin.ROUTES if mount.settings.admin else [])
+class HostBlueprint(Blueprint):
+    """A host's routes, as an object that an app registers now or later, or that several do.
+
+    ``make_mount`` gets the app, the prefix and the blueprint's name in that app; the views find
+    what it returns there again.
+    """
+
+    def __init__(
+        self, make_mount: Callable[[Flask, str | None, str], Mount], url_prefix: str | None
+    ) -> None:
+        self._make_mount = make_mount
+        self._is_filled = False
+        prefix = check_prefix(url_prefix)
+        super().__init__(_name_of(prefix), __name__, url_prefix=prefix)
+
+    def register(self, app: Any, options: dict[str, Any]) -> None:
+        """Mount the host in the app; raises ConfigError for what cannot be mounted."""
+        prefix = check_prefix(options.get("url_prefix", self.url_prefix))
+        if prefix != self.url_prefix:
+            self.name = _name_of(prefix)
+        outer = options.get("name_prefix", "")
+        name = f"{outer}.{options.get('name', self.name)}".lstrip(".")
+        if name in app.blueprints:
+            raise ConfigError(f"another host is mounted at url_prefix={prefix!r}")
+        mount = self._make_mount(app, prefix, name)
+        if not self._is_filled:
+            self._is_filled = True
+            _fill(self, mount.settings)
+        super().register(app, {**options, "url_prefix": prefix})
+
+
+def check_prefix(url_prefix: str | None) -> str | None:
+    """Return the prefix without a slash at its end, None for the root; raises ConfigError."""
+    prefix = (url_prefix or "").rstrip("/")
+    if not re.fullmatch(r"(/[^/<>]+)*", prefix):
+        raise ConfigError(f"url_prefix must be a path such as /agents, not {prefix!r}")
+    return prefix or None
+
+
+def _name_of(url_prefix: str | None) -> str:
+    # Flask divides blueprints' names by dots.
+    return EXTENSION_KEY + (url_prefix or "").replace(".", "%2E")
+
+
+def _fill(blueprint: Blueprint, settings: Settings) -> None:
+    routes = ROUTES + (admin.ROUTES if settings.admin else [])
     for method, rule, view in routes:
         over = {"websocket": True} if method == "WS" else {"methods": [method]}
-        blueprint.add_url_rule(rule, view.__name__, _bind(mount, view), **over)
+        blueprint.add_url_rule(rule, view.__name__, _bind(view), **over)
     blueprint.record(_add_catch_all)
     blueprint.record(_watch_answers)
     shapes = {
         view.__name__: view.error_shape for _, _, view in ROUTES if hasattr(view, "error_shape")
     }
-    blueprint.before_request(access.guard(mount, shapes))
+    blueprint.before_request(access.guard(shapes))
     blueprint.after_request(add_headers)
-    access.allow_origins(blueprint, mount.settings.cors_origins)
+    blueprint.after_request(tell_foreign_answer)
+    access.allow_origins(blueprint, settings.cors_origins)
     blueprint.url_value_preprocessor(lambda *_: _exempt_from_csrf(blueprint))
     blueprint.register_error_handler(Exception, exception_response)
     for code in default_exceptions:
         # The site's own handler of a code would beat ours of every Exception.
         blueprint.register_error_handler(code, exception_response)
-    return blueprint
 
 
-def _bind(mount: Mount, view: View) -> View:
+def _bind(view: View) -> View:
     # Not functools.partial: extensions look at a view's __name__ and __module__.
     @functools.wraps(view)
     def bound(**values: str) -> Response:
-        return view(mount, **values)
+        return view(current_mount(), **values)
 
     return bound
 

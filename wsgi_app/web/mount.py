@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from contextvars import Context, copy_context
 from typing import Any
 
-from flask import Flask, current_app, g, request
+from flask import Flask, current_app, g, has_request_context, request
 
 from wsgi_app.auth import Authenticator, DevelopmentMode, Principal
 from wsgi_app.compat.flask import is_context
@@ -38,6 +38,9 @@ from wsgi_app.tickets import Tickets
 
 log = logging.getLogger("wsgi_app")
 
+#: Where an app keeps its mounts, by the names of their blueprints.
+EXTENSION_KEY = "wsgi_app"
+
 UNKNOWN_SERVER = (
     "this server is not a known one: streams are not limited and may keep other requests waiting"
     f" (set {setting_name('stream_slots')}), and a client that goes is seen at the next write"
@@ -62,7 +65,8 @@ class Worker:
 class Mount:
     """Settings, agent and worker of one host.
 
-    Used by every request thread; ``_lock`` guards the making of the worker's parts.
+    Used by every request thread; ``_lock`` guards the making of the worker's parts, and
+    what was told.
     """
 
     def __init__(  # noqa: PLR0913 - the parts that a host brings together, by name
@@ -92,6 +96,7 @@ class Mount:
         self._before_stream = before_stream
         self._lock = threading.Lock()
         self._worker: Worker | None = None
+        self._told: dict[str, str] = {}
         self.server: ServerFacts | None = None
         self._has_asked = False
         self.learn_server(serving=False)
@@ -148,7 +153,15 @@ class Mount:
     def warnings(self) -> list[str]:
         """Tell what is not wrong but not right in this worker."""
         found = self.setup_warnings() + self._metrics_warnings()
-        return found + self.runner.warnings + self._parking_warnings()
+        return found + list(self._told.values()) + self.runner.warnings + self._parking_warnings()
+
+    def warn_once(self, kind: str, warning: str) -> None:
+        """Log the first of a kind that requests have shown, and keep it among the warnings."""
+        with self._lock:
+            if kind in self._told:
+                return
+            self._told[kind] = warning
+        log.warning("%s", warning)
 
     def _metrics_warnings(self) -> list[str]:
         if not are_counted():
@@ -243,6 +256,23 @@ def count_resume(cursor: EventId | None) -> None:
     """Count a stream that goes on behind an event which its reader has seen."""
     if cursor is not None and cursor.seq:
         metrics().resumes.inc()
+
+
+def current_mount() -> Mount:
+    """The host that this request is for."""
+    found: Mount = current_app.extensions[EXTENSION_KEY][request.blueprint]
+    return found
+
+
+def is_agent_request() -> bool:
+    """Whether the current request is for a host's routes, which have a login of their own.
+
+    For a site's guards: a ``before_request`` that sends strangers to a login page lets such
+    requests pass.
+    """
+    return has_request_context() and request.blueprint in current_app.extensions.get(
+        EXTENSION_KEY, {}
+    )
 
 
 def current_principal() -> Principal:

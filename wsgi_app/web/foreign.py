@@ -1,0 +1,46 @@
+"""What the site's own code answers or does in the host's place, and how the log names it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from flask import Response, current_app, g, request
+
+from wsgi_app.web.mount import current_mount
+
+log = logging.getLogger("wsgi_app")
+
+_REDIRECTS: Final = range(300, 400)
+
+
+def tell_foreign_answer(response: Response) -> Response:
+    """Name once what keeps a client of the host's from its answer.
+
+    A before_request function of the site's that answers is followed by neither the host's own nor
+    its view, but by its after_request functions. Clients of the host's expect JSON: what sends
+    them to a login page is seen as a broken host.
+    """
+    is_foreign = "wsgi_app_error_shape" not in g  # the host's guard has not run
+    if is_foreign and (response.status_code in _REDIRECTS or response.mimetype == "text/html"):
+        current_mount().warn_once(
+            "guard",
+            f"the site answers {request.method} {request.url_rule} itself, with status"
+            f" {response.status_code} and {response.mimetype}, before the host can:"
+            f" {_names(current_app.before_request_funcs.get(None, []))} must let requests pass for"
+            " which wsgi_app.is_agent_request() is true: the host has a login of its own",
+        )
+    return response
+
+
+def _names(functions: list[Callable[..., Any]]) -> str:
+    named = " or ".join(name_of(function) for function in functions)
+    return f"its before_request function {named}" if named else "what wraps its views"
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """A function's name and the module it is from."""
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    module = getattr(function, "__module__", None)
+    return f"{module}.{name}" if module else str(name)
