@@ -50,6 +50,34 @@ def test_stream_beyond_the_slots_is_refused_at_once(full: ReadingClient) -> None
     assert full.call("GET", "/session/one-more").status == 404, "refused, so never begun"
 
 
+def test_the_refusal_says_what_holds_more(full: ReadingClient) -> None:
+    """The 503, the log and `/readyz` name the setting that bounds streams, and what helps."""
+    answer = full.call("POST", "/chat/one-more", {"message": "m"})
+    assert answer.json["message"] == "All stream slots of this worker are taken."
+    details = answer.json["details"]
+    assert (details["setting"], details["value"], details["slots"]) == ("threads", THREADS, SLOTS)
+    assert "--threads" in details["more_with"]
+    assert "AGENT_DELIVERY" in details["more_with"]
+    told = f"streams were refused: threads is {THREADS}"
+    assert full.server.log().count(told) == 1
+    assert told in " ".join(full.call("GET", "/readyz").json["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("name", "delivery"), [("AGENT_STREAM_SLOTS", None), ("AGENT_MAX_STREAMS", "parked")]
+)
+def test_the_refusal_names_the_setting_that_was_set(name: str, delivery: str | None) -> None:
+    """Where a setting bounds the streams, it is that setting that the 503 names."""
+    app = "tests.support.apps:scripted_app()"
+    with gunicorn(app, delivery=delivery, env={name: "1"}) as server, ExitStack() as stack:
+        client = ReadingClient(server)
+        stream = stack.enter_context(client.chat("held", {"text": "a"}, {"hold": True}))
+        stream.until("token")
+        details = client.call("POST", "/chat/one-more", {"message": "m"}).json["details"]
+        assert (details["setting"], details["value"]) == (name, 1)
+        assert name in details["more_with"]
+
+
 def test_cancels_answer_while_all_slots_are_taken(full: ReadingClient) -> None:
     """Forty cancels at once all answer within a second, and the site's pages with them."""
 

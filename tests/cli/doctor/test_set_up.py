@@ -56,6 +56,7 @@ FAULTS = [
     ("worker_class", {"worker_class": "sync"}, "worker_class is sync"),
     ("worker_class", {"worker_class": "gevent"}, "worker_class is gevent"),
     ("threads", {"threads": 2}, "threads is 2"),
+    ("threads", {"threads": 8}, "no more than 6 streams"),
     ("graceful_timeout", {"graceful_timeout": 20}, "graceful_timeout is 20 s"),
     ("timeout", {"timeout": 20}, "timeout is 20 s"),
     ("worker_connections", {"worker_connections": 20000}, "20000 with 64 threads"),

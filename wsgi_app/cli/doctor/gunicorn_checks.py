@@ -15,6 +15,8 @@ AFTER_DRAIN_SECONDS: Final = 5
 #: gunicorn's default; idle keep-alive connections need no thread.
 DEFAULT_CONNECTIONS: Final = 1000
 CONNECTIONS_PER_THREAD: Final = 16
+#: With fewer a worker soon refuses streams: many images and examples have 4 or 8.
+FEW_THREADS: Final = 16
 
 
 def check_gunicorn(found: SetUp) -> list[Finding]:
@@ -58,6 +60,14 @@ def _threads(found: SetUp) -> Iterator[Finding]:
             f"threads is {server.threads}: while a stream runs, cancel, health and the site's pages"
             " wait",
             f"threads = 64, at the very least {MIN_THREADS}",
+            server.where,
+        )
+    elif server.threads < FEW_THREADS and not all(host.parked_streams for host in found.hosts):
+        yield Finding(
+            "threads",
+            f"threads is {server.threads}: no more than {default_slots(server.threads)} streams and"
+            " waiting requests fit in a worker, further ones get 503 at_capacity",
+            "threads = 64, or AGENT_DELIVERY=auto, which needs no thread for a stream",
             server.where,
         )
     for host in found.hosts:

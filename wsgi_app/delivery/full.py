@@ -1,0 +1,28 @@
+"""The refusal of a reader that finds no place, and what holds more of them."""
+
+from __future__ import annotations
+
+from wsgi_app.errors import RequestError
+
+_WITHOUT_THREADS = (
+    "AGENT_DELIVERY=auto, which with the hooks of wsgi_app.gunicorn_hooks needs no thread a stream"
+)
+
+
+def no_stream_left(max_streams: int) -> RequestError:
+    """All streams that a worker may have, with a thread or without."""
+    return _refusal("AGENT_MAX_STREAMS", max_streams, "a higher AGENT_MAX_STREAMS, or more workers")
+
+
+def no_slot_left(slots: int, threads: int | None) -> RequestError:
+    """All threads that may wait; ``threads`` are the server's, None if a setting says how many."""
+    if threads is None:
+        more = f"a higher AGENT_STREAM_SLOTS with as many threads, or {_WITHOUT_THREADS}"
+        return _refusal("AGENT_STREAM_SLOTS", slots, more)
+    more = f"more threads of the server (gunicorn: --threads 64), or {_WITHOUT_THREADS}"
+    return _refusal("threads", threads, more, slots=slots)
+
+
+def _refusal(setting: str, value: int, more: str, **facts: int) -> RequestError:
+    details = {"setting": setting, "value": value, **facts, "more_with": more}
+    return RequestError("at_capacity", "All stream slots of this worker are taken.", details)
