@@ -77,6 +77,45 @@ def test_hang_ups_are_noticed_after_the_site_dropped_streams(meddling: ReadingCl
     meddling.wait_idle(session)
 
 
+@pytest.fixture(scope="module")
+def collecting() -> Iterator[ReadingClient]:
+    """A client of a site whose after_request wants whole bodies."""
+    with gunicorn("tests.support.sites:collecting_site()") as server:
+        yield ReadingClient(server)
+
+
+@pytest.mark.parametrize("wanted", ["length", "data", "text", "json", "etag", "freeze", "sequence"])
+def test_streams_come_though_the_site_wants_them_whole(
+    collecting: ReadingClient, wanted: str
+) -> None:
+    """An after_request that asks for a body's length, tag or bytes makes no stream wait."""
+    session, headers = new_session(), {"X-Collect": wanted}
+    body = chat_body({"text": "a"}, {"hold": True})
+    with collecting.stream("POST", f"/chat/{session}", body, headers) as stream:
+        assert stream.until("token")
+        collecting.cancel(session)
+        assert stream.until("cancelled")
+    page = collecting.call("GET", "/healthz", headers=headers)
+    assert (page.status, page.headers["Content-Length"]) == (200, str(len(page.body)))
+
+
+def test_what_wants_a_whole_stream_is_named() -> None:
+    """The log names the function and its file, once; one that takes the chunks itself fails."""
+    with gunicorn("tests.support.sites:collecting_site()") as server:
+        client = ReadingClient(server)
+        for _ in range(2):
+            headers = {"X-Collect": "data"}
+            with client.stream("POST", f"/chat/{new_session()}", chat_body(), headers) as stream:
+                assert stream.until("done")
+        told = "tests.support.sites._count_length ("
+        assert server.log().count(told) == 1
+        assert told in " ".join(client.call("GET", "/readyz").json["warnings"])
+        answer = client.call("POST", "/chat/x", chat_body(), headers={"X-Collect": "join"})
+        assert answer.status == 500
+        assert "this response is a stream" in server.log()
+        client.wait_idle("x")
+
+
 def test_a_login_that_answers_nonsense_is_named_in_the_log(mistaken: Client) -> None:
     """`authenticate` that returns 42 is 500 `internal_error`, and the log tells what is wrong."""
     for method, path in (("GET", "/login/sessions"), ("POST", "/login/chat/x")):

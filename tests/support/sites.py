@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from flask import Blueprint, Flask, Request, Response, abort, redirect, request
@@ -145,6 +146,37 @@ def meddling_site() -> Flask:
         return response
 
     return app
+
+
+def collecting_site() -> Flask:
+    """Mount a host in a site whose after_request wants the whole body of each response."""
+    app = Flask("site")
+    AgentHost(scripted).init_app(app, url_prefix="/agents")
+
+    @app.after_request
+    def _collect(response: Response) -> Response:
+        wanted = request.headers.get("X-Collect", "")
+        if wanted in COLLECTING:
+            COLLECTING[wanted](response)
+        return response
+
+    return app
+
+
+def _count_length(response: Response) -> None:
+    response.headers["Content-Length"] = str(len(response.get_data()))
+
+
+COLLECTING: dict[str, Callable[[Response], Any]] = {
+    "length": lambda response: response.calculate_content_length(),
+    "data": _count_length,
+    "text": lambda response: response.get_data(as_text=True),
+    "json": lambda response: response.get_json(silent=True),
+    "etag": lambda response: response.add_etag(),
+    "freeze": lambda response: response.freeze(),
+    "sequence": lambda response: response.make_sequence(),
+    "join": lambda response: b"".join(response.iter_encoded()),
+}
 
 
 def mistaken_site() -> Flask:

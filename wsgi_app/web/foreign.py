@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, Final
 
 from flask import Response, current_app, g, request
 
-from wsgi_app.web.mount import current_mount
+from wsgi_app.web.mount import Mount, current_mount
 
 log = logging.getLogger("wsgi_app")
 
@@ -32,6 +34,28 @@ def tell_foreign_answer(response: Response) -> Response:
             " which wsgi_app.is_agent_request() is true: the host has a login of its own",
         )
     return response
+
+
+def tell_collector(mount: Mount) -> None:
+    """Name once who wants the whole body of a stream: whoever has called this code."""
+    mount.warn_once(
+        "collector",
+        f"{_caller()} asks for the body of a stream of events, which is not there yet; it got an"
+        " empty one, and the stream goes on if it is left in place. Let it skip responses whose"
+        " is_streamed is true, or whose mimetype is text/event-stream",
+    )
+
+
+def _caller() -> str:
+    """The nearest function on the stack that is neither the host's nor Werkzeug's."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the interpreter's documented way to the stack
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] not in ("wsgi_app", "werkzeug", "flask"):
+            code = frame.f_code
+            return f"{module}.{code.co_name} ({code.co_filename}:{frame.f_lineno})"
+        frame = frame.f_back
+    return "something around the host"
 
 
 def _names(functions: list[Callable[..., Any]]) -> str:

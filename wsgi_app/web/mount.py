@@ -29,6 +29,7 @@ from wsgi_app.engine.registry import register_host
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import Runner
 from wsgi_app.engine.turn import Agent
+from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId
 from wsgi_app.limits import parse_rate
 from wsgi_app.logs import request_id
@@ -212,7 +213,12 @@ class Mount:
     def take_slot(self, *keys: SessionKey, streams: bool = False) -> Slot:
         """Take a slot for a reader of these sessions; ``streams``: its answer may be parked."""
         self.learn_server()
-        return self.slots.take(keys, self._delivery() if streams else "thread")
+        try:
+            return self.slots.take(keys, self._delivery() if streams else "thread")
+        except RequestError as error:
+            if error.code == "at_capacity":
+                self.warn_once(error.code, _full(error))
+            raise
 
     def _delivery(self) -> Delivery:
         """How the stream of this request may reach its client."""
@@ -250,6 +256,12 @@ class Mount:
     def app_context(self) -> AbstractContextManager[Any]:
         """A fresh Flask app context."""
         return self.app.app_context()
+
+
+def _full(error: RequestError) -> str:
+    setting, value = error.details["setting"], error.details["value"]
+    more = error.details["more_with"]
+    return f"streams were refused: {setting} is {value}, and all slots were taken; more with {more}"
 
 
 def count_resume(cursor: EventId | None) -> None:

@@ -12,6 +12,7 @@ from wsgi_app.delivery.generator import Encoder, stream_frames
 from wsgi_app.delivery.handover import Connection, find_connection, make_spare
 from wsgi_app.delivery.parked import ParkedStream
 from wsgi_app.delivery.reader import Reader
+from wsgi_app.web.foreign import tell_collector
 from wsgi_app.web.mount import Mount
 from wsgi_app.wire.sse import OPENING
 
@@ -25,17 +26,51 @@ class EventStream(Response):
     fetch each of them in another thread, which would keep what was entered there for the next
     request. The site's teardowns have run, once, before the first chunk is due; with them go the
     request's database sessions.
+
+    The site's after_request functions get it like any response, and some want its whole body. That
+    would take as long as the turn: they get an empty one, and are named in the log.
     """
 
     def __init__(self, mount: Mount, frames: Iterator[bytes], headers: Mapping[str, str]) -> None:
+        self._frames = frames = self._guarded(frames)
         super().__init__(frames, headers=dict(headers))
         self._mount = mount
-        self._frames = frames
+        self._begun = False
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         """Answer as WSGI asks; the site's after_request functions have run."""
-        self._mount.call_before_stream()
+        self._begin()
         return super().__call__(environ, start_response)
+
+    def _begin(self) -> None:
+        self._begun = True
+        self.headers.pop("Content-Length", None)  # whoever counted, counted no stream
+        self._mount.call_before_stream()
+
+    def _guarded(self, frames: Iterator[bytes]) -> Iterator[bytes]:
+        if not self._begun:
+            tell_collector(self._mount)
+            raise RuntimeError("this response is a stream: its body is not there yet")
+        yield from frames
+
+    def make_sequence(self) -> None:
+        """Refuse to wait for the whole body; what asks for it is named."""
+        tell_collector(self._mount)
+
+    def get_data(self, as_text: bool = False) -> Any:  # noqa: FBT001, FBT002 - werkzeug's
+        """Return an empty body, and name who asks for it."""
+        tell_collector(self._mount)
+        return "" if as_text else b""
+
+    def calculate_content_length(self) -> None:
+        """Return None, as of any stream."""
+
+    def freeze(self) -> None:
+        """Do nothing: what is to come cannot be kept."""
+        tell_collector(self._mount)
+
+    def add_etag(self, overwrite: bool = False, weak: bool = False) -> None:  # noqa: FBT001, FBT002 - werkzeug's
+        """Do nothing: what is to come has no tag."""
 
 
 class StreamResponse(EventStream):
@@ -77,9 +112,9 @@ class StreamResponse(EventStream):
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         """Answer as WSGI asks; the site's after_request functions have run."""
+        self._begin()
         body, status, headers = self.get_wsgi_response(environ)
         start_response(status, headers)
-        self._mount.call_before_stream()
         try:
             if self._reader.parks and self._park(environ):
                 return []
