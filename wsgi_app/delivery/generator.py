@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -28,18 +29,20 @@ def stream_frames(  # noqa: PLR0913 - the parts of a stream, the optional ones b
     keepalive_seconds: float,
     batch_seconds: float = 0.0,
     opening: bytes = b"",
+    burst_seconds: float | None = None,
 ) -> Iterator[bytes]:
     """Yield the bytes of an SSE body: an opening comment, frames, and comments in silence.
 
     ``opening`` are frames that stand before the turn's first event. ``start`` is called when they
-    have been written. The body ends regularly only when the reader ends; in all other cases the
-    connection is cut first.
+    have been written. The body ends regularly when the reader ends, and ``burst_seconds`` after
+    the start if there is such a bound; in all other cases the connection is cut first.
     """
     try:
         yield from _write(reader, [OPENING + opening])
         start()
-        while not reader.ended:
-            events = _collect(reader, keepalive_seconds, batch_seconds)
+        closes_at = math.inf if burst_seconds is None else time.monotonic() + burst_seconds
+        while not reader.ended and (left := closes_at - time.monotonic()) > 0:
+            events = _collect(reader, min(keepalive_seconds, left), batch_seconds)
             if events:
                 yield from _write(reader, map(encode, events))
             elif not reader.ended:

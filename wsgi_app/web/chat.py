@@ -78,7 +78,7 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
     try:
         if wants_whole:
             return answer_response(turn.wait(), key, turn.turn)
-        return stream_response(mount, turn.reader, key, turn.turn, turn.start)
+        return stream_response(mount, turn.reader, key, turn.turn, turn.start, resumes=True)
     except BaseException:
         turn.close()
         raise

@@ -146,6 +146,11 @@ class Mount:
         if serving:
             self.tell_warnings()
 
+    @property
+    def burst_seconds(self) -> float | None:
+        """How long an answer may wait for events on a server that cannot stream; None: it can."""
+        return None if self.server is None else self.server.burst_seconds
+
     def tell_warnings(self) -> None:
         """Log what is not right in this set-up, as far as it is known."""
         for warning in self.setup_warnings():

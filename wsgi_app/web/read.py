@@ -79,7 +79,7 @@ def _attach(mount: Mount, key: SessionKey, cursor: EventId | None) -> Response:
     except BaseException:
         slot.give_back()
         raise
-    return stream_response(mount, reader, key, view.turn, lambda: None)
+    return stream_response(mount, reader, key, view.turn, lambda: None, resumes=True)
 
 
 def get_many_events(mount: Mount) -> Response:
@@ -108,7 +108,11 @@ def _attach_many(
         slot.give_back()
         raise
     return events_response(
-        mount, reader, lambda: None, encode=many_encoder(named=request.args.get("named") == "1")
+        mount,
+        reader,
+        lambda: None,
+        encode=many_encoder(named=request.args.get("named") == "1"),
+        resumes=True,
     )
 
 
@@ -175,9 +179,11 @@ def _slot_or_no_wait(
     mount: Mount, key: SessionKey, wait_seconds: float
 ) -> tuple[Slot | None, float]:
     try:
-        return mount.take_slot(key), wait_seconds
+        slot = mount.take_slot(key)
     except RequestError:
         return None, 0.0
+    longest = mount.burst_seconds
+    return slot, wait_seconds if longest is None else min(wait_seconds, longest)
 
 
 def _poll_response(events: list[NumberedEvent], start: EventId, *, running: bool) -> Response:

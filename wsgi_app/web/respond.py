@@ -37,6 +37,8 @@ STREAM_HEADERS = {
     "X-Accel-Buffering": "no",
 }
 RETRY_MILLISECONDS = 2000
+#: For streams that are answered in bursts.
+BURST_RETRY_MILLISECONDS = 400
 #: Refusals that pass: an EventSource shall come back after them.
 PASSING_CODES = ("draining", "at_capacity", "store_unavailable", "rate_limited")
 _CODE_BY_STATUS = {
@@ -142,36 +144,44 @@ def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones
     encode: Encoder | None = None,
     opening: bytes = b"",
     headers: dict[str, str] | None = None,
+    resumes: bool = False,
 ) -> Response:
     """Answer with the reader's events as SSE frames, by default of the native wire.
 
     ``opening`` are frames before the first event. ``start`` runs when they are out, and in any
-    case when the response is closed.
+    case when the response is closed. ``resumes``: its client comes back after any end without a
+    terminal event, so that a server that cannot stream may answer in bursts.
     """
-    response = events_response(mount, reader, start, encode=encode, opening=opening)
+    response = events_response(
+        mount, reader, start, encode=encode, opening=opening, resumes=resumes
+    )
     response.headers["X-Session-Id"] = key.session_id
     response.headers["X-Turn-Id"] = str(turn)
     response.headers.update(headers or {})
     return response
 
 
-def events_response(
+def events_response(  # noqa: PLR0913 - the same
     mount: Mount,
     reader: Reader,
     start: Callable[[], None],
     *,
     encode: Encoder | None = None,
     opening: bytes = b"",
+    resumes: bool = False,
 ) -> Response:
     """Answer like `stream_response`, with what may be of many sessions."""
+    burst_seconds = mount.burst_seconds if resumes else None
+    retry = RETRY_MILLISECONDS if burst_seconds is None else BURST_RETRY_MILLISECONDS
     response = StreamResponse(
         mount,
         reader,
-        encode or _native_encoder(),
+        encode or _native_encoder(retry),
         start=start,
         opening=opening,
         batch_seconds=batch_seconds(request),
         headers=STREAM_HEADERS,
+        burst_seconds=burst_seconds,
     )
     g.wsgi_app_stream = (response, reader, start)
     return response
@@ -189,7 +199,7 @@ def give_up_dropped(_app: Flask, response: Response | None = None, **_: object) 
         start()
 
 
-def _native_encoder() -> Encoder:
+def _native_encoder(retry_milliseconds: int) -> Encoder:
     """The encoder that the request names; its first frame carries the reconnect time."""
     is_first = True
     make_frame: Callable[..., bytes] = native.encode_frame
@@ -203,7 +213,7 @@ def _native_encoder() -> Encoder:
         if not is_first:
             return make_frame(numbered)
         is_first = False
-        return make_frame(numbered, retry_milliseconds=jittered_retry_milliseconds())
+        return make_frame(numbered, retry_milliseconds=jittered(retry_milliseconds))
 
     return encode
 
@@ -236,7 +246,12 @@ def refused_event_source(error: RequestError, last_event_id: str) -> Response:
 
 def jittered_retry_milliseconds() -> int:
     """A reconnect time, spread so that the readers of a lost worker do not come all at once."""
-    return int(RETRY_MILLISECONDS * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load, keeps no secret
+    return jittered(RETRY_MILLISECONDS)
+
+
+def jittered(milliseconds: int) -> int:
+    """About so many milliseconds."""
+    return int(milliseconds * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load, keeps no secret
 
 
 def answer_response(

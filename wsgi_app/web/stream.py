@@ -90,8 +90,12 @@ class StreamResponse(EventStream):
         opening: bytes,
         batch_seconds: float,
         headers: Mapping[str, str],
+        burst_seconds: float | None = None,
     ) -> None:
-        """``start`` is called when the ``opening`` is out, and in any case at the end."""
+        """``start`` is called when the ``opening`` is out, and in any case at the end.
+
+        With ``burst_seconds`` the body ends then, and its client comes back for the rest.
+        """
         frames = stream_frames(
             reader,
             encode,
@@ -99,6 +103,7 @@ class StreamResponse(EventStream):
             keepalive_seconds=reader.keepalive_seconds(mount.settings.keepalive_seconds),
             batch_seconds=batch_seconds,
             opening=opening,
+            burst_seconds=burst_seconds,
         )
         super().__init__(mount, frames, headers)
         # Registered with the response: a generator that never started runs no finally.

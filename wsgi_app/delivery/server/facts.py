@@ -10,6 +10,13 @@ from wsgi_app.delivery.server.stack import Caller, callers, main_thread
 
 #: Whose containers collect an answer whole before they send it; OctoPrint has a copy of Tornado's.
 JOINING_MODULES: Final = ("tornado.wsgi", "octoprint.server.util.tornado")
+BY_A2WSGI: Final = "mount by a2wsgi's WSGIMiddleware(app, workers=64)"
+CONTAINER: Final = "Tornado's WSGI container"
+STREAMING: Final = "a server that streams, such as gunicorn, needs none of this"
+
+#: How long an answer may hold the one thread of a site, and one of a pool's.
+BURST_SECONDS: Final = 0.05
+POOL_BURST_SECONDS: Final = 1.0
 
 
 class ServerFacts(NamedTuple):
@@ -28,8 +35,20 @@ class ServerFacts(NamedTuple):
     shares_threads: bool = False
     #: Whether it collects an answer whole before it sends it.
     joins: bool = False
+    #: Whether one stream would hold all of the site, though it is sent as it comes.
+    blocks: bool = False
     #: Whether it has one HTTP/2 connection's streams wait for each other.
     serializes_http2: bool = False
+
+    @property
+    def burst_seconds(self) -> float | None:
+        """How long an answer may wait for events where none can be sent as they come.
+
+        None where they can. Where the wait holds all of the site it is short.
+        """
+        if not (self.joins or self.blocks):
+            return None
+        return POOL_BURST_SECONDS if (self.threads or 0) > 1 else BURST_SECONDS
 
 
 def find_server(*, serving: bool = False) -> ServerFacts | None:
@@ -38,11 +57,11 @@ def find_server(*, serving: bool = False) -> ServerFacts | None:
     Most tell applications nothing of their threads, but each of them is the caller: of every
     request (``serving``), and under gunicorn also of the application's import.
     """
-    joins = serving and _joins()
     for caller in callers():
         facts = _describe(caller, serving=serving)
         if facts is not None:
-            return facts._replace(joins=True) if joins else facts
+            joins = serving and not facts.joins and _joins()
+            return facts._replace(joins=True, name=CONTAINER, remedy=STREAMING) if joins else facts
     return _find_embedding()
 
 
@@ -84,7 +103,8 @@ def _gunicorn(caller: Caller) -> ServerFacts | None:
     if name in ("asgi", "gunicorn.workers.gasgi.ASGIWorker"):
         return None  # what stands between it and the application shows at the first request
     if name.rpartition(".")[2] in ("tornado", "TornadoWorker"):
-        return ServerFacts(1, config.workers, "gunicorn's tornado class", joins=True)
+        tornado = "gunicorn's tornado class"
+        return ServerFacts(1, config.workers, tornado, "run --worker-class gthread", joins=True)
     return ServerFacts(
         _gunicorn_threads(config, name),
         config.workers,
@@ -132,9 +152,7 @@ def _granian(_caller: Caller) -> ServerFacts | None:
 
 def _tornado(_caller: Caller) -> ServerFacts:
     """The application runs in the thread of Tornado's loop, which serves all of the site."""
-    return ServerFacts(
-        1, 1, "Tornado's WSGI container", "give the container a pool of threads", joins=True
-    )
+    return ServerFacts(1, 1, CONTAINER, STREAMING, joins=True)
 
 
 def _anyio(caller: Caller) -> ServerFacts | None:
@@ -161,7 +179,7 @@ def _executor(caller: Caller) -> ServerFacts | None:
     if executor is None:
         return None
     threads = getattr(executor, "_max_workers", None)
-    return ServerFacts(threads, _process_count(), *_bridge())
+    return ServerFacts(threads, _process_count(), *_bridge(), blocks=threads == 1)
 
 
 def _bridge() -> tuple[str, str, bool]:
@@ -187,20 +205,9 @@ def _process_count() -> int:
 #: serves other code too.
 BRIDGES: Final = (
     ("a2wsgi.", "a2wsgi", "mount by WSGIMiddleware(app, workers=64)", False),
-    (
-        "uvicorn.",
-        "uvicorn's WSGI bridge",
-        "mount by a2wsgi's WSGIMiddleware(app, workers=64)",
-        False,
-    ),
-    (
-        "hypercorn.",
-        "hypercorn's WSGI bridge",
-        "mount by a2wsgi's WSGIMiddleware(app, workers=64)",
-        True,
-    ),
-    ("asgiref.", "asgiref's WsgiToAsgi", "mount by a2wsgi's WSGIMiddleware(app, workers=64)", True),
-    ("octoprint.", "OctoPrint's container", "give its pool more threads", False),
+    ("uvicorn.", "uvicorn's WSGI bridge", BY_A2WSGI, False),
+    ("hypercorn.", "hypercorn's WSGI bridge", BY_A2WSGI, True),
+    ("asgiref.", "asgiref's WsgiToAsgi", BY_A2WSGI, True),
 )
 
 #: By the module of a caller; True: only during a request, since other code uses the same.

@@ -25,13 +25,10 @@ OWN_THREADS: Final = (
 def server_warnings(server: ServerFacts, slots: int | None) -> list[str]:
     """Tell what a server does to streams; ``slots``: how many of its threads may stream."""
     found = []
-    if server.joins:
-        found.append(
-            f"{server.name} collects an answer whole before it sends it: a stream ends after what"
-            " is there, and its client comes back for the rest"
-        )
     threads = server.threads
-    if threads is not None and threads < MIN_THREADS:
+    if server.burst_seconds is not None:
+        found.append(_bursts(server))
+    elif threads is not None and threads < MIN_THREADS:
         found.append(
             f"too few threads ({threads}, {server.name}): while a stream runs, cancel, health and"
             f" the site's pages have to wait; {server.remedy}"
@@ -48,6 +45,16 @@ def server_warnings(server: ServerFacts, slots: int | None) -> list[str]:
             " proxy speak HTTP/2"
         )
     return found
+
+
+def _bursts(server: ServerFacts) -> str:
+    does = "collects an answer whole before it sends it" if server.joins else "runs one at a time"
+    held = "the whole site" if server.threads == 1 else f"one of {server.threads} threads"
+    return (
+        f"{server.name} {does}: a stream ends after what is there, and its client comes back for"
+        " the rest; JSON answers and the streams of other wires than the native one come at their"
+        f" turn's end, and hold {held} until then; {server.remedy}"
+    )
 
 
 def _is_bridge(server: ServerFacts, threads: int) -> bool:
