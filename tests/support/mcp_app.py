@@ -12,11 +12,15 @@ from wsgi_app import AgentHost, OpenAIAgent
 from wsgi_app.agents.mcp import McpServer
 
 
-def mcp_app() -> Flask:
-    """Mount the model below /agents."""
+def make_agent() -> OpenAIAgent:
+    """A model with the tools of a program."""
     program = str(ROOT / "tests/support/mcp_server.py")
     env = {"PYTHONPATH": str(ROOT), "NOTES": os.environ["NOTES"]}
+    return OpenAIAgent("test-model", tools=[McpServer.stdio(sys.executable, [program], env)])
+
+
+def mcp_app() -> Flask:
+    """Mount the model below /agents."""
     app = Flask("site")
-    agent = OpenAIAgent("test-model", tools=[McpServer.stdio(sys.executable, [program], env)])
-    AgentHost(agent).init_app(app, url_prefix="/agents")
+    AgentHost(make_agent()).init_app(app, url_prefix="/agents")
     return app

@@ -44,8 +44,9 @@ def post_worker_init(worker):
     gunicorn_hooks.post_worker_init(worker)
     worker.log.info("{WORKER_READY}")
 """
-# Set by `make test-parked`, which runs suites a second time.
+# Set by `make test-parked` and `make test-gevent`, which run suites once more.
 PARKED = os.environ.get("TEST_DELIVERY") == "parked"
+WORKER_CLASS = os.environ.get("TEST_WORKER_CLASS", "gthread")
 
 # What an `upstreams=` and the free port replace in a configuration.
 NGINX_LISTEN = "listen 80;"
@@ -145,12 +146,14 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
     cwd: Path | None = None,
     config: Path | str | None = None,
     delivery: str | None = None,
+    worker_class: str = WORKER_CLASS,
 ) -> Iterator[Gunicorn]:
     """Run gunicorn with gthread workers, all of which have loaded ``app`` when the block begins.
 
     With ``config`` (a file, or gunicorn's ``python:module``) that configuration is used as it is:
     ready is then the first worker. ``workers`` or ``threads`` None leaves the number to it.
-    ``delivery`` is AGENT_DELIVERY, with the hooks that parked streams need.
+    ``delivery`` is AGENT_DELIVERY, with the hooks that parked streams need. Another
+    ``worker_class`` may serve so many requests at once.
     """
     delivery = delivery or ("parked" if PARKED else None)
     port = free_port()
@@ -159,9 +162,11 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
         own_config = folder / "gunicorn_config.py"
         own_config.write_text(PARKED_CONFIG if delivery else GUNICORN_CONFIG)
         command = [sys.executable, "-m", "gunicorn", "--config", str(config or own_config)]
-        command += ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"]
+        command += ["--bind", f"127.0.0.1:{port}", "--worker-class", worker_class]
         command += ["--workers", str(workers)] if workers is not None else []
-        command += ["--threads", str(threads)] if threads is not None else []
+        # What a worker of greenlets has for threads.
+        bound = "--threads" if worker_class == "gthread" else "--worker-connections"
+        command += [bound, str(threads)] if threads is not None else []
         with started([*command, *args, app], env=settings, cwd=cwd) as process:
             if config is None:
                 process.wait_until(lambda: process.log().count(WORKER_READY) >= (workers or 1))

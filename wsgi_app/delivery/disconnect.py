@@ -6,18 +6,20 @@ import contextlib
 import logging
 import select
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+from wsgi_app.engine import green
 from wsgi_app.engine.threads import start_thread
 
 log = logging.getLogger("wsgi_app")
 
 #: How often writes are looked at for their time limit.
 SCAN_SECONDS = 1.0
-#: How often servers are asked that show no socket but answer whether the client has gone.
+#: How often clients are asked after which no epoll watches.
 ASK_SECONDS = 0.05
 
 
@@ -68,8 +70,11 @@ class HangupWatcher:
         self._lock = threading.Lock()
         self._by_fileno: dict[int, Watch] = {}
         self._asked: set[Watch] = set()
-        self._epoll: select.epoll | None = None
-        self._wakeup = threading.Event()
+        self._epoll: Any = None
+        self._started = False
+        self._make_epoll = green.original_select("epoll")
+        if self._make_epoll is None:
+            log.warning("this system has no epoll: a client that goes is noticed within a second")
 
     def watch(
         self,
@@ -79,18 +84,21 @@ class HangupWatcher:
     ) -> Watch:
         """Call ``on_gone``, which must not block, from the watcher's thread when the client goes.
 
-        Without a socket, or where the system has no epoll, only ``disconnected`` is asked; with
-        neither, the next write finds out.
+        Without a socket ``disconnected`` is asked again and again, and where the system has no
+        epoll the socket; with neither, the next write finds out.
         """
         watch = Watch(self, client, disconnected, on_gone)
-        if client is not None and sys.platform == "linux":
-            with self._lock:
-                epoll = self._start()
+        if client is None and disconnected is None:
+            return watch
+        with self._lock:
+            self._start()
+            if client is not None and self._epoll is not None:
                 self._by_fileno[watch.fileno] = watch
-                epoll.register(watch.fileno, select.EPOLLRDHUP)
-        elif disconnected is not None:
-            with self._lock:
-                self._start()
+                self._epoll.register(watch.fileno, select.EPOLLRDHUP)
+            elif disconnected is not None:
+                self._asked.add(watch)
+            elif client is not None:
+                watch.disconnected = partial(_has_left, client)
                 self._asked.add(watch)
         return watch
 
@@ -103,20 +111,19 @@ class HangupWatcher:
                 with contextlib.suppress(OSError):  # already forgotten after its hang-up
                     self._epoll.unregister(watch.fileno)
 
-    def _start(self) -> select.epoll:
-        if self._epoll is None:
-            self._epoll = select.epoll()
+    def _start(self) -> None:
+        if not self._started:
+            if self._make_epoll is not None:
+                self._epoll = self._make_epoll()
             start_thread(self._run, "hangup-watcher")
-        return self._epoll
+            self._started = True
 
     def _run(self) -> None:
-        epoll = self._epoll
-        assert epoll is not None  # noqa: S101 - set before the thread starts; tells the type checker
         next_scan = time.monotonic() + SCAN_SECONDS
         while True:
             try:
-                for fileno, _ in epoll.poll(ASK_SECONDS if self._asked else SCAN_SECONDS):
-                    self._hang_up(epoll, fileno)
+                for fileno in self._wait(ASK_SECONDS if self._asked else SCAN_SECONDS):
+                    self._hang_up(fileno)
                 self._ask()
                 if time.monotonic() >= next_scan:
                     next_scan = time.monotonic() + SCAN_SECONDS
@@ -126,7 +133,13 @@ class HangupWatcher:
                 log.exception("a round of the hang-up watcher failed")
                 time.sleep(SCAN_SECONDS)
 
-    def _hang_up(self, epoll: select.epoll, fileno: int) -> None:
+    def _wait(self, seconds: float) -> list[int]:
+        if self._epoll is None:
+            time.sleep(seconds)
+            return []
+        return [fileno for fileno, _ in green.poll(self._epoll, seconds)]
+
+    def _hang_up(self, fileno: int) -> None:
         with self._lock:
             watch = self._by_fileno.get(fileno)
             # The number may have gone to another client since the poll: look again.
@@ -134,7 +147,7 @@ class HangupWatcher:
                 return
             del self._by_fileno[fileno]
             with contextlib.suppress(OSError):  # the server has closed it already
-                epoll.unregister(fileno)
+                self._epoll.unregister(fileno)
             # A thread that is blocked in a write to this client comes free.
             watch.cut()
         watch.on_gone(watch)
@@ -145,12 +158,13 @@ class HangupWatcher:
         for watch in asked:
             if watch.disconnected is not None and watch.disconnected():
                 self.forget(watch)
+                watch.cut()  # as above
                 watch.on_gone(watch)
 
     def _scan(self) -> None:
         too_old = time.monotonic() - self._write_timeout_seconds
         with self._lock:
-            watches = list(self._by_fileno.values())
+            watches = [*self._by_fileno.values(), *self._asked]
             for watch in watches:
                 since = watch.writing_since
                 if since is not None and since < too_old:
@@ -159,6 +173,21 @@ class HangupWatcher:
 
 
 def _is_hung_up(fileno: int) -> bool:
-    poll = select.poll()
-    poll.register(fileno, select.POLLRDHUP)
+    return _has_sign(fileno, select.POLLRDHUP)
+
+
+def _has_left(client: socket.socket) -> bool:
+    """Look for the end of what a client sends; one that has sent more hides it."""
+    try:
+        if not _has_sign(client.fileno(), select.POLLIN):
+            return False
+        # Not its own method: an encrypted one has no such look.
+        return not socket.socket.recv(client, 1, socket.MSG_PEEK)
+    except (OSError, ValueError):  # ValueError: it is closed already
+        return True
+
+
+def _has_sign(fileno: int, sign: int) -> bool:
+    poll = green.original_select("poll")()
+    poll.register(fileno, sign)
     return bool(poll.poll(0))

@@ -15,6 +15,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeVar
 
+from wsgi_app.engine import green
 from wsgi_app.engine.loop_executor import LoopExecutor
 from wsgi_app.engine.threads import start_thread
 
@@ -47,15 +48,18 @@ class LoopThread:
         """The running loop."""
         with self._lock:
             if self._loop is None:
-                loop = asyncio.new_event_loop()
+                loop = green.new_event_loop()
                 loop.set_default_executor(LoopExecutor())
-                self._thread = start_thread(lambda: self._run(loop), f"loop-{self._name}")
+                self._thread = start_thread(partial(self._run_in, loop), f"loop-{self._name}")
                 self._loop = loop  # not before its thread: without one nothing on it would happen
             return self._loop
 
     def is_current(self) -> bool:
         """Whether the caller runs on this loop's thread."""
-        return self._thread is threading.current_thread()
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:  # none runs there
+            return False
 
     def submit(
         self, coroutine: Coroutine[Any, Any, T], over: Callable[[], None] = lambda: None
@@ -119,8 +123,10 @@ class LoopThread:
 
     def stack(self) -> str:
         """What the loop's thread is doing now."""
-        thread = self._thread
-        frame = None if thread is None else sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - the documented way to another thread's stack
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
+            return ""
+        frame = green.frame_of(loop) or sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - the documented way to another thread's stack
         return "".join(traceback.format_stack(frame)) if frame is not None else ""
 
     def count_tasks(self) -> int:
@@ -146,6 +152,9 @@ class LoopThread:
         if future.cancelled():
             with contextlib.suppress(RuntimeError):  # the loop has ended, and its tasks with it
                 self.call_soon(task.cancel)
+
+    def _run_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        green.run_loop(loop, lambda: self._run(loop))
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stopping:

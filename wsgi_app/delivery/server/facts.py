@@ -105,6 +105,9 @@ def _gunicorn(caller: Caller) -> ServerFacts | None:
     if name.rpartition(".")[2] in ("tornado", "TornadoWorker"):
         tornado = "gunicorn's tornado class"
         return ServerFacts(1, config.workers, tornado, "run --worker-class gthread", joins=True)
+    greenlets = _count_greenlets(config)
+    if greenlets is not None:
+        return ServerFacts(greenlets, config.workers, remedy="give it more --worker-connections")
     return ServerFacts(
         _gunicorn_threads(config, name),
         config.workers,
@@ -117,6 +120,12 @@ def _gunicorn_threads(config: Any, name: str) -> int | None:
         found: int = config.threads
         return found
     return 1 if name.rpartition(".")[2] in ("sync", "SyncWorker") else None
+
+
+def _count_greenlets(config: Any) -> int | None:
+    """How many requests a worker of greenlets serves at once; None for other workers."""
+    bases = [base.__module__ for base in config.worker_class.__mro__]
+    return config.worker_connections if "gunicorn.workers.base_async" in bases else None
 
 
 def _waitress(caller: Caller) -> ServerFacts | None:
