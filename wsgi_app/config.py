@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Optional
 
 import msgspec
 from msgspec import Meta, Struct
@@ -32,19 +32,19 @@ Origin = Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]_-]+$")]
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of one host; README.md describes each."""
 
-    redis_url: str | None = None
+    redis_url: Optional[str] = None
     #: Who each token is, by its digest.
     tokens: dict[bytes, Principal] = {}
-    tokens_file: Path | None = None
-    jwt_jwks: str | None = None
+    tokens_file: Optional[Path] = None
+    jwt_jwks: Optional[str] = None
     jwt_audience: tuple[str, ...] = ()
-    jwt_issuer: str | None = None
+    jwt_issuer: Optional[str] = None
     jwt_leeway_seconds: SecondsOrZero = 30
     jwt_tenant_claim: str = "sub"
-    jwt_scope_claim: str | None = None
-    model: str | None = None
-    system_prompt: str | None = None
-    factory: str | None = None
+    jwt_scope_claim: Optional[str] = None
+    model: Optional[str] = None
+    system_prompt: Optional[str] = None
+    factory: Optional[str] = None
     max_steps: Count = 25
     turn_timeout_seconds: Seconds = 180
     input_timeout_seconds: Seconds = 600
@@ -66,12 +66,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_readers_per_turn: Count = 100
     max_sessions_per_tenant: Count = 10_000
     max_turns: Count = 2000
-    stream_slots: Count | None = None
-    delivery: Literal["thread", "parked", "auto"] | None = None
+    stream_slots: Optional[Count] = None
+    delivery: Optional[Literal["thread", "parked", "auto"]] = None
     max_streams: Count = 5000
     log_format: LogFormat = "text"
     cors_origins: tuple[Origin, ...] = ()
-    workdir: Path | None = None
+    workdir: Optional[Path] = None
     admin: bool = False
     metrics_local: bool = False
     local_hosts: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Union
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -78,7 +78,7 @@ class InputRequest(Event, frozen=True, tag="input_request"):
 
     request_id: str
     prompt: str
-    schema: dict[str, Any] | UnsetType = UNSET
+    schema: Union[dict[str, Any], UnsetType] = UNSET
 
 
 class Gap(Event, frozen=True, tag="gap"):
@@ -128,19 +128,10 @@ class Cancelled(Event, frozen=True, tag="cancelled"):
 
 
 CancelReason = Literal["user", "disconnected", "interrupted", "deleted"]
-Terminal = Done | Error | Cancelled
-AnyEvent = (
-    Status
-    | Thinking
-    | Token
-    | ToolCall
-    | ToolResult
-    | InputRequest
-    | Gap
-    | Done
-    | Error
-    | Cancelled
-)
+Terminal = Union[Done, Error, Cancelled]
+AnyEvent = Union[
+    Status, Thinking, Token, ToolCall, ToolResult, InputRequest, Gap, Done, Error, Cancelled
+]
 #: What agents may yield; the host itself writes the other types.
 AGENT_EVENTS: Final = (Status, Thinking, Token, ToolCall, ToolResult)
 

@@ -12,10 +12,10 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal, TextIO, Union
 
 LogFormat = Literal["text", "json"]
-Fields = Mapping[str, str | int | float]
+Fields = Mapping[str, Union[str, int, float]]
 
 #: One line for each turn's end, at the level INFO; WARNING for a dead worker's.
 turns_log: Final = logging.getLogger("wsgi_app.turns")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Union
 
 from wsgi_app.errors import AgentHostError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 _INSTRUMENTATION: Final = "wsgi_app"
-Attributes = Mapping[str, str | int]
+Attributes = Mapping[str, Union[str, int]]
 
 
 @functools.cache

@@ -7,7 +7,7 @@ stands beside it.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Optional, Union
 
 import pytest
 from msgspec import Struct
@@ -46,12 +46,12 @@ class Says(Struct, frozen=True):
 class Fails(Struct, frozen=True):
     """What the error of an answer says."""
 
-    reason: str | None = None
+    reason: Optional[str] = None
     retryable: bool = True
     text: str = ""
 
 
-Row = tuple[list[str], Says | Fails]
+Row = tuple[list[str], Union[Says, Fails]]
 A1: Final = ("add", '{"a": 1, "b": 2}')
 A2: Final = ("add", '{"a": 3, "b": 4}')
 NOW: Final = ("now", "")

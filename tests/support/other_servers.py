@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import Optional
 
 from tests.support.processes import free_port, started
 from tests.support.servers import Server, answers_http
@@ -16,7 +17,7 @@ SITE = "tests.support.apps:site"
 THREADS = 8
 BRIDGES = "tests.support.bridges"
 
-Env = Mapping[str, str] | None
+Env = Optional[Mapping[str, str]]
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from tests.support.upstream_script import (
     Body,
     Cut,
     Data,
-    EndOfFile,
     Finish,
     Raw,
     Reasoning,
@@ -47,39 +46,37 @@ class Answer:
             self._end_of_file()
 
     async def _play(self, step: AnyStep) -> None:
-        match step:
-            case Text():
-                for token in step.tokens:
-                    await self._events(self._shape.text(token), step.pace_seconds)
-            case Reasoning():
-                for token in step.tokens:
-                    await self._events(self._shape.reasoning(token, step))
-            case ToolCalls():
-                for events in self._shape.tool_calls(step):
-                    await self._events(events, step.pace_seconds)
-            case Raw():
-                await self._raw(step)
-            case Stall():
-                await asyncio.sleep(step.seconds)
-            case _:
-                self._play_at_once(step)
+        if isinstance(step, Text):
+            for token in step.tokens:
+                await self._events(self._shape.text(token), step.pace_seconds)
+        elif isinstance(step, Reasoning):
+            for token in step.tokens:
+                await self._events(self._shape.reasoning(token, step))
+        elif isinstance(step, ToolCalls):
+            for events in self._shape.tool_calls(step):
+                await self._events(events, step.pace_seconds)
+        elif isinstance(step, Raw):
+            await self._raw(step)
+        elif isinstance(step, Stall):
+            await asyncio.sleep(step.seconds)
+        else:
+            self._play_at_once(step)
 
     def _play_at_once(self, step: AnyStep) -> None:
-        match step:
-            case Usage():
-                self._usage = step
-            case Finish():
-                self._finish_reason = step.reason
-            case Data():
-                self._body(f"data: {json.dumps(step.value)}\n\n".encode())
-            case Refuse():
-                self._refuse(step)
-            case Body():
-                self._whole(f"200 OK\r\nContent-Type: {step.content_type}\r\n", step.text)
-            case Cut():
-                self._cut(step)
-            case EndOfFile():
-                self._end_of_file()
+        if isinstance(step, Usage):
+            self._usage = step
+        elif isinstance(step, Finish):
+            self._finish_reason = step.reason
+        elif isinstance(step, Data):
+            self._body(f"data: {json.dumps(step.value)}\n\n".encode())
+        elif isinstance(step, Refuse):
+            self._refuse(step)
+        elif isinstance(step, Body):
+            self._whole(f"200 OK\r\nContent-Type: {step.content_type}\r\n", step.text)
+        elif isinstance(step, Cut):
+            self._cut(step)
+        else:
+            self._end_of_file()
 
     async def _events(self, events: bytes, pace_seconds: float = 0.0) -> None:
         self._body(events)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Optional, Union
 
 import msgspec
 from msgspec import Struct
@@ -79,7 +79,7 @@ class Refuse(Step, frozen=True, tag="refuse"):
     """An answer of another status, with JSON that holds ``secret``; ends the script."""
 
     status: int
-    retry_after_seconds: float | None = None
+    retry_after_seconds: Optional[float] = None
     secret: str = "upstream-secret-text"
 
 
@@ -100,20 +100,9 @@ class EndOfFile(Step, frozen=True, tag="end_of_file"):
     """A proper end of the HTTP answer without the end of the stream in it; ends the script."""
 
 
-AnyStep = (
-    Text
-    | Reasoning
-    | ToolCalls
-    | Usage
-    | Finish
-    | Data
-    | Raw
-    | Stall
-    | Refuse
-    | Body
-    | Cut
-    | EndOfFile
-)
+AnyStep = Union[
+    Text, Reasoning, ToolCalls, Usage, Finish, Data, Raw, Stall, Refuse, Body, Cut, EndOfFile
+]
 Script = tuple[AnyStep, ...]
 
 DEFAULT_SCRIPT: Final[Script] = (Text(("Hello", " from", " upstream")), Usage(7, 3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Union
 
 from agentao.cancellation import CancellationToken
 from agentao.transport import AgentEvent, EventType, NullTransport
@@ -17,7 +17,7 @@ from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnCancelled, TurnError
 from wsgi_app.events import AnyEvent, Status, Thinking, ToolCall, ToolResult, Usage
 
-_Translation = Callable[[dict[str, Any]], str | AnyEvent | None]
+_Translation = Callable[[dict[str, Any]], Union[str, AnyEvent, None]]
 _TEXTS: Final[dict[EventType, _Translation]] = {
     EventType.LLM_TEXT: lambda data: data["chunk"],
     EventType.THINKING: lambda data: Thinking(data["text"]),

@@ -7,13 +7,13 @@ import math
 import operator
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Union
 
 #: Integers of more bits are refused, and so is what would make them.
 MAX_BITS: Final = 1024
 MAX_EXPRESSION_CHARS: Final = 200
 
-Number = int | float
+Number = Union[int, float]
 
 # Each quantifier is bounded, so that a long message costs linear time.
 _EXPRESSION = re.compile(r"[-+(.\d][-+*/%^().\d\s\u00d7\u00f7x]{0,200}[)\d]", re.ASCII)
@@ -45,7 +45,7 @@ def evaluate(expression: str) -> Number:
 
 
 def _evaluate(node: ast.expr) -> Number:
-    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
         return _bounded(node.value)
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
         calculate = _BINARY[type(node.op)]

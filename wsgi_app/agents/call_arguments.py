@@ -27,7 +27,7 @@ _BLANK: Final = re.compile(r"\s*")
 
 def arguments_text(arguments: Any) -> str:
     """A piece of a call's arguments as text; some servers send an object."""
-    if arguments is not None and not isinstance(arguments, str | dict):
+    if arguments is not None and not isinstance(arguments, (str, dict)):
         raise malformed_answer()
     return encode_json(arguments).decode() if isinstance(arguments, dict) else arguments or ""
 

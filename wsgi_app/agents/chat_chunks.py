@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Optional, Union
 
 from msgspec import UNSET, Struct
 
@@ -13,16 +13,16 @@ from wsgi_app.agents.provider_json import whole_text
 class FunctionDelta(Struct):
     """A fragment of a call; ``arguments`` is an object where a server does not write text."""
 
-    name: str | None = None
-    arguments: str | dict[str, Any] | None = None
+    name: Optional[str] = None
+    arguments: Union[str, dict[str, Any], None] = None
 
 
 class CallDelta(Struct):
     """A fragment of one of the step's calls."""
 
-    index: int | str | None = None
-    id: str | int | None = None
-    function: FunctionDelta | None = None
+    index: Union[int, str, None] = None
+    id: Union[str, int, None] = None
+    function: Optional[FunctionDelta] = None
     #: What Gemini wants back with the call.
     extra_content: Any = None
 
@@ -30,35 +30,35 @@ class CallDelta(Struct):
 class ContentPart(Struct):
     """A part of content that is a list, as Mistral's reasoning models write it."""
 
-    text: str | None = None
-    thinking: str | list[ContentPart] | None = None
+    text: Optional[str] = None
+    thinking: Union[str, list[ContentPart], None] = None
 
 
 class Delta(Struct):
     """What a chunk adds; reasoning has two names in the field, none in the API's reference."""
 
-    content: str | list[ContentPart] | None = None
+    content: Union[str, list[ContentPart], None] = None
     refusal: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
     reasoning_details: Any = None
     thinking_blocks: Any = None
-    tool_calls: list[CallDelta] | None = None
+    tool_calls: Optional[list[CallDelta]] = None
 
 
 class Choice(Struct):
     """A choice of a chunk; ``message`` is all of it, from a server that does not stream."""
 
     index: Any = None
-    delta: Delta | None = None
-    message: Delta | None = None
+    delta: Optional[Delta] = None
+    message: Optional[Delta] = None
     finish_reason: Any = UNSET
 
 
 class Chunk(Struct):
     """The fields of a chunk that matter here; decoding skips all others, which saves most."""
 
-    choices: list[Choice] | None = None
+    choices: Optional[list[Choice]] = None
     usage: Any = None
     error: Any = None
     object: Any = None

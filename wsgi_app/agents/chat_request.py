@@ -10,6 +10,7 @@ from wsgi_app.agents.call_arguments import arguments_to_repeat
 from wsgi_app.agents.chat_stream import ChatStep
 from wsgi_app.agents.model_api import Prompt, open_request, sendable
 from wsgi_app.agents.tools import AnyTool
+from wsgi_app.compat.python import zip_strict
 from wsgi_app.engine.history import as_text
 from wsgi_app.events import AnyEvent, ToolResult
 
@@ -75,7 +76,7 @@ def _assistant_message(step: ChatStep) -> dict[str, Any]:
             "function": {"name": call.tool, "arguments": arguments_to_repeat(call.arguments)},
             **({"extra_content": extra_content} if extra_content else {}),
         }
-        for call, extra_content in zip(step.calls, step.extra_contents, strict=True)
+        for call, extra_content in zip_strict(step.calls, step.extra_contents)
     ]
     return message
 

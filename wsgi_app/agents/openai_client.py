@@ -8,7 +8,7 @@ import logging
 import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from copy import copy
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ from wsgi_app.agents.upstream_errors import (
     from_openai,
     incomplete_answer,
 )
+from wsgi_app.compat.python import aclosing, next_of
 from wsgi_app.errors import UpstreamError
 from wsgi_app.events import AnyEvent, Usage
 from wsgi_app.extras import INSTALL
@@ -108,7 +109,7 @@ class OpenAIClient:
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
             lifetime = self._keep_client(loop)
-            self._clients[loop] = await anext(lifetime), lifetime
+            self._clients[loop] = await lifetime.__anext__(), lifetime
         return self._clients[loop][0]
 
     async def _keep_client(
@@ -179,7 +180,7 @@ async def _read_rest(
     deadline = loop.time() + GRACE_SECONDS
     while not step.ended:
         pieces = step.pieces
-        piece = await asyncio.wait_for(anext(body, None), deadline - loop.time())
+        piece = await asyncio.wait_for(next_of(body), deadline - loop.time())
         if piece is None:
             return
         reader.feed(piece)

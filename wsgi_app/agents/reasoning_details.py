@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from wsgi_app.agents.upstream_errors import malformed_answer
+from wsgi_app.compat.python import zip_strict
 
 #: The names under which they come, and go back.
 DETAIL_FIELDS: Final = ("reasoning_details", "thinking_blocks")
@@ -41,7 +42,7 @@ class ReasoningDetails:
         """All of them, whole, in their order."""
         return [
             {**part, _JOINED[part["type"]]: "".join(texts)} if texts else part
-            for part, texts in zip(self._parts, self._texts, strict=True)
+            for part, texts in zip_strict(self._parts, self._texts)
         ]
 
     def _add(self, part: dict[str, Any]) -> None:

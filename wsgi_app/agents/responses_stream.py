@@ -11,7 +11,7 @@ What is strict: the types of deltas and of items. What is lenient: all else, as 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Optional, Union
 
 import msgspec
 from msgspec import Raw, Struct
@@ -33,7 +33,7 @@ class Response(Struct):
     """The fields of a response that matter here."""
 
     status: Any = None
-    output: list[Raw] | None = None
+    output: Optional[list[Raw]] = None
     usage: Any = None
     incomplete_details: Any = None
     error: Any = None
@@ -43,10 +43,10 @@ class Response(Struct):
 class StreamEvent(Struct):
     """The fields of an event that matter here; items and responses are decoded where needed."""
 
-    type: str | None = None
+    type: Optional[str] = None
     object: Any = None
     delta: Any = None
-    arguments: str | dict[str, Any] | None = None
+    arguments: Union[str, dict[str, Any], None] = None
     output_index: Any = None
     summary_index: Any = None
     item: Raw = Raw(b"null")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Optional
 
 from flask import Request
 
@@ -13,7 +14,7 @@ from wsgi_app.config import setting_name
 from wsgi_app.tokens import Principal, digest, parse_tokens_file
 
 #: Finds who a token is; None for nobody.
-Lookup = Callable[[str], Principal | None]
+Lookup = Callable[[str], Optional[Principal]]
 
 
 def bearer_token(request: Request) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from wsgi_app.compat.python import zip_strict
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.runner import Runner
@@ -48,8 +49,7 @@ class ManyFeeds:
         self._runner = runner
         self._wakeup = Wakeup()
         self._tails = [
-            _Tail(runner, key, cursor, self._wakeup)
-            for key, cursor in zip(keys, cursors, strict=True)
+            _Tail(runner, key, cursor, self._wakeup) for key, cursor in zip_strict(keys, cursors)
         ]
         self._next = 0
 

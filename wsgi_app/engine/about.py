@@ -7,11 +7,12 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from typing import Optional
 
 from wsgi_app.store.base import WorkerInfo
 
 #: How many stream slots of the process are taken, and of how many; None is no bound.
-CountSlots = Callable[[], tuple[int, int | None]]
+CountSlots = Callable[[], tuple[int, Optional[int]]]
 
 
 class AboutWorker:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from wsgi_app.compat.python import zip_strict
 from wsgi_app.engine.log import EventLog, Wakeup
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import Fenced, StoreUnavailable
@@ -172,7 +173,7 @@ class Journal:
         if prepared:
             results = self._store.write([write for _, write, _ in prepared])
             metrics().journal_write_seconds.observe(time.monotonic() - now)
-            for (entry, write, ends), result in zip(prepared, results, strict=True):
+            for (entry, write, ends), result in zip_strict(prepared, results):
                 self._settle_safely(entry, write, result, ends=ends)
         self._tell_lag(now, due)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import Context
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Optional
 
 import msgspec
 from msgspec import Struct
@@ -32,7 +32,7 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     #: The context variables of the request, as far as the agent shall see them.
     context: Context
     #: What came before the turn, where the client keeps it; None for what the session holds.
-    history: list[Message] | None = None
+    history: Optional[list[Message]] = None
     #: Whether the session is for this turn alone, and is forgotten soon after it.
     ephemeral: bool = False
     #: The request's name in logs.
@@ -40,9 +40,9 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     #: When the request came, on `time.monotonic`.
     asked_at: float = msgspec.field(default_factory=time.monotonic)
     #: What answers instead of the hosted agent.
-    agent: Agent | None = None
+    agent: Optional[Agent] = None
     #: How long it goes on without readers; None is AGENT_ORPHAN_SECONDS.
-    orphan_seconds: float | None = None
+    orphan_seconds: Optional[float] = None
 
     def orphan_after(self, default_seconds: float) -> float | None:
         """How long the turn goes on without readers; None is to its end."""

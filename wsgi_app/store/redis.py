@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from redis import Redis
 
+from wsgi_app.compat.python import zip_strict
 from wsgi_app.errors import Fenced, StoreUnavailable
 from wsgi_app.events import LOST_SEQ, CancelReason, EventId
 from wsgi_app.store.base import (
@@ -96,7 +97,7 @@ class RedisStore(Store):
         replies = self._edge.run_many([self._calls.write(write) for write in writes])
         answers: list[Appended | Fenced | StoreUnavailable] = []
         after: list[Call] = []
-        for write, reply in zip(writes, replies, strict=True):
+        for write, reply in zip_strict(writes, replies):
             if reply == b"fenced":
                 answers.append(Fenced())
             elif isinstance(reply, StoreUnavailable):
@@ -171,8 +172,8 @@ class RedisStore(Store):
         ]
         states: dict[Fence, list[str]] = {}
         watched, *replies = self._edge.run_all(calls)
-        for (_, share), answers in zip(shares, replies, strict=True):
-            states |= {f: a.decode().split(" ") for f, a in zip(share, answers, strict=True)}
+        for (_, share), answers in zip_strict(shares, replies):
+            states |= {f: a.decode().split(" ") for f, a in zip_strict(share, answers)}
         kept = [Kept(f, state[1]) for f, state in states.items() if state[0] == "kept"]
         self._edge.run_all(self._calls.renew_turns(kept))
         cancels = {f: cast("CancelReason", states[f][2]) for f, _ in kept if states[f][2]}
@@ -208,7 +209,7 @@ class RedisStore(Store):
         members = [part for run, worker in turns for part in (worker, worker_member(key, run))]
         asked = self._calls.workers("owned_turns", [worker for _, worker in turns], *members)
         owned = self._edge.run(asked)
-        lost = [run for (run, _), is_owned in zip(turns, owned, strict=True) if not is_owned]
+        lost = [run for (run, _), is_owned in zip_strict(turns, owned) if not is_owned]
         return self._lose({key: lost} if lost else {}, error)
 
     # -- sessions
@@ -226,7 +227,7 @@ class RedisStore(Store):
             rows = pairs(self._edge.run(self._calls.list_sessions(tenant, limit + 1, before)))
             keys = [SessionKey(tenant, session_id) for session_id, _ in rows]
             calls = [self._calls.session("describe_session", key, 0) for key in keys]
-            replies = zip(keys, self._edge.run_all(calls), strict=True)
+            replies = zip_strict(keys, self._edge.run_all(calls))
             # A session may have gone since it was listed.
             found = [session_view(key, reply) for key, reply in replies]
             views += [view for view in found if view is not None]
@@ -302,7 +303,7 @@ class RedisStore(Store):
         calls = [self._calls.mark_lost(key, error, worker_id, ids) for key, ids in runs.items()]
         lost: list[Fence] = []
         after: list[Call] = []
-        for key, (created, *ended) in zip(runs, self._edge.run_all(calls), strict=True):
+        for key, (created, *ended) in zip_strict(runs, self._edge.run_all(calls)):
             turns = triples(ended)
             lost += [Fence(key, int(turn), run_id) for turn, run_id, _ in turns if turn]
             # Those that had ended before may still have their places.

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
+from wsgi_app.compat.python import zip_strict
 from wsgi_app.events import encode_json
 from wsgi_app.store.base import (
     SECRET_BYTES,
@@ -216,10 +217,10 @@ class Calls:
 def pairs(flat: Sequence[bytes]) -> list[tuple[str, str]]:
     """Take up a script's flat list by twos."""
     texts = [text.decode() for text in flat]
-    return list(zip(texts[::2], texts[1::2], strict=True))
+    return list(zip_strict(texts[::2], texts[1::2]))
 
 
 def triples(flat: Sequence[bytes]) -> list[tuple[str, str, str]]:
     """Take up a script's flat list by threes."""
     texts = [text.decode() for text in flat]
-    return list(zip(texts[::3], texts[1::3], texts[2::3], strict=True))
+    return list(zip_strict(texts[::3], texts[1::3], texts[2::3]))

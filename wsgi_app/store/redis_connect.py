@@ -6,7 +6,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Union, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis import ConnectionPool, Redis
@@ -23,6 +23,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from wsgi_app.compat.python import zip_strict
 from wsgi_app.errors import ConfigError
 from wsgi_app.store.redis_scripts import Call
 
@@ -30,7 +31,7 @@ from wsgi_app.store.redis_scripts import Call
 MAX_KEYS: Final = 500
 
 Reply = Any
-Outcome = Reply | RedisError
+Outcome = Union[Reply, RedisError]
 
 
 class Nodes(ABC):
@@ -100,7 +101,7 @@ class OneNode(Nodes):
             self._known.clear()  # the server has begun anew
         return [
             _outcome(self.run, call) if isinstance(outcome, NoScriptError) else outcome
-            for call, outcome in zip(calls, outcomes, strict=True)
+            for call, outcome in zip_strict(calls, outcomes)
         ]
 
     def group(self, key: str, place: int) -> Hashable:  # noqa: ARG002 - any keys go together
@@ -137,7 +138,7 @@ class Cluster(Nodes):
         outcomes: list[Outcome] = [None] * len(calls)
         for name, places in places_by_node.items():
             done = self._run_on(name, [calls[place] for place in places])
-            for place, outcome in zip(places, done, strict=True):
+            for place, outcome in zip_strict(places, done):
                 outcomes[place] = outcome
         return outcomes
 
@@ -150,7 +151,7 @@ class Cluster(Nodes):
         outcomes = OneNode(client, self._known[node_name]).run_many(calls)
         for place, outcome in enumerate(outcomes):
             # The cluster's own client learns where the slot, or the node's successor, is now.
-            if isinstance(outcome, AskError | TryAgainError | ConnectionError):
+            if isinstance(outcome, (AskError, TryAgainError, ConnectionError)):
                 outcomes[place] = again = _outcome(self.run, calls[place])
                 if isinstance(again, RedisError):
                     break

@@ -6,6 +6,7 @@ import statistics
 import time
 from typing import Any, Final, NamedTuple
 
+from wsgi_app.compat.python import zip_strict
 from wsgi_app.store.redis_edge import Edge
 
 #: Round trips of which the median is told.
@@ -40,7 +41,7 @@ def examine_redis(url: str, timeout_seconds: float = 2.0) -> list[RedisFacts]:
 def _examine(server: Any) -> RedisFacts:
     told = server.info("server")
     memory = server.info("memory")
-    latencies, offsets = zip(*(_time(server) for _ in range(SAMPLES)), strict=True)
+    latencies, offsets = zip_strict(*(_time(server) for _ in range(SAMPLES)))
     return RedisFacts(
         name=f"Redis at port {told.get('tcp_port', '?')}",
         version=str(told.get("redis_version", "0")),

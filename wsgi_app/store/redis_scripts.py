@@ -6,7 +6,7 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from importlib import resources
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Union
 
 #: The files that stand before those of the verbs.
 _SHARED: Final = {
@@ -26,7 +26,7 @@ _SHARED: Final = {
     },
 }
 
-Argument = str | bytes | int
+Argument = Union[str, bytes, int]
 
 
 class Script(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Optional
 
 from msgspec import Struct
 
@@ -67,11 +67,11 @@ class BeginTurn(Struct, frozen=True, kw_only=True):
     if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
     #: Whether the newest exchange leaves the history when the turn starts: it is answered anew.
     regenerates: bool = False
-    idempotency_key: str | None = None
+    idempotency_key: Optional[str] = None
     #: Digest of the request, to tell a retry from another request under the same key.
     request_digest: str = ""
     #: How many turns the tenant may start; None for any number.
-    rate: StartRate | None = None
+    rate: Optional[StartRate] = None
 
 
 class StartRate(NamedTuple):
@@ -178,7 +178,7 @@ class WorkerInfo(Struct, frozen=True, kw_only=True):
     turns: int = 0
     #: Readers in its process, of how many; None where there is no bound.
     slots_used: int = 0
-    slots: int | None = None
+    slots: Optional[int] = None
     draining: bool = False
     #: While somebody watches: its turns, the oldest first, how many more there are, and its last
     #: hour.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Annotated, Final, Union
 
 from flask import Response, g, request
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -38,7 +38,7 @@ class AdminSnapshot(Struct, kw_only=True):
 
     at: float
     workers: list[WorkerView]
-    error: str | UnsetType = UNSET
+    error: Union[str, UnsetType] = UNSET
 
 
 class AdminCancelBody(Struct, forbid_unknown_fields=True):
@@ -46,7 +46,7 @@ class AdminCancelBody(Struct, forbid_unknown_fields=True):
 
     tenant: Annotated[str, Meta(min_length=1)]
     session_id: SessionId
-    turn_id: TurnId | UnsetType = UNSET
+    turn_id: Union[TurnId, UnsetType] = UNSET
 
 
 def get_admin(_mount: Mount) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -57,7 +57,7 @@ class CancelAnswer(Okay, kw_only=True):
     """Whether there was a turn to cancel, and which."""
 
     cancelled: bool
-    turn_id: str | UnsetType = UNSET
+    turn_id: Union[str, UnsetType] = UNSET
 
 
 class DeleteAnswer(Okay, kw_only=True):
@@ -109,7 +109,7 @@ class SessionsAnswer(Struct):
     """A page of sessions; ``next_cursor`` is there if another page follows."""
 
     sessions: list[SessionSummary]
-    next_cursor: str | UnsetType = UNSET
+    next_cursor: Union[str, UnsetType] = UNSET
 
 
 class HealthAnswer(Struct):

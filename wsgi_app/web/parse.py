@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar, Union
 
 import msgspec
 from flask import Request
@@ -50,13 +50,13 @@ class ChatBody(Struct, forbid_unknown_fields=True, kw_only=True):
 class NewChatBody(ChatBody, forbid_unknown_fields=True, kw_only=True):
     """The body of ``POST /chat``."""
 
-    session_id: SessionId | UnsetType = UNSET
+    session_id: Union[SessionId, UnsetType] = UNSET
 
 
 class CancelBody(Struct, forbid_unknown_fields=True):
     """The body of ``POST …/cancel``, which may be missing."""
 
-    turn_id: TurnId | UnsetType = UNSET
+    turn_id: Union[TurnId, UnsetType] = UNSET
 
 
 class InputBody(Struct, forbid_unknown_fields=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Optional
 
 from flask import Response, g, request
 from msgspec import Struct
@@ -33,21 +33,21 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
     on_disconnect: Literal["cancel", "continue"] = "cancel"
     if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
-    idempotency_key: str | None = None
+    idempotency_key: Optional[str] = None
     #: Digest of the request, to tell a retry from another request under the same key.
     digest: str = ""
     #: Whether the answer is a stream, not one document.
     streams: bool = True
     #: What came before, where the client keeps it; None for what the session holds.
-    history: list[Message] | None = None
+    history: Optional[list[Message]] = None
     #: Whether the turn answers the newest message of the session anew.
     regenerates: bool = False
     #: Whether the session is for this turn alone, and is forgotten soon after it.
     ephemeral: bool = False
     #: What answers instead of the hosted agent.
-    agent: Agent | None = None
+    agent: Optional[Agent] = None
     #: How long it goes on without readers; None is AGENT_ORPHAN_SECONDS.
-    orphan_seconds: float | None = None
+    orphan_seconds: Optional[float] = None
 
 
 class OpenTurn:

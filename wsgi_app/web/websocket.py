@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union
 
 from flask import Response, request
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -48,7 +48,7 @@ class MessageFrame(Struct, tag="message", tag_field="type", forbid_unknown_field
 class CancelFrame(Struct, tag="cancel", tag_field="type", forbid_unknown_fields=True):
     """Cancels what runs and waits, or the named turn."""
 
-    turn_id: TurnId | UnsetType = UNSET
+    turn_id: Union[TurnId, UnsetType] = UNSET
 
 
 class InputFrame(Struct, tag="input", tag_field="type", forbid_unknown_fields=True):
@@ -61,10 +61,10 @@ class InputFrame(Struct, tag="input", tag_field="type", forbid_unknown_fields=Tr
 class ResumeFrame(Struct, tag="resume", tag_field="type", forbid_unknown_fields=True):
     """Reads on after an event, or without one the running turn."""
 
-    last_event_id: str | UnsetType = UNSET
+    last_event_id: Union[str, UnsetType] = UNSET
 
 
-Frame = MessageFrame | CancelFrame | InputFrame | ResumeFrame
+Frame = Union[MessageFrame, CancelFrame, InputFrame, ResumeFrame]
 
 
 def websocket(mount: Mount, session_id: str) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, Optional
 
 from msgspec import Meta, Struct
 
@@ -50,11 +50,11 @@ class RunBody(
     thread_id: SessionId
     run_id: RunId
     messages: list[RunMessage]
-    protocol_version: str | None = None
+    protocol_version: Optional[str] = None
     state: Any = None
-    context: list[Any] | None = None
+    context: Optional[list[Any]] = None
     forwarded_props: Any = None
-    resume: list[ResumeEntry] | None = None
+    resume: Optional[list[ResumeEntry]] = None
 
     @property
     def speaks_1(self) -> bool:

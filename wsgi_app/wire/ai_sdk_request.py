@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Optional
 
 from msgspec import Struct
 
@@ -26,11 +26,11 @@ class AiSdkChatBody(Struct, rename={"message_id": "messageId"}):
 
     id: SessionId
     messages: list[UIMessage] = []
-    message: UIMessage | None = None
-    trigger: str | None = None
-    message_id: str | None = None
+    message: Optional[UIMessage] = None
+    trigger: Optional[str] = None
+    message_id: Optional[str] = None
     #: For the agent.
-    metadata: dict[str, Any] | None = None
+    metadata: Optional[dict[str, Any]] = None
 
 
 class Submission(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 from msgspec import Meta, Struct
 
@@ -18,10 +18,10 @@ class ChatCompletionBody(Struct, kw_only=True):
     """What the host reads of it; all else is meant for models, and ignored."""
 
     messages: Annotated[list[dict[str, Any]], Meta(min_length=1)]
-    stream: bool | None = None
-    stream_options: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
-    n: int | None = None
+    stream: Optional[bool] = None
+    stream_options: Optional[dict[str, Any]] = None
+    metadata: Optional[dict[str, Any]] = None
+    n: Optional[int] = None
 
     def read_messages(self) -> tuple[list[Message], str]:
         """What came before, and the user's newest message; raises RequestError."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional, Union
 
 import msgspec
 from msgspec import Struct
@@ -20,13 +20,13 @@ from wsgi_app.wire.openai_messages import (
 class ResponseBody(Struct, kw_only=True):
     """What the host reads of it; all else is meant for models, and ignored."""
 
-    input: str | list[dict[str, Any]]
-    stream: bool | None = None
-    background: bool | None = None
-    previous_response_id: str | None = None
-    instructions: str | None = None
-    metadata: dict[str, Any] | None = None
-    store: bool | None = None
+    input: Union[str, list[dict[str, Any]]]
+    stream: Optional[bool] = None
+    background: Optional[bool] = None
+    previous_response_id: Optional[str] = None
+    instructions: Optional[str] = None
+    metadata: Optional[dict[str, Any]] = None
+    store: Optional[bool] = None
     conversation: Any = None
 
     def read_input(self) -> tuple[list[Message], str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from msgspec import Struct
 
 
@@ -39,10 +41,10 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     """One agent host of the app."""
 
     prefix: str
-    redis_url: str | None
+    redis_url: Optional[str]
     drain_seconds: float
     lease_seconds: float
-    stream_slots: int | None
+    stream_slots: Optional[int]
     #: Streams that take no thread each; 0 where every one does.
     parked_streams: int
     development: bool

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Optional
 
 import requests
 from msgspec import Struct
@@ -50,14 +50,14 @@ class Silence(Struct, frozen=True, kw_only=True):
 class WayFacts(Struct, kw_only=True):
     """What was measured; None is what was not."""
 
-    pace: Pace | None = None
-    encoding: str | None = None
-    silence: Silence | None = None
+    pace: Optional[Pace] = None
+    encoding: Optional[str] = None
+    silence: Optional[Silence] = None
     #: How long until the host knew of a hang-up; infinite if it did not in `HANGUP_SECONDS`.
-    hangup_seconds: float | None = None
-    upgrade_status: int | None = None
+    hangup_seconds: Optional[float] = None
+    upgrade_status: Optional[int] = None
     #: The status of a JSON answer that took nearly as long as a turn may, and its seconds.
-    patience: tuple[int, float] | None = None
+    patience: Optional[tuple[int, float]] = None
 
 
 class Stream:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Union
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -26,8 +26,8 @@ class Interrupt(Struct):
     id: str
     reason: Literal["approval", "input"]
     message: str
-    toolCallId: str | UnsetType = UNSET  # noqa: N815 - the protocol's name
-    responseSchema: dict[str, Any] | UnsetType = UNSET  # noqa: N815 - as above
+    toolCallId: Union[str, UnsetType] = UNSET  # noqa: N815 - the protocol's name
+    responseSchema: Union[dict[str, Any], UnsetType] = UNSET  # noqa: N815 - as above
 
 
 class InterruptOutcome(Struct, tag="interrupt", tag_field="type"):

@@ -12,6 +12,7 @@ from msgspec.json import schema_components
 from werkzeug.routing import Rule
 
 from wsgi_app import errors
+from wsgi_app.compat.python import zip_strict
 from wsgi_app.events import AnyEvent
 from wsgi_app.limits import LIMIT_HEADERS
 from wsgi_app.web import access, openai_turns, probe
@@ -95,7 +96,7 @@ class _Schemas:
         for operation in operations:
             kinds += _kinds(operation)
         schemas, found = schema_components(kinds, ref_template=_REF_TEMPLATE)
-        self._by_kind = [(kind, _for_browsers(s)) for kind, s in zip(kinds, schemas, strict=True)]
+        self._by_kind = [(kind, _for_browsers(s)) for kind, s in zip_strict(kinds, schemas)]
         self.components: dict[str, Any] = _for_browsers(found)
         self.components["Event"] = {"title": "Event", **self.of(AnyEvent)}
         self._by_kind[0] = (AnyEvent, {"$ref": "#/components/schemas/Event"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Optional, Union
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -34,7 +34,7 @@ class OpenAIErrorObject(Struct):
 
     message: str
     type: str
-    param: str | None
+    param: Optional[str]
     code: str
 
 
@@ -74,9 +74,9 @@ class ChatUsage(Struct):
 class ChatDelta(Struct):
     """What a chunk adds to the message."""
 
-    role: Literal["assistant"] | UnsetType = UNSET
-    content: str | UnsetType = UNSET
-    reasoning_content: str | UnsetType = UNSET
+    role: Union[Literal["assistant"], UnsetType] = UNSET
+    content: Union[str, UnsetType] = UNSET
+    reasoning_content: Union[str, UnsetType] = UNSET
 
 
 class ChunkChoice(Struct):
@@ -84,7 +84,7 @@ class ChunkChoice(Struct):
 
     index: int
     delta: ChatDelta
-    finish_reason: FinishReason | None
+    finish_reason: Optional[FinishReason]
 
 
 class ChatCompletionChunk(Struct):
@@ -95,7 +95,7 @@ class ChatCompletionChunk(Struct):
     created: int
     model: str
     choices: list[ChunkChoice]
-    usage: ChatUsage | UnsetType = UNSET
+    usage: Union[ChatUsage, UnsetType] = UNSET
 
 
 class AssistantMessage(Struct):
@@ -103,7 +103,7 @@ class AssistantMessage(Struct):
 
     role: Literal["assistant"]
     content: str
-    reasoning_content: str | UnsetType = UNSET
+    reasoning_content: Union[str, UnsetType] = UNSET
 
 
 class ChatChoice(Struct):
@@ -111,7 +111,7 @@ class ChatChoice(Struct):
 
     index: int
     message: AssistantMessage
-    finish_reason: FinishReason | None
+    finish_reason: Optional[FinishReason]
 
 
 class ChatCompletion(Struct):
@@ -122,7 +122,7 @@ class ChatCompletion(Struct):
     created: int
     model: str
     choices: list[ChatChoice]
-    usage: ChatUsage | UnsetType = UNSET
+    usage: Union[ChatUsage, UnsetType] = UNSET
 
 
 ItemStatus = Literal["in_progress", "completed", "incomplete", "failed"]
@@ -169,8 +169,8 @@ class HostCallItem(Struct, tag="mcp_call"):
     name: str
     arguments: str
     status: ItemStatus
-    output: str | UnsetType = UNSET
-    error: dict[str, Any] | UnsetType = UNSET
+    output: Union[str, UnsetType] = UNSET
+    error: Union[dict[str, Any], UnsetType] = UNSET
 
 
 class QuestionItem(Struct, tag="function_call"):
@@ -183,7 +183,7 @@ class QuestionItem(Struct, tag="function_call"):
     status: ItemStatus
 
 
-OutputItem = MessageItem | ReasoningItem | HostCallItem | QuestionItem
+OutputItem = Union[MessageItem, ReasoningItem, HostCallItem, QuestionItem]
 
 
 class ResponseUsage(Struct):
@@ -204,8 +204,8 @@ class ResponseDocument(Struct):
     created_at: int
     status: Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
     background: bool
-    error: dict[str, str] | None
-    incomplete_details: dict[str, str] | None
+    error: Optional[dict[str, str]]
+    incomplete_details: Optional[dict[str, str]]
     instructions: None
     metadata: dict[str, Any]
     model: str
@@ -215,7 +215,7 @@ class ResponseDocument(Struct):
     tool_choice: str
     tools: list[Any]
     top_p: None
-    usage: ResponseUsage | UnsetType = UNSET
+    usage: Union[ResponseUsage, UnsetType] = UNSET
 
 
 class ResponseStreamEvent(Struct):
@@ -246,18 +246,18 @@ class ResponseStreamEvent(Struct):
         "response.function_call_arguments.done",
     ]
     sequence_number: int
-    response: ResponseDocument | UnsetType = UNSET
-    output_index: int | UnsetType = UNSET
-    item: OutputItem | UnsetType = UNSET
-    item_id: str | UnsetType = UNSET
-    content_index: int | UnsetType = UNSET
-    summary_index: int | UnsetType = UNSET
-    part: dict[str, Any] | UnsetType = UNSET
-    text: str | UnsetType = UNSET
-    delta: str | UnsetType = UNSET
-    logprobs: list[Any] | UnsetType = UNSET
-    arguments: str | UnsetType = UNSET
-    name: str | UnsetType = UNSET
+    response: Union[ResponseDocument, UnsetType] = UNSET
+    output_index: Union[int, UnsetType] = UNSET
+    item: Union[OutputItem, UnsetType] = UNSET
+    item_id: Union[str, UnsetType] = UNSET
+    content_index: Union[int, UnsetType] = UNSET
+    summary_index: Union[int, UnsetType] = UNSET
+    part: Union[dict[str, Any], UnsetType] = UNSET
+    text: Union[str, UnsetType] = UNSET
+    delta: Union[str, UnsetType] = UNSET
+    logprobs: Union[list[Any], UnsetType] = UNSET
+    arguments: Union[str, UnsetType] = UNSET
+    name: Union[str, UnsetType] = UNSET
 
 
 class ResponseDeleted(Struct):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Optional, Union
 
 from flask import Response
 from msgspec import Meta, Struct
@@ -55,7 +55,7 @@ class Events(Struct, frozen=True, kw_only=True):
 
     data: tuple[Any, ...]
     #: Data that is no JSON, at the stream's end.
-    last: str | None = None
+    last: Optional[str] = None
     numbered: bool = False
     media_type: str = sse.MIME_TYPE
 
@@ -71,7 +71,7 @@ class Reply(Struct, frozen=True):
     """What a route answers under one status."""
 
     description: str
-    content: tuple[Content | Events, ...] = ()
+    content: tuple[Union[Content, Events], ...] = ()
     headers: tuple[str, ...] = ()
 
 
@@ -86,7 +86,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     body_optional: bool = False
     query: dict[str, Any] = {}
     headers: tuple[str, ...] = ()
-    socket: Socket | None = None
+    socket: Optional[Socket] = None
     #: What the summary does not say.
     description: str = ""
 
