@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import pytest
 import requests
@@ -50,7 +51,8 @@ NOWHERE = [
     "/%2e%2e/page",
     "/%ff",
     "/%00",
-    "/healthz%0a",
+    # Before Werkzeug 2.2 a rule also fits with a line break behind it.
+    *(["/healthz%0a"] if version("werkzeug") >= "2.2" else []),
     "/caf%C3%A9",
     "/<script>alert(1)</script>",
 ]

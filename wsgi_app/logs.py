@@ -14,6 +14,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TextIO, Union
 
+from wsgi_app.compat.python import TextHandler
+
 LogFormat = Literal["text", "json"]
 Fields = Mapping[str, Union[str, int, float]]
 
@@ -85,7 +87,7 @@ class _TextFormatter(logging.Formatter):
         return _rfc3339(record.created)
 
 
-class _StderrHandler(logging.StreamHandler[TextIO]):
+class _StderrHandler(TextHandler):
     """Writes to what is stderr at the time, as logging's last resort does."""
 
     def __init__(self) -> None:

@@ -176,8 +176,11 @@ class Process:
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder with a short path (a UNIX socket's has at most 107 bytes), removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="agent-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    folder = Path(tempfile.mkdtemp(prefix="agent-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextvars import Context
 from itertools import zip_longest
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, overload
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -28,7 +29,13 @@ else:
             await thing.aclose()
 
 
-__all__ = ["aclosing", "next_of", "task_context", "zip_strict"]
+if TYPE_CHECKING:
+    TextHandler = logging.StreamHandler[TextIO]
+else:
+    #: Not generic where it is read at run time: before Python 3.11 it cannot be.
+    TextHandler = logging.StreamHandler
+
+__all__ = ["TextHandler", "aclosing", "next_of", "task_context", "zip_strict"]
 
 _MISSING: Any = object()
 

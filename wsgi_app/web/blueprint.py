@@ -15,7 +15,7 @@ from flask import (
     got_request_exception,
     request_finished,
 )
-from flask.sansio.blueprints import BlueprintSetupState
+from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import MethodNotAllowed, NotFound, default_exceptions
 from werkzeug.routing import BaseConverter
 
@@ -125,7 +125,9 @@ def _fill(blueprint: Blueprint, settings: Settings) -> None:
     routes = ROUTES + (admin.ROUTES if settings.admin else [])
     for method, rule, view in routes:
         over = {"websocket": True} if method == "WS" else {"methods": [method]}
-        blueprint.add_url_rule(rule, view.__name__, _bind(view), **over)
+        bound = _bind(view)
+        # Slashes that are too many lead nowhere, not (before Werkzeug 2.2) to a redirect in HTML.
+        blueprint.add_url_rule(rule, view.__name__, bound, merge_slashes=False, **over)
     blueprint.record(_add_catch_all)
     blueprint.record(_watch_answers)
     shapes = {
@@ -169,7 +171,7 @@ def _add_catch_all(state: BlueprintSetupState) -> None:
             rule = app.url_rule_class(
                 path,
                 endpoint=endpoint,
-                strict_slashes=False,
+                strict_slashes=True,  # else Werkzeug before 2.2 matches no path that ends in two
                 merge_slashes=False,
                 websocket=upgrades,
             )

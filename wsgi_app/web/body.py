@@ -10,7 +10,9 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
+from wsgi_app.compat.flask import lift_body_limit, limited_body
 from wsgi_app.delivery.server import client_socket, open_chunked_body
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import RequestError
@@ -36,14 +38,16 @@ def read_body(request: Request, max_bytes: int) -> bytes:
         )
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
-    # One byte more: werkzeug cuts a body of unknown length at the limit without a word.
-    request.max_content_length = max_bytes + 1
     client = client_socket(request.environ)
     before = None if client is None else client.gettimeout()
     try:
         if client is not None:
             client.settimeout(PAUSE_SECONDS)
-        body = request.get_data()
+        # One byte more: a body of unknown length is cut at the limit without a word.
+        with limited_body(request, max_bytes + 1):
+            body = request.get_data()
+    except RequestEntityTooLarge:
+        raise _too_large(max_bytes) from None  # by a limit of the site's, which is lower
     except Exception:  # noqa: BLE001 - every server has its own kinds for a body that breaks off
         raise _broken_off() from None
     finally:
@@ -62,7 +66,7 @@ def discard_body(request: Request) -> None:
     A server that closes a connection with unread bytes resets it, and the client, still sending,
     loses the answer.
     """
-    request.max_content_length = None
+    lift_body_limit(request)
     open_chunked_body(request.environ)
     terminated = request.environ.get("wsgi.input_terminated")
     client = client_socket(request.environ)

@@ -54,11 +54,11 @@ _CALL: Final = {"toolCallId": str}
 _REASONING: Final = {**_MESSAGE, "role": Literal["reasoning"]}
 #: The fields of each type of event.
 EVENTS: Final[dict[str, dict[str, Any]]] = {
-    "RUN_STARTED": {**_RUN, "protocolVersion": str | UnsetType},
+    "RUN_STARTED": {**_RUN, "protocolVersion": Union[str, UnsetType]},
     "RUN_FINISHED": {
         **_RUN,
-        "outcome": InterruptOutcome | CancelledOutcome | UnsetType,
-        "usage": list[RunUsage] | UnsetType,
+        "outcome": Union[InterruptOutcome, CancelledOutcome, UnsetType],
+        "usage": Union[list[RunUsage], UnsetType],
     },
     "RUN_ERROR": {"message": str, "code": str},
     "TEXT_MESSAGE_START": {**_MESSAGE, "role": Literal["assistant"]},
@@ -69,7 +69,7 @@ EVENTS: Final[dict[str, dict[str, Any]]] = {
     "REASONING_MESSAGE_CONTENT": {**_MESSAGE, "delta": str},
     "REASONING_MESSAGE_END": _MESSAGE,
     "REASONING_END": _MESSAGE,
-    "TOOL_CALL_START": {**_CALL, "toolCallName": str, "parentMessageId": str | UnsetType},
+    "TOOL_CALL_START": {**_CALL, "toolCallName": str, "parentMessageId": Union[str, UnsetType]},
     "TOOL_CALL_ARGS": {**_CALL, "delta": str},
     "TOOL_CALL_END": _CALL,
     "TOOL_CALL_RESULT": {**_MESSAGE, **_CALL, "content": str},

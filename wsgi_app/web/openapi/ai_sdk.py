@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Union
 
 from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 
@@ -65,7 +65,7 @@ CHUNKS: Final[dict[str, dict[str, Any]]] = {
     "tool-approval-request": {
         "approvalId": str,
         "toolCallId": str,
-        "reason": str | UnsetType,
+        "reason": Union[str, UnsetType],
     },
     "data-status": {"data": StatusData, "transient": bool},
     "data-gap": {"data": GapData, "transient": bool},

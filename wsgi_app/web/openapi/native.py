@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Union
 
 from msgspec import Meta
 
@@ -81,7 +81,7 @@ class ToolEnd(ToolResult, frozen=True, tag="tool_end"):
     """A tool has ended, as `?wire=agentflow` names it."""
 
 
-EVENTS: Final = Events(data=(AnyEvent, MessageChunk | ToolStart | ToolEnd), numbered=True)
+EVENTS: Final = Events(data=(AnyEvent, Union[MessageChunk, ToolStart, ToolEnd]), numbered=True)
 MANY_EVENTS: Final = Events(data=(SessionEventObject, AnyEvent), numbered=True)
 NOTHING: Final = Reply("Nothing runs, and nothing is left to replay.")
 _ASKED: Final = "Whole if the request's Accept prefers JSON to a stream, else a stream."
