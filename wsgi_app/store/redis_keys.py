@@ -87,9 +87,15 @@ def parse_worker_member(member: str) -> tuple[SessionKey, str]:
 
 
 def parse_signal(payload: bytes) -> Signal:
-    """Read what a script has published; its time only tells apart two that are equal."""
+    """Read what a script has published; its time only tells apart two that are equal.
+
+    Raises ValueError for anything else.
+    """
     kind, tag, turn, _, value = payload.decode().split(" ", 4)
-    return msgspec.convert((kind, tuple(_from_tag(tag)), int(turn), value), Signal)
+    try:
+        return msgspec.convert((kind, tuple(_from_tag(tag)), int(turn), value), Signal)
+    except msgspec.ValidationError as error:  # a ValueError from msgspec 0.21 on
+        raise ValueError("this is no signal") from error
 
 
 def encode_message(message: Message) -> bytes:

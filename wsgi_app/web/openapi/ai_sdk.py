@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from typing import Annotated, Any, Final, Literal, Union
 
 from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
@@ -87,7 +85,8 @@ def union(prefix: str, types: dict[str, dict[str, Any]]) -> Any:
         )
         for kind, fields in types.items()
     ]
-    return functools.reduce(operator.or_, made)
+    any_of: Any = Union  # to be called with types that no reader of the source knows
+    return any_of[tuple(made)]
 
 
 def _field(field: tuple[str, Any]) -> Any:
