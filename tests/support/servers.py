@@ -14,10 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from signal import Signals
+from typing import Any
 
 import redis
 
 from tests.support.processes import Process, find_program, free_port, started, temporary_folder
+from wsgi_app.compat.redis import maintenance_options, protocol_options
 
 WORKER_READY = "Worker is ready"
 
@@ -130,9 +132,15 @@ class Redis(Server):
         super().__init__(process, port)
         self.url = f"unix://{socket_path}" if socket_path else f"redis://127.0.0.1:{port}/0"
 
-    def client(self) -> redis.Redis:
-        """A new client of this server; close it, best by ``with``."""
-        return redis.Redis.from_url(self.url, socket_timeout=10)
+    @contextmanager
+    def client(self) -> Iterator[Any]:  # redis-py has types for few of its methods
+        """A new client of this server for the length of the block."""
+        options: dict[str, Any] = {"socket_timeout": 10, **protocol_options()}
+        client = redis.Redis.from_url(self.url, **options, **maintenance_options())
+        try:
+            yield client
+        finally:
+            client.connection_pool.disconnect()  # redis-py before 5.0 leaves that to its users
 
 
 @contextmanager
@@ -310,6 +318,8 @@ def answers_http(port: int) -> bool:
 
 
 def _answers_redis(server: Redis) -> bool:
+    if not _accepts(server.port):
+        return False
     with server.client() as client:
         try:
             return bool(client.ping())

@@ -94,8 +94,8 @@ def project_nginx(
             yield proxy
 
 
-def make_certificate(folder: Path) -> None:
-    """Write agents.key and agents.crt, for localhost, to a folder."""
+def make_certificate(folder: Path, name: str = "DNS:localhost") -> None:
+    """Write agents.key and agents.crt to a folder: signed by itself, for one name or address."""
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
@@ -103,7 +103,7 @@ def make_certificate(folder: Path) -> None:
                 "-subj",
                 "/CN=localhost",
                 "-addext",
-                "subjectAltName=DNS:localhost",
+                f"subjectAltName={name}",
                 "-keyout",
                 "agents.key",
                 "-out",

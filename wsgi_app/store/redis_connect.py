@@ -6,8 +6,8 @@ import functools
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Final, NamedTuple, Union, cast
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any, Final, Union, cast
+from urllib.parse import urlsplit
 
 from redis import ConnectionPool, Redis
 from redis.backoff import ExponentialBackoff
@@ -24,8 +24,10 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from wsgi_app.compat.python import zip_strict
+from wsgi_app.compat.redis import maintenance_options, protocol_options, unix_socket_options
 from wsgi_app.errors import ConfigError
 from wsgi_app.store.redis_scripts import Call
+from wsgi_app.store.redis_url import BadOptionError, parse_hosts, server_options
 
 #: The longest list of keys for one script, so that it does not hold up the server.
 MAX_KEYS: Final = 500
@@ -189,21 +191,13 @@ def _outcome(run: Callable[[Call], Reply], call: Call) -> Outcome:
         return error
 
 
-class _Hosts(NamedTuple):
-    """What the URL of several hosts says."""
-
-    hosts: list[tuple[str, int]]
-    path: str
-    options: dict[str, Any]
-    db: int
-
-
 def connector(url: str, timeout_seconds: float) -> Callable[[], Nodes]:
     """Read a URL; what comes back connects. Raises ConfigError for what is none."""
     options: dict[str, Any] = {
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,
-        "protocol": 2,
+        **protocol_options(),
+        **maintenance_options(),
         # A connection that the server closed in idleness is found out by use. What timed out has
         # had its time.
         "retry": Retry(ExponentialBackoff(cap=0.1, base=0.01), 1, (ConnectionError,)),
@@ -211,6 +205,8 @@ def connector(url: str, timeout_seconds: float) -> Callable[[], Nodes]:
     connectors = {"redis+sentinel": _sentinel, "redis+cluster": _cluster}
     try:
         return connectors.get(urlsplit(url).scheme, _single)(url, options)
+    except BadOptionError as error:
+        raise ConfigError(f"AGENT_REDIS_URL: {error}") from None
     except (ValueError, TypeError, AttributeError, RedisError):
         # Their texts may hold the password.
         raise ConfigError(
@@ -220,22 +216,23 @@ def connector(url: str, timeout_seconds: float) -> Callable[[], Nodes]:
 
 
 def _single(url: str, options: dict[str, Any]) -> Callable[[], Nodes]:
-    def connect() -> Nodes:
-        return OneNode(Redis.from_url(url, **options))
+    if urlsplit(url).scheme == "unix":
+        options = unix_socket_options(options)
+    options = {**options, **server_options(url)}
 
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        if not parts.path:
-            raise ValueError("no socket")
-    else:
-        int(parts.path.strip("/") or 0)  # the database; redis-py ignores a bad one
-    pool = ConnectionPool.from_url(url, **options)
-    pool.connection_class(**pool.connection_kwargs)  # refuses unknown options; does not connect
+    def connect() -> Nodes:
+        return OneNode(Redis(connection_pool=ConnectionPool(**options)))
+
+    pool = ConnectionPool(**options)
+    try:
+        pool.connection_class(**pool.connection_kwargs)  # does not connect
+    except TypeError:
+        raise BadOptionError("the installed redis-py does not know one of its options") from None
     return connect
 
 
 def _sentinel(url: str, options: dict[str, Any]) -> Callable[[], Nodes]:
-    parts = _parse_hosts(url, 26379)
+    parts = parse_hosts(url, 26379)
     if not parts.path:
         raise ValueError("no service")
 
@@ -255,7 +252,7 @@ def _sentinel(url: str, options: dict[str, Any]) -> Callable[[], Nodes]:
 
 
 def _cluster(url: str, options: dict[str, Any]) -> Callable[[], Nodes]:
-    parts = _parse_hosts(url, 6379)
+    parts = parse_hosts(url, 6379)
     if parts.path or parts.db:
         raise ValueError("a cluster has no databases")
     startup = [functools.partial(ClusterNode, host, port) for host, port in parts.hosts]
@@ -269,21 +266,3 @@ def _cluster(url: str, options: dict[str, Any]) -> Callable[[], Nodes]:
         return Cluster(client)
 
     return connect
-
-
-def _parse_hosts(url: str, default_port: int) -> _Hosts:
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
-    username, _, password = credentials.partition(":")
-    found = []
-    for host in hosts.split(","):
-        place = urlsplit(f"//{host}")
-        if not place.hostname:
-            raise ValueError("no host")
-        found.append((place.hostname, place.port or default_port))
-    query = parse_qs(parts.query, strict_parsing=bool(parts.query))
-    db = int(query.pop("db", ["0"])[0])
-    if query or db < 0:
-        raise ValueError("unknown option")
-    options = {"username": unquote(username) or None, "password": unquote(password) or None}
-    return _Hosts(found, unquote(parts.path.strip("/")), options, db)

@@ -16,7 +16,6 @@ from redis.exceptions import (
     ClusterError,
     ConnectionError,  # noqa: A004 - redis-py's name
     NoPermissionError,
-    OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
     RedisError,
@@ -44,12 +43,14 @@ WARN_SECONDS: Final = 10.0
 
 _SILENCE: Final = (ConnectionError, TimeoutError, OSError)
 _REFUSALS: Final = (
-    *(OutOfMemoryError, ReadOnlyError, NoPermissionError),
+    *(ReadOnlyError, NoPermissionError),
     *(ClusterError, RedisClusterException, AskError, TryAgainError),
 )
-#: Refusals for which redis-py has no class, or that Redis 6 puts behind other words in a script.
+#: Refusals for which redis-py has no class (of which later versions may take the first word away),
+#: or that Redis 6 puts behind other words in a script.
 _REFUSING_WORDS: Final = (
     "OOM",
+    "maxmemory",
     "READONLY",
     "NOREPLICAS",
     "MISCONF",

@@ -11,6 +11,7 @@ from typing import Final
 from redis.client import PubSub
 from redis.exceptions import RedisError
 
+from wsgi_app.compat.redis import disconnect
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.store.base import Signal
 from wsgi_app.store.redis_keys import all_channels, channel, parse_signal
@@ -62,8 +63,8 @@ class SignalThread:
         """End the thread."""
         self._closed.set()
         pubsub = self._pubsub
-        if pubsub is not None and pubsub.connection is not None:
-            pubsub.connection.disconnect()  # wakes the thread up
+        if pubsub is not None:
+            disconnect(pubsub)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout_seconds)
 
