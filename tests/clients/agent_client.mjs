@@ -129,6 +129,21 @@ const scenarios = {
     const signal = AbortSignal.timeout(300);
     await refused(told(clientAt(url).chat(session, "m", { metadata: { steps: [{ wait: 60 }] }, signal })));
   },
+
+  /** What a site with a guard answers in the host's place. */
+  async guarded({ url, session }) {
+    const client = clientAt(url);
+    const asked = [
+      () => told(client.chat(session, "hello")),
+      () => told(client.events(session, { after: "1-1" })),
+      () => client.session(session),
+      () => client.cancel(session),
+    ];
+    for (const ask of asked) {
+      const error = await ask().catch((fault) => fault);
+      print({ name: error.name, code: error.code, status: error.status });
+    }
+  },
 };
 
 await scenarios[given.scenario](given);

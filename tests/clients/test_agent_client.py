@@ -171,6 +171,17 @@ def test_refusals(server: Gunicorn) -> None:
     assert aborted["name"] == "TimeoutError"
 
 
+@pytest.mark.parametrize(("guard", "status"), [("rude", 302), ("page", 200)])
+def test_pages_of_the_site_are_refusals(guard: str, status: int) -> None:
+    """A redirect, or a page, in the host's place ends a request at once, and is sent for once."""
+    with gunicorn(f"tests.support.sites:guarded_site({guard!r})") as site:
+        found = run("guarded", site)
+        refusal = {"name": "HostError", "code": "foreign_answer", "status": status}
+        assert found == [refusal] * 4
+        assert len(observed(site, "guarded", "POST")) == 2  # with the cancel
+        assert len(observed(site, "guarded", "GET")) == 2
+
+
 def test_readme_snippet(server: Gunicorn, tmp_path: Path) -> None:
     """The README's example runs as it stands, beside the module that the host serves to all."""
     readme = (ROOT / "README.md").read_text()

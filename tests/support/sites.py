@@ -9,7 +9,7 @@ from flask import Blueprint, Flask, Request, Response, abort, redirect, request
 from flask_wtf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 
-from tests.support.agents import SECRET, scripted
+from tests.support.agents import SECRET, observe, scripted
 from wsgi_app import AgentHost, Principal, is_agent_request
 
 SECRET_KEY = "the site's own"
@@ -189,16 +189,26 @@ def mistaken_site() -> Flask:
     return app
 
 
+LOGIN_PAGE = "<!doctype html><title>Log in</title><h1>Log in</h1>"
+
+
 def guarded_site(guard: str) -> Flask:
-    """Mount a host in a site that sends strangers to its login page; a `polite` one lets it be."""
+    """Mount a host in a site that sends strangers to its login page, or shows it (`page`).
+
+    A `polite` one lets the host be.
+    """
     app = Flask("site")
+    app.add_url_rule("/login", "login", lambda: LOGIN_PAGE)
     AgentHost(scripted, authenticate=log_in).init_app(app, url_prefix="/agents")
 
     @app.before_request
     def _log_in_first() -> Any:
         if guard == "polite" and is_agent_request():
             return None
-        return None if "X-User" in request.headers else redirect("/login")
+        if request.path == "/login" or "X-User" in request.headers:
+            return None
+        observe("guarded", request.method)
+        return LOGIN_PAGE if guard == "page" else redirect("/login")
 
     return app
 

@@ -50,6 +50,12 @@ export class HostError extends Error {
     return new HostError(response.status, body?.code ?? "unknown", message, body?.details, wait);
   }
 
+  /** What is none of the host's answers: a redirect, or a page, as of a site's login. */
+  static foreign(response) {
+    const words = "The site answered with a page of its own, not the agent. Log in again, or check the address.";
+    return new HostError(response.status, "foreign_answer", words);
+  }
+
   /** Whether the same request may succeed a little later. */
   get passing() {
     return PASSING_STATUS.has(this.status) && this.retryAfterMs <= LONGEST_RETRY_AFTER_MS;
@@ -155,7 +161,8 @@ export class AgentClient {
 
   /**
    * Sends one request below the prefix; returns the response, whatever its status but 401.
-   * Throws ConnectionFault without a response, HostError without a token that is taken.
+   * Throws ConnectionFault without a response, HostError without a token that is taken, and where
+   * a redirect or a page is answered in the host's place.
    */
   async request(path, { method = "GET", headers = {}, json, signal } = {}) {
     this.#token ??= (await this.#getToken?.({ refused: null, message: null })) ?? null;
@@ -171,8 +178,11 @@ export class AgentClient {
         body: json === undefined ? undefined : JSON.stringify(json),
         cache: "no-store",
         credentials: this.#credentials,
+        // To a login page, mostly: it would be fetched instead, and the message with it.
+        redirect: "manual",
         signal: signal ?? AbortSignal.timeout(CALL_TIMEOUT_MS),
       });
+      if (isForeign(response)) throw HostError.foreign(response);
       if (response.status !== 401) return response;
       const error = await HostError.from(response);
       if (tried >= MAX_TOKENS) throw error;
@@ -750,6 +760,13 @@ function parseId(text) {
 function isAfter(id, cursor) {
   if (cursor === null || id.turn > cursor.turn) return true;
   return id.turn === cursor.turn && id.seq > cursor.seq;
+}
+
+/** Whether a response is a redirect, which browsers show as one of status 0, or a page. */
+function isForeign({ type, status, headers }) {
+  // Not 204: nothing has a type, and Flask says text/html of it.
+  const isPage = status === 200 && (headers.get("Content-Type") ?? "").startsWith("text/html");
+  return isPage || type === "opaqueredirect" || (status >= 300 && status < 400);
 }
 
 function isPassing(error) {
