@@ -11,7 +11,7 @@ from tests.sites.environments import environment
 from tests.sites.rules import SiteRules
 from tests.sites.site import Browser, Site, application, recipe
 
-pytestmark = pytest.mark.sites
+pytestmark = [pytest.mark.sites, pytest.mark.timeout(600)]
 
 REQUIREMENTS = """\
 ihatemoney==7.2.1
@@ -29,7 +29,14 @@ ACTIVATE_DEMO_PROJECT = False
 def site() -> Iterator[Site]:
     """Run the site with two workers."""
     files = {"agents_site.py": recipe("ihatemoney"), "ihatemoney.cfg": CONFIG}
-    command = ["gunicorn", "--worker-class=gthread", "--workers=2", "--threads=24", "--preload"]
+    command = [
+        "gunicorn",
+        "--worker-class=gthread",
+        "--workers=2",
+        "--threads=24",
+        "--preload",
+        "--graceful-timeout=3",
+    ]
     with application(
         environment("ihatemoney", REQUIREMENTS),
         files,

@@ -11,7 +11,7 @@ from tests.sites.environments import environment
 from tests.sites.rules import SiteRules
 from tests.sites.site import Browser, Site, application, recipe
 
-pytestmark = pytest.mark.sites
+pytestmark = [pytest.mark.sites, pytest.mark.timeout(600)]
 
 REQUIREMENTS = """\
 pgadmin4==9.18
@@ -38,7 +38,13 @@ def site() -> Iterator[Site]:
     package = next(folder.glob("lib/python3.*/site-packages/pgadmin4"))
     python = str(folder / "bin" / "python")
     setup = [python, str(package / "setup.py")]
-    command = ["gunicorn", "--worker-class=gthread", "--workers=1", "--threads=25"]
+    command = [
+        "gunicorn",
+        "--worker-class=gthread",
+        "--workers=1",
+        "--threads=25",
+        "--graceful-timeout=3",
+    ]
     with application(
         folder,
         {"agents_site.py": recipe("pgadmin"), "config_local.py": SYSTEM_CONFIG, "data/.keep": ""},
