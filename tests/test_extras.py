@@ -26,7 +26,8 @@ def shout(turn: Turn):
 
 def mounted(**settings):
     app = Flask("site")
-    AgentHost(shout, tokens="t=acme", **settings).init_app(app, url_prefix="/agents")
+    tokens = "t=acme scopes=chat+read+admin"
+    AgentHost(shout, tokens=tokens, **settings).init_app(app, url_prefix="/agents")
     return app
 
 BEARER = {"Authorization": "Bearer t", "Connection": "Upgrade"}
@@ -115,7 +116,7 @@ def test_importing_all_names_needs_no_extra() -> None:
 @pytest.mark.parametrize(
     ("request_", "extra"),
     [
-        ("get('/agents/metrics')", "metrics"),
+        ("get('/agents/metrics', headers=BEARER)", "metrics"),
         (
             "get('/agents/ws/chat/s-1', headers={**BEARER, 'Upgrade': 'websocket'})",
             "websocket",

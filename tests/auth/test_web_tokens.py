@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flask import Flask, request
-from jwt.warnings import InsecureKeyLengthWarning
 
 from tests.support.web_tokens import (
     AUDIENCE,
@@ -269,7 +268,8 @@ def test_a_key_is_good_for_its_purpose_alone(
         token = as_hmac(b"x" * 32, "HS256")
     else:
         name = "weak" if key["kid"].endswith("weak") else ""
-        with warnings.catch_warnings(action="ignore", category=InsecureKeyLengthWarning):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # newer versions of the library warn of such a key
             token = jwt.encode(claims(), make_key("RS256", name), algorithm, header)
     assert who_is(authenticate, token) == REFUSED
     assert who_is(authenticate, signed("EdDSA")) == Principal("acme")
