@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -25,6 +27,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+OWN_NAME = "wsgi-agent-host"
 LOCKS = ("requirements.lock", "requirements-runtime.lock", "bench/requirements.lock")
 MAX_LINES = 350
 
@@ -69,13 +72,24 @@ def locked(name: str) -> dict[str, list[Requirement]]:
     return found
 
 
-def asked(*groups: str) -> list[Requirement]:
-    """What pyproject.toml asks for: the runtime packages and those of the groups."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    lines = list(project["project"]["dependencies"])
+def project() -> dict[str, Any]:
+    """What pyproject.toml holds."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def asked(extras: Sequence[str], groups: Sequence[str]) -> list[Requirement]:
+    """What pyproject.toml asks for: the core's packages, and those of extras and groups."""
+    table = project()
+    lines = list(table["project"]["dependencies"])
+    for extra in extras:
+        lines += table["project"]["optional-dependencies"][extra]
     for group in groups:
-        lines += [line for line in project["dependency-groups"][group] if isinstance(line, str)]
-    return [Requirement(line) for line in lines]
+        lines += [line for line in table["dependency-groups"][group] if isinstance(line, str)]
+    found = [Requirement(line) for line in lines]
+    own = {extra for one in found if one.name == OWN_NAME for extra in one.extras}
+    if own:
+        found += asked(sorted(own), ())
+    return [one for one in found if one.name != OWN_NAME]
 
 
 def test_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> None:
@@ -115,16 +129,47 @@ def test_lock_has_hashes_and_no_addresses(lock: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lock", "groups"),
-    [(LOCKS[0], ("build", "test", "lint")), (LOCKS[1], ("build",)), (LOCKS[2], ("build", "bench"))],
+    ("lock", "extra", "groups"),
+    [
+        (LOCKS[0], "all", ("build", "test", "lint")),
+        (LOCKS[1], "standalone", ("build",)),
+        (LOCKS[2], "standalone", ("build", "bench")),
+    ],
 )
-def test_lock_holds_what_pyproject_asks_for(lock: str, groups: tuple[str, ...]) -> None:
+def test_lock_holds_what_pyproject_asks_for(lock: str, extra: str, groups: tuple[str, ...]) -> None:
     """Every package of pyproject.toml is locked, in a version within its bounds."""
     versions = locked(lock)
-    for wanted in asked(*groups):
+    for wanted in asked([extra], groups):
         for found in versions[canonicalize_name(wanted.name)]:
             version = str(found.specifier).removeprefix("==")
             assert wanted.specifier.contains(version), f"{found} is not {wanted}"
+
+
+def test_core_asks_for_little() -> None:
+    """A mounted generator agent brings two packages that a Flask site may not have."""
+    flasks_own = {"flask", "werkzeug", "itsdangerous", "blinker"}
+    assert {one.name for one in asked((), ())} - flasks_own == {"redis", "msgspec"}
+
+
+def test_all_is_every_extra() -> None:
+    """`[all]` holds what each extra does, and `[standalone]` no framework."""
+    extras = project()["project"]["optional-dependencies"]
+    every = {str(one) for one in asked(["all"], ())}
+    assert every == {str(one) for one in asked(sorted(extras), ())}
+    frameworks = {"langgraph", "mcp", "agentao", "openai-agents", "pydantic-ai-slim"}
+    assert frameworks.isdisjoint(one.name for one in asked(["standalone"], ()))
+
+
+def test_missing_packages_name_extras_that_exist() -> None:
+    """The extra that a message names is one of pyproject.toml's."""
+    texts = [path.read_text() for path in ROOT.glob("wsgi_app/**/*.py")]
+    named = {
+        extra
+        for text in texts
+        for extra in re.findall(r'\b(?:needs|missing_text)\("([\w-]+)"', text)
+    }
+    assert {"openai", "tools", "jwt", "cors", "websocket", "metrics"} <= named
+    assert named <= set(project()["project"]["optional-dependencies"])
 
 
 def test_locks_agree() -> None:
