@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.support.upstream_script import Call, Stall, Text, ToolCalls, scripted
 from tests.support.waiting import wait_for
 
 APP = "tests.support.gevent_apps:kinds_app()"
+APP_ALONE = "tests.support.apps:scripted_app()"
 CONFIG = ROOT / "gunicorn.conf.py"
 WORKERS = 2
 NOTICED_SECONDS = 0.1
@@ -247,3 +249,38 @@ def test_the_worker_is_ready_without_a_warning(server: Gunicorn) -> None:
     """``/readyz`` knows the worker's bound on requests and finds nothing wrong."""
     answer = ReadingClient(server).call("GET", "/readyz")
     assert (answer.status, answer.json["warnings"]) == (200, [])
+
+
+def test_an_app_that_is_loaded_before_the_fork() -> None:
+    """With preload_app gevent comes after the app's locks: its first requests do not block it.
+
+    A refusal for want of slots says what a worker of greenlets has for threads.
+    """
+    connections = 8
+    with gunicorn(APP_ALONE, threads=connections, args=["--preload"], worker_class="gevent") as one:
+        client = ReadingClient(one)
+
+        def start(number: int) -> Any:
+            return client.call("POST", f"/chat/first-{number}", {"message": "m"}, seconds=30)
+
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(start, range(20)))
+        assert {answer.status for answer in answers} <= {200, 503}
+        assert any(answer.status == 200 for answer in answers)
+        with ExitStack() as stack:
+            for number in range(connections - 2):
+                stream = client.chat(f"held-{number}", {"text": "a"}, {"hold": True})
+                assert stack.enter_context(stream).until("token")
+            details = client.call("POST", "/chat/more", {"message": "m"}).json["details"]
+        assert (details["setting"], details["value"]) == ("worker_connections", connections)
+        assert "--worker-connections" in details["more_with"]
+
+
+def test_streams_stay_greenlets_where_they_cannot_be_parked() -> None:
+    """A site that asks for parked streams gets its streams, and is told once."""
+    with gunicorn(APP_ALONE, delivery="parked", worker_class="gevent") as server:
+        client = ReadingClient(server)
+        with client.chat("parked", {"tokens": 3}) as stream:
+            assert [frame.data["type"] for frame in stream][-1] == "done"
+        (warning,) = client.call("GET", "/readyz").json["warnings"]
+        assert warning.startswith("streams are not parked")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wsgi_app.engine import green
 from wsgi_app.errors import RequestError
 
 _WITHOUT_THREADS = (
@@ -19,6 +20,9 @@ def no_slot_left(slots: int, threads: int | None) -> RequestError:
     if threads is None:
         more = f"a higher AGENT_STREAM_SLOTS with as many threads, or {_WITHOUT_THREADS}"
         return _refusal("AGENT_STREAM_SLOTS", slots, more)
+    if green.is_green():
+        more = "more --worker-connections, or more workers"
+        return _refusal("worker_connections", threads, more, slots=slots)
     more = f"more threads of the server (gunicorn: --threads 64), or {_WITHOUT_THREADS}"
     return _refusal("threads", threads, more, slots=slots)
 

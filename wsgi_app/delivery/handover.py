@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 import os
 import resource
+import select
 import socket
 import sys
 from datetime import datetime
@@ -141,8 +142,8 @@ def max_files_used() -> int:
 def find_fault(worker: Any) -> str | None:
     """Why no stream of this gunicorn worker can be parked; None where all holds."""
     module = sys.modules.get("gunicorn.workers.gthread")
-    if sys.platform != "linux":
-        return "it needs Linux"
+    if not hasattr(select, "epoll"):
+        return "it needs epoll, which Linux has and gevent takes away"
     if module is None or not hasattr(worker, HOOKS_ATTRIBUTE):
         return "gunicorn.conf.py does not import the hooks"
     missing = find_missing(module.ThreadWorker, module.wsgi.Response, type(worker.log))

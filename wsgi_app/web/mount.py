@@ -95,13 +95,19 @@ class Mount:
         self._make_agent = make_agent
         self._make_store = make_store
         self._before_stream = before_stream
-        self._lock = threading.Lock()
+        #: By process id.
+        self._locks: dict[int, threading.Lock] = {}
         self._worker: Worker | None = None
         self._told: dict[str, str] = {}
         self.server: ServerFacts | None = None
         self._has_asked = False
         self.learn_server(serving=False)
         register_host(self)
+
+    @property
+    def _lock(self) -> threading.Lock:
+        """This process's: gevent replaces locks, and may do so after the fork."""
+        return self._locks.setdefault(os.getpid(), threading.Lock())
 
     @property
     def worker(self) -> Worker:
