@@ -36,7 +36,7 @@ test: $(DEVELOPMENT) packages clients ## the core tests, under 10 minutes on 2 c
 
 test-all: $(DEVELOPMENT) packages clients ## all tests, the long ones too
 	@$(BIN)/python -m pytest -m "not sites" -n $(JOBS) --dist loadfile --no-loadscope-reorder
-	@$(MAKE) --no-print-directory test-parked
+	@$(MAKE) --no-print-directory test-parked test-gevent
 
 # What concerns delivery, drain, crashes and the store, once more with parked streams.
 PARKED_TESTS := $(addprefix tests/test_,across_workers.py cancel_anywhere.py chat_stream.py \
@@ -50,6 +50,12 @@ test-parked: $(DEVELOPMENT) packages clients ## the suites of delivery, with str
 # Each application is installed once, into .venv-sites/, as its own files pin it.
 test-sites: $(DEVELOPMENT) packages ## real applications with the host mounted (SITE=ihatemoney: one of them)
 	@$(BIN)/python -m pytest -m sites -n 2 --dist loadfile tests/sites$(if $(SITE),/test_$(SITE).py)
+
+# The same, and the built-in agent, on gunicorn's gevent workers.
+GEVENT_TESTS := $(PARKED_TESTS) $(addprefix tests/test_,openai_agent.py websocket.py given_up_questions.py) tests/gevent
+
+test-gevent: $(DEVELOPMENT) packages clients ## the suites of delivery, on gevent's worker class
+	@TEST_WORKER_CLASS=gevent $(BIN)/python -m pytest -m "" -n $(JOBS) --dist loadfile $(GEVENT_TESTS)
 
 check: lint ## format, lint, types, import direction and the core tests
 	@$(MAKE) --no-print-directory test

@@ -94,6 +94,8 @@ def test_worker_at_its_request_limit_is_replaced_without_a_lost_turn() -> None:
                 ask_pid(client)
             assert stream.until("done")
         wait_for(lambda: old not in worker_of_any(client), "the old worker leaves", 15)
+        # gunicorn's SIGTERM is lost on a worker that has just been forked.
+        wait_for(lambda: ask_new_worker(client, old), "the new worker answers", 30)
 
 
 def test_worker_with_too_many_stuck_threads_is_replaced() -> None:

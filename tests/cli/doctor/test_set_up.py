@@ -26,7 +26,9 @@ GOOD = SetUp(
         worker_connections=1000,
         timeout=60,
         graceful_timeout=35,
+        keepalive=75,
         preload_app=False,
+        patched=False,
         missing_hooks=[],
     ),
     before_fork=ForkFacts(),
@@ -54,7 +56,14 @@ def test_the_projects_own_configuration_is_well() -> None:
 
 FAULTS = [
     ("worker_class", {"worker_class": "sync"}, "worker_class is sync"),
-    ("worker_class", {"worker_class": "gevent"}, "worker_class is gevent"),
+    ("worker_class", {"worker_class": "eventlet"}, "worker_class is eventlet"),
+    ("keepalive", {"worker_class": "gevent"}, "keepalive is 75 s"),
+    ("preload", {"worker_class": "gevent", "keepalive": 2, "preload_app": True}, "preload_app"),
+    (
+        "worker_connections",
+        {"worker_class": "gevent", "keepalive": 2, "worker_connections": 10},
+        "no more than 8 streams",
+    ),
     ("threads", {"threads": 2}, "threads is 2"),
     ("threads", {"threads": 8}, "no more than 6 streams"),
     ("graceful_timeout", {"graceful_timeout": 20}, "graceful_timeout is 20 s"),

@@ -24,6 +24,7 @@ from gunicorn.config import get_default_config_file
 from wsgi_app.auth import DevelopmentMode
 from wsgi_app.cli.doctor.facts import ForkFacts, GunicornFacts, HostFacts, SetUp
 from wsgi_app.cli.place import mounts_of
+from wsgi_app.engine.green import is_green
 from wsgi_app.engine.registry import hosts
 from wsgi_app.errors import ConfigError
 from wsgi_app.web.mount import Mount
@@ -83,7 +84,9 @@ def _gunicorn_facts(config: Any) -> GunicornFacts:
         worker_connections=config.worker_connections,
         timeout=config.timeout,
         graceful_timeout=config.graceful_timeout,
+        keepalive=config.keepalive,
         preload_app=config.preload_app,
+        patched=is_green(),
         missing_hooks=[
             name
             for name in HOOKS

@@ -19,9 +19,17 @@ class GunicornFacts(Struct, frozen=True, kw_only=True):
     worker_connections: int
     timeout: int
     graceful_timeout: int
+    keepalive: int
     preload_app: bool
+    #: Whether gevent had replaced the standard library's parts before the app was loaded.
+    patched: bool
     #: Hooks of the package, or of the site in their place, that are not set.
     missing_hooks: list[str]
+
+    @property
+    def is_gevent(self) -> bool:
+        """Whether requests are greenlets of gevent."""
+        return self.worker_class.rpartition(".")[2] in ("gevent", "GeventWorker")
 
     @property
     def where(self) -> str:

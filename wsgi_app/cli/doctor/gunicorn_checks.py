@@ -15,6 +15,8 @@ AFTER_DRAIN_SECONDS: Final = 5
 #: gunicorn's default; idle keep-alive connections need no thread.
 DEFAULT_CONNECTIONS: Final = 1000
 CONNECTIONS_PER_THREAD: Final = 16
+#: A gevent worker waits for idle connections before it leaves.
+MOST_KEEPALIVE_SECONDS: Final = 5
 #: With fewer a worker soon refuses streams: many images and examples have 4 or 8.
 FEW_THREADS: Final = 16
 
@@ -24,6 +26,7 @@ def check_gunicorn(found: SetUp) -> list[Finding]:
     checks: list[Callable[[SetUp], Iterator[Finding]]] = [
         _worker_class,
         _threads,
+        _greenlets,
         _connections,
         _timeouts,
         _hooks,
@@ -35,7 +38,7 @@ def check_gunicorn(found: SetUp) -> list[Finding]:
 
 def _worker_class(found: SetUp) -> Iterator[Finding]:
     server = found.gunicorn
-    if server.worker_class == "gthread":
+    if server.worker_class == "gthread" or server.is_gevent:
         return
     yield Finding(
         "worker_class",
@@ -43,7 +46,7 @@ def _worker_class(found: SetUp) -> Iterator[Finding]:
         + (
             "one stream takes the whole worker, and nobody else is served until it ends"
             if server.worker_class == "sync"
-            else "the host is made for threads, and tested with gthread alone"
+            else "the host is tested with gthread and gevent"
         ),
         'worker_class = "gthread" and threads = 64',
         server.where,
@@ -83,8 +86,53 @@ def _threads(found: SetUp) -> Iterator[Finding]:
             )
 
 
+def _greenlets(found: SetUp) -> Iterator[Finding]:
+    """A gevent worker has ``worker_connections`` where others have threads."""
+    server = found.gunicorn
+    if not server.is_gevent:
+        return
+    most = server.worker_connections
+    if most < FEW_THREADS:
+        yield Finding(
+            "worker_connections",
+            f"worker_connections is {most}: no more than {default_slots(most)} streams and waiting"
+            " requests fit in a worker, further ones get 503 at_capacity",
+            f"worker_connections = {DEFAULT_CONNECTIONS}",
+            server.where,
+        )
+    for host in found.hosts:
+        if host.stream_slots is not None and host.stream_slots > most - 2:
+            yield Finding(
+                "stream_slots",
+                f"AGENT_STREAM_SLOTS is {host.stream_slots} with worker_connections {most}: streams"
+                " may take every connection, and cancels wait behind them",
+                f"AGENT_STREAM_SLOTS = {default_slots(most)}, or none, which takes it from"
+                " worker_connections",
+                _settings_of(host),
+            )
+    if server.keepalive > MOST_KEEPALIVE_SECONDS:
+        yield Finding(
+            "keepalive",
+            f"keepalive is {server.keepalive} s: an idle connection holds a greenlet, and a gevent"
+            " worker that leaves waits for it, up to graceful_timeout",
+            f"keepalive = {MOST_KEEPALIVE_SECONDS}, and the proxy's own shorter",
+            server.where,
+        )
+    if server.preload_app and not server.patched:
+        yield Finding(
+            "preload",
+            "preload_app loads the app before gevent has replaced locks and sockets: what the app"
+            " made until then blocks the whole worker where a greenlet waits for it",
+            "from gevent import monkey; monkey.patch_all() as the first line, or preload_app ="
+            " False",
+            server.where,
+        )
+
+
 def _connections(found: SetUp) -> Iterator[Finding]:
     server = found.gunicorn
+    if server.is_gevent:
+        return
     parked = max((host.parked_streams for host in found.hosts), default=0)
     most = max(DEFAULT_CONNECTIONS, CONNECTIONS_PER_THREAD * server.threads, 2 * parked)
     if server.worker_connections > most:
