@@ -158,16 +158,9 @@ def _write_note(worker: Any, runner: Runner) -> None:
 
 
 def _drain_all(seconds: float | None) -> None:
-    """Drain the hosts of this process at the same time; None is AGENT_DRAIN_SECONDS."""
-    from wsgi_app.engine.drain import drain  # noqa: PLC0415 - not before the fork
-    from wsgi_app.engine.threads import start_thread  # noqa: PLC0415 - the same
+    from wsgi_app.engine.drain import drain_all  # noqa: PLC0415 - not before the fork
 
-    threads = []
-    for runner in _live_runners():
-        time_left = runner.settings.drain_seconds if seconds is None else seconds
-        threads.append(start_thread(lambda r=runner, s=time_left: drain(r, s), "drain"))  # type: ignore[misc] # mypy cannot infer a lambda's defaults
-    for thread in threads:
-        thread.join()
+    drain_all(seconds)
 
 
 def _live_runners() -> list[Runner]:

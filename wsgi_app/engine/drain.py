@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
+from collections.abc import Callable
+from functools import partial
 
+from wsgi_app.engine.registry import live_runners
 from wsgi_app.engine.runner import Runner
+from wsgi_app.engine.threads import start_last_thread, start_thread
 from wsgi_app.events import Error
 
 log = logging.getLogger("wsgi_app")
@@ -13,6 +19,8 @@ log = logging.getLogger("wsgi_app")
 WORKER_SHUTDOWN = Error("worker_shutdown", "The worker is leaving.", {}, retryable=True)
 #: Kept of the whole time for the last events and the agents' close().
 CLOSING_SECONDS = 3.0
+#: How often a worker looks whether it shall leave.
+LOOK_SECONDS = 0.1
 
 
 def drain(runner: Runner, seconds: float) -> None:
@@ -35,3 +43,43 @@ def drain(runner: Runner, seconds: float) -> None:
     # 5. Let parked streams take their last events. 6. Close agents. 7. Sign off.
     runner.close(CLOSING_SECONDS)
     log.info("the worker has drained in %.1f s", time.monotonic() - started_at)
+
+
+def drain_all(seconds: float | None) -> None:
+    """Drain the hosts of this process at the same time; None is AGENT_DRAIN_SECONDS."""
+    threads = []
+    for runner in live_runners():
+        time_left = runner.settings.drain_seconds if seconds is None else seconds
+        threads.append(start_thread(partial(drain, runner, time_left), "drain"))
+    for thread in threads:
+        thread.join()
+
+
+class _Watched:
+    """The process that looks whether it shall leave; ``lock`` guards it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.pid = 0
+
+
+_watched = _Watched()
+
+
+def drain_when(leaving: Callable[[], bool]) -> None:
+    """Drain this process once it is about to leave, or has begun to exit; its exit waits for that.
+
+    Once for a process, whoever asks.
+    """
+    with _watched.lock:
+        if _watched.pid == os.getpid():
+            return
+        _watched.pid = os.getpid()
+
+    def watch() -> None:
+        main = threading.main_thread()
+        while main.is_alive() and not leaving():
+            time.sleep(LOOK_SECONDS)
+        drain_all(None if main.is_alive() else 0.0)
+
+    start_last_thread(watch, "drain-watch")

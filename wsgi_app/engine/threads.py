@@ -13,6 +13,13 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
     return thread
 
 
+def start_last_thread(target: Callable[[], None], name: str) -> threading.Thread:
+    """Start a thread that the process's exit waits for; it must end by itself then."""
+    thread = threading.Thread(target=target, name=f"wsgi_app-{name}", daemon=False)
+    thread.start()
+    return thread
+
+
 class LibraryThread(threading.Thread):
     """A daemon thread for a library that makes its threads from a class it is given."""
 

@@ -21,10 +21,11 @@ from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.handover import may_hand_over
 from wsgi_app.delivery.parking import Parking
 from wsgi_app.delivery.reader import Reader
-from wsgi_app.delivery.server import ServerFacts, find_server
+from wsgi_app.delivery.server import ServerFacts, find_leaving, find_server, prepare_leaving
 from wsgi_app.delivery.server.warnings import server_warnings
 from wsgi_app.delivery.slots import Delivery, Slot, StreamSlots
 from wsgi_app.engine.about import AboutWorker
+from wsgi_app.engine.drain import drain_when
 from wsgi_app.engine.registry import register_host
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import Runner
@@ -102,6 +103,7 @@ class Mount:
         self.server: ServerFacts | None = None
         self._has_asked = False
         self.learn_server(serving=False)
+        prepare_leaving()
         register_host(self)
 
     @property
@@ -118,6 +120,8 @@ class Mount:
                 self._worker = Worker(self.settings, store, self._make_agent, self.slots)
                 note_worker()
                 self.slots.tell()
+                if (leaving := find_leaving()) is not None:
+                    drain_when(leaving)
                 if isinstance(self.authenticate, DevelopmentMode):
                     self.authenticate.announce()
             return self._worker

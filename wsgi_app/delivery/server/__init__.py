@@ -10,3 +10,5 @@ from wsgi_app.delivery.server.client import client_socket as client_socket
 from wsgi_app.delivery.server.client import learns_by_writing as learns_by_writing
 from wsgi_app.delivery.server.facts import ServerFacts as ServerFacts
 from wsgi_app.delivery.server.facts import find_server as find_server
+from wsgi_app.delivery.server.leaving import find_leaving as find_leaving
+from wsgi_app.delivery.server.leaving import prepare_leaving as prepare_leaving
