@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from tests.cli.doctor.running import run_doctor
 from tests.support import other_servers
 from tests.support.reading import ReadingClient
 from tests.support.servers import Server
@@ -95,6 +96,12 @@ def test_the_server_is_named(served: tuple[str, Server], client: ReadingClient) 
     assert warning.startswith(NAMES[served[0]])
     assert "comes back for the rest" in warning
     wait_for(lambda: warning in served[1].log(), "the log says so", 5)
+
+
+def test_the_doctor_names_the_server(served: tuple[str, Server], client: ReadingClient) -> None:
+    """The doctor, which asks a running host, hands on what the host says of its server."""
+    found = run_doctor("--way-only", "--url", f"{client.server.url}/agents", "--token", "dev")
+    assert found.findings["readiness"]["problem"].startswith(NAMES[served[0]])
 
 
 def test_a_json_answer_is_whole(client: ReadingClient) -> None:

@@ -28,10 +28,23 @@ SERVERS: dict[str, Callable[[Env], AbstractContextManager[Server]]] = {
     ),
     "granian": lambda env: other_servers.granian(env=env),
     "uvicorn": lambda env: other_servers.uvicorn("a2wsgi_app", env=env),
+    "starlette": lambda env: other_servers.uvicorn("starlette_app", env=env),
+    "gunicorn-asgi": lambda env: other_servers.gunicorn_class(
+        "asgi",
+        f"{other_servers.BRIDGES}:a2wsgi_app",
+        env=env,
+        args=["--graceful-timeout", "20"],
+    ),
 }
 
 
-@pytest.mark.parametrize("name", ["granian", "gunicorn", pytest.param("uvicorn", marks=SLOW)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("granian", "gunicorn"),
+        *(pytest.param(name, marks=SLOW) for name in ("uvicorn", "starlette", "gunicorn-asgi")),
+    ],
+)
 def test_a_worker_that_leaves_ends_its_turns_in_words(name: str) -> None:
     """SIGTERM: a turn that ends in time is whole, one that does not gets `worker_shutdown`."""
     with redis_server() as redis:

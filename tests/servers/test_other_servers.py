@@ -13,7 +13,7 @@ from tests.support import other_servers
 from tests.support.chunked import send_chunked
 from tests.support.reading import ReadingClient, wait_observed
 from tests.support.refusals import check_refusal
-from tests.support.servers import Server
+from tests.support.servers import Server, redis_server
 from wsgi_app.delivery.slots import default_slots
 
 #: Keep-alives come too late for a hang-up to be noticed by one.
@@ -130,6 +130,25 @@ def test_streams_leave_threads_to_the_site(
 
 #: Whose threads nobody has set: the loop's own pool, and anyio's.
 SHARED_POOLS: Final = ("hypercorn", "starlette")
+
+
+@pytest.mark.parametrize("name", by_name("granian", "hypercorn"))
+def test_workers_are_one_service(name: str) -> None:
+    """With Redis a cancel and a resume find their turn from whichever worker they land on."""
+    start = {"granian": other_servers.granian, "hypercorn": other_servers.hypercorn}[name]
+    with redis_server() as redis:
+        env = {**ENV, "AGENT_REDIS_URL": redis.url, "AGENT_ORPHAN_SECONDS": "30"}
+        with start(env=env, workers=2) as server:
+            client = ReadingClient(server, prefix="")
+            pids = {client.call("GET", "/pid").json for _ in range(60)}
+            assert len(pids) == 2, "both workers answer"
+            client = ReadingClient(server)
+            for number in range(6):
+                with client.chat(f"s-{number}", {"text": "a"}, {"hold": True}) as stream:
+                    (first,) = stream.until("token")
+                with client.events(f"s-{number}", first.id) as stream:
+                    assert client.cancel(f"s-{number}")["cancelled"]
+                    assert [frame.data["type"] for frame in stream] == ["cancelled"]
 
 
 def test_an_unknown_server_is_named_and_streams() -> None:

@@ -122,6 +122,10 @@ class HostClient:
         """All that the host says of a session; refused with ``not_found`` if it knows none."""
         return self._call("GET", f"/session/{quote(session_id, safe='')}")
 
+    def readiness(self) -> dict[str, Any]:
+        """What `/readyz` answers; raises Refused where the host is not ready."""
+        return self._call("GET", "/readyz")
+
     def sessions(self, limit: int, page_size: int) -> list[dict[str, Any]]:
         """The tenant's sessions, newest first, read page by page."""
         found: list[dict[str, Any]] = []

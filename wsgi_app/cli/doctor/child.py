@@ -86,6 +86,7 @@ def _gunicorn_facts(config: Any) -> GunicornFacts:
         graceful_timeout=config.graceful_timeout,
         keepalive=config.keepalive,
         preload_app=config.preload_app,
+        http2="h2" in getattr(config, "http_protocols", ()),
         patched=is_green(),
         missing_hooks=[
             name

@@ -79,6 +79,7 @@ def examine_way(report: Report, url: str, token: str, *, thorough: bool) -> None
         report.unchecked.append(Unchecked(f"the way to {url}", str(error)))
         return
     measurements: dict[str, Callable[[], object]] = {
+        "warnings": way.warnings,
         "pace": way.pace,
         "encoding": way.encoding,
         "hangup_seconds": way.hangup,

@@ -21,6 +21,8 @@ class GunicornFacts(Struct, frozen=True, kw_only=True):
     graceful_timeout: int
     keepalive: int
     preload_app: bool
+    #: Whether it speaks HTTP/2 itself.
+    http2: bool = False
     #: Whether gevent had replaced the standard library's parts before the app was loaded.
     patched: bool
     #: Hooks of the package, or of the site in their place, that are not set.

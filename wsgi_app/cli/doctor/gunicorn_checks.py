@@ -19,6 +19,14 @@ CONNECTIONS_PER_THREAD: Final = 16
 MOST_KEEPALIVE_SECONDS: Final = 5
 #: With fewer a worker soon refuses streams: many images and examples have 4 or 8.
 FEW_THREADS: Final = 16
+#: What a worker class does to streams, or to the application.
+CLASSES: Final = {
+    "sync": "one stream takes the whole worker, and nobody else is served until it ends",
+    "tornado": "it collects an answer whole, so that streams come in bursts, and serves one request"
+    " at a time",
+    "asgi": "it serves ASGI applications, a Flask application only through a bridge such as"
+    " a2wsgi's WSGIMiddleware(app, workers=64)",
+}
 
 
 def check_gunicorn(found: SetUp) -> list[Finding]:
@@ -31,6 +39,7 @@ def check_gunicorn(found: SetUp) -> list[Finding]:
         _timeouts,
         _hooks,
         _before_fork,
+        _http2,
         _shared_store,
     ]
     return [finding for check in checks for finding in check(found)]
@@ -43,11 +52,7 @@ def _worker_class(found: SetUp) -> Iterator[Finding]:
     yield Finding(
         "worker_class",
         f"worker_class is {server.worker_class}: "
-        + (
-            "one stream takes the whole worker, and nobody else is served until it ends"
-            if server.worker_class == "sync"
-            else "the host is tested with gthread and gevent"
-        ),
+        + CLASSES.get(server.worker_class, "the host is tested with gthread and gevent"),
         'worker_class = "gthread" and threads = 64',
         server.where,
     )
@@ -185,7 +190,8 @@ def _hooks(found: SetUp) -> Iterator[Finding]:
     names = ", ".join(server.missing_hooks)
     yield Finding(
         "hooks",
-        f"without the hooks {names} a worker that leaves cuts its turns off",
+        f"without the hooks {names} the turns of a worker that dies go on until its lease runs out,"
+        " and a drain, metrics of all workers and parked streams are not whole",
         f"from wsgi_app.gunicorn_hooks import {names}",
         server.config_file or "gunicorn.conf.py, which is missing",
     )
@@ -208,6 +214,18 @@ def _before_fork(found: SetUp) -> Iterator[Finding]:
         + (", or preload_app = False" if server.preload_app else ""),
         server.where,
     )
+
+
+def _http2(found: SetUp) -> Iterator[Finding]:
+    server = found.gunicorn
+    if server.http2 and server.worker_class != "asgi":
+        yield Finding(
+            "http2",
+            "http_protocols has h2: gunicorn serves the requests of one connection one after the"
+            " other, and a cancel waits for the stream that it should end",
+            'http_protocols = "h1", and HTTP/2 in the proxy',
+            server.where,
+        )
 
 
 def _shared_store(found: SetUp) -> Iterator[Finding]:

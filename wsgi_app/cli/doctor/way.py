@@ -58,6 +58,8 @@ class WayFacts(Struct, kw_only=True):
     upgrade_status: Optional[int] = None
     #: The status of a JSON answer that took nearly as long as a turn may, and its seconds.
     patience: Optional[tuple[int, float]] = None
+    #: What `/readyz` warns of.
+    warnings: Optional[list[str]] = None
 
 
 class Stream:
@@ -112,6 +114,11 @@ class Way:
         stream.close()
         self._keepalive_seconds = stream.keepalive_seconds
         self._turn_timeout_seconds = stream.turn_timeout_seconds
+
+    def warnings(self) -> list[str]:
+        """What the host itself says of its server and its set-up."""
+        answer = HostClient(self._url, self._token).readiness()
+        return [str(one) for one in answer.get("warnings", [])]
 
     def pace(self) -> Pace:
         """Send frames at an interval; the best of three tries, since this machine may stall."""

@@ -25,8 +25,14 @@ def check_way(facts: WayFacts) -> list[Finding]:
         _hangup,
         _upgrade,
         _patience,
+        _warnings,
     ]
     return [finding for check in checks for finding in check(facts)]
+
+
+def _warnings(facts: WayFacts) -> Iterator[Finding]:
+    for warning in facts.warnings or []:
+        yield Finding("readiness", warning, "as it says; docs/servers.md has more", "the host")
 
 
 def _buffering(facts: WayFacts) -> Iterator[Finding]:
