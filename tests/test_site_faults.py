@@ -62,6 +62,21 @@ def test_a_stream_that_the_site_drops_leaves_nothing(
         stream.close()
 
 
+@pytest.mark.parametrize("delivery", ["thread", "parked"])
+def test_a_site_with_its_own_response_class_streams(delivery: str) -> None:
+    """Streams are responses of the site's own class, and stay streams."""
+    site = "tests.support.sites:own_response_site()"
+    with gunicorn(site, delivery=delivery) as server:
+        client = ReadingClient(server)
+        with client.chat(new_session(), {"text": "a"}, {"wait": 0.3}, {"text": "b"}) as stream:
+            assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
+            assert stream.headers["set-cookie"].startswith("own-seen=1")
+            frames = stream.until("done")
+        tokens = [frame for frame in frames if frame.data["type"] == "token"]
+        assert [token.data["content"] for token in tokens] == ["a", "b"]
+        assert tokens[1].at - tokens[0].at > 0.2
+
+
 def test_hang_ups_are_noticed_after_the_site_dropped_streams(meddling: ReadingClient) -> None:
     """Clients of dropped streams that vanish stop nobody from noticing the next one that does."""
     for number in range(TRIES):

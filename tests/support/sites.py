@@ -93,6 +93,30 @@ def login_site() -> Flask:
     return app
 
 
+class OwnResponse(Response):
+    """A response class of the site's, as many have: with a default type of content."""
+
+    default_mimetype = "text/plain"
+
+    def set_cookie(self, key: str, *args: Any, **named: Any) -> None:
+        """Set the site's cookies under names of its own."""
+        super().set_cookie(f"own-{key}", *args, **named)
+
+
+def own_response_site() -> Flask:
+    """Mount a host in a site with a response class of its own, which also sets a cookie."""
+    app = Flask("site")
+    app.response_class = OwnResponse
+    AgentHost(scripted).init_app(app, url_prefix="/agents")
+
+    @app.after_request
+    def remember(response: Response) -> Response:
+        response.set_cookie("seen", "1")
+        return response
+
+    return app
+
+
 def csrf_site(order: str) -> Flask:
     """Mount a host before or after CSRFProtect, which guards the site's form."""
     app = Flask("site")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from flask import Response
@@ -30,6 +31,14 @@ class EventStream(Response):
     The site's after_request functions get it like any response, and some want its whole body. That
     would take as long as the turn: they get an empty one, and are named in the log.
     """
+
+    def __new__(cls, mount: Mount, *_parts: Any, **_named: Any) -> EventStream:  # noqa: PYI034 - of a class made for it
+        """Make it one of the site's own class of responses too, where the site has one.
+
+        Flask would else turn it into one of those, which know nothing of what stands here
+        (werkzeug's `Response.force_type` sets its ``__class__``).
+        """
+        return super().__new__(_class_of_site(cls, mount.app.response_class))
 
     def __init__(self, mount: Mount, frames: Iterator[bytes], headers: Mapping[str, str]) -> None:
         self._frames = frames = self._guarded(frames)
@@ -71,6 +80,15 @@ class EventStream(Response):
 
     def add_etag(self, overwrite: bool = False, weak: bool = False) -> None:  # noqa: FBT001, FBT002 - werkzeug's
         """Do nothing: what is to come has no tag."""
+
+
+def _class_of_site(ours: type[EventStream], sites: type[Response]) -> type[EventStream]:
+    return ours if issubclass(ours, sites) else _joined(ours.__name__, (ours, sites))
+
+
+@lru_cache(maxsize=32)
+def _joined(name: str, bases: tuple[type, ...]) -> type[Any]:
+    return type(name, bases, {})
 
 
 class StreamResponse(EventStream):
