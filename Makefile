@@ -21,7 +21,7 @@ WORK ?= tokens
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-parked test-sites check format lint lock bench packages clients clean
+.PHONY: help run test test-all test-parked test-sites test-gevent test-matrix check format lint lock bench packages clients clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -32,6 +32,7 @@ run: $(RUNTIME) ## start the service on http://127.0.0.1:8000 (PORT=… moves it
 	@exec $(BIN)/gunicorn --config gunicorn.conf.py wsgi_app:app
 
 test: $(DEVELOPMENT) packages clients ## the core tests, under 10 minutes on 2 cores
+	@$(BIN)/python -m tests.matrix --smoke
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-all: $(DEVELOPMENT) packages clients ## all tests, the long ones too
@@ -56,6 +57,9 @@ GEVENT_TESTS := $(PARKED_TESTS) $(addprefix tests/test_,openai_agent.py websocke
 
 test-gevent: $(DEVELOPMENT) packages clients ## the suites of delivery, on gevent's worker class
 	@TEST_WORKER_CLASS=gevent $(BIN)/python -m pytest -m "" -n $(JOBS) --dist loadfile $(GEVENT_TESTS)
+
+test-matrix: $(DEVELOPMENT) packages ## a part of the suite with old and new versions of everything (ARGS="flask lowest")
+	@$(BIN)/python -m tests.matrix $(ARGS)
 
 check: lint ## format, lint, types, import direction and the core tests
 	@$(MAKE) --no-print-directory test
@@ -85,7 +89,7 @@ clients: $(DEVELOPMENT) packages
 	@$(BIN)/python -m tests.support.node
 
 clean: ## remove what the other targets made
-	@rm -rf $(VENV) $(BENCH_VENV) .venv-agentflow .venv-apache .venv-sites dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(BENCH_VENV) .venv-matrix .venv-agentflow .venv-apache .venv-sites dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(RUNTIME): requirements-runtime.lock pyproject.toml
 	@scripts/virtualenv $(VENV) requirements-runtime.lock

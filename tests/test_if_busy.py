@@ -15,6 +15,7 @@ from tests.support.refusals import check_refusal
 from tests.support.servers import gunicorn
 from tests.support.sse import Stream, text_of
 from tests.support.waiting import wait_for
+from wsgi_app.compat.python import zip_strict
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +60,14 @@ def test_queued_turns_run_in_order(client: ReadingClient, busy: Busy) -> None:
     """`enqueue` answers at once with its own number, keeps alive, and sends its own events."""
     session, stream = busy
     queued = [client.chat(session, {"text": f"q{n}"}, if_busy="enqueue") for n in (2, 3)]
-    for number, waiting in zip((2, 3), queued, strict=True):
+    for number, waiting in zip_strict((2, 3), queued):
         assert waiting.status == 200
         assert {k.lower(): v for k, v in waiting.headers.items()}["x-turn-id"] == str(number)
         assert [one.text for one in waiting.wait_comments(3)] == ["connected"] + 2 * ["keep-alive"]
     assert client.session(session)["turn_id"] == "1"
     client.call("POST", f"/chat/{session}/cancel", {"turn_id": "1"})
     assert types_of(list(stream)) == ["cancelled"]
-    for number, waiting in zip((2, 3), queued, strict=True):
+    for number, waiting in zip_strict((2, 3), queued):
         frames = list(waiting)
         check_turn(frames)
         assert frames[0].id == f"{number}-1"
@@ -175,7 +176,7 @@ def test_a_tenants_turns_are_bounded(client: ReadingClient) -> None:
     assert ReadingClient(client.server, "other").chat_json(new_session()).status == 200
     client.cancel(sessions[0])
     assert client.chat_json(new_session()).status == 200
-    for session, stream in zip(sessions, streams, strict=True):
+    for session, stream in zip_strict(sessions, streams):
         client.cancel(session)
         stream.close()
 

@@ -19,6 +19,7 @@ from typing import Any
 import redis
 
 from tests.support.processes import Process, find_program, free_port, started, temporary_folder
+from wsgi_app.compat.gunicorn import runnable_module
 from wsgi_app.compat.redis import maintenance_options, protocol_options
 
 WORKER_READY = "Worker is ready"
@@ -169,7 +170,7 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
     with temporary_folder() as folder:
         own_config = folder / "gunicorn_config.py"
         own_config.write_text(PARKED_CONFIG if delivery else GUNICORN_CONFIG)
-        command = [sys.executable, "-m", "gunicorn", "--config", str(config or own_config)]
+        command = [sys.executable, "-m", runnable_module(), "--config", str(config or own_config)]
         command += ["--bind", f"127.0.0.1:{port}", "--worker-class", worker_class]
         command += ["--workers", str(workers)] if workers is not None else []
         # What a worker of greenlets has for threads.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -77,7 +76,7 @@ def stream(events: list[NumberedEvent], ref: ResponseRef = REF) -> list[StreamEv
 def merged(events: list[NumberedEvent], cuts: list[int]) -> list[NumberedEvent]:
     """The events merged as a reader gets them that reads up to each of the cuts."""
     borders = [0, *sorted(cut for cut in cuts if cut < len(events)), len(events)]
-    parts = [events[a:b] for a, b in pairwise(borders)]
+    parts = [events[a:b] for a, b in zip(borders, borders[1:])]
     return [event for part in parts for event in merge_text(part)]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
 from typing import Any, Final
 from uuid import uuid4
 
@@ -25,7 +24,7 @@ from wsgi_app.agents.approvals import APPROVAL_SCHEMA, is_approval
 from wsgi_app.agents.shown_call import shown_call
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.upstream_errors import describe, from_openai, status_error
-from wsgi_app.compat.python import task_context
+from wsgi_app.compat.python import aclosing, task_context
 from wsgi_app.engine import Turn, current_turn
 from wsgi_app.engine.history import as_text
 from wsgi_app.errors import TurnError, UpstreamError

@@ -8,7 +8,6 @@ answer that breaks off for a complete one.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
 from wsgi_app.agents.agentflow_stream import GraphStream
 from wsgi_app.agents.upstream_errors import from_openai, incomplete_answer, reported_error
+from wsgi_app.compat.python import aclosing
 from wsgi_app.errors import UpstreamError
 
 _told: ContextVar[GraphStream] = ContextVar("wsgi_app_agentflow")

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, Final
 
 from wsgi_app.agents.provider_json import whole_text
@@ -39,7 +38,9 @@ def joined_arguments(pieces: Sequence[str]) -> str:
     if len(given) <= 1 or parse_object(text) is not None:
         return text
     *before, last = given
-    repeats = last.startswith("".join(before)) or all(b.startswith(a) for a, b in pairwise(given))
+    repeats = last.startswith("".join(before)) or all(
+        b.startswith(a) for a, b in zip(given, given[1:])
+    )
     if repeats and parse_object(last) is not None:
         return whole_text(last)
     objects = _objects_in(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
 from typing import Any, Final, cast
 from uuid import uuid4
 
@@ -28,6 +27,7 @@ from wsgi_app.agents.langgraph_questions import ask_breakpoint, ask_interrupt
 from wsgi_app.agents.langgraph_saver import with_async_calls
 from wsgi_app.agents.langgraph_stream import GraphStream, ModelWatch
 from wsgi_app.agents.upstream_errors import describe
+from wsgi_app.compat.python import aclosing
 from wsgi_app.engine import Turn
 from wsgi_app.engine.history import NO_RESULT
 from wsgi_app.errors import TurnError

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from agents import (
@@ -42,6 +42,7 @@ from wsgi_app.agents.openai_agents_translate import (
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.tools import describe_error
 from wsgi_app.agents.upstream_errors import describe
+from wsgi_app.compat.python import aclosing
 from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnCancelled, TurnError, UpstreamError
 from wsgi_app.events import Status, Thinking, ToolCall, ToolResult, Usage, encode_json

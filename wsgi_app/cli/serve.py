@@ -13,6 +13,7 @@ from gunicorn.config import Config
 
 from wsgi_app.cli.place import default_app
 from wsgi_app.cli.starter import GUNICORN_CONFIG
+from wsgi_app.compat.gunicorn import runnable_module
 
 #: What gunicorn reads by itself.
 OWN_CONFIG: Final = "gunicorn.conf.py"
@@ -28,7 +29,7 @@ def serve(*, gunicorn_arguments: tuple[str, ...]) -> None:
     without one it is the stand-alone app, or in `flask agent` the app of flask. The configuration
     is this folder's gunicorn.conf.py, else the one that comes with the package.
     """
-    command = [sys.executable, "-m", "gunicorn", *_arguments(gunicorn_arguments)]
+    command = [sys.executable, "-m", runnable_module(), *_arguments(gunicorn_arguments)]
     sys.stdout.flush()
     # In its place, so that signals reach gunicorn.
     os.execv(sys.executable, command)  # noqa: S606 - the caller's own arguments

@@ -1,0 +1,91 @@
+"""Runs the suite's core in environments of other versions, and writes down what came of it.
+
+    python -m tests.matrix [--smoke] [NAME…]
+
+Without a name all rows of environments.toml, or with ``--smoke`` its core rows; a name may be the
+beginning of several rows' (``flask``). ``--smoke`` runs fewer tests, and leaves the table alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from tests.matrix.environment import FOLDER, CannotMake, make, versions
+from tests.matrix.rows import Matrix, Row, find_python, load_matrix
+from tests.matrix.table import PAGE, Result, render, update
+from tests.support.processes import ROOT, clean_environment
+
+RUN_SECONDS: Final = 900
+PYTEST: Final = ("-q", "-n", "2", "-p", "no:cacheprovider", "-o")
+_CLOSING: Final = re.compile(r"^=* ?((?:\d+ \w+(?:, )?)+) in [\d.]+s", re.MULTILINE)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the rows; the exit status is 1 if a test failed, or a row has no Python."""
+    parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--smoke", action="store_true")
+    asked = parser.parse_args(arguments)
+    matrix = load_matrix()
+    rows = _chosen(matrix, asked.names, core_only=asked.smoke)
+    if not rows:
+        parser.error("no row of environments.toml has this name")
+    results = []
+    for row in rows:
+        result = _run(row, matrix, smoke=asked.smoke)
+        results.append(result)
+        print(f"{result.name}: {result.outcome}, {result.seconds:.0f} s", flush=True)
+    print(render([result.cells() for result in results]))
+    if not asked.smoke:
+        order = [row.name for row in matrix.environments]
+        page = update(PAGE.read_text(encoding="utf-8"), results, order)
+        PAGE.write_text(page, encoding="utf-8")
+    return 0 if all(result.passed for result in results) else 1
+
+
+def _chosen(matrix: Matrix, names: Sequence[str], *, core_only: bool) -> list[Row]:
+    if names:
+        return [row for row in matrix.environments if row.name.startswith(tuple(names))]
+    return [row for row in matrix.environments if row.core or not core_only]
+
+
+def _run(row: Row, matrix: Matrix, *, smoke: bool) -> Result:
+    python = find_python(row.python)
+    if python is None:
+        return Result(row.name, {}, f"no Python {row.python} here", 0, passed=False)
+    began = time.monotonic()
+    try:
+        interpreter = make(row, python, matrix.tests.packages)
+    except CannotMake as error:
+        print(error, file=sys.stderr)
+        return Result(row.name, {}, "not resolved", time.monotonic() - began, passed=False)
+    log = FOLDER / f"{row.name}.log"
+    chosen = matrix.tests.smoke if smoke else matrix.tests.selection
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [interpreter, "-m", "pytest", *PYTEST, f"filterwarnings={row.warnings}", *chosen],
+            cwd=ROOT,
+            env=clean_environment({}),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
+            timeout=RUN_SECONDS,
+        )
+    seconds = time.monotonic() - began
+    text = log.read_text(encoding="utf-8", errors="replace")
+    closing = _CLOSING.findall(text)
+    outcome = closing[-1] if closing else "no test ran"
+    if done.returncode:
+        print(text[-5000:], file=sys.stderr)
+    return Result(row.name, versions(interpreter), outcome, seconds, passed=not done.returncode)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
