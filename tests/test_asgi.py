@@ -86,4 +86,5 @@ def test_the_threads_of_the_middleware_bound_the_streams(client: ReadingClient) 
             assert stream.status == 200
         answer = client.call("POST", f"/chat/{new_session()}", json={"message": "hi"})
         check_refusal(answer, 503, "at_capacity")
+        assert "workers=64" in answer.json["details"]["more_with"]
         assert client.call("GET", "/healthz").status == 200

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from wsgi_app.delivery.server import GUNICORN, ServerFacts
 from wsgi_app.engine import green
 from wsgi_app.errors import RequestError
 
 _WITHOUT_THREADS = (
-    "AGENT_DELIVERY=auto, which with the hooks of wsgi_app.gunicorn_hooks needs no thread a stream"
+    "AGENT_DELIVERY=auto, which with the host's hooks in gunicorn.conf.py needs no thread a stream"
 )
 
 
@@ -15,16 +16,18 @@ def no_stream_left(max_streams: int) -> RequestError:
     return _refusal("AGENT_MAX_STREAMS", max_streams, "a higher AGENT_MAX_STREAMS, or more workers")
 
 
-def no_slot_left(slots: int, threads: int | None) -> RequestError:
-    """All threads that may wait; ``threads`` are the server's, None if a setting says how many."""
-    if threads is None:
+def no_slot_left(slots: int, server: ServerFacts | None) -> RequestError:
+    """All threads that may wait; ``server`` is None if a setting says how many."""
+    if server is None or server.threads is None:
         more = f"a higher AGENT_STREAM_SLOTS with as many threads, or {_WITHOUT_THREADS}"
         return _refusal("AGENT_STREAM_SLOTS", slots, more)
     if green.is_green():
         more = "more --worker-connections, or more workers"
-        return _refusal("worker_connections", threads, more, slots=slots)
-    more = f"more threads of the server (gunicorn: --threads 64), or {_WITHOUT_THREADS}"
-    return _refusal("threads", threads, more, slots=slots)
+        return _refusal("worker_connections", server.threads, more, slots=slots)
+    more = f"more threads ({server.remedy})"
+    if server.name == GUNICORN:
+        more = f"more threads (--threads 64), or {_WITHOUT_THREADS}"
+    return _refusal("threads", server.threads, more, slots=slots)
 
 
 def _refusal(setting: str, value: int, more: str, **facts: int) -> RequestError:

@@ -97,14 +97,14 @@ class StreamSlots:
         self._max_streams = max_streams
         self._max_per_tenant = max_per_tenant
         self._max_per_session = max_per_session
-        self._threads: int | None = None
+        self._server: ServerFacts | None = None
         self._learned = slots is not None
 
     def learn(self, server: ServerFacts | None) -> None:
         """Take the number from the server, unless a setting named it."""
         if not self._learned and server is not None:
             self._learned = True
-            self._threads = server.threads
+            self._server = server
             self._slots = None if server.threads is None else default_slots(server.threads)
 
     def tell(self) -> None:
@@ -135,7 +135,7 @@ class StreamSlots:
             if _in_use.total >= self._max_streams:
                 raise no_stream_left(self._max_streams)
             if no_thread and delivery == "thread":
-                raise no_slot_left(self._slots or 0, self._threads)
+                raise no_slot_left(self._slots or 0, self._server)
             if _in_use.by_tenant[tenant] >= self._max_per_tenant:
                 raise RequestError("too_many_readers", "This tenant has too many readers.")
             if any(_in_use.by_session[key] >= self._max_per_session for key in keys):

@@ -8,6 +8,7 @@ from wsgi_app.delivery.server.client import SOCKET_KEYS as SOCKET_KEYS
 from wsgi_app.delivery.server.client import client_disconnected as client_disconnected
 from wsgi_app.delivery.server.client import client_socket as client_socket
 from wsgi_app.delivery.server.client import learns_by_writing as learns_by_writing
+from wsgi_app.delivery.server.facts import GUNICORN as GUNICORN
 from wsgi_app.delivery.server.facts import ServerFacts as ServerFacts
 from wsgi_app.delivery.server.facts import find_server as find_server
 from wsgi_app.delivery.server.leaving import find_leaving as find_leaving

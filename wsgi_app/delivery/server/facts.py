@@ -11,6 +11,7 @@ from wsgi_app.delivery.server.stack import Caller, callers, main_thread
 #: Whose containers collect an answer whole before they send it; OctoPrint has a copy of Tornado's.
 JOINING_MODULES: Final = ("tornado.wsgi", "octoprint.server.util.tornado")
 BY_A2WSGI: Final = "mount by a2wsgi's WSGIMiddleware(app, workers=64)"
+GUNICORN: Final = "gunicorn"
 CONTAINER: Final = "Tornado's WSGI container"
 STREAMING: Final = "a server that streams, such as gunicorn, needs none of this"
 
@@ -28,7 +29,7 @@ class ServerFacts(NamedTuple):
     threads: int | None
     workers: int
     #: What people call it, with what stands between it and the application.
-    name: str = "gunicorn"
+    name: str = GUNICORN
     #: What gives it more threads.
     remedy: str = "run --worker-class gthread with more --threads"
     #: Whether its threads serve what is not this application's too.
