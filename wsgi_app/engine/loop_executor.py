@@ -9,17 +9,19 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary
-
-from typing_extensions import ParamSpec
 
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.turn import Turn, current_turn
 from wsgi_app.errors import TurnCancelled
 
+if TYPE_CHECKING:
+    from typing_extensions import ParamSpec  # typing's own is missing in Python 3.9
+
+    P = ParamSpec("P")
+
 T = TypeVar("T")
-P = ParamSpec("P")
 
 #: Of one turn at once; further calls wait for one of them to end.
 MAX_THREADS_PER_TURN: Final = 32
