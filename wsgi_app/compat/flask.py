@@ -55,6 +55,12 @@ class _Beginning:
             self._left -= len(piece)
         return b"".join(pieces)
 
+    def readline(self, size: int = -1) -> bytes:
+        """Werkzeug before 2.3 takes it along where a server does not end the body itself."""
+        line: bytes = self._body.readline(self._left if size < 0 else min(size, self._left))
+        self._left -= len(line)
+        return line
+
 
 def is_context(value: object) -> bool:
     """Whether the value of a context variable is what Flask keeps of a request or an app.
