@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from flask import Flask
+from flask.cli import routes_command
 
-from tests.support.agents import SECRET
+from tests.support.agents import SECRET, scripted
 from tests.support.client import JSON, WANTS_JSON, Client, chat_body, new_session
 from tests.support.frames import run_turn, types_of
 from tests.support.processes import ROOT, clean_environment
 from tests.support.refusals import check_refusal
 from tests.support.servers import gunicorn
+from wsgi_app import AgentHost
 
 EVIL = "https://evil.example"
 
@@ -206,6 +209,18 @@ def test_the_sites_error_pages_stay_outside_the_prefix(opinionated: Client) -> N
         check_refusal(aborted, status, code)
     large = opinionated.call("POST", "/chat", body=2_000_000 * b" ", headers={**JSON, **anna})
     check_refusal(large, 413, "too_large")
+
+
+def test_the_sites_lists_of_routes_work() -> None:
+    """What lists an app's rules, as `flask routes` and debug pages do, finds methods in each."""
+    app = Flask("site")
+    AgentHost(scripted).init_app(app, url_prefix="/agents")
+    assert all(
+        "GET" in list(rule.methods or [])
+        for rule in app.url_map.iter_rules("wsgi_app/agents.unknown")
+    )
+    listed = app.test_cli_runner().invoke(routes_command)
+    assert listed.exit_code == 0, listed.output
 
 
 def test_loading_starts_nothing_before_the_fork() -> None:

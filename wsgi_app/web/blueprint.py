@@ -77,6 +77,13 @@ class RestConverter(BaseConverter):
     weight = 1000  # behind every other rule
 
 
+class AllMethods(set[str]):
+    """Every method, even an unheard-of one; who lists them (`flask routes`) sees the usual ones."""
+
+    def __contains__(self, _method: object) -> bool:
+        return True
+
+
 class HostBlueprint(Blueprint):
     """A host's routes, as an object that an app registers now or later, or that several do.
 
@@ -175,6 +182,7 @@ def _add_catch_all(state: BlueprintSetupState) -> None:
                 merge_slashes=False,
                 websocket=upgrades,
             )
+            rule.methods = AllMethods(access.METHODS)
             app.url_map.add(rule)
 
 
