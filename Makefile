@@ -21,7 +21,7 @@ WORK ?= tokens
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-parked test-sites test-gevent test-matrix check format lint lock bench packages clients clean
+.PHONY: help run test test-all test-parked test-sites test-gevent test-matrix test-extensions check format lint lock bench packages clients clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -60,6 +60,9 @@ test-gevent: $(DEVELOPMENT) packages clients ## the suites of delivery, on geven
 
 test-matrix: $(DEVELOPMENT) packages ## a part of the suite with old and new versions of everything (ARGS="flask lowest")
 	@$(BIN)/python -m tests.matrix $(ARGS)
+
+test-extensions: $(DEVELOPMENT) packages ## the extensions of docs/extensions.md, of today and of old sites
+	@$(BIN)/python -m pytest -m slow -n 2 tests/extensions
 
 check: lint ## format, lint, types, import direction and the core tests
 	@$(MAKE) --no-print-directory test

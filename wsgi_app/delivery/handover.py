@@ -49,6 +49,11 @@ class Connection:
         #: The client's socket: gunicorn's until `hand_over`, then one that is ours alone.
         self.socket: socket.socket = response.sock
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the head of the response is out."""
+        return bool(self._response.headers_sent)
+
     def find_obstacle(self, environ: dict[str, Any]) -> str | None:
         """Why this response, begun by ``start_response``, cannot be taken over; None if it can."""
         response = self._response
@@ -104,6 +109,12 @@ def find_connection() -> Connection | None:
             return None
         frame = frame.f_back
     return Connection(*map(frame.f_locals.__getitem__, FRAME_LOCALS))
+
+
+def is_held_back() -> bool:
+    """Whether gunicorn's gthread has sent nothing yet of the body that the caller goes on with."""
+    connection = find_connection()
+    return connection is not None and not connection.has_begun
 
 
 def make_spare(connection: Connection) -> tuple[socket.socket, socket.socket]:

@@ -15,6 +15,8 @@ from wsgi_app.web.mount import Mount, current_mount
 log = logging.getLogger("wsgi_app")
 
 _REDIRECTS: Final = range(300, 400)
+#: What iterates every response.
+_RESPONSES: Final = ("wsgi_app", "werkzeug.wsgi", "werkzeug.wrappers")
 
 
 def tell_foreign_answer(response: Response) -> Response:
@@ -46,12 +48,22 @@ def tell_collector(mount: Mount) -> None:
     )
 
 
-def _caller() -> str:
-    """The nearest function on the stack that is neither the host's nor Werkzeug's."""
+def tell_joiner(mount: Mount) -> None:
+    """Name once what fetches the chunks of a stream and passes none on."""
+    mount.warn_once(
+        "joiner",
+        f"{_caller(_RESPONSES)} collects the chunks of responses: no stream of events reaches its"
+        " client before its end, and cancels are not noticed; leave that middleware out in"
+        " production, or let it pass responses of type text/event-stream",
+    )
+
+
+def _caller(passed: tuple[str, ...] = ("wsgi_app", "werkzeug", "flask")) -> str:
+    """The nearest function on the stack that is of none of these packages or modules."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the interpreter's documented way to the stack
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))
-        if module.partition(".")[0] not in ("wsgi_app", "werkzeug", "flask"):
+        if not f"{module}.".startswith(tuple(f"{name}." for name in passed)):
             code = frame.f_code
             return f"{module}.{code.co_name} ({code.co_filename}:{frame.f_lineno})"
         frame = frame.f_back

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -10,10 +11,10 @@ from typing import Any
 from flask import Response
 
 from wsgi_app.delivery.generator import Encoder, stream_frames
-from wsgi_app.delivery.handover import Connection, find_connection, make_spare
+from wsgi_app.delivery.handover import Connection, find_connection, is_held_back, make_spare
 from wsgi_app.delivery.parked import ParkedStream
 from wsgi_app.delivery.reader import Reader
-from wsgi_app.web.foreign import tell_collector
+from wsgi_app.web.foreign import tell_collector, tell_joiner
 from wsgi_app.web.mount import Mount
 from wsgi_app.wire.sse import OPENING
 
@@ -60,6 +61,9 @@ class EventStream(Response):
         if not self._begun:
             tell_collector(self._mount)
             raise RuntimeError("this response is a stream: its body is not there yet")
+        yield from itertools.islice(frames, 1)
+        if is_held_back():
+            tell_joiner(self._mount)
         yield from frames
 
     def make_sequence(self) -> None:

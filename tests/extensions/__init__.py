@@ -1,0 +1,1 @@
+"""Extensions and middleware that sites have, each in a small site around the host."""
