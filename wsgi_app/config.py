@@ -67,6 +67,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_sessions_per_tenant: Count = 10_000
     max_turns: Count = 2000
     stream_slots: Optional[Count] = None
+    max_slots_per_tenant: Optional[Count] = None
     delivery: Optional[Literal["thread", "parked", "auto"]] = None
     max_streams: Count = 5000
     log_format: LogFormat = "text"

@@ -10,10 +10,12 @@ before a worker has forked.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
 import logging
 import os
+import signal
 import tempfile
 import threading
 import time
@@ -38,7 +40,11 @@ COUNT_SECONDS = 1.0
 HEARTBEAT_SECONDS = 1.0
 #: What the arbiter spends at the most on a dead worker's turns.
 CHILD_EXIT_SECONDS = 0.5
+#: How long a worker waits for the one in its place.
+REPLACEMENT_SECONDS = 60.0
 NOTE_ATTRIBUTE = "wsgi_app_note"
+#: A file that is all workers' of a gunicorn: a byte for each that has started, and a lock.
+STARTS_ATTRIBUTE = "wsgi_app_starts"
 
 #: Used by the arbiter alone.
 _counts = SharedFolder()
@@ -52,6 +58,10 @@ def pre_fork(server: Any, worker: Any) -> None:
     _counts.make(server.cfg.worker_tmp_dir, server.cfg.uid, server.cfg.gid)
     note = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - child_exit closes it
     setattr(worker, NOTE_ATTRIBUTE, note)
+    if not hasattr(server, STARTS_ATTRIBUTE):
+        starts = tempfile.TemporaryFile("ab", buffering=0)  # noqa: SIM115 - it stays as long as the server
+        setattr(server, STARTS_ATTRIBUTE, starts)
+    setattr(worker, STARTS_ATTRIBUTE, getattr(server, STARTS_ATTRIBUTE))
 
 
 def post_worker_init(worker: Any) -> None:
@@ -72,6 +82,9 @@ def post_worker_init(worker: Any) -> None:
     # gunicorn closes its own before `worker_exit` (``spawn_worker`` in its arbiter.py).
     worker.wsgi_app_heartbeat = os.dup(worker.tmp.fileno())
     start_thread(lambda: _watch(worker, drained), "drain-watch")
+    starts = getattr(worker, STARTS_ATTRIBUTE, None)
+    if starts is not None:
+        starts.write(b".")
 
 
 def worker_int(worker: Any) -> None:
@@ -97,7 +110,10 @@ def worker_exit(_server: Any, worker: Any) -> None:
 def child_exit(server: Any, worker: Any) -> None:
     """End the turns of a worker that died; runs in the arbiter, with a fresh connection."""
     for one in _read_note(worker):
-        _end_turns(**one)
+        if "replaced" not in one:
+            _end_turns(**one)
+        elif server.num_workers > server.cfg.workers:  # else a reload has counted anew
+            server.num_workers -= 1
     _forget_counts(worker.pid, server.WORKERS)
 
 
@@ -138,12 +154,32 @@ def _watch(worker: Any, drained: threading.Event) -> None:
 
 
 def _recycle(worker: Any) -> None:
-    """Have a worker replaced that holds too many threads which do not end."""
-    from wsgi_app.engine.runner import MAX_ABANDONED_THREADS  # noqa: PLC0415 - not before the fork
+    """Have a worker replaced that holds too many threads which do not end.
 
-    if any(runner.count_abandoned() > MAX_ABANDONED_THREADS for runner in _live_runners()):
+    One of a gunicorn's at a time, and its replacement takes requests before it leaves.
+    """
+    if not any(runner.is_clogged for runner in _live_runners()):
+        return
+    starts = getattr(worker, STARTS_ATTRIBUTE, None)
+    note = getattr(worker, NOTE_ATTRIBUTE, None)
+    if starts is None or note is None:
         log.error("too many agent threads do not end: the worker is replaced")
         worker.alive = False
+        return
+    try:
+        fcntl.lockf(starts, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until this process ends
+    except OSError:
+        return  # another one is being replaced
+    log.error("too many agent threads do not end: the worker is replaced by a new one")
+    before = os.fstat(starts.fileno()).st_size
+    note.write(json.dumps({"replaced": True}).encode() + b"\n")
+    os.kill(worker.ppid, signal.SIGTTIN)  # one worker more; `child_exit` counts it out again
+    deadline = time.monotonic() + REPLACEMENT_SECONDS
+    while worker.alive and time.monotonic() < deadline:
+        if os.fstat(starts.fileno()).st_size > before:
+            break
+        time.sleep(LOOK_SECONDS)
+    worker.alive = False
 
 
 def _write_note(worker: Any, runner: Runner) -> None:

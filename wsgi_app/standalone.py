@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
+from functools import partial
 
 from flask import Flask
 
@@ -14,7 +15,9 @@ from wsgi_app.config import Settings, load_settings, setting_name
 from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import ConfigError
 from wsgi_app.host import AgentHost
+from wsgi_app.web.mount import EXTENSION_KEY
 from wsgi_app.web.page import make_page_blueprint
+from wsgi_app.web.sending import bound_answer
 
 #: When AGENT_MODEL names none; one that every OpenAI account has.
 DEFAULT_MODEL = "gpt-4.1-mini"
@@ -25,10 +28,11 @@ def create_app(environ: Mapping[str, str] = os.environ) -> Flask:
     settings = load_settings({}, {}, environ)
     logs.set_up(settings.log_format)
     app = Flask(__name__, static_folder=None, template_folder=None)
-    app.register_blueprint(make_page_blueprint())
     # Nothing wraps this app: streams beyond the threads are parked where the server lets them.
     delivery = settings.delivery or "auto"
     AgentHost(choose_agent(settings, environ), delivery=delivery).init_app(app)
+    [mount] = app.extensions[EXTENSION_KEY].values()
+    app.register_blueprint(make_page_blueprint(partial(bound_answer, mount=mount)))
     return app
 
 

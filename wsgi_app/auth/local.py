@@ -23,6 +23,7 @@ FORWARDING_PREFIXES: Final = (
     *("x-forwarded-", "x-original-", "x-envoy-", "x-amzn-", "x-amz-cf-", "x-azure-", "x-arr-"),
     *("cf-", "fly-", "x-vercel-", "x-nf-", "x-goog-", "x-railway-", "x-render-", "x-ngrok-"),
 )
+_LABEL: Final = re.compile(r"[a-z0-9_-]+")
 _PORT: Final = re.compile(r":[0-9]*\Z")
 
 
@@ -43,9 +44,9 @@ def is_local(request: Request, hosts: Collection[str] = ()) -> bool:
 
 
 def names_this_machine(host: str, hosts: Collection[str] = ()) -> bool:
-    """Whether a Host header is one that only leads here."""
+    """Whether a Host header is none of a stranger's: nobody owns a name without a dot."""
     name = _PORT.sub("", host).lower().rstrip(".")
-    if name in hosts or name == "localhost" or name.endswith(".localhost"):
+    if name in hosts or name.endswith(".localhost") or _LABEL.fullmatch(name):
         return True
     return _is_loopback(name.removeprefix("[").removesuffix("]"))
 

@@ -23,6 +23,8 @@ FETCH_SECONDS: Final = 5.0
 FRESH_SECONDS: Final = 300.0
 #: How long a request with an unknown key waits for the set, and a fetch takes at most.
 WAIT_SECONDS: Final = 3.0
+#: How many requests wait at once for a key that is not among those known.
+MAX_WAITING: Final = 4
 _MAX_BYTES: Final = 1_048_576
 
 
@@ -45,6 +47,7 @@ class RemoteKeys:
         self._fetch_from = 0.0
         self._fetching: threading.Event | None = None
         self._failed = False
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
 
     def find(self, kid: str | None, algorithm: str) -> VerifyKey | None:
         """The key of this id for this algorithm.
@@ -59,11 +62,23 @@ class RemoteKeys:
         patient = not self._failed
         fetching = self._begin_fetch()
         if fetching is not None and patient:
-            fetching.wait(WAIT_SECONDS)
+            self._wait(fetching)
         if self._keys is None:
             told = "The keys that tokens are checked with cannot be fetched; try again."
             raise RequestError("store_unavailable", told)
         return self._look_up(kid, algorithm)
+
+    def _wait(self, fetching: threading.Event) -> None:
+        """Wait for the keys; in few threads for another one: forged tokens name new ones always."""
+        if self._keys is None:
+            fetching.wait(WAIT_SECONDS)
+            return
+        if not self._waiting.acquire(blocking=False):
+            raise RequestError("store_unavailable", "The keys are being fetched; try again.")
+        try:
+            fetching.wait(WAIT_SECONDS)
+        finally:
+            self._waiting.release()
 
     def _look_up(self, kid: str | None, algorithm: str) -> VerifyKey | None:
         keys = self._keys

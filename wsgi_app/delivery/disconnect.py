@@ -70,6 +70,7 @@ class HangupWatcher:
         self._lock = threading.Lock()
         self._by_fileno: dict[int, Watch] = {}
         self._asked: set[Watch] = set()
+        self._written: set[Watch] = set()
         self._epoll: Any = None
         self._started = False
         self._make_epoll = green.original_select("epoll")
@@ -102,10 +103,22 @@ class HangupWatcher:
                 self._asked.add(watch)
         return watch
 
+    def bound_writes(self, client: socket.socket) -> Watch:
+        """Bound how long writes to a client may take.
+
+        Its hang-up says nothing: it may only have ended its own side.
+        """
+        watch = Watch(self, client, None, lambda _: None)
+        with self._lock:
+            self._start()
+            self._written.add(watch)
+        return watch
+
     def forget(self, watch: Watch) -> None:
         """Stop watching."""
         with self._lock:
             self._asked.discard(watch)
+            self._written.discard(watch)
             if self._epoll is not None and self._by_fileno.get(watch.fileno) is watch:
                 del self._by_fileno[watch.fileno]
                 with contextlib.suppress(OSError):  # already forgotten after its hang-up
@@ -164,7 +177,7 @@ class HangupWatcher:
     def _scan(self) -> None:
         too_old = time.monotonic() - self._write_timeout_seconds
         with self._lock:
-            watches = [*self._by_fileno.values(), *self._asked]
+            watches = [*self._by_fileno.values(), *self._asked, *self._written]
             for watch in watches:
                 since = watch.writing_since
                 if since is not None and since < too_old:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from wsgi_app.delivery.reader import Reader
@@ -10,14 +11,16 @@ from wsgi_app.events import Cancelled, Done, Error, Gap, InputRequest, NumberedE
 
 #: The most events in one poll's answer; the next poll brings the rest.
 MAX_EVENTS_PER_POLL = 1000
+#: And of their JSON, but for a first one that is larger.
+MAX_BYTES_PER_POLL = 262_144
 #: How long a wait sleeps at the most before it looks whether the client is still there.
 WAIT_SECONDS = 15.0
 
 
-def poll_events(reader: Reader, wait_seconds: float) -> list[NumberedEvent]:
+def poll_events(reader: Reader, wait_seconds: float) -> tuple[list[NumberedEvent], bool]:
     """Take what is there; only if there is nothing, wait for something.
 
-    Raises ReaderGone and StoreUnavailable.
+    Answers too whether more may come. Raises ReaderGone and StoreUnavailable.
     """
     events = reader.read(wait_seconds)
     while events and not reader.ended and len(events) < MAX_EVENTS_PER_POLL:
@@ -25,7 +28,16 @@ def poll_events(reader: Reader, wait_seconds: float) -> list[NumberedEvent]:
         if not more:
             break
         events += more
-    return events
+        if sum(len(numbered.json) for numbered in events) > MAX_BYTES_PER_POLL:
+            break
+    kept = _within(events, MAX_BYTES_PER_POLL)
+    return kept, len(kept) < len(events) or not reader.ended
+
+
+def _within(events: list[NumberedEvent], max_bytes: int) -> list[NumberedEvent]:
+    """The first events, as many as have no more bytes; at least one of them."""
+    sizes = itertools.accumulate(len(numbered.json) for numbered in events)
+    return events[: max(1, sum(size <= max_bytes for size in sizes))]
 
 
 def await_answer(

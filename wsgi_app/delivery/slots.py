@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Sequence
-from typing import Literal, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, TypeVar
 
 from wsgi_app.delivery.full import no_slot_left, no_stream_left
 from wsgi_app.delivery.server import ServerFacts
@@ -15,6 +15,8 @@ from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 
 T = TypeVar("T")
+#: No tenant's name.
+_STRANGERS: Final = ""
 
 #: How a stream may reach its client: drained by its request's thread, parked, or parked once no
 #: thread is free for streams.
@@ -41,14 +43,18 @@ class _InUse:
         self.pid = 0
         self.total = 0
         self.threads = 0
+        #: Threads that wait for what others have started, by tenant.
+        self.waiting: Counter[str] = Counter()
+        #: Tenants that have a place in the reserve.
+        self.places: set[str] = set()
         self.by_tenant: Counter[str] = Counter()
         self.by_session: Counter[SessionKey] = Counter()
 
     def reset_after_fork(self) -> None:
         if self.pid != os.getpid():
             self.pid, self.total, self.threads = os.getpid(), 0, 0
-            self.by_tenant.clear()
-            self.by_session.clear()
+            for counts in (self.waiting, self.places, self.by_tenant, self.by_session):
+                counts.clear()
 
 
 _in_use = _InUse()
@@ -57,9 +63,15 @@ _in_use = _InUse()
 class Slot:
     """One reader's place in its worker; given back by any thread, once."""
 
-    def __init__(self, keys: Sequence[SessionKey], *, parked: bool) -> None:
+    def __init__(
+        self, keys: Sequence[SessionKey], *, parked: bool, starts: bool, share: int | None
+    ) -> None:
         self._keys = keys
+        self._tenant = keys[0].tenant
         self._taken = True
+        #: Whether it is a turn's own: those are bounded by the tenant's turns.
+        self._starts = starts
+        self._share = share
         #: Whether it comes without a thread: its stream is to be parked.
         self.parked = parked
 
@@ -69,6 +81,18 @@ class Slot:
             if self._taken and self.parked:
                 self.parked = False
                 _in_use.threads += 1
+                if not self._starts:
+                    _in_use.waiting[self._tenant] += 1
+
+    def follow(self) -> None:
+        """It was taken to start a turn, which another request has started; raises RequestError."""
+        with _in_use.lock:
+            if not self._starts:
+                return
+            if not self.parked:
+                _check_share(self._tenant, self._share)
+                _in_use.waiting[self._tenant] += 1
+            self._starts = False
 
     def give_back(self) -> None:
         """Make room for the next reader; may be called twice."""
@@ -77,11 +101,28 @@ class Slot:
                 return
             self._taken = False
             _in_use.total -= 1
-            _in_use.threads -= not self.parked
-            _uncount(_in_use.by_tenant, self._keys[0].tenant)
+            if not self.parked:
+                _in_use.threads -= 1
+                if not self._starts:
+                    _uncount(_in_use.waiting, self._tenant)
+            _uncount(_in_use.by_tenant, self._tenant)
             for key in self._keys:
                 _uncount(_in_use.by_session, key)
         metrics().streams.dec()
+
+
+class Place:
+    """A thread's leave to wait for a moment; given back by any thread, once."""
+
+    def __init__(self, give_back: Callable[[], None] = lambda: None) -> None:
+        self._give_back: Callable[[], None] | None = give_back
+
+    def give_back(self) -> None:
+        """Make room for the next one; may be called twice."""
+        with _in_use.lock:
+            give_back, self._give_back = self._give_back, None
+            if give_back is not None:
+                give_back()
 
 
 class StreamSlots:
@@ -91,9 +132,17 @@ class StreamSlots:
     """
 
     def __init__(
-        self, slots: int | None, max_streams: int, max_per_tenant: int, max_per_session: int
+        self,
+        slots: int | None,
+        max_streams: int,
+        max_per_tenant: int,
+        max_per_session: int,
+        slots_per_tenant: int | None = None,
     ) -> None:
+        """``slots_per_tenant``: of ``slots``, for readers that start no turn; None is the half."""
         self._slots = slots
+        self._slots_per_tenant = slots_per_tenant
+        self._places = 1
         self._max_streams = max_streams
         self._max_per_tenant = max_per_tenant
         self._max_per_session = max_per_session
@@ -102,10 +151,14 @@ class StreamSlots:
 
     def learn(self, server: ServerFacts | None) -> None:
         """Take the number from the server, unless a setting named it."""
-        if not self._learned and server is not None:
+        if server is None:
+            return
+        if not self._learned:
             self._learned = True
             self._server = server
             self._slots = None if server.threads is None else default_slots(server.threads)
+        if self._slots is not None and server.threads is not None:
+            self._places = max(1, (server.threads - self._slots) // 2)
 
     def tell(self) -> None:
         """Have the metrics know the number, in this process."""
@@ -122,11 +175,20 @@ class StreamSlots:
             _in_use.reset_after_fork()
             return _in_use.threads, self._slots
 
-    def take(self, keys: Sequence[SessionKey], delivery: Delivery = "thread") -> Slot:
+    @property
+    def share(self) -> int | None:
+        """How many threads one tenant's readers that start no turn may hold; None is no bound."""
+        if self._slots is None:
+            return None
+        return self._slots_per_tenant or max(1, (self._slots + 1) // 2)
+
+    def take(
+        self, keys: Sequence[SessionKey], delivery: Delivery = "thread", *, starts: bool = False
+    ) -> Slot:
         """Take a slot for a reader of these sessions, which are one tenant's.
 
-        A session has one turn that runs, so that its readers are those of a turn. Raises
-        RequestError ``at_capacity`` or ``too_many_readers``.
+        A session has one turn that runs, so that its readers are those of a turn. ``starts``: it is
+        for who starts one. Raises RequestError ``at_capacity`` or ``too_many_readers``.
         """
         tenant = keys[0].tenant
         with _in_use.lock:
@@ -140,16 +202,55 @@ class StreamSlots:
                 raise RequestError("too_many_readers", "This tenant has too many readers.")
             if any(_in_use.by_session[key] >= self._max_per_session for key in keys):
                 raise RequestError("too_many_readers", "This turn has too many readers.")
-            parked = delivery == "parked" or (no_thread and delivery == "auto")
+            share = None if starts else self.share
+            if delivery == "thread":
+                _check_share(tenant, share)
+            full = no_thread or (share is not None and _in_use.waiting[tenant] >= share)
+            parked = delivery == "parked" or (full and delivery == "auto")
             _in_use.total += 1
             _in_use.threads += not parked
+            if not (parked or starts):
+                _in_use.waiting[tenant] += 1
             _in_use.by_tenant[tenant] += 1
             _in_use.by_session.update(keys)
         metrics().streams.inc()
-        return Slot(keys, parked=parked)
+        return Slot(keys, parked=parked, starts=starts, share=self.share)
+
+    def take_place(self, tenant: str | None) -> Place | None:
+        """Take a place for a wait that is short, or for a large answer; None if there is none.
+
+        It is a slot of the tenant's share, or, for one thread of each tenant, in half of the
+        reserve. ``tenant`` None are all who need no login: together they have a quarter of a share.
+        """
+        share = self.share
+        if tenant is None:
+            tenant, share = _STRANGERS, share and max(1, share // 4)
+        if self._slots is None or share is None:
+            return Place()
+        with _in_use.lock:
+            _in_use.reset_after_fork()
+            if _in_use.threads < self._slots and _in_use.waiting[tenant] < share:
+                _in_use.threads += 1
+                _in_use.waiting[tenant] += 1
+                return Place(lambda: _leave_slot(tenant))
+            if tenant in _in_use.places or len(_in_use.places) >= self._places:
+                return None
+            _in_use.places.add(tenant)
+            return Place(lambda: _in_use.places.discard(tenant))
+
+
+def _check_share(tenant: str, share: int | None) -> None:
+    """Refuse one more waiting reader of a tenant; the caller has the lock."""
+    if share is not None and _in_use.waiting[tenant] >= share:
+        raise RequestError("too_many_readers", "This tenant has too many readers on this worker.")
+
+
+def _leave_slot(tenant: str) -> None:
+    _in_use.threads -= 1
+    _uncount(_in_use.waiting, tenant)
 
 
 def _uncount(counts: Counter[T], name: T) -> None:
     counts[name] -= 1
-    if not counts[name]:
+    if counts[name] <= 0:
         del counts[name]

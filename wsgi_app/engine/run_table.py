@@ -110,6 +110,19 @@ class RunTable:
             self._leaving = {run for run in self._leaving if run.goes_on()}
             return list(self._leaving)
 
+    def count_leaving(self, tenant: str, at_least: int, grace_seconds: float) -> tuple[int, int]:
+        """Count a tenant's ended runs whose code goes on: all, and those past the grace.
+
+        (0, 0) where there are fewer of all tenants than ``at_least``, which costs nothing.
+        """
+        with self._lock:
+            if len(self._leaving) < at_least:
+                return 0, 0
+            self._leaving = {run for run in self._leaving if run.goes_on()}
+            mine = [run for run in self._leaving if run.fence.key.tenant == tenant]
+        ended_before = time.monotonic() - grace_seconds
+        return len(mine), sum(run.ended_at < ended_before for run in mine)
+
     def _is_full(self) -> bool:
         if (
             self._count + len(self._leaving) >= self._max_runs

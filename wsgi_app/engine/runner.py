@@ -6,6 +6,7 @@ import itertools
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from wsgi_app.config import Settings
@@ -41,10 +42,18 @@ log = logging.getLogger("wsgi_app")
 
 #: More agent threads than this that go on after their turn's end make the worker not ready.
 MAX_ABANDONED_THREADS = 16
+#: The most that one tenant's count for that, so that none can have all workers replaced.
+MAX_COUNTED_PER_TENANT = MAX_ABANDONED_THREADS // 2
+#: But threads that have gone on for so long do not end by themselves.
+STUCK_AFTER_SECONDS = 300.0
+#: What an agent's code may take behind its turn's end before it takes its tenant's place.
+ENDING_SECONDS = 0.25
 #: How long an agent may take to notice its turn's end before its thread counts as abandoned.
 ABANDONED_AFTER_SECONDS = 5.0
 #: The longest that a cancel request waits for the end.
 CANCEL_WAIT_SECONDS = 1.0
+#: The same where too many requests wait already.
+MOMENT_SECONDS = 0.05
 #: How often a turn of another worker is looked at, beside the signals.
 FOLLOW_POLL_SECONDS = 0.25
 IDLE_POLL_SECONDS = 0.02
@@ -106,8 +115,17 @@ class Runner:
 
         Raises RequestError when this worker or the store refuses; nothing was begun then.
         """
+        self._check_places(request.key.tenant)
         with self._runs.beginning(request.key):
             return self._begin(request, order)
+
+    def _check_places(self, tenant: str) -> None:
+        """Refuse a tenant whose ended turns' code holds all its places on this worker."""
+        most = self.settings.max_turns_per_tenant
+        all_of_it, overdue = self._runs.count_leaving(tenant, most, ENDING_SECONDS)
+        if overdue >= most or all_of_it >= 2 * most:
+            told = "This tenant's ended turns have not stopped yet; wait."
+            raise RequestError("too_many_turns", told)
 
     def _begin(self, request: BeginTurn, order: TurnOrder) -> BegunTurn:
         self.keeper.start()
@@ -137,8 +155,14 @@ class Runner:
         """Find a turn that this worker runs, until its end is out."""
         return self._runs.find(key, turn)
 
-    def cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:
-        """End the named turn, or all that run and wait, and wait a second for the end.
+    def cancel(
+        self,
+        key: SessionKey,
+        turn: int | None,
+        reason: CancelReason,
+        wait_seconds: float = CANCEL_WAIT_SECONDS,
+    ) -> list[int]:
+        """End the named turn, or all that run and wait, and wait for the end.
 
         Answers their numbers, lowest first. Turns of this worker end without the store; raises
         StoreUnavailable only if there is none of them.
@@ -155,7 +179,7 @@ class Runner:
                 raise
             stored = []
         elsewhere = set(stored) - {run.fence.turn for run in local}
-        deadline = time.monotonic() + CANCEL_WAIT_SECONDS
+        deadline = time.monotonic() + wait_seconds
         # All of them: one that ended by itself just now shall be stored before a DELETE.
         for run in local:
             run.wait_ended(max(0.0, deadline - time.monotonic()))
@@ -177,9 +201,9 @@ class Runner:
         finally:
             self.following.leave(key, wakeup.set)
 
-    def delete_session(self, key: SessionKey) -> bool:
+    def delete_session(self, key: SessionKey, wait_seconds: float = CANCEL_WAIT_SECONDS) -> bool:
         """End what runs and forget the session; False for an unknown one."""
-        self.cancel(key, None, "deleted")
+        self.cancel(key, None, "deleted", wait_seconds)
         self._session_agents.discard(key)
         return self.store.delete_session(key)
 
@@ -206,8 +230,21 @@ class Runner:
 
     def count_abandoned(self) -> int:
         """Count agent threads that go on although their turn has ended a while ago."""
-        now = time.monotonic()
-        return sum(run.ended_at + ABANDONED_AFTER_SECONDS < now for run in self._runs.prune())
+        return len(self._abandoned(ABANDONED_AFTER_SECONDS))
+
+    @property
+    def is_clogged(self) -> bool:
+        """Whether so many of them go on that this worker should be replaced."""
+        counts = Counter(run.fence.key.tenant for run in self._abandoned(ABANDONED_AFTER_SECONDS))
+        counted = sum(min(count, MAX_COUNTED_PER_TENANT) for count in counts.values())
+        if counted > MAX_ABANDONED_THREADS:
+            return True
+        most = min(MAX_COUNTED_PER_TENANT, self.settings.max_turns_per_tenant)
+        return len(self._abandoned(STUCK_AFTER_SECONDS)) >= most
+
+    def _abandoned(self, seconds: float) -> list[TurnRun]:
+        ended_before = time.monotonic() - seconds
+        return [run for run in self._runs.prune() if run.ended_at < ended_before]
 
     # -- for the keeper (Kept)
 

@@ -69,7 +69,7 @@ def post_admin_cancel(mount: Mount) -> Response:
     body = parse_body(request, AdminCancelBody, mount.settings.max_body_bytes)
     session_id = check_session_id(body.session_id)
     turn = None if body.turn_id is UNSET else int(body.turn_id)
-    numbers = mount.runner.cancel(SessionKey(body.tenant, session_id), turn, "user")
+    numbers = mount.cancel(SessionKey(body.tenant, session_id), turn)
     log.warning(
         "admin %r cancelled the turns %s of session %s of tenant %r",
         current_principal().tenant,

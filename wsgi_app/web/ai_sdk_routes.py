@@ -69,7 +69,7 @@ def post_ai_sdk_stop(mount: Mount, session_id: str) -> Response:
     """POST /ai-sdk/chat/<session_id>/stop: end what runs; ``stop()`` alone tells nobody."""
     key = session_key(check_session_id(session_id))
     read_body(request, mount.settings.max_body_bytes)  # what it says is known here
-    stopped = mount.runner.cancel(key, None, "user")
+    stopped = mount.cancel(key, None)
     return json_response({"success": True, "cancelled": bool(stopped)})
 
 

@@ -38,6 +38,7 @@ from wsgi_app.web.mount import EXTENSION_KEY, Mount, current_mount
 from wsgi_app.web.openapi import routes as openapi_routes
 from wsgi_app.web.probe import post_probe
 from wsgi_app.web.respond import exception_response, give_up_dropped
+from wsgi_app.web.sending import bound_answer
 from wsgi_app.web.turns import add_headers
 from wsgi_app.web.websocket import websocket
 
@@ -141,6 +142,7 @@ def _fill(blueprint: Blueprint, settings: Settings) -> None:
         view.__name__: view.error_shape for _, _, view in ROUTES if hasattr(view, "error_shape")
     }
     blueprint.before_request(access.guard(shapes))
+    blueprint.after_request(bound_answer)  # runs last
     blueprint.after_request(add_headers)
     blueprint.after_request(tell_foreign_answer)
     access.allow_origins(blueprint, settings.cors_origins)

@@ -50,7 +50,7 @@ def post_cancel(mount: Mount, session_id: str) -> Response:
     check_session_id(session_id)
     body = parse_body(request, CancelBody, mount.settings.max_body_bytes, optional=True)
     turn = None if body.turn_id is UNSET else int(body.turn_id)
-    numbers = mount.runner.cancel(session_key(session_id), turn, "user")
+    numbers = mount.cancel(session_key(session_id), turn)
     turn_id = str(numbers[0]) if numbers else UNSET
     return json_response(CancelAnswer(cancelled=bool(numbers), turn_id=turn_id))
 

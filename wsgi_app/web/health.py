@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Response
 
-from wsgi_app.engine.runner import MAX_ABANDONED_THREADS
 from wsgi_app.errors import RequestError
 from wsgi_app.extras import missing_text
 from wsgi_app.metrics import are_counted
@@ -44,6 +43,6 @@ def get_metrics(_mount: Mount) -> Response:
 def _check_ready(mount: Mount) -> None:
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave.")
-    if mount.runner.count_abandoned() > MAX_ABANDONED_THREADS:
+    if mount.runner.is_clogged:
         raise RequestError("at_capacity", "Too many agent threads do not end.")
     mount.store.ping()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, copy_context
 from typing import Any
 
@@ -28,10 +28,10 @@ from wsgi_app.engine.about import AboutWorker
 from wsgi_app.engine.drain import drain_when
 from wsgi_app.engine.registry import register_host
 from wsgi_app.engine.run import TurnRun
-from wsgi_app.engine.runner import Runner
+from wsgi_app.engine.runner import CANCEL_WAIT_SECONDS, MOMENT_SECONDS, Runner
 from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import RequestError
-from wsgi_app.events import EventId
+from wsgi_app.events import CancelReason, EventId
 from wsgi_app.limits import parse_rate
 from wsgi_app.logs import request_id
 from wsgi_app.metrics import are_counted, metrics, note_worker
@@ -91,6 +91,7 @@ class Mount:
             settings.max_streams,
             settings.max_readers_per_tenant,
             settings.max_readers_per_turn,
+            settings.max_slots_per_tenant,
         )
         self.shared_store = shared_store
         self._make_agent = make_agent
@@ -225,15 +226,41 @@ class Mount:
         feed = Feed(self.runner, key, cursor, only_turn, run)
         return Reader(feed, self.worker.watcher, request.environ, slot)
 
-    def take_slot(self, *keys: SessionKey, streams: bool = False) -> Slot:
-        """Take a slot for a reader of these sessions; ``streams``: its answer may be parked."""
+    def take_slot(self, *keys: SessionKey, streams: bool = False, starts: bool = False) -> Slot:
+        """Take a slot for a reader of these sessions.
+
+        ``streams``: its answer may be parked; ``starts``: it is for who starts a turn.
+        """
         self.learn_server()
         try:
-            return self.slots.take(keys, self._delivery() if streams else "thread")
+            return self.slots.take(keys, self._delivery() if streams else "thread", starts=starts)
         except RequestError as error:
             if error.code == "at_capacity":
                 self.warn_once(error.code, _full(error))
             raise
+
+    @contextmanager
+    def place(self, key: SessionKey) -> Iterator[bool]:
+        """Hold a place for a short wait of the block; gives whether there is one."""
+        self.learn_server()
+        place = self.slots.take_place(key.tenant)
+        try:
+            yield place is not None
+        finally:
+            if place is not None:
+                place.give_back()
+
+    def cancel(self, key: SessionKey, turn: int | None, reason: CancelReason = "user") -> list[int]:
+        """End turns, see `Runner.cancel`; waits for the end where there is a place for that."""
+        with self.place(key) as may_wait:
+            seconds = CANCEL_WAIT_SECONDS if may_wait else MOMENT_SECONDS
+            return self.runner.cancel(key, turn, reason, seconds)
+
+    def delete_session(self, key: SessionKey) -> bool:
+        """Forget a session, see `Runner.delete_session`; waits as `cancel` does."""
+        with self.place(key) as may_wait:
+            seconds = CANCEL_WAIT_SECONDS if may_wait else MOMENT_SECONDS
+            return self.runner.delete_session(key, seconds)
 
     def _delivery(self) -> Delivery:
         """How the stream of this request may reach its client."""

@@ -105,7 +105,7 @@ def _stream(mount: Mount, opened: OpenTurn, encoder: ChatEncoder) -> Response:
 def _give_up(mount: Mount, opened: OpenTurn) -> None:
     """End a turn that asks something: the answer comes as a message, to another turn."""
     with suppress(StoreUnavailable):  # another worker's turn then waits out its time
-        mount.runner.cancel(opened.key, opened.turn, "disconnected")
+        mount.cancel(opened.key, opened.turn, "disconnected")
 
 
 def _headers(opened: OpenTurn) -> dict[str, str]:

@@ -83,7 +83,7 @@ def post_response_cancel(mount: Mount, response_id: str) -> Response:
     read_body(request, mount.settings.max_body_bytes)
     ref, view = find_response(mount, response_id)
     if ref.turn in view.active_turns:
-        mount.runner.cancel(session_key(ref.session_id), ref.turn, "user")
+        mount.cancel(session_key(ref.session_id), ref.turn)
     found = snapshot(mount, ref)
     if ref.turn not in view.active_turns and found.status != "cancelled":
         # Not 409, which the SDKs would send again.
@@ -97,7 +97,7 @@ def delete_response(mount: Mount, response_id: str) -> Response:
     ref, view = find_response(mount, response_id)
     if view.turn != ref.turn:
         raise bad_request("response_id", "The conversation has gone on; delete its newest response")
-    mount.runner.delete_session(session_key(ref.session_id))
+    mount.delete_session(session_key(ref.session_id))
     return json_response({"id": ref.id, "object": "response", "deleted": True})
 
 
@@ -123,15 +123,23 @@ def _catch_up(
 
     Event by event: merged text would not divide where the reader stopped.
     """
+    with mount.place(session_key(ref.session_id)) as may_wait:
+        return _take_until(mount, ref, builder, after, CATCH_UP_SECONDS if may_wait else 0.0)
+
+
+def _take_until(
+    mount: Mount, ref: ResponseRef, builder: ResponseBuilder, after: int, wait_seconds: float
+) -> list[StreamEvent]:
     due = [made for made in builder.opening() if made.number > after]
-    deadline = time.monotonic() + CATCH_UP_SECONDS
+    deadline = time.monotonic() + wait_seconds
     feed = _feed(mount, ref)
     try:
         while builder.next_number <= after and not (builder.ended or feed.ended):
-            left_seconds = deadline - time.monotonic()
-            if left_seconds <= 0:
+            left_seconds = max(0.0, deadline - time.monotonic())
+            events = feed.read(left_seconds)
+            if not events and not left_seconds:
                 break
-            for numbered in feed.read(left_seconds):
+            for numbered in events:
                 due = [made for made in builder.take(numbered) if made.number > after]
                 if builder.next_number > after:
                     break

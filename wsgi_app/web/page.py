@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from flask import Blueprint, Response, send_from_directory
@@ -25,9 +26,10 @@ _CONTENT_TYPES = {
 }
 
 
-def make_page_blueprint() -> Blueprint:
+def make_page_blueprint(after_request: Callable[[Response], Response]) -> Blueprint:
     """Serve the page at ``/`` and its files below ``/page/``."""
     blueprint = Blueprint("wsgi_app_page", __name__)
+    blueprint.after_request(after_request)
     blueprint.add_url_rule("/", "index", lambda: send_file("index.html"))
     blueprint.add_url_rule("/page/<path:name>", "file", send_file)
     return blueprint

@@ -163,27 +163,35 @@ def get_poll(mount: Mount, session_id: str) -> Response:
     if start is None:
         # Behind everything: no event has a higher seq than a lost worker's terminal one.
         return _poll_response([], EventId(view.turn, LOST_SEQ), running=False)
-    slot, wait_seconds = _slot_or_no_wait(mount, key, wait_seconds)
-    reader = mount.open_reader(key, start, None, slot)
+    try:
+        slot = mount.take_slot(key)
+    except RequestError:
+        with mount.place(key) as may_read:
+            if not may_read:
+                return _poll_response([], start, running=True)
+            return _read_poll(mount, key, start, None, 0.0)
+    longest = mount.burst_seconds
+    seconds = wait_seconds if longest is None else min(wait_seconds, longest)
+    return _read_poll(mount, key, start, slot, seconds)
+
+
+def _read_poll(
+    mount: Mount, key: SessionKey, start: EventId, slot: Slot | None, wait_seconds: float
+) -> Response:
+    try:
+        reader = mount.open_reader(key, start, None, slot)
+    except BaseException:
+        if slot is not None:
+            slot.give_back()
+        raise
     try:
         mount.release_resources()
-        events = poll_events(reader, wait_seconds)
+        events, running = poll_events(reader, wait_seconds)
     except ReaderGone:
         return Response(status=204)  # nobody reads it
     finally:
         reader.close()
-    return _poll_response(events, start, running=not reader.ended)
-
-
-def _slot_or_no_wait(
-    mount: Mount, key: SessionKey, wait_seconds: float
-) -> tuple[Slot | None, float]:
-    try:
-        slot = mount.take_slot(key)
-    except RequestError:
-        return None, 0.0
-    longest = mount.burst_seconds
-    return slot, wait_seconds if longest is None else min(wait_seconds, longest)
+    return _poll_response(events, start, running=running)
 
 
 def _poll_response(events: list[NumberedEvent], start: EventId, *, running: bool) -> Response:

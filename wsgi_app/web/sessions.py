@@ -38,7 +38,7 @@ def get_session(mount: Mount, session_id: str) -> Response:
 def delete_session(mount: Mount, session_id: str) -> Response:
     """DELETE /session/<session_id>: end what runs, then forget."""
     check_session_id(session_id)
-    deleted = mount.runner.delete_session(session_key(session_id))
+    deleted = mount.delete_session(session_key(session_id))
     return json_response(DeleteAnswer(deleted=deleted))
 
 

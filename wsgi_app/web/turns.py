@@ -104,9 +104,11 @@ def open_turn(
     RequestError; nothing was begun then.
     """
     _check(mount, wanted)
-    slot = mount.take_slot(key, streams=wanted.streams)
+    slot = mount.take_slot(key, streams=wanted.streams, starts=True)
     try:
         begun = begin_turn(mount, key, wanted)
+        if begun.run is None:
+            slot.follow()
         cursor = choose_cursor(begun.turn)
         reader = mount.open_reader(key, cursor, begun.turn, slot, begun.run)
         count_resume(cursor)

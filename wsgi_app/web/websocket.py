@@ -177,7 +177,7 @@ class _Chat:
         elif isinstance(frame, CancelFrame):
             demand("cancel")
             turn = None if frame.turn_id is UNSET else int(frame.turn_id)
-            self._mount.runner.cancel(self._key, turn, "user")
+            self._mount.cancel(self._key, turn)
         elif isinstance(frame, InputFrame):
             demand("chat")
             value = encode_json(frame.value)

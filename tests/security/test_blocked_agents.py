@@ -1,0 +1,91 @@
+"""Agents that block past their cancel hold their tenant's places, not the workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.client import new_session
+from tests.support.processes import ROOT
+from tests.support.reading import ReadingClient
+from tests.support.servers import gunicorn, redis_server
+from tests.support.waiting import wait_for
+
+CONFIG = ROOT / "gunicorn.conf.py"
+APP = "tests.support.apps:scripted_app()"
+TENANTS = ("alpha", "beta", "gamma", "delta")
+TOKENS = {"AGENT_TOKENS": ",".join(f"{name}-token={name}" for name in TENANTS)}
+#: An agent that does not hear of its cancel.
+DEAF = {"sleep": 60}
+STARTS = 58
+WATCH_SECONDS = 12
+
+
+def start_and_cancel(client: ReadingClient) -> int:
+    """Begin a turn that blocks and cancel it; answers the start's status."""
+    session = new_session()
+    with client.chat(session, {"text": "x"}, DEAF) as stream:
+        if stream.status == 200:
+            stream.until("token")
+            client.cancel(session)
+        return stream.status
+
+
+def test_one_tenant_gets_no_worker_replaced() -> None:
+    """Beyond its places it is refused; another tenant's turns go on, on the same workers."""
+    with (
+        redis_server() as store,
+        gunicorn(
+            APP,
+            workers=2,
+            threads=32,
+            config=CONFIG,
+            env={**TOKENS, "AGENT_REDIS_URL": store.url},
+        ) as server,
+    ):
+        wait_for(lambda: len(server.worker_pids()) == 2, "both workers", 30)
+        alpha, beta = (ReadingClient(server, f"{name}-token") for name in TENANTS[:2])
+        pids = server.worker_pids()
+        with (
+            beta.chat("long", {"tokens": 200, "pause": 0.1}) as running,
+            ThreadPoolExecutor(8) as pool,
+        ):
+            running.until("token")
+            statuses = Counter(pool.map(lambda _: start_and_cancel(alpha), range(STARTS)))
+            assert statuses[200] + statuses[429] == STARTS
+            assert statuses[429] > 0
+            until = time.monotonic() + WATCH_SECONDS
+            while time.monotonic() < until:
+                assert beta.chat_json(new_session(), {"text": "x"}).status == 200
+            assert beta.call("GET", "/readyz").status == 200
+            assert server.worker_pids() == pids
+            assert running.until("done")
+        for pid in server.worker_pids():
+            os.kill(pid, signal.SIGKILL)  # what sleeps there would hold up their end
+
+
+@pytest.mark.slow
+def test_a_clogged_worker_leaves_once_another_serves() -> None:
+    """Where several tenants' threads clog a worker it is replaced, and no request is refused."""
+    with gunicorn(APP, workers=1, threads=32, config=CONFIG, env=TOKENS) as server:
+        clients = [ReadingClient(server, f"{name}-token") for name in TENANTS]
+        [old] = server.worker_pids()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n: start_and_cancel(clients[n % 3]), range(27)))
+        seen: set[int] = set()
+        deadline = time.monotonic() + 60
+        while old in server.worker_pids():
+            assert time.monotonic() < deadline, seen
+            answer = clients[3].chat_json(new_session(), {"text": "x"})
+            # The old one may still take a request, and sends it to the other.
+            assert answer.status == 200 or answer.json["code"] == "draining", answer.body
+            seen.add(len(server.worker_pids()))
+        assert 2 in seen, "the other one was there first"
+        wait_for(lambda: len(server.worker_pids()) == 1, "one worker again", 30)
+        assert clients[3].chat_json(new_session(), {"text": "x"}).status == 200
+        assert len(server.worker_pids()) == 1
