@@ -113,8 +113,12 @@ def find_connection() -> Connection | None:
 
 def is_held_back() -> bool:
     """Whether gunicorn's gthread has sent nothing yet of the body that the caller goes on with."""
-    connection = find_connection()
-    return connection is not None and not connection.has_begun
+    try:
+        connection = find_connection()
+        begun = connection is None or connection.has_begun
+    except (KeyError, AttributeError):
+        return False  # another gunicorn than those that are known: streams go on all the same
+    return not begun
 
 
 def make_spare(connection: Connection) -> tuple[socket.socket, socket.socket]:
