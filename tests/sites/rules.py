@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import ClassVar
 
-import pytest
 import requests
 
 from tests.sites.site import Browser, Site, new_session
@@ -31,10 +30,6 @@ class SiteRules:
     streams: ClassVar[int] = 16
     #: The name of the database's file, where it is one.
     database: ClassVar[str | None] = None
-    #: Whether the server starts a worker anew that is killed.
-    restarts_workers: ClassVar[bool] = True
-    #: Whether its users stay logged in when a worker has been killed.
-    keeps_logins: ClassVar[bool] = True
 
     def user(self, site: Site, name: str) -> Browser:
         """Return a user's browser, logged in once for all tests of the site."""
@@ -137,10 +132,29 @@ class SiteRules:
         texts = [f.data["content"] for f in [*first, *rest] if f and f.data["type"] == "token"]
         assert "".join(texts) == "".join(f"w{number} " for number in range(1, 41))
 
+    @contextmanager
+    def open_streams(self, browser: Browser) -> Iterator[list[Stream]]:
+        """Open as many streams as the site has room for, each with its first token."""
+        with ExitStack() as stack:
+            streams: list[Stream] = []
+            for _ in range(self.streams):
+                session = new_session()
+                stack.callback(browser.call, "POST", f"/chat/{session}/cancel", {})
+                stream = stack.enter_context(browser.chat(session, LONG))
+                assert stream.status == 200, stream.body()
+                stream.until("token")
+                streams.append(stream)
+            yield streams
+
+
+class WorkerRules(SiteRules):
+    """What holds beside that where the server starts a worker anew that is killed."""
+
+    #: Whether its users stay logged in when a worker has been killed.
+    keeps_logins: ClassVar[bool] = True
+
     def test_worker_is_killed(self, site: Site) -> None:
         """A turn whose worker is killed comes to an end for its reader, and the next one works."""
-        if not self.restarts_workers:
-            pytest.skip("the server has one process")
         alice = self.user(site, "alice")
         session = new_session()
         with alice.chat(session, LONG) as stream:
@@ -169,20 +183,6 @@ class SiteRules:
                 return str(stream.until("error")[-1].data["code"])
         except (OSError, AssertionError, EOFError):
             return None
-
-    @contextmanager
-    def open_streams(self, browser: Browser) -> Iterator[list[Stream]]:
-        """Open as many streams as the site has room for, each with its first token."""
-        with ExitStack() as stack:
-            streams: list[Stream] = []
-            for _ in range(self.streams):
-                session = new_session()
-                stack.callback(browser.call, "POST", f"/chat/{session}/cancel", {})
-                stream = stack.enter_context(browser.chat(session, LONG))
-                assert stream.status == 200, stream.body()
-                stream.until("token")
-                streams.append(stream)
-            yield streams
 
 
 def pid_of(status: str) -> int:

@@ -151,6 +151,7 @@ def application(  # noqa: PLR0913 - what distinguishes one application from anot
         with started(filled, env=settings, cwd=folder) as process:
             process.wait_until(lambda: answers_http(port), START_SECONDS)
             yield Site(Server(process, port), prefix, folder)
+            process.kill()  # how long an application takes to leave is its own affair
 
 
 def _run(step: Sequence[str], env: Mapping[str, str], folder: Path) -> None:

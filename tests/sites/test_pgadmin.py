@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.sites.environments import environment
-from tests.sites.rules import SiteRules
+from tests.sites.rules import WorkerRules
 from tests.sites.site import Browser, Site, application, recipe
 
 pytestmark = [pytest.mark.sites, pytest.mark.timeout(600)]
@@ -61,7 +61,7 @@ def site() -> Iterator[Site]:
         yield running
 
 
-class TestPgAdmin(SiteRules):
+class TestPgAdmin(WorkerRules):
     """Its own database is SQLite's; it has one worker."""
 
     database = "pgadmin4.db"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.sites.environments import environment
-from tests.sites.rules import SiteRules
+from tests.sites.rules import WorkerRules
 from tests.sites.site import Browser, Site, application, recipe
 
 pytestmark = [pytest.mark.sites, pytest.mark.timeout(600)]
@@ -56,7 +56,7 @@ def site() -> Iterator[Site]:
         yield running
 
 
-class TestPrivacyIdea(SiteRules):
+class TestPrivacyIdea(WorkerRules):
     """Its database is SQLite's, through Flask-SQLAlchemy 3."""
 
     database = "privacyidea.db"
