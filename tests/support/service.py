@@ -13,6 +13,8 @@ from tests.support.servers import Gunicorn, Nginx, Redis, gunicorn, nginx, redis
 
 CONFIG = ROOT / "gunicorn.conf.py"
 NGINX_CONF = ROOT / "deploy" / "nginx.conf"
+#: That of its host, in the store.
+NAMESPACE = "site/agents"
 SCRIPTED = "tests.support.apps:scripted_app()"
 WORKERS = 2
 THREADS = 48

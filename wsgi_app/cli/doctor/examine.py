@@ -46,13 +46,14 @@ def examine_set_up(
     elif not found.config_error:
         report.findings += check_login(found.hosts)
         report.checked.append("app")
-    for url, host in {host.redis_url: host for host in found.hosts}.items():
-        if url is not None:
-            _examine_store(report, url, host)
+    for host in {(host.redis_url, host.namespace): host for host in found.hosts}.values():
+        if host.redis_url is not None:
+            _examine_store(report, host.redis_url, host)
 
 
 def _examine_store(report: Report, url: str, host: HostFacts) -> None:
-    store = RedisStore(url, StoreLimits(lease_seconds=host.lease_seconds), timeout_seconds=2.0)
+    limits = StoreLimits(lease_seconds=host.lease_seconds)
+    store = RedisStore(url, limits, namespace=host.namespace, timeout_seconds=2.0)
     try:
         servers = examine_redis(url)
         workers = store.workers()
