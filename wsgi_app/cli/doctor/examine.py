@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from wsgi_app.cli.doctor.advice import advise
 from wsgi_app.cli.doctor.facts import HostFacts
 from wsgi_app.cli.doctor.gunicorn_checks import check_gunicorn
 from wsgi_app.cli.doctor.report import Report, Unchecked
@@ -41,6 +42,7 @@ def examine_set_up(
     report.findings += check_app(found.config_error, settings)
     report.findings += check_gunicorn(found)
     report.checked.append("gunicorn")
+    report.advice += advise(found.gunicorn)
     if found.load_error:
         report.unchecked.append(Unchecked("app", found.load_error))
     elif not found.config_error:
