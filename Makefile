@@ -21,7 +21,7 @@ WORK ?= tokens
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-parked test-sites test-gevent test-matrix test-extensions check format lint lock bench packages clients clean
+.PHONY: help run test test-all test-parked test-sites test-gevent test-matrix test-extensions resolve-sites check format lint lock bench packages clients clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -66,6 +66,9 @@ test-extensions: $(DEVELOPMENT) packages ## the extensions of docs/extensions.md
 
 check: lint ## format, lint, types, import direction and the core tests
 	@$(MAKE) --no-print-directory test
+
+resolve-sites: $(DEVELOPMENT) ## whether the package resolves beside real applications' own pins (SITE=ckan: one of them)
+	@$(BIN)/python -m tests.sites.resolve $(SITE)
 
 format: $(DEVELOPMENT) ## rewrite the sources in the project's format
 	@$(BIN)/ruff format --quiet

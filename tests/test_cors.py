@@ -54,6 +54,18 @@ def test_a_preflight_needs_no_login(client: ReadingClient) -> None:
     assert answer.headers["Allow"] == "POST, OPTIONS"
 
 
+def test_a_preflight_opens_no_private_network(client: ReadingClient) -> None:
+    """No version of Flask-CORS lets a page of a friend reach from the web into private networks."""
+    headers = {
+        "Origin": FRIEND,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Private-Network": "true",
+    }
+    answer = ReadingClient(client.server, None).call("OPTIONS", "/chat/s-1", headers=headers)
+    assert answer.headers["Access-Control-Allow-Origin"] == FRIEND
+    assert answer.headers.get("Access-Control-Allow-Private-Network", "false") == "false"
+
+
 @pytest.mark.parametrize("path", ["/sessions", "/session/unknown", "/nowhere", "/healthz"])
 def test_answers_and_refusals_may_be_read_by_friends_alone(
     client: ReadingClient, path: str

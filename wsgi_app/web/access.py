@@ -122,6 +122,7 @@ def allow_origins(blueprint: Blueprint, origins: Sequence[str]) -> None:
     with needs("cors", setting_name("cors_origins")):
         from flask_cors import CORS  # noqa: PLC0415 - few sites need it
 
+    blueprint.after_request(_keep_from_private_networks)  # runs after what comes next
     CORS(
         blueprint,
         # As patterns: a plain string with a bracket, as of IPv6, would be taken for one.
@@ -133,6 +134,14 @@ def allow_origins(blueprint: Blueprint, origins: Sequence[str]) -> None:
         max_age=PREFLIGHT_SECONDS,
         always_send=False,
     )
+
+
+def _keep_from_private_networks(response: Response) -> Response:
+    """Flask-CORS 4.0 lets pages reach into private networks, unasked."""
+    name = "Access-Control-Allow-Private-Network"
+    if name in response.headers:
+        response.headers[name] = "false"
+    return response
 
 
 def allowed_methods() -> list[str]:

@@ -99,10 +99,7 @@ class SessionSummary(Struct, kw_only=True):
 
 
 class SessionAnswer(SessionSummary, kw_only=True):
-    """A session with its messages; ``owner`` is the worker that ran its newest turn.
-
-    Its name, to the scope ``admin``; to others an opaque one, the same for the same worker.
-    """
+    """A session with its messages; ``owner`` is the worker that ran its newest turn."""
 
     owner: str
     messages: list[ShownMessage]
@@ -122,10 +119,7 @@ class HealthAnswer(Struct):
 
 
 class ReadyAnswer(Struct, kw_only=True):
-    """This worker may get requests; ``warnings`` tell what is not right in its set-up.
-
-    They are for this machine itself and the scope ``admin``; others get none.
-    """
+    """This worker may get requests; ``warnings`` tell what is not right in its set-up."""
 
     status: Literal["ready"] = "ready"
     warnings: list[str]
