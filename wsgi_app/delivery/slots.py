@@ -15,6 +15,8 @@ from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 
 T = TypeVar("T")
+#: Fewer are not divided: a reader that comes back may be there before its slot is free.
+MIN_SHARED_SLOTS: Final = 4
 #: No tenant's name.
 _STRANGERS: Final = ""
 
@@ -180,7 +182,9 @@ class StreamSlots:
         """How many threads one tenant's readers that start no turn may hold; None is no bound."""
         if self._slots is None:
             return None
-        return self._slots_per_tenant or max(1, (self._slots + 1) // 2)
+        if self._slots < MIN_SHARED_SLOTS:
+            return self._slots_per_tenant or self._slots
+        return self._slots_per_tenant or (self._slots + 1) // 2
 
     def take(
         self, keys: Sequence[SessionKey], delivery: Delivery = "thread", *, starts: bool = False
