@@ -12,6 +12,7 @@ from typing import Final
 import aiohttp
 
 from wsgi_app.auth.key_set import KeySet, VerifyKey, parse_key_set
+from wsgi_app.engine import green
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import RequestError
 
@@ -95,7 +96,7 @@ class RemoteKeys:
             self._fetch_from = now + FETCH_SECONDS
             ended = self._fetching = threading.Event()
         try:
-            start_thread(lambda: asyncio.run(self._fetch(ended)), "keys")
+            start_thread(lambda: green.run(self._fetch(ended)), "keys")
         except RuntimeError:
             log.exception("no thread can be started for %s", self._setting)
             self._end_fetch(ended, None)

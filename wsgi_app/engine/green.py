@@ -15,10 +15,12 @@ import select
 import selectors
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
+
+T = TypeVar("T")
 
 #: How long a loop that always has something to do keeps the thread from the other greenlets.
 MAX_HOLD_SECONDS: Final = 0.002
@@ -72,6 +74,23 @@ def run_loop(loop: asyncio.AbstractEventLoop, run: Callable[[], None]) -> None:
         greenlet.switch()
     else:
         run()
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """As ``asyncio.run``, which may run once at a time in all greenlets of a thread."""
+    if not is_green():
+        return asyncio.run(coroutine)
+    loop = new_event_loop()
+    results: list[T] = []
+
+    def main() -> None:
+        try:
+            results.append(loop.run_until_complete(coroutine))
+        finally:
+            loop.close()
+
+    run_loop(loop, main)
+    return results[0]
 
 
 def frame_of(loop: asyncio.AbstractEventLoop) -> FrameType | None:
