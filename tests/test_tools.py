@@ -323,3 +323,57 @@ def test_no_arguments_break_a_turn(arguments: str) -> None:
 
 
 _fuzz_bench = TurnBench()
+
+
+def arrays(
+    pair: tuple[float, str],
+    same: tuple[int, int],
+    any_list: list[Any],
+    nested: dict[str, tuple[int, ...]],
+) -> None:
+    """Take arrays of all kinds."""
+
+
+def test_every_array_says_what_is_in_it() -> None:
+    """OpenAI refuses a tool, and so each request, whose schema has an array without ``items``."""
+    properties = Tool(arrays).parameters["properties"]
+    assert properties["pair"]["items"] == {"anyOf": [{"type": "number"}, {"type": "string"}]}
+    assert properties["same"]["items"] == {"type": "integer"}
+    assert properties["any_list"]["items"] == {}
+    assert properties["nested"]["additionalProperties"]["items"] == {"type": "integer"}
+
+
+class Spot(BaseModel):
+    """A place and its size."""
+
+    name: str
+    size: tuple[float, float] = (0, 0)
+
+
+def test_a_strict_tool_names_and_requires_all_of_its_fields() -> None:
+    """So that the provider keeps the model to the schema."""
+
+    def go(place: Spot, fast: bool = False) -> None:  # noqa: FBT001, FBT002 - a tool's argument
+        """Go somewhere."""
+
+    tool = Tool(go, strict=True)
+    assert tool.strict
+    assert tool.parameters["required"] == ["place", "fast"]
+    assert tool.parameters["additionalProperties"] is False
+    place = tool.parameters["$defs"]["Spot"]
+    assert (place["required"], place["additionalProperties"]) == (["name", "size"], False)
+    size = place["properties"]["size"]
+    assert size["items"] == {"type": "number"}
+    assert not {"prefixItems", "default"} & size.keys()
+
+
+@pytest.mark.parametrize("kind", [dict[str, int], Any, list[Any]])
+def test_what_strict_mode_cannot_say_is_refused_at_once(kind: Any) -> None:
+    """When the tool is made, and not by the provider in each turn."""
+
+    def take(value: Any) -> None:
+        """Take a value."""
+
+    take.__annotations__["value"] = kind
+    with pytest.raises(TypeError, match="strict mode"):
+        Tool(take, strict=True)

@@ -41,8 +41,8 @@ from tests.support.waiting import wait_for
 from tests.test_readme import blocks
 from wsgi_app import AgentHost, Turn, current_turn
 from wsgi_app.agents.agentflow import AgentFlowAgent
-from wsgi_app.engine.history import NO_RESULT
 from wsgi_app.engine.run import TurnRun
+from wsgi_app.engine.valid_messages import NO_RESULT
 from wsgi_app.errors import TurnError
 from wsgi_app.store.base import SessionKey
 

@@ -129,7 +129,8 @@ def test_items_are_repeated_whatever_is_missing() -> None:
     step = ReadAnswer("responses", [read_raw("responses", "gateway-without-item-ends")])
     assert isinstance(step.step, ResponsesStep)
     message, first, second = step.step.output
-    assert message == {"type": "message", "role": "assistant", "content": "I add."}
+    content = {"type": "output_text", "text": "I add.", "annotations": []}
+    assert message == {"type": "message", "role": "assistant", "content": [content]}
     called: dict[str, Any] = {"type": "function_call", "name": "add"}
     assert first == {**called, "call_id": "c1", "arguments": '{"a": 2, "b": 3}'}
     assert second == {**called, "call_id": step.step.calls[1].call_id, "arguments": '{"a":4,"b":5}'}

@@ -17,7 +17,7 @@ from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls, Usage
 from tests.support.waiting import wait_for
 from wsgi_app.agents.langgraph import LangGraphAgent
-from wsgi_app.engine.history import NO_RESULT
+from wsgi_app.engine.valid_messages import NO_RESULT
 from wsgi_app.store.base import SessionKey
 
 KEY = SessionKey("tenant", "s")

@@ -245,15 +245,22 @@ def test_the_history_reaches_the_provider(host: Host, model: Model, upstream: Up
     host(answer).talk(END_STEP)
     body = upstream.requests[-1].body
     if isinstance(model, OpenAIChatCompletionsModel):
-        assert body["messages"][:-1] == history
+        # The ids are others than this turn's can be.
+        sent = json.loads(json.dumps(body["messages"][:-1]).replace("earlier_c0", "c0"))
+        assert sent == history
         return
-    said = [{"type": "output_text", "text": "Let me see.", "annotations": []}]
+
+    def said(text: str) -> dict[str, Any]:
+        content = [{"type": "output_text", "text": text, "annotations": []}]
+        return {"type": "message", "role": "assistant", "content": content}
+
+    called = {"call_id": "earlier_c0", "name": "add", "arguments": '{"a": 1, "b": 2}'}
     assert body["input"][:-1] == [
-        history[0],
-        {"type": "message", "role": "assistant", "content": said},
-        {"type": "function_call", "call_id": "c0", "name": "add", "arguments": '{"a": 1, "b": 2}'},
-        {"type": "function_call_output", "call_id": "c0", "output": "3"},
-        history[3],
+        {"type": "message", **history[0]},
+        said("Let me see."),
+        {"type": "function_call", **called},
+        {"type": "function_call_output", "call_id": "earlier_c0", "output": "3"},
+        said("3."),
     ]
 
 

@@ -91,11 +91,13 @@ def test_the_history_becomes_input_items(bench: AgentBench, upstream: Upstream) 
     bench.talk((Text(("Bye.",)),), key=key)
     question, text, called, result, answer, last = upstream.requests[-1].body["input"]
     assert (question["role"], last["role"]) == ("user", "user")
-    assert text == {"role": "assistant", "content": "I add. "}
+    content = {"type": "output_text", "text": "I add. ", "annotations": []}
+    assert text == {"type": "message", "role": "assistant", "content": [content]}
+    assert all("type" in item for item in upstream.requests[-1].body["input"])
     assert (called["type"], called["call_id"], called["name"]) == ("function_call", "c1", "add")
     assert json.loads(called["arguments"]) == {"a": 2, "b": 3}
     assert result == {"type": "function_call_output", "call_id": "c1", "output": "5"}
-    assert answer == {"role": "assistant", "content": "It is 5."}
+    assert answer["content"] == [{**content, "text": "It is 5."}]
 
 
 def test_the_scripted_provider_speaks_as_the_package_understands(upstream: Upstream) -> None:

@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,8 +32,9 @@ from msgspec import Struct
 
 from tests.support.upstream_answer import Answer
 from tests.support.upstream_chat import ChatShape
+from tests.support.upstream_refusals import Refusal
 from tests.support.upstream_responses import ResponsesShape
-from tests.support.upstream_script import DEFAULT_SCRIPT, AnyStep, Script, read_scripts
+from tests.support.upstream_script import DEFAULT_SCRIPT, AnyStep, Refuse, Script, read_scripts
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -72,9 +74,14 @@ class Upstream:
     and the server's.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, refusals: Sequence[Refusal] = ()) -> None:
         self.port = port
         self.requests: list[Request] = []
+        #: What was refused, by the names of the refusals, in the order of the requests.
+        self.refused: list[str] = []
+        #: May be set before a request.
+        self.refusals = refusals
+        self.refusal = Refuse(400)
         self.connections: list[Connection] = []
         #: The connections that are open; the server's thread alone touches them.
         self.peers: set[_Peer] = set()
@@ -116,6 +123,10 @@ class Upstream:
     def take_script(self, request: Request) -> Script:
         """Note a request and find its script; for the server's thread."""
         self.requests.append(request)
+        refused = [f"{r.__name__}: {why}" for r in self.refusals if (why := r(request.body))]
+        if refused:
+            self.refused += refused
+            return (self.refusal,)
         message = _last_user_message(request.body)
         scripted = read_scripts(message)
         if scripted is not None:

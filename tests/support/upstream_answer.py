@@ -107,7 +107,7 @@ class Answer:
         self._transport.write(b"0\r\n\r\n")
 
     def _refuse(self, step: Refuse) -> None:
-        error = {"message": step.secret, "type": "test", "code": "refused"}
+        error = {"message": step.secret, "type": step.type, "code": step.code}
         head = f"{step.status} Refused\r\nContent-Type: application/json\r\n"
         if step.retry_after_seconds is not None:
             head += f"Retry-After: {step.retry_after_seconds}\r\n"

@@ -81,6 +81,9 @@ class Refuse(Step, frozen=True, tag="refuse"):
     status: int
     retry_after_seconds: Optional[float] = None
     secret: str = "upstream-secret-text"
+    #: The error object's code and type.
+    code: str = "refused"
+    type: str = "test"
 
 
 class Body(Step, frozen=True, tag="body"):

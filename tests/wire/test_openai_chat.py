@@ -10,6 +10,8 @@ import pytest
 
 from tests.wire.openai_logs import LOGS, golden, numbered
 from wsgi_app.agents import answer_end
+from wsgi_app.engine.history import for_agent
+from wsgi_app.engine.valid_messages import NO_RESULT
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Error, Gap
 from wsgi_app.web.openai_turns import failed_turn, openai_error
@@ -18,7 +20,6 @@ from wsgi_app.wire.merge import merge_text
 from wsgi_app.wire.openai_chat import ChatCollector, ChatEncoder, Completion
 from wsgi_app.wire.openai_chat_request import ChatCompletionBody
 from wsgi_app.wire.openai_errors import error_object
-from wsgi_app.wire.openai_messages import NO_RESULT
 
 COMPLETION = Completion("chatcmpl-1", "agent", 1)
 HI = {"role": "user", "content": "hi"}
@@ -94,7 +95,7 @@ def test_history_is_all_before_the_last_message() -> None:
         {"role": "system", "content": "In French."},
     )
     assert message == "hi"
-    assert history == [
+    assert for_agent(history, 10_000) == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "a\nb"},
         {"role": "assistant", "content": None, "tool_calls": [call, other]},

@@ -13,6 +13,8 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from tests.wire.openai_logs import LOGS, golden, numbered
+from wsgi_app.engine.history import for_agent
+from wsgi_app.engine.valid_messages import NO_RESULT
 from wsgi_app.errors import RequestError
 from wsgi_app.events import (
     LOST_SEQ,
@@ -33,7 +35,6 @@ from wsgi_app.events import (
 )
 from wsgi_app.wire.merge import merge_text
 from wsgi_app.wire.openai_ids import ResponseRef
-from wsgi_app.wire.openai_messages import NO_RESULT
 from wsgi_app.wire.openai_responses import ResponseBuilder, ResponseEncoder, StreamEvent
 from wsgi_app.wire.openai_responses_request import ResponseBody, answer_value
 
@@ -243,7 +244,8 @@ def test_items_become_history() -> None:
         },
         ResponseBody,
     )
-    history, message = body.read_input()
+    given, message = body.read_input()
+    history = for_agent(given, 10_000)
     assert message == "c"
     assert [entry["role"] for entry in history] == [
         *("system", "user", "assistant", "tool", "tool"),

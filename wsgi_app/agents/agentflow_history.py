@@ -9,7 +9,7 @@ from agentflow.core.state.execution_state import ExecutionState, ExecutionStatus
 from agentflow.core.state.message_block import TextBlock, ToolResultBlock
 from agentflow.utils.constants import START
 
-from wsgi_app.engine.history import NO_RESULT
+from wsgi_app.engine.valid_messages import NO_RESULT
 
 
 def to_message(chat_message: dict[str, Any]) -> Message:

@@ -1,31 +1,41 @@
-"""A turn's conversation with a model, as the chat-completions API wants it."""
+"""A turn's conversation with a model, as the chat-completions API wants it.
+
+What goes back is what every server takes: one system message, at the start; of the history what
+`valid_messages` makes of it; of an answer its text, its calls under names and with arguments that
+are valid, and the reasoning that the provider itself sent in a form which it wants back. Reasoning
+under other names stays out, since servers that do not ask for it refuse it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_app.agents.call_arguments import arguments_to_repeat
 from wsgi_app.agents.chat_stream import ChatStep
 from wsgi_app.agents.model_api import Prompt, open_request, sendable
-from wsgi_app.agents.tools import AnyTool
+from wsgi_app.agents.reasoning_details import DETAIL_FIELDS
+from wsgi_app.agents.tools import AnyTool, is_strict
 from wsgi_app.compat.python import zip_strict
-from wsgi_app.engine.history import as_text
+from wsgi_app.engine.history import as_text, without_oldest
+from wsgi_app.engine.valid_messages import split_system, valid_name
 from wsgi_app.events import AnyEvent, ToolResult
 
 if TYPE_CHECKING:
     from openai import AsyncAPIResponse, AsyncOpenAI
 
+#: What DeepSeek and Kimi want back with each call of a conversation, in later turns too.
+_REASONING: Final = "reasoning_content"
+
 
 class ChatConversation:
-    """See `Conversation`; ``history`` is chat messages, the last one the user's."""
+    """See `Conversation`."""
 
-    def __init__(self, prompt: Prompt, history: Sequence[Any]) -> None:
+    def __init__(self, prompt: Prompt, history: Sequence[Any], message: Any) -> None:
         self._prompt = prompt
-        self._messages = list(history)
-        if prompt.system:
-            self._messages.insert(0, {"role": "system", "content": prompt.system})
+        self._history = [_with_reasoning(prompt, message) for message in history]
+        self._own: list[Any] = [{"role": "user", "content": message}]
         self._has_spoken = False
         self._step: ChatStep
 
@@ -41,7 +51,7 @@ class ChatConversation:
         create: Any = client.chat.completions.with_streaming_response.create
         request = {
             "model": self._prompt.model,
-            "messages": self._messages,
+            "messages": self._messages(),
             "stream": True,
             "stream_options": {"include_usage": True},
         }
@@ -52,33 +62,82 @@ class ChatConversation:
     def add_results(self, results: Sequence[ToolResult]) -> None:
         """See `Conversation.add_results`."""
         self._has_spoken = self._has_spoken or bool(self._step.text)
-        self._messages.append(_assistant_message(self._step))
-        self._messages += [_tool_message(result) for result in results]
+        self._own.append(_assistant_message(self._step))
+        self._own += [_tool_message(result) for result in results]
+
+    def shorten(self) -> bool:
+        """See `Conversation.shorten`."""
+        shorter = without_oldest(self._history)
+        if shorter is not None:
+            self._history = shorter
+        return shorter is not None
+
+    def kept(self) -> dict[str, Any] | None:
+        """See `Conversation.kept`."""
+        fields = _reasoning_fields(self._step)
+        return {"model": self._prompt.model, **fields} if fields else None
+
+    def _messages(self) -> list[Any]:
+        system, messages = split_system(self._history)
+        if self._prompt.system:
+            system.insert(0, self._prompt.system)
+        messages += self._own
+        if any(_REASONING in message for message in messages):
+            messages = [_with_empty_reasoning(message) for message in messages]
+        if system:
+            messages.insert(0, {"role": "system", "content": "\n\n".join(system)})
+        return messages
 
 
 def _tool(tool: AnyTool) -> dict[str, Any]:
-    function = {
+    function: dict[str, Any] = {
         "name": tool.name,
         "description": tool.description,
         "parameters": tool.parameters,
     }
+    if is_strict(tool):
+        function["strict"] = True
     return {"type": "function", "function": function}
 
 
 def _assistant_message(step: ChatStep) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": step.text or None}
-    if step.reasoning_content:
-        message["reasoning_content"] = step.reasoning_content
+    message |= _reasoning_fields(step)
     message["tool_calls"] = [
         {
             "id": call.call_id,
             "type": "function",
-            "function": {"name": call.tool, "arguments": arguments_to_repeat(call.arguments)},
-            **({"extra_content": extra_content} if extra_content else {}),
+            "function": {
+                "name": valid_name(call.tool),
+                "arguments": arguments_to_repeat(call.arguments),
+            },
+            **({"extra_content": sendable(extra_content)} if extra_content else {}),
         }
         for call, extra_content in zip_strict(step.calls, step.extra_contents)
     ]
     return message
+
+
+def _reasoning_fields(step: ChatStep) -> dict[str, Any]:
+    fields: dict[str, Any] = sendable(step.reasoning_details)
+    if step.reasoning_content:
+        fields[_REASONING] = step.reasoning_content
+    return fields
+
+
+def _with_reasoning(prompt: Prompt, message: dict[str, Any]) -> dict[str, Any]:
+    """A message of the history with the reasoning that this model sent with its calls."""
+    calls = message.get("tool_calls")
+    kept = prompt.kept(calls[0]["id"]) if calls else None
+    if not isinstance(kept, dict) or kept.get("model") != prompt.model:
+        return message
+    names = (_REASONING, *DETAIL_FIELDS)
+    return {**message, **{name: kept[name] for name in names if name in kept}}
+
+
+def _with_empty_reasoning(message: dict[str, Any]) -> dict[str, Any]:
+    """A message with calls as Kimi wants it, where none came with it; it refuses an empty text."""
+    return {_REASONING: " ", **message} if message.get("tool_calls") else message
 
 
 def _tool_message(result: ToolResult) -> dict[str, Any]:

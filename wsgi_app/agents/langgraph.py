@@ -11,6 +11,7 @@ from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     HumanMessage,
+    RemoveMessage,
     ToolMessage,
     convert_to_messages,
 )
@@ -18,6 +19,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.constants import START
 from langgraph.errors import GraphRecursionError, is_invalid_resume
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt, StreamMode
@@ -26,10 +28,11 @@ from pydantic import ValidationError
 from wsgi_app.agents.langgraph_questions import ask_breakpoint, ask_interrupt
 from wsgi_app.agents.langgraph_saver import with_async_calls
 from wsgi_app.agents.langgraph_stream import GraphStream, ModelWatch
+from wsgi_app.agents.shorter_history import answer_in_context
 from wsgi_app.agents.upstream_errors import describe
 from wsgi_app.compat.python import aclosing
 from wsgi_app.engine import Turn
-from wsgi_app.engine.history import NO_RESULT
+from wsgi_app.engine.valid_messages import NO_RESULT, fold_system
 from wsgi_app.errors import TurnError
 
 log = logging.getLogger("wsgi_app")
@@ -82,10 +85,17 @@ class LangGraphAgent:
 
         Raises UpstreamError when the provider fails, TurnError with code ``step_limit``.
         """
+        if self._saver is None:
+            await answer_in_context(turn, lambda: self._try(turn))
+        else:
+            await self._try(turn)  # what the graph remembers is its own
+
+    async def _try(self, turn: Turn) -> None:
         watch = ModelWatch(turn)
         config = self._config_for(turn, watch)
         try:
             await self._answer(turn, config, GraphStream(turn, watch))
+            watch.tell_cut()
         except GraphRecursionError as error:
             limit = config["recursion_limit"]
             raise TurnError(
@@ -95,9 +105,10 @@ class LangGraphAgent:
             failure = watch.as_upstream_error(error)
             if failure is None:
                 raise
-            failure.__cause__ = error
+            if failure is not error:
+                failure.__cause__ = error
             log.warning("the model provider failed: %s", describe(failure))
-            raise failure from error
+            raise failure from failure.__cause__
 
     async def _answer(self, turn: Turn, config: RunnableConfig, stream: GraphStream) -> None:
         graph, options = self._graph, {}
@@ -111,7 +122,14 @@ class LangGraphAgent:
             config,
             {**options, "context": self._context_for(turn), "subgraphs": self._subgraphs},
         )
-        await run.follow(await self._input_for(turn, run))
+        message_id = str(uuid4())
+        try:
+            await run.follow(await self._input_for(turn, run, message_id))
+        except Exception:
+            # The message may be what the provider refuses, and would be so in each later turn.
+            if self._saver is not None and not turn.has_output:
+                await run.forget(message_id)
+            raise
 
     def _config_for(self, turn: Turn, watch: ModelWatch) -> RunnableConfig:
         thread_id = f"{turn.tenant}/{turn.session_id}"
@@ -130,10 +148,14 @@ class LangGraphAgent:
             return self._context(turn)
         return turn if self._graph.context_schema in (None, Turn) else None
 
-    async def _input_for(self, turn: Turn, run: _Run) -> Any:
+    async def _input_for(self, turn: Turn, run: _Run, message_id: str) -> Any:
         remembered = await self._remembered(turn, run)
-        before = _answer_open_calls(remembered) if remembered else _history(turn)
-        messages = [*before, HumanMessage(turn.message, id=str(uuid4()))]
+        if remembered:
+            before, message = _answer_open_calls(remembered), turn.message
+        else:
+            history, message = fold_system(turn.history, turn.message)
+            before = _as_messages(history)
+        messages = [*before, HumanMessage(message, id=message_id)]
         if self._make_input is not None:
             return self._make_input(turn, messages)
         return {"messages": messages}
@@ -173,6 +195,13 @@ class _Run:
         values = (await self._graph.aget_state(self.config)).values
         return values if isinstance(values, dict) else {}
 
+    async def forget(self, message_id: str) -> None:
+        """Take a message out of the state again, if it came into it."""
+        messages = (await self.values()).get("messages")
+        if isinstance(messages, list) and any(one.id == message_id for one in messages):
+            update = {"messages": [RemoveMessage(message_id)]}
+            await self._graph.aupdate_state(self.config, update, as_node=START)
+
     async def follow(self, given: Any) -> None:
         """Run the graph to its end, through all that it asks."""
         while True:
@@ -207,8 +236,8 @@ class _Run:
         return bool(nodes) and await ask_breakpoint(self._turn, nodes)
 
 
-def _history(turn: Turn) -> list[BaseMessage]:
-    messages = convert_to_messages(turn.history)
+def _as_messages(history: Sequence[dict[str, Any]]) -> list[BaseMessage]:
+    messages = convert_to_messages(history)
     for message in messages:
         # Or what a node gives back of them would count as said in this turn.
         message.id = str(uuid4())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -16,11 +17,15 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.types import Interrupt
 
+from wsgi_app.agents.answer_end import CUT_OFF, check_end
+from wsgi_app.agents.langgraph_end import calls_of, end_of, has_content, tells_end
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.upstream_errors import (
     from_openai,
     incomplete_answer,
+    is_lost_connection,
     is_openai_error,
+    reported_error,
     status_error,
 )
 from wsgi_app.engine import Turn
@@ -31,6 +36,8 @@ from wsgi_app.events import AGENT_EVENTS, Status, Thinking, ToolCall, ToolResult
 _RUN: Final = "wsgi_app_run"
 _QUIET: Final = "wsgi_app_quiet"
 _TASK: Final = "langgraph_checkpoint_ns"
+#: Where LangChain names the code of an error that was told within an answer.
+_TOLD_CODE: Final = re.compile(r"code='?(\w+)|^(\w+): ")
 #: What the HTTP clients of chat models raise of their own, by package.
 _TRANSPORTS: Final = frozenset({"aiohttp", "anyio", "httpcore", "httpx", "httpx2"})
 
@@ -54,7 +61,9 @@ class ModelWatch(BaseCallbackHandler):
         self._running_tools: set[UUID] = set()
         self._quiet_runs: set[UUID] = set()
         self._quiet_messages: set[str] = set()
-        self._errors: list[BaseException] = []
+        self._answering: set[UUID] = set()
+        self._errors: list[tuple[BaseException, bool]] = []
+        self._has_spoken = self._is_cut = False
 
     def is_quiet(self, message: BaseMessage) -> bool:
         """Whether a model wrote this message that does not speak to the user."""
@@ -62,21 +71,13 @@ class ModelWatch(BaseCallbackHandler):
 
     def as_upstream_error(self, error: BaseException) -> UpstreamError | None:
         """The error for one that a graph raised because its provider failed; None for others."""
+        if isinstance(error, UpstreamError):
+            return error
+        known = [answering for one, answering in self._errors if one is error]
         if is_openai_error(error):
-            return from_openai(error)
-        if not any(error is known for known in self._errors):
-            return None
-        status = getattr(error, "status_code", None)
-        if isinstance(status, int):
-            return status_error(status)
-        retryable = getattr(error, "is_retryable", None)
-        if retryable is not None:
-            return UpstreamError(
-                "The request to the model provider failed.", retryable=retryable is True
-            )
-        package = type(error).__module__.partition(".")[0]
-        lost = isinstance(error, OSError) or package in _TRANSPORTS
-        return incomplete_answer() if lost else None
+            is_lost = is_lost_connection(error) and any(known)
+            return incomplete_answer() if is_lost else from_openai(error)
+        return _of_model(error, answering=any(known)) if known else None
 
     def on_chat_model_start(
         self,
@@ -95,8 +96,15 @@ class ModelWatch(BaseCallbackHandler):
             metadata[_RUN] = str(run_id)
             metadata[_QUIET] = quiet
 
-    def on_llm_new_token(self, *_: Any, **__: Any) -> None:
+    def tell_cut(self) -> None:
+        """Tell the user if the last answer of the graph was cut off."""
+        if self._is_cut:
+            self._turn.emit(Status(CUT_OFF))
+
+    def on_llm_new_token(self, *_: Any, run_id: UUID, **__: Any) -> None:
         """Stop a model in a thread at its next token once the turn has ended."""
+        with self._lock:
+            self._answering.add(run_id)
         self._turn.check()
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
@@ -104,14 +112,34 @@ class ModelWatch(BaseCallbackHandler):
         for generations in response.generations:
             for message in [g.message for g in generations if isinstance(g, ChatGeneration)]:
                 self._turn.add_usage(_usage(message))
+                self._check_end(message, run_id)
                 if run_id in self._quiet_runs and message.id:
                     with self._lock:
                         self._quiet_messages.add(message.id)
 
-    def on_llm_error(self, error: BaseException, **_: Any) -> None:
-        """Remember that it was a model that failed."""
+    def _check_end(self, message: BaseMessage, run_id: UUID) -> None:
+        """Check how a model's answer has ended, see `answer_end`; raises UpstreamError."""
+        if not isinstance(message, AIMessage) or not tells_end(message):
+            return
+        quiet = run_id in self._quiet_runs
+        has_text = has_content(message)
+        self._has_spoken = self._has_spoken or (has_text and not quiet)
+        told: list[Any] = []
+        check_end(
+            end_of(message),
+            has_text=has_text,
+            has_spoken=has_text or quiet or self._has_spoken,
+            calls=calls_of(message),
+            emit=told.append,
+        )
+        if not quiet:
+            # Told at the end of all: the graph's stream may be behind.
+            self._is_cut = bool(told)
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+        """Remember that it was a model that failed, and whether in mid-answer."""
         with self._lock:
-            self._errors.append(error)
+            self._errors.append((error, run_id in self._answering))
 
     def on_tool_start(self, *_: Any, run_id: UUID, **__: Any) -> None:
         """Let what runs in the tool, however it is called, know that it does."""
@@ -136,6 +164,24 @@ class ModelWatch(BaseCallbackHandler):
 
     def _is_in_tool(self) -> bool:
         return any(run_id in self._running_tools for run_id in _tools.get())
+
+
+def _of_model(error: BaseException, *, answering: bool) -> UpstreamError | None:
+    """The error for one that a model raised, which is not the openai package's."""
+    if isinstance(error, ValueError) and answering:
+        told = _TOLD_CODE.search(str(error))  # so LangChain tells what a response tells
+        return reported_error({"code": (told[1] or told[2]) if told else None})
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int):
+        return status_error(status, getattr(error, "body", None) or str(error))
+    retryable = getattr(error, "is_retryable", None)
+    if retryable is not None:
+        return UpstreamError(
+            "The request to the model provider failed.", retryable=retryable is True
+        )
+    package = type(error).__module__.partition(".")[0]
+    lost = isinstance(error, OSError) or package in _TRANSPORTS
+    return incomplete_answer() if lost else None
 
 
 class GraphStream:

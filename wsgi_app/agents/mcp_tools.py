@@ -26,6 +26,7 @@ from mcp_types import (
 
 from wsgi_app.agents.mcp_connection import McpConnection
 from wsgi_app.agents.mcp_link import McpEndpoint
+from wsgi_app.agents.tool_schema import with_items
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.tools import (
     MAX_DESCRIPTION_CHARS,
@@ -168,7 +169,7 @@ def _unused(name: str, used: Collection[str]) -> str:
 
 def _as_tool(connection: McpConnection, tool: Tool, name: str) -> McpTool:
     # Providers refuse an object without properties, which JSON schema allows.
-    parameters = {"type": "object", "properties": {}, **tool.input_schema}
+    parameters = with_items({"type": "object", "properties": {}, **tool.input_schema})
     description = (tool.description or tool.title or "")[:MAX_DESCRIPTION_CHARS]
     return McpTool(name, description, parameters, connection, tool.name)
 

@@ -40,12 +40,16 @@ _REQUIRED: Final = frozenset({"model", "messages", "input"})
 
 
 class Prompt(NamedTuple):
-    """What all requests of a turn have in common; ``options`` are further fields of each."""
+    """What all requests of a turn have in common.
+
+    ``options`` are further fields of each, ``kept`` gives what earlier turns have kept with a call.
+    """
 
     model: str
     system: str | None
     tools: Sequence[AnyTool]
     options: dict[str, Any]
+    kept: Callable[[str], Any]
 
 
 def open_request(
@@ -74,6 +78,8 @@ def open_request(
 class Conversation(Protocol):
     """A turn's exchange with the model, in the shape of one API.
 
+    Made of the prompt, the chat messages of earlier turns, and the user's message.
+
     Used by the turn's thread, and by one task on the ``io`` loop while that thread waits for it.
     """
 
@@ -92,6 +98,14 @@ class Conversation(Protocol):
 
     def add_results(self, results: Sequence[ToolResult]) -> None:
         """Take the last step's answer and its calls' results into the next request."""
+        ...
+
+    def shorten(self) -> bool:
+        """Leave the older half of the history out of the next request; False if there is none."""
+        ...
+
+    def kept(self) -> dict[str, Any] | None:
+        """What the provider wants back with the last step's calls in later turns; None: nothing."""
         ...
 
 

@@ -20,7 +20,7 @@ from wsgi_app.tracing import spanned
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-_APIS: Final[dict[str, Callable[[Prompt, Sequence[Any]], Conversation]]] = {
+_APIS: Final[dict[str, Callable[[Prompt, Sequence[Any], Any], Conversation]]] = {
     "chat": ChatConversation,
     "responses": ResponsesConversation,
 }
@@ -97,6 +97,9 @@ class OpenAIAgent:
                 return
             if not steps_left:
                 break
+            kept = conversation.kept()
+            for call in calls if kept else ():
+                turn.keep(call.call_id, kept)
             results = yield from toolbox.run(turn, calls)
             conversation.add_results(results)
         raise TurnError(
@@ -123,9 +126,8 @@ class OpenAIAgent:
         return self._servers[0].connect(self._servers, taken)
 
     def _conversation(self, turn: Turn, toolbox: Toolbox) -> Conversation:
-        prompt = Prompt(self._model, self._system, toolbox.tools, self._options)
-        messages = [*turn.history, {"role": "user", "content": turn.message}]
-        return self._begin_conversation(prompt, messages)
+        prompt = Prompt(self._model, self._system, toolbox.tools, self._options, turn.kept)
+        return self._begin_conversation(prompt, turn.history, turn.message)
 
 
 class OpenAISession:

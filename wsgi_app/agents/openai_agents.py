@@ -30,6 +30,7 @@ from agents.tool import Tool
 from agents.tool_context import ToolContext
 from pydantic_core import to_jsonable_python
 
+from wsgi_app.agents.answer_end import CUT_OFF
 from wsgi_app.agents.approvals import approval_prompt, approval_schema, is_approval, refusal_reason
 from wsgi_app.agents.openai_agents_translate import (
     ModelState,
@@ -39,9 +40,10 @@ from wsgi_app.agents.openai_agents_translate import (
     input_items,
     raw_field,
 )
+from wsgi_app.agents.shorter_history import answer_in_context
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.tools import describe_error
-from wsgi_app.agents.upstream_errors import describe
+from wsgi_app.agents.upstream_errors import CUT_OFF_DETAILS, describe, missing_answer
 from wsgi_app.compat.python import aclosing
 from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnCancelled, TurnError, UpstreamError
@@ -100,7 +102,7 @@ class AgentsSdkAgent:
         guardrail that says no.
         """
         try:
-            await self._answer(turn)
+            await answer_in_context(turn, lambda: self._answer(turn))
         except UpstreamError as error:
             log.warning("the model provider failed: %s", describe(error))
             raise
@@ -164,7 +166,7 @@ class _Report(RunHooks[Any]):
         self._ending: TurnError | None = None
         self._counted = Usage()
         self._model: ModelState = "idle"
-        self._has_text = False
+        self._has_text = self._has_spoken = False
 
     async def follow(self, result: RunResultStreaming) -> None:
         """Tell all that the run streams, to its end or its next approval."""
@@ -179,9 +181,11 @@ class _Report(RunHooks[Any]):
                     raise
         except Exception as error:
             failure = self._ending or self._explain(error)
-            if failure is None:
+            if failure is None or failure is error:
                 raise
-            raise failure from error
+            if failure.details != CUT_OFF_DETAILS or not self._has_text:
+                raise failure from error
+            self._turn.emit(Status(CUT_OFF))  # what the SDK takes for an error
         finally:
             self._count(result)
 
@@ -201,7 +205,9 @@ class _Report(RunHooks[Any]):
         return state
 
     def send_output(self, output: Any) -> None:
-        """Send the run's output, unless it was streamed as text."""
+        """Send the run's output, unless it was streamed as text; raises UpstreamError for none."""
+        if output == "" and not self._has_spoken:
+            raise missing_answer()
         if output is not None and not self._has_text:
             text = encode_json(to_jsonable_python(output, fallback=str)).decode()
             self._turn.emit(output if isinstance(output, str) else text)
@@ -250,7 +256,7 @@ class _Report(RunHooks[Any]):
 
     def _take_delta(self, data: Any) -> None:
         if data.type in _TEXT and data.delta:
-            self._has_text = True
+            self._has_text = self._has_spoken = True
             self._turn.emit(data.delta)
         elif data.type in _THINKING and data.delta:
             self._turn.emit(Thinking(data.delta))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from json import JSONDecodeError
 from typing import Any, Final, Literal, cast
@@ -20,20 +21,27 @@ from agents import (
 )
 from agents.models.fake_id import FAKE_RESPONSES_ID
 
+from wsgi_app.agents.answer_end import LENGTH, end_reason
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.tools import parse_object
 from wsgi_app.agents.upstream_errors import (
+    cut_answer,
+    filtered_answer,
     from_openai,
     incomplete_answer,
     malformed_answer,
     reported_error,
 )
 from wsgi_app.engine import Turn
+from wsgi_app.engine.valid_messages import fold_system, valid_id
 from wsgi_app.errors import TurnError, UpstreamError
 
 #: What a run's model is doing.
 ModelState = Literal["idle", "asked", "answering"]
 
+#: How the SDK tells the end of a response.
+_INCOMPLETE: Final = re.compile(r"response\.incomplete.*reason='(\w+)'")
+_CODE: Final = re.compile(r"code='(\w+)'")
 #: The HTTP libraries below a model, whose errors the SDK lets pass.
 _TRANSPORTS: Final = ("aiohttp", "httpcore", "httpcore2", "httpx", "httpx2")
 #: Of a call that the provider ran: what is no input.
@@ -44,31 +52,38 @@ _NO_INPUT: Final = frozenset(
 
 def input_items(turn: Turn) -> list[TResponseInputItem]:
     """The history and the message as Responses API items, which the SDK takes for any model."""
-    messages = [*turn.history, {"role": "user", "content": turn.message}]
+    history, message = fold_system(turn.history, turn.message)
+    messages = [*history, {"role": "user", "content": message}]
     items = [item for message in messages for item in _items_of(message)]
     return cast("list[TResponseInputItem]", items)
 
 
 def _items_of(message: dict[str, Any]) -> Sequence[dict[str, Any]]:
     if message["role"] == "tool":
-        answered = {"call_id": message["tool_call_id"], "output": message["content"]}
+        answered = {"call_id": _earlier(message["tool_call_id"]), "output": message["content"]}
         return [{"type": "function_call_output", **answered}]
     items = [
-        {"type": "function_call", "call_id": call["id"], **call["function"]}
+        {"type": "function_call", "call_id": _earlier(call["id"]), **call["function"]}
         for call in message.get("tool_calls") or ()
     ]
     if message.get("content"):
-        items.insert(0, _text_item(message, calls=bool(items)))
+        items.insert(0, _text_item(message))
     return items
 
 
-def _text_item(message: dict[str, Any], *, calls: bool) -> dict[str, Any]:
-    text = {"role": message["role"], "content": message["content"]}
-    if not calls:
+def _earlier(call_id: str) -> str:
+    """An id that no call of this turn has: of two calls with one id the SDK drops the result."""
+    return valid_id(f"earlier_{call_id}")
+
+
+def _text_item(message: dict[str, Any]) -> dict[str, Any]:
+    text = {"type": "message", "role": message["role"], "content": message["content"]}
+    if message["role"] != "assistant":
         return text
-    # The one form which the SDK joins with the calls behind it for the chat API.
+    # The one form which llama.cpp's server takes, and which the SDK joins with the calls behind it
+    # for the chat API.
     content = [{"type": "output_text", "text": message["content"], "annotations": []}]
-    return {**text, "type": "message", "id": FAKE_RESPONSES_ID, "content": content}
+    return {**text, "id": FAKE_RESPONSES_ID, "content": content}
 
 
 def raw_field(raw_item: Any, name: str) -> Any:
@@ -114,6 +129,8 @@ def explain(error: Exception, max_turns: int) -> TurnError | None:
 
 def explain_model_failure(error: Exception, state: ModelState) -> UpstreamError | None:
     """The error for what was raised while a model was asked, if that is what it tells."""
+    if isinstance(error, ModelBehaviorError) and state == "answering":
+        return _of_behavior(str(error))
     if state == "idle" or isinstance(error, openai.APIStatusError):
         return None
     library = type(error).__module__.partition(".")[0]
@@ -122,6 +139,24 @@ def explain_model_failure(error: Exception, state: ModelState) -> UpstreamError 
     if isinstance(error, openai.APIError):
         return reported_error(error.body, error.code)
     return malformed_answer() if isinstance(error, JSONDecodeError) else None
+
+
+def _of_behavior(text: str) -> UpstreamError | None:
+    """What the SDK says in words alone: how an answer of the model's ended; None for all else."""
+    incomplete = _INCOMPLETE.search(text)
+    if incomplete is not None:
+        try:
+            reason = end_reason(incomplete[1])
+        except UpstreamError as error:
+            return error
+        return cut_answer() if reason == LENGTH else filtered_answer()
+    if "finish_reason='length'" in text:
+        return cut_answer()
+    if "response.failed" in text or "response.error" in text:
+        code = _CODE.search(text)
+        return reported_error({"code": code[1] if code else None})
+    ended = "final response" in text or "finish_reason" in text or "ended without" in text
+    return incomplete_answer() if ended else None
 
 
 def _stopped_by(guardrail: str) -> TurnError:

@@ -29,8 +29,10 @@ from openai import (
 
 from wsgi_app.agents.answer_reader import AnswerReader
 from wsgi_app.agents.model_api import Conversation, ModelStep
+from wsgi_app.agents.shorter_history import SHORTENED, note_shortening
 from wsgi_app.agents.upstream_errors import (
     BrokenOffError,
+    ContextFullError,
     UnusableAnswerError,
     describe,
     failed_request,
@@ -39,7 +41,7 @@ from wsgi_app.agents.upstream_errors import (
 )
 from wsgi_app.compat.python import aclosing, next_of
 from wsgi_app.errors import UpstreamError
-from wsgi_app.events import AnyEvent, Usage
+from wsgi_app.events import AnyEvent, Status, Usage
 from wsgi_app.extras import INSTALL
 
 log = logging.getLogger("wsgi_app")
@@ -88,6 +90,12 @@ class OpenAIClient:
                 step = conversation.begin_step(emit)
                 try:
                     await _read(step, conversation.send(client, typed=self._client is not None))
+                except ContextFullError:
+                    if step.was_seen or not conversation.shorten():
+                        raise
+                    note_shortening()
+                    emit(Status(SHORTENED))
+                    continue
                 except BrokenOffError as error:
                     unusable = isinstance(error, UnusableAnswerError)
                     if not retries_left or (step.was_seen if unusable else step.has_effect):

@@ -14,6 +14,7 @@ from pydantic_ai import (
     DeferredToolResults,
     FunctionToolCallEvent,
     FunctionToolResultEvent,
+    ModelResponse,
     NativeToolCallPart,
     NativeToolReturnPart,
     OutputToolCallEvent,
@@ -36,19 +37,23 @@ from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import BaseToolReturnPart
 from pydantic_core import to_jsonable_python
 
+from wsgi_app.agents.answer_end import check_end
 from wsgi_app.agents.approvals import (
     approval_prompt,
     approval_schema,
     is_approval,
     refusal_reason,
 )
+from wsgi_app.agents.pydantic_ai_end import calls_of, end_of, tells_end
 from wsgi_app.agents.pydantic_ai_translate import explain, message_history, step_limit
+from wsgi_app.agents.shorter_history import answer_in_context
 from wsgi_app.agents.shown_call import shown_call
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.tools import parse_object
 from wsgi_app.agents.upstream_errors import describe
 from wsgi_app.engine import Turn
 from wsgi_app.engine.loop_executor import LoopExecutor
+from wsgi_app.engine.valid_messages import fold_system
 from wsgi_app.errors import TurnError, UpstreamError
 from wsgi_app.events import Thinking, ToolCall, ToolResult, Usage, encode_json
 
@@ -87,7 +92,7 @@ class PydanticAIAgent:
         Raises UpstreamError when the provider fails, TurnError for the step limit.
         """
         try:
-            await self._answer(turn)
+            await answer_in_context(turn, lambda: self._answer(turn))
         except UpstreamError as error:
             log.warning("the model provider failed: %s", describe(error))
             raise
@@ -95,9 +100,10 @@ class PydanticAIAgent:
     async def _answer(self, turn: Turn) -> None:
         limits = self._usage_limits or UsageLimits(request_limit=turn.max_steps)
         hooks = _Hooks(turn)
+        history, message = fold_system(turn.history, turn.message)
         run = self._agent.run_stream_events(
-            turn.message,
-            message_history=message_history(turn.history),
+            message,
+            message_history=message_history(history),
             deps=self._deps(turn) if self._deps else turn,
             usage_limits=limits,
             # The history holds no system prompt, without which a later turn would have none.
@@ -119,6 +125,7 @@ class _Hooks(AbstractCapability[Any]):
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
+        self._has_spoken = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def get_ordering(self) -> CapabilityOrdering:
@@ -137,9 +144,24 @@ class _Hooks(AbstractCapability[Any]):
         request_context: Any,
         handler: Callable[[Any], Any],
     ) -> Any:
-        """Note the task that holds a model's answer open."""
+        """Note the task that holds a model's answer open, and check how that ends."""
         self._note_task()
-        return await handler(request_context)
+        response = await handler(request_context)
+        if tells_end(request_context.model):
+            self._check_end(response)
+        return response
+
+    def _check_end(self, response: ModelResponse) -> None:
+        """Check how a model's answer has ended, see `answer_end`; raises UpstreamError."""
+        has_text = any(not isinstance(part, ThinkingPart) for part in response.parts)
+        self._has_spoken = self._has_spoken or has_text
+        check_end(
+            end_of(response),
+            has_text=has_text,
+            has_spoken=self._has_spoken,
+            calls=calls_of(response),
+            emit=self._turn.emit,
+        )
 
     def _note_task(self) -> None:
         task = asyncio.current_task()
@@ -194,7 +216,7 @@ class _Report:
                 self._take(event)
         except Exception as error:
             failure = self._explain(error, events)
-            if failure is None:
+            if failure is None or failure is error:
                 raise
             raise failure from error
         finally:

@@ -76,11 +76,14 @@ def step_limit(limit: int) -> TurnError:
 
 def explain(error: BaseException) -> TurnError | None:
     """How a turn ends by an error of the run; None for what only the log should tell."""
+    failure: TurnError | None
     match error:
+        case TurnError():
+            failure = error
         case FallbackExceptionGroup():
             failure = explain(error.exceptions[-1])
         case ModelHTTPError():
-            failure = status_error(error.status_code)
+            failure = status_error(error.status_code, error.body)
         case ModelConnectionError(phase="read"):
             failure = incomplete_answer()
         case ModelConnectionError() | ModelRequestTimeout():

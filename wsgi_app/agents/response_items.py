@@ -18,6 +18,7 @@ from wsgi_app.agents.model_api import MAX_CALLS_PER_STEP, new_call_id, sendable
 from wsgi_app.agents.provider_json import decode
 from wsgi_app.agents.tools import CallRequest
 from wsgi_app.agents.upstream_errors import malformed_answer
+from wsgi_app.engine.valid_messages import valid_name
 
 #: Bounds of one step; a reasoning item holds the model's encrypted thoughts.
 MAX_ITEMS_PER_STEP: Final = 2 * MAX_CALLS_PER_STEP
@@ -91,7 +92,8 @@ class OutputItems:
         whole = [item for item in self._items if item.is_done or item.is_call]
         values = [item.to_repeat() for item in whole]
         if text and not any(value["type"] == "message" for value in values):
-            values.insert(0, {"type": "message", "role": "assistant", "content": text})
+            content = [{"type": "output_text", "text": text, "annotations": []}]
+            values.insert(0, {"type": "message", "role": "assistant", "content": content})
         repeated: list[dict[str, Any]] = sendable(values)
         return repeated
 
@@ -160,5 +162,6 @@ class _Item:
         if not self.is_call:
             return self.value
         arguments = arguments_to_repeat(joined_arguments(self.arguments))
-        value = self.value if self.is_done else {"type": "function_call", "name": self.name}
-        return {**value, "call_id": self.call_id, "arguments": arguments}
+        value = self.value if self.is_done else {"type": "function_call"}
+        named = {"name": valid_name(self.name), "call_id": self.call_id}
+        return {**value, **named, "arguments": arguments}

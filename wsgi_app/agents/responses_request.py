@@ -1,4 +1,10 @@
-"""A turn's conversation with a model, as the Responses API wants it."""
+"""A turn's conversation with a model, as the Responses API wants it.
+
+What goes back is what every server takes: items that name their type, of which llama.cpp refuses
+all others; instructions in one place; calls under valid names. An item of the provider's own goes
+back as it came. With ``store: false`` the provider has kept none of them: then its encrypted
+reasoning is asked for, and goes back without the ids under which it would look for what it lacks.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +14,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_app.agents.model_api import Prompt, open_request, sendable
 from wsgi_app.agents.responses_stream import ResponsesStep
-from wsgi_app.agents.tools import AnyTool
-from wsgi_app.engine.history import as_text
+from wsgi_app.agents.tools import AnyTool, is_strict
+from wsgi_app.engine.history import as_text, without_oldest
+from wsgi_app.engine.valid_messages import split_system
 from wsgi_app.events import AnyEvent, ToolResult
 
 if TYPE_CHECKING:
     from openai import AsyncAPIResponse, AsyncOpenAI
 
+_ENCRYPTED: Final = "reasoning.encrypted_content"
 _TEXT_PART: Final = {"assistant": "output_text"}
 
 
 class ResponsesConversation:
-    """See `Conversation`; ``history`` is chat messages, the last one the user's."""
+    """See `Conversation`."""
 
-    def __init__(self, prompt: Prompt, history: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, prompt: Prompt, history: Sequence[Any], message: Any) -> None:
         self._prompt = prompt
-        self._input = [item for message in history for item in _items_of(message)]
+        self._history = list(history)
+        self._own = list(_items_of({"role": "user", "content": message}))
         self._has_spoken = False
         self._step: ResponsesStep
 
@@ -37,22 +46,53 @@ class ResponsesConversation:
     ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
         """See `Conversation.send`."""
         create: Any = client.responses.with_streaming_response.create
+        system, messages = split_system(self._history)
+        if self._prompt.system:
+            system.insert(0, self._prompt.system)
+        options = self._prompt.options
         request: dict[str, Any] = {
             "model": self._prompt.model,
-            "input": self._input,
+            "input": [*(item for message in messages for item in _items_of(message)), *self._own],
             "stream": True,
         }
-        if self._prompt.system:
-            request["instructions"] = self._prompt.system
+        if system:
+            request["instructions"] = "\n\n".join(system)
         if self._prompt.tools:
             request["tools"] = [_tool(tool) for tool in self._prompt.tools]
-        return open_request(create, request, self._prompt.options, typed=typed)
+        if self._is_stateless:
+            included = options.get("include") or []
+            options = {**options, "include": list(dict.fromkeys([*included, _ENCRYPTED]))}
+        return open_request(create, request, options, typed=typed)
 
     def add_results(self, results: Sequence[ToolResult]) -> None:
         """See `Conversation.add_results`."""
         self._has_spoken = self._has_spoken or bool(self._step.text)
-        self._input += self._step.output
-        self._input += [_output(result.call_id, as_text(result.output)) for result in results]
+        output = self._step.output
+        self._own += _stateless(output) if self._is_stateless else output
+        self._own += [_output(result.call_id, as_text(result.output)) for result in results]
+
+    def shorten(self) -> bool:
+        """See `Conversation.shorten`."""
+        shorter = without_oldest(self._history)
+        if shorter is not None:
+            self._history = shorter
+        return shorter is not None
+
+    def kept(self) -> dict[str, Any] | None:
+        """See `Conversation.kept`."""
+        return None
+
+    @property
+    def _is_stateless(self) -> bool:
+        return self._prompt.options.get("store") is False
+
+
+def _stateless(items: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The items for a provider that has kept none of them."""
+    for item in items:
+        has_content = item.get("encrypted_content") or item.get("content")
+        if item["type"] != "reasoning" or has_content:  # or the provider knows nothing of it
+            yield {name: value for name, value in item.items() if name != "id"}
 
 
 def _tool(tool: AnyTool) -> dict[str, Any]:
@@ -61,7 +101,8 @@ def _tool(tool: AnyTool) -> dict[str, Any]:
         "name": tool.name,
         "description": tool.description,
         "parameters": tool.parameters,
-        "strict": False,  # this API takes it for granted, and refuses most schemas then
+        # This API takes it for granted, and refuses most schemas then.
+        "strict": is_strict(tool),
     }
 
 
@@ -72,15 +113,17 @@ def _items_of(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         return
     content = message.get("content")
     if content:
-        yield {"role": message["role"], "content": _content(message["role"], content)}
+        role = message["role"]
+        yield {"type": "message", "role": role, "content": _content(role, content)}
     for call in message.get("tool_calls") or ():
         yield {"type": "function_call", "call_id": call["id"], **call["function"]}
 
 
 def _content(role: str, content: Any) -> Any:
-    if isinstance(content, str):
-        return sendable(content)
     kind = _TEXT_PART.get(role, "input_text")
+    if isinstance(content, str):
+        text = sendable(content)
+        return [{"type": kind, "text": text, "annotations": []}] if role == "assistant" else text
     return [{**part, "type": kind} if part.get("type") == "text" else part for part in content]
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import re
 import typing
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
+from wsgi_app.agents.tool_schema import strict_schema, with_items
 from wsgi_app.engine import Turn
-from wsgi_app.engine.output import check_data_depth
+from wsgi_app.engine.valid_messages import parse_object as parse_object  # noqa: PLC0414 - for all agents
 from wsgi_app.extras import needs
 
 if TYPE_CHECKING:
@@ -89,18 +89,26 @@ class Tool:
     """A function that the model may call.
 
     ``timeout_seconds``: how long a call may take; without it, as long as the turn. A sync function
-    that takes longer goes on unheeded, in a thread of its own.
+    that takes longer goes on unheeded, in a thread of its own. ``strict``: have the provider keep
+    the model to the schema, where it can (OpenAI, vLLM); the model then gives every argument, also
+    one that has a default.
 
     Read by any thread; nothing changes after construction. Raises TypeError for a function that
     cannot be described: no usable name, an annotation that pydantic does not know, parameters
-    that cannot be given by name. Raises ConfigError without pydantic (the extra ``tools``).
+    that cannot be given by name, or with ``strict`` a type that strict mode does not know. Raises
+    ConfigError without pydantic (the extra ``tools``).
     """
 
     def __init__(
-        self, function: Callable[..., Any], *, timeout_seconds: float | None = None
+        self,
+        function: Callable[..., Any],
+        *,
+        timeout_seconds: float | None = None,
+        strict: bool = False,
     ) -> None:
         self.function = function
         self.timeout_seconds = timeout_seconds
+        self.strict = strict
         self.name = _name_of(function)
         self.description = (inspect.getdoc(function) or "")[:MAX_DESCRIPTION_CHARS]
         hints = _hints_of(function, self.name)
@@ -108,7 +116,10 @@ class Tool:
         self._turn_names = [p.name for p in parameters if hints.get(p.name) is Turn]
         fields = [p for p in parameters if p.name not in self._turn_names]
         self._arguments, self._as_json = _values_of(self.name, fields, hints)
-        self.parameters = self._arguments.schema
+        try:
+            self.parameters = (strict_schema if strict else with_items)(self._arguments.schema)
+        except ValueError as error:
+            raise TypeError(f"tool {self.name}: {error}") from error
 
     def prepare(self, turn: Turn, call: CallRequest) -> PreparedCall:
         """See `AnyTool.prepare`.
@@ -128,14 +139,9 @@ class Tool:
         return self._as_json(result)
 
 
-def parse_object(arguments: str) -> dict[str, Any] | None:
-    """Read a call's arguments; None when they are no JSON object, or one nested too deep."""
-    try:
-        value = json.loads(arguments)
-        check_data_depth(value)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+def is_strict(tool: AnyTool) -> bool:
+    """Whether a provider shall keep the model to the tool's schema."""
+    return isinstance(tool, Tool) and tool.strict
 
 
 def describe_error(error: BaseException) -> str:

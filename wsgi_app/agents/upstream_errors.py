@@ -6,6 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from wsgi_app.agents.refusal_reasons import CONTEXT_FULL, FILTERED, refusal_reason
 from wsgi_app.errors import UpstreamError
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 #: Statuses below 500 after which the same request may succeed, as the openai package judges them.
 _RETRYABLE_STATUSES: Final = frozenset({408, 409, 429})
+_BAD_REQUEST: Final = 400
 _FIRST_SERVER_ERROR: Final = 500
 _HTTP_ERRORS: Final = range(400, 600)
 #: What OpenAI's APIs call the failures that may pass, and some servers write a status as text.
@@ -26,6 +28,17 @@ class BrokenOffError(UpstreamError):
 
     So it is asked for again while nothing came of it, and the provider has counted nothing.
     """
+
+
+class ContextFullError(UpstreamError):
+    """The conversation does not fit into the model: a shorter one may."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(
+            "The conversation is too long for the model.",
+            {"status": status, "reason": CONTEXT_FULL},
+            retryable=False,
+        )
 
 
 class UnusableAnswerError(BrokenOffError):
@@ -59,11 +72,15 @@ def failed_request() -> UpstreamError:
     return UpstreamError("The request to the model provider failed.", retryable=False)
 
 
+#: What tells an answer at the length limit apart.
+CUT_OFF_DETAILS: Final = {"finish_reason": "length"}
+
+
 def cut_answer() -> UpstreamError:
     """The error for an answer of which the model's length limit left nothing to use."""
     return UpstreamError(
         "The model reached its length limit before its answer was complete.",
-        {"finish_reason": "length"},
+        dict(CUT_OFF_DETAILS),
         retryable=False,
     )
 
@@ -77,8 +94,17 @@ def filtered_answer() -> UpstreamError:
     )
 
 
-def status_error(status: int) -> UpstreamError:
-    """The error for an HTTP status, which ``details`` names."""
+def status_error(status: int, body: Any = None) -> UpstreamError:
+    """The error for an HTTP status, which ``details`` names, and for the reason in its body."""
+    reason = refusal_reason(status, body)
+    if reason == CONTEXT_FULL:
+        return ContextFullError(status)
+    if reason == FILTERED:
+        return UpstreamError(
+            "The model provider's content filter refused the request.",
+            {"status": status, "reason": FILTERED},
+            retryable=False,
+        )
     return UpstreamError(
         f"The model provider answered with status {status}.",
         {"status": status},
@@ -93,11 +119,10 @@ def reported_error(error: Any, *codes: Any) -> UpstreamError:
     """
     if isinstance(error, dict):
         codes = error.get("status"), error.get("code"), *codes
-    for code in codes:
-        status = _status_of(code)
-        if status in _HTTP_ERRORS:
-            told = status_error(status)
-            return BrokenOffError(told.message, told.details) if told.retryable else told
+    statuses = [status for status in map(_status_of, codes) if status in _HTTP_ERRORS]
+    if statuses or refusal_reason(_BAD_REQUEST, error):
+        told = status_error(statuses[0] if statuses else _BAD_REQUEST, error)
+        return BrokenOffError(told.message, told.details) if told.retryable else told
     return BrokenOffError("The model provider reported an error.")
 
 
@@ -114,12 +139,18 @@ def is_openai_error(error: BaseException) -> TypeIs[openai.OpenAIError]:
     return package is not None and isinstance(error, package.OpenAIError)
 
 
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether the openai package raised it for its connection."""
+    package = sys.modules.get("openai")
+    return package is not None and isinstance(error, package.APIConnectionError)
+
+
 def from_openai(error: openai.OpenAIError) -> UpstreamError:
     """The error for one that the openai package raised."""
     import openai  # noqa: PLC0415 - it is loaded; others use this module without it
 
     if isinstance(error, openai.APIStatusError):
-        return status_error(error.status_code)
+        return status_error(error.status_code, error.body)
     if isinstance(error, openai.APIConnectionError):
         return UpstreamError("The model provider does not answer.")
     if isinstance(error, openai.APIError):

@@ -22,7 +22,7 @@ from wsgi_app.engine.switch_interval import switch_interval
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.waits import Waits
 from wsgi_app.errors import Fenced, TurnCancelled
-from wsgi_app.events import InputRequest, ToolCall, ToolResult, Usage
+from wsgi_app.events import InputRequest, ToolCall, ToolResult, Usage, encode_json
 from wsgi_app.store.base import Fence
 
 T = TypeVar("T")
@@ -55,6 +55,9 @@ class AgentCalls:
         self.fence = fence
         self.ended = False
         self.usage = Usage()
+        #: See `Turn.keep`.
+        self.kept: dict[str, Any] = {}
+        self._kept_bytes = 0
         self._order = order
         self._services = services
         self._log = log
@@ -91,6 +94,14 @@ class AgentCalls:
         if isinstance(output.event, (ToolCall, ToolResult)):
             self._count_tool(output.event)
             self._services.journal.hurry(self.fence)
+
+    def keep(self, call_id: str, value: Any) -> None:
+        """See `Turn.keep`; raises TypeError for what is no JSON."""
+        encoded = encode_json(value)
+        with self._lock:
+            self._kept_bytes += len(encoded)
+            if self._kept_bytes <= self._services.settings.max_history_bytes:
+                self.kept[call_id] = msgspec.json.decode(encoded)
 
     def inside_tool(self, call_id: str) -> AbstractContextManager[Any]:
         """See `Turn.inside_tool`."""

@@ -3,20 +3,22 @@
 Stored are chat messages as the providers write them: the user's, the assistant's, whose
 ``tool_calls`` are each followed by a message of the role ``tool``, and ``status`` on the last
 message of an answer that did not come to its end (``cancelled`` or ``error``), which providers
-would refuse.
+would refuse. An answer that failed before there was any is an empty message: the user's message may
+be what the provider refuses, and would be so in each later turn, so agents do not get it again.
+``kept`` is what an agent wants back with a message's calls, see `Turn.keep`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from wsgi_app.engine.valid_messages import NO_RESULT, valid_id, valid_messages, valid_name
 from wsgi_app.events import (
     AnyEvent,
     Cancelled,
     Done,
+    Error,
     Terminal,
     Token,
     ToolCall,
@@ -25,26 +27,27 @@ from wsgi_app.events import (
 )
 from wsgi_app.store.base import Message
 
-#: In place of what a cut off call would have answered: a call without an answer is refused.
-NO_RESULT: Final = "(The call was stopped; its result is unknown.)"
 #: In place of an answer without text: many models refuse two user's messages in a row.
 NO_ANSWER: Final = "(no answer)"
 _MARKS: Final = {
     "cancelled": "(This answer was stopped here.)",
     "error": "(This answer broke off here with an error.)",
 }
-#: What providers take as a tool's name (OpenAI's reference of chat completions).
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
-_MAX_NAME_CHARS: Final = 64
-_MAX_ID_CHARS: Final = 40
 
 
-def answer_messages(events: Iterable[AnyEvent], end: Terminal) -> list[Message]:
-    """The messages that a turn adds to the history, behind the user's; possibly none."""
-    answer = _Answer()
+def answer_messages(
+    events: Iterable[AnyEvent], end: Terminal, kept: Mapping[str, Any] | None = None
+) -> list[Message]:
+    """The messages that a turn adds to the history, behind the user's; possibly none.
+
+    ``kept``: what its agent wants back with its calls, by their ids.
+    """
+    answer = _Answer(kept or {})
     for event in events:
         answer.take(event)
     messages = answer.close()
+    if not messages and isinstance(end, Error):
+        return [{"role": "assistant", "content": "", "status": "error"}]
     if messages and not isinstance(end, Done):
         status = "cancelled" if isinstance(end, Cancelled) else "error"
         messages[-1]["status"] = status
@@ -56,7 +59,8 @@ def for_agent(stored: Sequence[Message], max_bytes: int) -> list[Message]:
 
     Whole old exchanges go first; if the newest alone is too long, so do its tool calls.
     """
-    exchanges = [_closed(exchange) for exchange in _exchanges(stored)]
+    good = [message for one in _exchanges(stored) if not _has_failed(one) for message in one]
+    exchanges = [_closed(exchange) for exchange in _exchanges(valid_messages(good))]
     kept: list[Message] = []
     left = max_bytes
     for number, exchange in enumerate(reversed(exchanges)):
@@ -67,6 +71,32 @@ def for_agent(stored: Sequence[Message], max_bytes: int) -> list[Message]:
         if left < 0:
             break
         kept[:0] = fitting
+    return kept
+
+
+def without_oldest(history: Sequence[Message]) -> list[Message] | None:
+    """The newer half of a history's exchanges, and all instructions; None if there are none."""
+    exchanges = _exchanges(history)
+    has_answer = [any(m["role"] != "system" for m in exchange) for exchange in exchanges]
+    if not any(has_answer):
+        return None
+    places = [place for place, answered in enumerate(has_answer) if answered]
+    gone = set(places[: (len(places) + 1) // 2])
+    return [
+        message
+        for place, exchange in enumerate(exchanges)
+        for message in exchange
+        if place not in gone or message["role"] == "system"
+    ]
+
+
+def take_kept(history: Sequence[Message]) -> dict[str, Any]:
+    """Take what agents have kept out of a history, by the ids of the calls that it belongs to."""
+    kept: dict[str, Any] = {}
+    for message in history:
+        value = message.pop("kept", None)
+        if value is not None:
+            kept |= {call["id"]: value for call in message.get("tool_calls", ())}
     return kept
 
 
@@ -87,7 +117,8 @@ class _Answer:
     Calls that run at the same time become one message, in front of what is said meanwhile.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Mapping[str, Any]) -> None:
+        self._kept = kept
         self._messages: list[Message] = []
         self._text: list[str] = []
         self._text_since_call: list[str] = []
@@ -117,11 +148,13 @@ class _Answer:
             return
         calls = [_call_entry(call) for call in self._calls.values()]
         text = "".join(self._text) or None
-        self._messages.append({"role": "assistant", "content": text, "tool_calls": calls})
+        message: Message = {"role": "assistant", "content": text, "tool_calls": calls}
+        kept = [self._kept[call_id] for call_id in self._calls if call_id in self._kept]
+        self._messages.append({**message, "kept": kept[0]} if kept else message)
         for call_id in self._calls:
             result = self._results.get(call_id, NO_RESULT)
             self._messages.append(
-                {"role": "tool", "tool_call_id": _provider_id(call_id), "content": result}
+                {"role": "tool", "tool_call_id": valid_id(call_id), "content": result}
             )
         self._text, self._text_since_call = self._text_since_call, []
         self._calls, self._results = {}, {}
@@ -133,19 +166,12 @@ def as_text(value: Any) -> str:
 
 
 def _call_entry(call: ToolCall) -> dict[str, Any]:
-    name = _NOT_IN_NAMES.sub("_", call.tool)[:_MAX_NAME_CHARS] or "tool"
     arguments = encode_json(call.input).decode()
     return {
-        "id": _provider_id(call.call_id),
+        "id": valid_id(call.call_id),
         "type": "function",
-        "function": {"name": name, "arguments": arguments},
+        "function": {"name": valid_name(call.tool), "arguments": arguments},
     }
-
-
-def _provider_id(call_id: str) -> str:
-    if 0 < len(call_id) <= _MAX_ID_CHARS:
-        return call_id
-    return f"call_{hashlib.sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"
 
 
 def _exchanges(messages: Sequence[Message]) -> list[list[Message]]:
@@ -156,6 +182,12 @@ def _exchanges(messages: Sequence[Message]) -> list[list[Message]]:
             exchanges.append([])
         exchanges[-1].append(message)
     return exchanges
+
+
+def _has_failed(exchange: list[Message]) -> bool:
+    """Whether an exchange ended with an error before there was any answer."""
+    last = exchange[-1]
+    return last.get("status") == "error" and not last["content"] and "tool_calls" not in last
 
 
 def _closed(exchange: list[Message]) -> list[Message]:

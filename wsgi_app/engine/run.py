@@ -134,7 +134,8 @@ class TurnRun:
         if self.terminal is None:
             return []
         entries = self.log.read(0, self.log.last_seq)
-        return answer_messages((entry.event for entry in entries), self.terminal)
+        events = (entry.event for entry in entries)
+        return answer_messages(events, self.terminal, self._calls.kept)
 
     def publish(self) -> None:
         """Let the readers see the end; the store knows it, or does not answer."""

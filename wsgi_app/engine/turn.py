@@ -10,8 +10,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from wsgi_app.engine.history import take_kept
 from wsgi_app.engine.workdir import make_workdir
 from wsgi_app.errors import TurnCancelled
+from wsgi_app.events import Status
 
 if TYPE_CHECKING:
     from wsgi_app.events import AnyEvent, Usage
@@ -32,6 +34,7 @@ class TurnHost(Protocol):
     @property
     def max_steps(self) -> int: ...
     def emit(self, item: str | AnyEvent) -> None: ...
+    def keep(self, call_id: str, value: Any) -> None: ...
     def inside_tool(self, call_id: str) -> AbstractContextManager[Any]: ...
     def add_usage(self, usage: Usage) -> None: ...
     def on_cancel(self, callback: Callable[[], None]) -> None: ...
@@ -70,6 +73,9 @@ class Turn:
         #: The turn's number in its session, as the clients write it.
         self.turn_id = str(host.fence.turn)
         self._workdir_root = workdir_root
+        self._kept = take_kept(history)
+        #: Whether `emit` has sent more than a status. Set by any thread, never unset.
+        self.has_output = False
 
     @property
     def cancelled(self) -> bool:
@@ -115,6 +121,19 @@ class Turn:
         Raises TurnCancelled once the turn has ended, TurnError for what is neither.
         """
         self._host.emit(item)
+        self.has_output = self.has_output or not isinstance(item, Status)
+
+    def keep(self, call_id: str, value: Any) -> None:
+        """Keep a JSON value with one of this turn's calls, for this session's later turns.
+
+        Such as a provider's signature, without which it refuses the call in the history. Clients
+        never see it. What is too much for the history is dropped.
+        """
+        self._host.keep(call_id, value)
+
+    def kept(self, call_id: str) -> Any:
+        """What was kept with a call in ``history``; None if nothing was."""
+        return self._kept.get(call_id)
 
     def inside_tool(self, call_id: str) -> AbstractContextManager[Any]:
         """Have what is traced in the block hang below the span of this tool's call.

@@ -10,8 +10,6 @@ from wsgi_app.events import encode_json
 
 Message = dict[str, Any]
 
-#: In place of a result that the client does not know: a call without one is refused by providers.
-NO_RESULT: Final = "(The result of this call is unknown.)"
 _ROLES: Final = {
     "system": "system",
     "developer": "system",
@@ -43,7 +41,7 @@ def split_at_newest(messages: Sequence[Message], field: str) -> tuple[list[Messa
     newest = before.pop()["content"]
     if not newest:
         raise bad_request(field, "Expected a last message with text")
-    return with_results([*before, *behind]), newest
+    return [*before, *behind], newest
 
 
 def read_messages(messages: Sequence[Message]) -> list[Message]:
@@ -57,20 +55,6 @@ def read_items(items: Sequence[Message]) -> list[Message]:
     for index, item in enumerate(items):
         _add_item(messages, item, f"input.{index}")
     return messages
-
-
-def with_results(messages: Sequence[Message]) -> list[Message]:
-    """Give every tool call one result right behind it, and drop results without a call."""
-    made: list[Message] = []
-    results = {one["tool_call_id"]: one for one in messages if one["role"] == "tool"}
-    for message in messages:
-        if message["role"] == "tool":
-            continue
-        made.append(message)
-        for call in message.get("tool_calls", ()):
-            unknown = {"role": "tool", "tool_call_id": call["id"], "content": NO_RESULT}
-            made.append(results.get(call["id"], unknown))
-    return made
 
 
 def as_text(content: Any, field: str) -> str:
