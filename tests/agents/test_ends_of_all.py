@@ -132,14 +132,12 @@ def test_every_agent_says_the_same_of_an_answers_end(
     bench.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "agents-sdk responses"])
 def test_every_agent_runs_whole_calls_at_the_length_limit(upstream: Upstream, kind: str) -> None:
-    """They are what the model wants."""
+    """They are what the model wants; but the Agents SDK takes no response that is incomplete."""
     kinds = Kinds(upstream)
     bench = AgentBench(kinds.make(kind, [add]), upstream)
     calls = ToolCalls((Call("c1", "add", '{"a": 1, "b": 2}'),))
-    if kind == "agents-sdk responses":
-        pytest.skip("the SDK takes no response that is incomplete")
     events = bench.talk((calls, Finish("length")), (Text(("3",)),))
     assert [event["type"] for event in events] == ["tool_call", "tool_result", "token", "done"]
     bench.turns.run(kinds.close)
