@@ -27,7 +27,7 @@ from bench.works.page import PAGE
 from bench.works.profile import PROFILE
 from bench.works.reactions import REACTED
 from bench.works.starts import STARTS
-from bench.works.tokens import GENERATOR, JOURNAL, TOKENS
+from bench.works.tokens import GENERATOR, GEVENT_WORKERS, JOURNAL, TOKENS
 
 LATEST: Final = Path(__file__).parent / "results" / "latest.json"
 WORKS: Final[Mapping[str, Work]] = {
@@ -37,6 +37,7 @@ WORKS: Final[Mapping[str, Work]] = {
     "starts": STARTS,
     "reactions": REACTED,
     "journal": JOURNAL,
+    "gevent": GEVENT_WORKERS,
     "growth": GROWTH,
     "page": PAGE,
     "budget": BUDGET,

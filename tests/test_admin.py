@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.client import Client, new_session
 from tests.support.servers import Gunicorn, Redis, gunicorn, redis_server
-from tests.support.service import CONFIG
+from tests.support.service import CONFIG, NAMESPACE
 from tests.support.sse import Stream
 from tests.support.waiting import wait_for
 from wsgi_app.engine.live import MAX_TOLD_TURNS, MINUTES, LiveTurns
@@ -106,11 +106,12 @@ def test_nothing_is_told_while_nobody_watches(site: Site) -> None:
         watch_until(site, live)
 
         def told() -> list[Any]:
-            infos = store.hgetall("agent:{workers}:alive:info")
+            infos = store.hgetall(f"agent@{NAMESPACE}:{{workers}}:alive:info")
             return [turn for info in infos.values() for turn in json.loads(info)["live"]]
 
         assert told()
-        store.delete("agent:{workers}:alive:watched")  # instead of a wait of ten seconds
+        # Instead of a wait of ten seconds.
+        store.delete(f"agent@{NAMESPACE}:{{workers}}:alive:watched")
         wait_for(lambda: not told(), "heartbeats without turns", 30)
 
 

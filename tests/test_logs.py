@@ -17,7 +17,7 @@ from tests.support.agents import scripted
 from tests.support.client import Client, new_session
 from tests.support.reading import ReadingClient
 from tests.support.servers import Server, gunicorn, redis_server
-from tests.support.service import CONFIG, owner_pid
+from tests.support.service import CONFIG, OPERATOR, owner_pid
 from tests.support.sse import StreamCutError
 from tests.support.waiting import wait_for
 from wsgi_app import AgentHost
@@ -173,7 +173,7 @@ def test_standalone_app_sets_its_own_up(log_format: str) -> None:
 def test_turns_of_a_killed_worker_have_their_line() -> None:
     """Whoever ends a dead worker's turns logs each of them, in the host's format."""
     with redis_server() as store:
-        env = {"AGENT_REDIS_URL": store.url, "AGENT_LOG_FORMAT": "json"}
+        env = {"AGENT_REDIS_URL": store.url, "AGENT_LOG_FORMAT": "json", "AGENT_TOKENS": OPERATOR}
         with gunicorn(SITE, config=CONFIG, env=env) as server:
             client, session = ReadingClient(server), new_session()
             with client.chat(session, {"text": "a"}, {"hold": True}) as stream:

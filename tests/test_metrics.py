@@ -20,7 +20,7 @@ from tests.support.processes import temporary_folder
 from tests.support.reading import ReadingClient
 from tests.support.refusals import check_refusal
 from tests.support.servers import Gunicorn, Server, flask_dev_server, gunicorn, redis_server
-from tests.support.service import CONFIG, owner_pid
+from tests.support.service import CONFIG, OPERATOR, owner_pid
 from tests.support.sse import open_stream
 from tests.support.waiting import wait_for
 from wsgi_app.metrics.files import VARIABLE, SharedFolder
@@ -48,6 +48,7 @@ def server(folder: Path) -> Iterator[Gunicorn]:
         env = {
             "AGENT_REDIS_URL": store.url,
             **OPEN,
+            "AGENT_TOKENS": OPERATOR,
             "AGENT_ORPHAN_SECONDS": "0",
             "AGENT_MAX_TURNS_PER_TENANT": "1000",
         }

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.reading import ReadingClient
-from tests.support.service import Service, service
+from tests.support.service import NAMESPACE, Service, service
 from tests.support.sse import StreamCutError
 from tests.support.waiting import wait_for
 from wsgi_app.store.redis import RedisStore
@@ -63,7 +63,7 @@ def reload_once(shared: Service) -> None:
     old = set(host.worker_pids())
     host.signal(signal.SIGHUP)
     wait_for(lambda: not old & set(host.worker_pids()), "the old workers leave", 60)
-    store = RedisStore(shared.store.url)
+    store = RedisStore(shared.store.url, namespace=NAMESPACE)
     try:
         wait_for(lambda: len(signed_on(store) - old) == len(old), "the new workers sign on", 60)
     finally:

@@ -198,7 +198,7 @@ def test_a_dead_peer_is_found_by_pings(server: Server) -> None:
     """A client that answers no pings is let go within about two intervals."""
     session = new_session()
     url = f"/agents/ws/chat/{session}"
-    lines = {"Host": "x", **UPGRADE, **DEV}
+    lines = {"Host": "127.0.0.1", **UPGRADE, **DEV}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     with socket.create_connection(("127.0.0.1", server.port), timeout=READ_SECONDS) as client:
         client.sendall(f"GET {url} HTTP/1.1\r\n{head}\r\n".encode())

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.service import SETTINGS, THREADS, WORKERS, Service, service
+from tests.support.service import NAMESPACE, SETTINGS, THREADS, WORKERS, Service, service
 from tests.support.waiting import wait_for
 from wsgi_app.delivery.slots import default_slots
 from wsgi_app.store.base import StoreLimits, WorkerView
@@ -26,7 +26,8 @@ def shared() -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def store(shared: Service) -> Iterator[RedisStore]:
     """The same Redis, seen from outside."""
-    store = RedisStore(shared.store.url, StoreLimits(lease_seconds=LEASE_SECONDS))
+    limits = StoreLimits(lease_seconds=LEASE_SECONDS)
+    store = RedisStore(shared.store.url, limits, namespace=NAMESPACE)
     yield store
     store.close()
 

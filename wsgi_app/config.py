@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta, Struct
@@ -18,6 +19,8 @@ from wsgi_app.tokens import Principal, parse_tokens
 log = logging.getLogger("wsgi_app")
 
 PREFIX = "AGENT_"
+#: The namespace of versions that had none.
+NO_NAMESPACE = "-"
 
 Seconds = Annotated[float, Meta(gt=0)]
 SecondsOrZero = Annotated[float, Meta(ge=0)]
@@ -25,6 +28,8 @@ Count = Annotated[int, Meta(ge=1)]
 RateLimit = Annotated[
     str, Meta(pattern=r"^\s*\d+\s*(/|per)\s*(\d+\s*)?(second|minute|hour|day|month|year)s?\s*$")
 ]
+#: What names in the store begin with; none of these is special in Redis's patterns.
+Namespace = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~/-]{1,128}$")]
 #: Scheme, host and port, as browsers send it (RFC 6454, section 6.2).
 Origin = Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]_-]+$")]
 
@@ -33,6 +38,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of one host; README.md describes each."""
 
     redis_url: Optional[str] = None
+    namespace: Optional[Namespace] = None
     #: Who each token is, by its digest.
     tokens: dict[bytes, Principal] = {}
     tokens_file: Optional[Path] = None
@@ -107,6 +113,16 @@ def load_settings(
     _refuse_unknown(overrides, app_config)
     _warn_unknown(environ)
     return Settings(**raw)
+
+
+def with_namespace(settings: Settings, import_name: str, prefix: str | None) -> Settings:
+    """Name a host by its app and prefix, unless a setting does; '' is the name of NO_NAMESPACE."""
+    given = settings.namespace
+    if given is None:
+        name = quote(f"{import_name}{prefix or ''}", safe="/")
+    else:
+        name = "" if given == NO_NAMESPACE else given
+    return msgspec.structs.replace(settings, namespace=name)
 
 
 def setting_name(field: str) -> str:

@@ -187,6 +187,7 @@ def _write_note(worker: Any, runner: Runner) -> None:
     if note is not None and runner.store.shared:
         line = {
             "redis_url": runner.settings.redis_url,
+            "namespace": runner.settings.namespace or "",
             "worker_id": runner.worker_id,
             "log_format": runner.settings.log_format,
         }
@@ -205,13 +206,15 @@ def _live_runners() -> list[Runner]:
     return live_runners()
 
 
-def _end_turns(redis_url: str, worker_id: str, log_format: LogFormat) -> None:
+def _end_turns(redis_url: str, namespace: str, worker_id: str, log_format: LogFormat) -> None:
     from wsgi_app.engine.ends import WORKER_LOST_JSON  # noqa: PLC0415 - keeps the arbiter small
     from wsgi_app.errors import StoreUnavailable  # noqa: PLC0415 - the same
     from wsgi_app.store.redis import RedisStore  # noqa: PLC0415 - the same
 
     try:
-        store = RedisStore(redis_url, timeout_seconds=CHILD_EXIT_SECONDS, measured=False)
+        store = RedisStore(
+            redis_url, namespace=namespace, timeout_seconds=CHILD_EXIT_SECONDS, measured=False
+        )
         try:
             lost = store.mark_lost(worker_id, WORKER_LOST_JSON)
         finally:

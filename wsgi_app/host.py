@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Blueprint, Flask
 
 from wsgi_app.auth import Authenticate, make_authenticator
-from wsgi_app.config import Settings, load_settings
+from wsgi_app.config import Settings, load_settings, setting_name, with_namespace
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import ConfigError
@@ -67,8 +67,16 @@ class AgentHost:
         """
         return HostBlueprint(self._mount, url_prefix)
 
-    def _mount(self, app: Flask, _prefix: str | None, name: str) -> Mount:
+    def _mount(self, app: Flask, prefix: str | None, name: str) -> Mount:
         settings = load_settings(self._overrides, app.config, os.environ)
+        # The name of a blueprint around the host's is before the last dot.
+        outer = name.rpartition(".")[0]
+        settings = with_namespace(
+            settings, ".".join(filter(None, (app.import_name, outer))), prefix
+        )
+        mounts = app.extensions.setdefault(EXTENSION_KEY, {})
+        if "namespace" not in self._overrides:
+            _check_namespace(settings, mounts.values())
         mount = Mount(
             app,
             settings,
@@ -78,7 +86,7 @@ class AgentHost:
             shared_store=settings.redis_url is not None,
             before_stream=self._before_stream,
         )
-        app.extensions.setdefault(EXTENSION_KEY, {})[name] = mount
+        mounts[name] = mount
         mount.tell_warnings()
         return mount
 
@@ -106,11 +114,21 @@ def _factory_of(agent: Agent | Callable[[], Any]) -> Callable[[], Agent]:
     return agent  # type: ignore[return-value] # it takes none
 
 
+def _check_namespace(settings: Settings, others: Iterable[Mount]) -> None:
+    """Refuse hosts that would share all sessions because a setting of the app names them alike."""
+    if any(other.settings.namespace == settings.namespace for other in others):
+        raise ConfigError(
+            f"{setting_name('namespace')} gives two hosts of this app one namespace, so that they"
+            " share all sessions: set it as AgentHost(…, namespace=…) for each"
+        )
+
+
 def _store_maker(settings: Settings) -> Callable[[], Store]:
     """What makes the store in a worker; the client of Redis is loaded before the fork."""
     limits, url = StoreLimits.from_settings(settings), settings.redis_url
+    namespace = settings.namespace or ""
     if url is None:
         return lambda: MemoryStore(limits)
     from wsgi_app.store.redis import RedisStore  # noqa: PLC0415 - a host without it saves its time
 
-    return lambda: RedisStore(url, limits, start_thread=start_thread)
+    return lambda: RedisStore(url, limits, namespace=namespace, start_thread=start_thread)

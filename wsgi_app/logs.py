@@ -27,6 +27,12 @@ FIELDS_ATTRIBUTE: Final = "agent_turn"
 _TURN_ENDED: Final = "turn ended"
 #: Nothing that ends a line, a field or a JSON string; as long as any tracing system's.
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}", re.ASCII)
+#: A URL; the groups are told: scheme, host and port. Keys stand in paths, too.
+_URL: Final = re.compile(r"(\b[a-z]+://)(?:[^/@?#\s]*@)?([^/?#\s]*)\S*", re.ASCII)
+_HTTP_CLIENTS: Final = (
+    *("httpx", "httpx2", "httpcore", "httpcore2"),
+    *("mcp.client.streamable_http", "mcp.client.sse"),
+)
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._~:@-]+", re.ASCII)
 
 
@@ -59,6 +65,31 @@ def set_up(log_format: LogFormat) -> None:
     handler.setFormatter(JsonFormatter() if log_format == "json" else _TextFormatter())
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+
+
+class UrlFilter(logging.Filter):
+    """Leaves of the URLs that clients of HTTP log the scheme, the host and the port."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record's arguments; every record passes."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(map(_without_secrets, record.args))
+        return True
+
+
+def hide_urls_secrets() -> None:
+    """Have the HTTP clients' lines tell no key of a URL, whoever shows them; once is enough."""
+    for name in _HTTP_CLIENTS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, UrlFilter) for known in logger.filters):
+            logger.addFilter(UrlFilter())
+
+
+def _without_secrets(value: object) -> object:
+    text = str(value) if type(value).__name__ == "URL" else value
+    if not isinstance(text, str) or "://" not in text:
+        return value
+    return _URL.sub(r"\1\2/…", text)
 
 
 class JsonFormatter(logging.Formatter):

@@ -58,14 +58,16 @@ class Peer(NamedTuple):
             process.kill()
 
 
-def _gunicorn(app: str, threads: int | None = None) -> Callable[[int, int, int], list[str]]:
+def _gunicorn(
+    app: str, threads: int | None = None, worker_class: str = "gthread"
+) -> Callable[[int, int, int], list[str]]:
     def command(port: int, workers: int, streams: int) -> list[str]:
         # Workers share out the connections as it comes: each has threads for all of them, and the
         # eighth that the host keeps free.
         count = threads or streams + streams // 7 + 8
         return [
             *(sys.executable, "-m", "gunicorn", "--config", "python:bench.servers.gunicorn_conf"),
-            *("--worker-class", "gthread", "--workers", str(workers), "--threads", str(count)),
+            *("--worker-class", worker_class, "--workers", str(workers), "--threads", str(count)),
             *("--worker-connections", str(2 * streams + 100), "--bind", f"127.0.0.1:{port}", app),
         ]
 
@@ -87,6 +89,12 @@ def _host(label: str, delivery: str, threads: int | None = None, *, with_redis: 
     return Peer(label, READY, _gunicorn("bench.servers.host:app", threads), env, with_redis)
 
 
+def _gevent(label: str, *, with_redis: bool) -> Peer:
+    """Its ``--threads`` do nothing: each stream is a greenlet."""
+    command = _gunicorn("bench.servers.host:app", worker_class="gevent")
+    return Peer(label, READY, command, {"AGENT_DELIVERY": "thread"}, with_redis)
+
+
 def _install_express() -> None:
     if not (EXPRESS / "node_modules").is_dir():
         subprocess.run(
@@ -99,6 +107,7 @@ def _install_express() -> None:
 
 HOST: Final = "host"
 PARKED: Final = "host-parked"
+GEVENT: Final = "host-gevent"
 PEERS: Final[Mapping[str, Peer]] = {
     HOST: _host("this host, a thread per stream", "thread", with_redis=True),
     PARKED: _host("this host, parked streams", "parked", FEW_THREADS, with_redis=True),
@@ -106,6 +115,7 @@ PEERS: Final[Mapping[str, Peer]] = {
     "host-parked-memory": _host(
         "this host, parked streams, no Redis", "parked", FEW_THREADS, with_redis=False
     ),
+    GEVENT: _gevent("this host, gevent", with_redis=True),
     "wsgi": Peer(
         "bare WSGI generator", READY, _gunicorn("bench.servers.wsgi:app"), agents=(PACED,)
     ),

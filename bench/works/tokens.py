@@ -184,3 +184,9 @@ JOURNAL: Final = tokens_work(
     ("host-parked", "host-parked-memory"),
     "1200",
 )
+GEVENT_WORKERS: Final = tokens_work(
+    "the host on gevent's worker class, beside threads",
+    OPENAI,
+    ("host", "host-gevent"),
+    "100,500",
+)

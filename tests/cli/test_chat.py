@@ -21,7 +21,7 @@ from tests.support.client import Client, new_session
 from tests.support.processes import ROOT, clean_environment, started
 from tests.support.reading import ReadingClient
 from tests.support.servers import Gunicorn, Redis, gunicorn
-from tests.support.service import CONFIG, owner_pid
+from tests.support.service import CONFIG, OPERATOR, owner_pid
 from tests.support.waiting import wait_for
 from wsgi_app.auth import DEVELOPMENT_TOKEN
 from wsgi_app.cli.options import DEFAULT_TOKEN
@@ -238,7 +238,7 @@ def test_cut_connections_lose_and_double_nothing(server: Gunicorn) -> None:
 @pytest.mark.slow
 def test_killed_worker(redis: Redis) -> None:
     """After kill -9 of the worker in mid-answer the turn's end is told, and no word twice."""
-    env = {"AGENT_REDIS_URL": redis.url, "AGENT_TOKENS": "dev=t", "WEB_CONCURRENCY": "2"}
+    env = {"AGENT_REDIS_URL": redis.url, "AGENT_TOKENS": OPERATOR, "WEB_CONCURRENCY": "2"}
     session = new_session()
     message = steps({"count": 2000, "pause": 0.01})
     with gunicorn(APP, workers=None, threads=8, config=CONFIG, env=env) as server:

@@ -14,7 +14,7 @@ from tests.cli.command import COMMAND, OWN_SETTINGS
 from tests.support.client import new_session
 from tests.support.processes import started
 from tests.support.reading import ReadingClient
-from tests.support.service import Service, service
+from tests.support.service import NAMESPACE, Service, service
 from tests.support.waiting import wait_for
 from wsgi_app.cli import main
 
@@ -145,7 +145,7 @@ def test_tail_prints_native_events(running: Service, client: ReadingClient) -> N
 
 def test_workers_are_listed(running: Service) -> None:
     """All workers of the store, with host, pid, turns and slots; without a store it says so."""
-    env = {"AGENT_REDIS_URL": running.store.url}
+    env = {"AGENT_REDIS_URL": running.store.url, "AGENT_NAMESPACE": NAMESPACE}
     [host] = running.hosts
 
     def rows() -> list[list[str]]:
@@ -158,6 +158,8 @@ def test_workers_are_listed(running: Service) -> None:
     assert all(row[3].split("/")[1] == "42" for row in found)
     lines = CliRunner().invoke(main, ["workers", "--json"], env=env).stdout.splitlines()
     assert {json.loads(line)["info"]["pid"] for line in lines} == set(host.worker_pids())
+    other = CliRunner().invoke(main, ["workers"], env={**env, "AGENT_NAMESPACE": "other"})
+    assert "AGENT_NAMESPACE" in other.stderr
     alone = CliRunner().invoke(main, ["workers"], env={"AGENT_REDIS_URL": "", "REDIS_URL": ""})
     assert alone.exit_code == 1
     assert "AGENT_REDIS_URL" in alone.stderr

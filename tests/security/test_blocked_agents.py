@@ -36,6 +36,7 @@ def start_and_cancel(client: ReadingClient) -> int:
         return stream.status
 
 
+@pytest.mark.timeout(300)
 def test_one_tenant_gets_no_worker_replaced() -> None:
     """Beyond its places it is refused; another tenant's turns go on, on the same workers."""
     with (

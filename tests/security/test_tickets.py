@@ -15,8 +15,9 @@ from tests.security.routes import CLOSED, ROUTES, Target, bearer, send
 from tests.support.client import Client, new_session
 from tests.support.reading import ReadingClient
 from tests.support.servers import Redis, Server, gunicorn, redis_server
+from tests.support.service import NAMESPACE
 from tests.support.sockets import connected
-from wsgi_app.store.redis_keys import SECRET
+from wsgi_app.store.redis_keys import Keys
 from wsgi_app.tickets import SALT, TICKET_SECONDS
 
 TURN_SECONDS = 100
@@ -52,7 +53,7 @@ def secret(store: Redis, server: Server) -> bytes:
     """What the host signs with, as somebody knows it who has broken into the store."""
     issued(server, "s")
     with store.client() as client:
-        found = client.get(SECRET)
+        found = client.get(Keys(NAMESPACE).secret)
     assert isinstance(found, bytes)
     return found
 

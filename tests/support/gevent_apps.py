@@ -13,8 +13,7 @@ from flask import Flask, jsonify
 from gevent import monkey, sleep
 
 from tests.support.agents import scripted
-from tests.support.openai_apps import add, add_later, where
-from wsgi_app import AgentHost, OpenAIAgent, Turn
+from wsgi_app import AgentHost, Turn
 
 _shared = threading.Lock()
 
@@ -27,7 +26,6 @@ def kinds_app() -> Flask:
     app.add_url_rule("/patched", "patched", lambda: jsonify(_patched()))
     agents: dict[str, Any] = {
         "agents": scripted,
-        "model": OpenAIAgent("test-model", tools=[add, add_later, where]),
         "runs": _runs_a_loop,
         "locks": _locks,
     }
@@ -65,21 +63,21 @@ async def _locks(_turn: Turn) -> AsyncIterator[str]:
     await asyncio.sleep(0)
 
 
-def frameworks_app() -> Flask:
-    """Mount a LangGraph, and a model with the tools of a program that speaks MCP."""
-    # They take their time to load, which the other app shall not.
+def graph_app() -> Flask:
+    """Mount a LangGraph."""
+    # It takes its time to load, which the other app shall not.
     from tests.support.graphs import one_node  # noqa: PLC0415 - as said
-    from tests.support.mcp_app import make_agent  # noqa: PLC0415 - as said
     from wsgi_app.agents.langgraph import LangGraphAgent  # noqa: PLC0415 - as said
 
     app = Flask("site")
     AgentHost(LangGraphAgent(one_node(_node))).init_app(app, url_prefix="/graph")
-    AgentHost(make_agent()).init_app(app, url_prefix="/mcp")
     return app
 
 
 async def _node(state: dict[str, Any]) -> dict[str, Any]:
+    from langchain_core.messages import AIMessage  # noqa: PLC0415 - as said
+
     await asyncio.sleep(0.01)
     in_thread = await asyncio.to_thread(lambda: threading.current_thread().name)
     said = state["messages"][-1].text
-    return {"messages": [("assistant", f"{said} {in_thread != threading.current_thread().name}")]}
+    return {"messages": [AIMessage(f"{said} {in_thread != threading.current_thread().name}")]}

@@ -25,7 +25,7 @@ class ManyReaders:
         """Send a GET for each path, and wait until each has its answer's head."""
         for start in range(0, len(paths), WAVE):
             for path in paths[start : start + WAVE]:
-                self._send(f"GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n")
+                self._send(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n\r\n")
             self.read_until(lambda body: b"\r\n\r\n" in body, seconds)
 
     def read_until(self, enough: Callable[[bytearray], bool], seconds: float) -> None:

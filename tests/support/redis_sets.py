@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from tests.support.processes import find_program, free_port, started, temporary_folder
-from tests.support.servers import Redis, redis_server
+from tests.support.servers import Redis, redis_program, redis_server
 from tests.support.waiting import wait_for
 
 NODES = 3
@@ -82,7 +82,7 @@ def _sentinel(master_port: int) -> Iterator[int]:
             f"sentinel down-after-milliseconds {SERVICE} {DOWN_MILLISECONDS}\n"
             f"sentinel failover-timeout {SERVICE} 5000\n"
         )
-        command = [find_program("redis-server", "redis-server"), str(config), "--sentinel"]
+        command = [redis_program(), str(config), "--sentinel"]
         with started(command) as process:
             process.wait_until(lambda: "+monitor" in process.log())
             yield port

@@ -248,6 +248,11 @@ def nginx(
             yield Nginx(process, port, folder)
 
 
+def redis_program() -> str:
+    """The redis-server under test: ``TEST_REDIS_SERVER`` (see `make test-stores`), or Debian's."""
+    return os.environ.get("TEST_REDIS_SERVER") or find_program("redis-server", "redis-server")
+
+
 @contextmanager
 def redis_server(
     *, port: int | None = None, unix_socket: bool = False, args: Sequence[str] = ()
@@ -257,11 +262,18 @@ def redis_server(
     ``port`` restarts one where another was; ``unix_socket`` makes ``url`` a socket's; ``args`` are
     redis-server's own, such as ``["--maxmemory", "10mb"]``.
     """
-    program = find_program("redis-server", "redis-server")
     port = port or free_port()
     with temporary_folder() as folder:
         socket_path = folder / "redis.sock"
-        command = [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
+        command = [
+            redis_program(),
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--dir",
+            str(folder),
+        ]
         command += ["--unixsocket", str(socket_path), "--save", "", "--appendonly", "no"]
         with started([*command, *args]) as process:
             server = Redis(process, port, socket_path if unix_socket else None)

@@ -13,12 +13,16 @@ from tests.support.servers import Gunicorn, Nginx, Redis, gunicorn, nginx, redis
 
 CONFIG = ROOT / "gunicorn.conf.py"
 NGINX_CONF = ROOT / "deploy" / "nginx.conf"
+#: That of its host, in the store.
+NAMESPACE = "site/agents"
 SCRIPTED = "tests.support.apps:scripted_app()"
 WORKERS = 2
+#: A tenant that is told which worker is which.
+OPERATOR = "dev=demo-tenant scopes=chat+read+cancel+admin"
 THREADS = 48
 # Servers of tests shall not wait for what a test leaves running.
 SETTINGS = {
-    "AGENT_TOKENS": "dev=demo-tenant",
+    "AGENT_TOKENS": OPERATOR,
     "AGENT_MAX_TURNS_PER_TENANT": "1000",
     "AGENT_DRAIN_SECONDS": "2",
 }
@@ -118,5 +122,5 @@ def make_certificate(folder: Path, name: str = "DNS:localhost") -> None:
 
 
 def owner_pid(client: ReadingClient, session_id: str) -> int:
-    """The process that runs the session's turn: its owner is named host:pid:nonce."""
+    """The process that runs the session's turn: its owner, host:pid:nonce to the scope admin."""
     return int(client.session(session_id)["owner"].rsplit(":", 2)[1])

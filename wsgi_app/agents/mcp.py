@@ -16,6 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from wsgi_app.agents.mcp_link import McpEndpoint
 from wsgi_app.agents.mcp_tools import McpConnections
+from wsgi_app.logs import hide_urls_secrets
 
 #: A turn's first wait for a server, which may be a program that has yet to start.
 CONNECT_TIMEOUT_SECONDS: Final = 30.0
@@ -74,6 +75,7 @@ class McpServer(McpEndpoint):
 
         ``headers``, such as ``Authorization``, go along with every request.
         """
+        hide_urls_secrets()
         return cls(
             name or httpx2.URL(url).host or "http",
             partial(_open_http, url, dict(headers or {})),

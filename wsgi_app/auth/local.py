@@ -32,15 +32,20 @@ def is_local(request: Request, hosts: Collection[str] = ()) -> bool:
 
     The address is the loopback one, no proxy has forwarded the request, and it names this machine
     as its host: a page of another origin, whose name its owner has pointed to this machine, names
-    its own. ``hosts`` are further names of this machine. nginx speaks HTTP/1.0 to what is behind it
-    unless it is told otherwise, which no browser and no client of today does.
+    its own. ``hosts`` are further names of this machine.
     """
-    if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+    if _comes_from_bare_nginx(request):
         return False
     names = [name.lower() for name, _ in request.headers]
     if any(n in FORWARDING_HEADERS or n.startswith(FORWARDING_PREFIXES) for n in names):
         return False
     return _is_loopback(request.remote_addr or "") and names_this_machine(request.host, hosts)
+
+
+def _comes_from_bare_nginx(request: Request) -> bool:
+    """Whether it looks as nginx's with nothing but ``proxy_pass``; no client of today's does."""
+    is_old = request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
+    return is_old and request.headers.get("Connection", "").lower() == "close"
 
 
 def names_this_machine(host: str, hosts: Collection[str] = ()) -> bool:

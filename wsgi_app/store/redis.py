@@ -42,6 +42,7 @@ from wsgi_app.store.redis_admission import begin_admitted
 from wsgi_app.store.redis_calls import Calls, Kept, pairs, triples
 from wsgi_app.store.redis_edge import Edge
 from wsgi_app.store.redis_keys import (
+    Keys,
     decode_messages,
     parse_pieces,
     parse_worker_member,
@@ -56,22 +57,26 @@ from wsgi_app.store.refusals import refusal
 class RedisStore(Store):
     """Sessions in Redis, a Sentinel's master, or a Redis Cluster.
 
+    Those of one namespace: stores with another see none of them, nor each other's workers.
+
     Touched by every thread of the worker; its parts guard themselves. Connects on first use, and
     starts no thread but by ``start_thread``, for which `listen` asks.
     """
 
     shared = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options of one connection, by name
         self,
         url: str,
         limits: StoreLimits | None = None,
         *,
+        namespace: str = "",
         timeout_seconds: float = 1.0,
         start_thread: StartThread | None = None,
         measured: bool = True,
     ) -> None:
-        self._calls = Calls(limits or StoreLimits())
+        self._keys = Keys(namespace)
+        self._calls = Calls(limits or StoreLimits(), self._keys)
         self._edge = Edge(url, timeout_seconds, measured=measured)
         self._start_thread = start_thread
         self._listeners: list[SignalThread] = []
@@ -259,7 +264,7 @@ class RedisStore(Store):
     ) -> None:
         if self._start_thread is None:
             raise RuntimeError("a store made without start_thread cannot listen")
-        thread = SignalThread(self._edge.pubsub, worker_id, listener, resync)
+        thread = SignalThread(self._edge.pubsub, self._keys, worker_id, listener, resync)
         self._listeners.append(thread)
         thread.start(self._start_thread, self._edge.timeout_seconds)
 

@@ -21,14 +21,9 @@ from wsgi_app.store.base import (
     WorkerInfo,
 )
 from wsgi_app.store.redis_keys import (
-    ALIVE,
-    SECRET,
+    Keys,
     encode_message,
-    session_key,
-    start_keys,
-    tenant_keys,
     tenant_member,
-    worker_key,
     worker_member,
 )
 from wsgi_app.store.redis_scripts import Argument, Call, script
@@ -42,23 +37,23 @@ class Kept(NamedTuple):
 
 
 class Calls:
-    """Makes calls with a store's limits; has no state."""
+    """Makes calls with a store's limits and names; has no state."""
 
-    def __init__(self, limits: StoreLimits) -> None:
+    def __init__(self, limits: StoreLimits, keys: Keys) -> None:
         self._limits = limits
+        self._keys = keys
         self._ttl = max(1, round(limits.session_ttl_seconds * 1000))
         self._lease = max(1, round(limits.lease_seconds * 1000))
 
-    @staticmethod
-    def secret() -> Call:
+    def secret(self) -> Call:
         """Read the workers' common secret, or set it to a new one."""
-        return Call(script("secret"), [SECRET], [secrets.token_bytes(SECRET_BYTES)])
+        return Call(script("secret"), [self._keys.secret], [secrets.token_bytes(SECRET_BYTES)])
 
     # -- of one session
 
     def session(self, verb: str, key: SessionKey, *arguments: Argument) -> Call:
         """A call that is about one session."""
-        return Call(script(verb), [session_key(key)], [self._ttl, *arguments])
+        return Call(script(verb), [self._keys.session(key)], [self._ttl, *arguments])
 
     def fenced(self, verb: str, fence: Fence, *arguments: Argument) -> Call:
         """A call that is about one turn."""
@@ -109,14 +104,17 @@ class Calls:
     # -- of a tenant
 
     def _tenant(self, verb: str, tenant: str, *arguments: Argument) -> Call:
-        return Call(script(verb), tenant_keys(tenant), [self._ttl, *arguments])
+        return Call(script(verb), self._keys.tenant(tenant), [self._ttl, *arguments])
 
     def admit_turn(self, request: BeginTurn) -> Call:
         """Count the start, and take a place among the tenant's turns and sessions."""
         key, rate = request.key, request.rate
         return Call(
             script("admit_turn"),
-            [*tenant_keys(key.tenant), *(start_keys(key.tenant, rate) if rate else ())],
+            [
+                *self._keys.tenant(key.tenant),
+                *(self._keys.starts(key.tenant, rate) if rate else ()),
+            ],
             [
                 self._ttl,
                 self._lease,
@@ -128,10 +126,9 @@ class Calls:
             ],
         )
 
-    @staticmethod
-    def uncount_start(tenant: str, rate: StartRate) -> Call:
+    def uncount_start(self, tenant: str, rate: StartRate) -> Call:
         """Take back a start that was counted."""
-        return Call(script("uncount_start"), start_keys(tenant, rate), [rate.window_seconds])
+        return Call(script("uncount_start"), self._keys.starts(tenant, rate), [rate.window_seconds])
 
     def renew_turns(self, kept: Iterable[Kept]) -> list[Call]:
         """Renew the places of turns and sessions, or give them one."""
@@ -172,7 +169,7 @@ class Calls:
 
     def workers(self, verb: str, worker_ids: Sequence[str], *arguments: Argument) -> Call:
         """A call that is about workers; their turns are its keys."""
-        keys = [ALIVE, *map(worker_key, worker_ids)]
+        keys = [self._keys.alive, *map(self._keys.worker, worker_ids)]
         return Call(script(verb), keys, [self._ttl, self._lease, *arguments])
 
     def watch_workers(self) -> Call:
@@ -200,9 +197,9 @@ class Calls:
         shares: defaultdict[Hashable, tuple[list[Fence], list[SessionKey]]]
         shares = defaultdict(lambda: ([], []))
         for place, fence in enumerate(fences):
-            shares[group(session_key(fence.key), place)][0].append(fence)
+            shares[group(self._keys.session(fence.key), place)][0].append(fence)
         for place, key in enumerate(following, len(fences)):
-            shares[group(session_key(key), place)][1].append(key)
+            shares[group(self._keys.session(key), place)][1].append(key)
         return [(self._heartbeat(worker_id, *share), share[0]) for share in shares.values()]
 
     def _heartbeat(
@@ -211,7 +208,7 @@ class Calls:
         keys = [*(fence.key for fence in fences), *following]
         turns = [part for fence in fences for part in (fence.turn, fence.run_id)]
         arguments = [self._ttl, self._lease, worker_id, len(fences), *turns]
-        return Call(script("heartbeat"), [session_key(key) for key in keys], arguments)
+        return Call(script("heartbeat"), [self._keys.session(key) for key in keys], arguments)
 
 
 def pairs(flat: Sequence[bytes]) -> list[tuple[str, str]]:

@@ -8,17 +8,12 @@ percent-encoded, so that none can end a tag or pass for another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 from urllib.parse import quote, unquote
 
 import msgspec
 
 from wsgi_app.events import EventId, encode_json
 from wsgi_app.store.base import Message, SessionKey, Signal, StartRate
-
-ALIVE: Final = "agent:{workers}:alive"
-SECRET: Final = "agent:secret"  # noqa: S105 - its name, not itself
-_CHANNEL: Final = "agent:signals:"
 
 
 def _quote(name: str) -> str:
@@ -38,36 +33,41 @@ def _from_tag(tag: str) -> SessionKey:
     return SessionKey(_unquote(tenant), _unquote(session_id))
 
 
-def session_key(key: SessionKey) -> str:
-    """The hash of a session, from which the scripts derive its other keys."""
-    return f"agent:{{{_tag(key)}}}:s"
+class Keys:
+    """The names in one namespace, '' for that of versions which had none; has no state."""
 
+    def __init__(self, namespace: str) -> None:
+        # A mark of its own, so that no namespace makes names of another kind.
+        self._start = f"agent@{quote(namespace)}:" if namespace else "agent:"
+        self.alive = f"{self._start}{{workers}}:alive"
+        self.secret = f"{self._start}secret"
+        self.probe = f"{self._start}probe"
+        #: The pattern of all workers' channels.
+        self.all_channels = f"{self._start}signals:*"
 
-def tenant_keys(tenant: str) -> list[str]:
-    """A tenant's turns, its sessions by creation, and by expiry."""
-    return [f"agent:tenant:{{{_quote(tenant)}}}:{part}" for part in ("turns", "created", "expires")]
+    def session(self, key: SessionKey) -> str:
+        """The hash of a session, from which the scripts derive its other keys, and channels."""
+        return f"{self._start}{{{_tag(key)}}}:s"
 
+    def tenant(self, tenant: str) -> list[str]:
+        """A tenant's turns, its sessions by creation, and by expiry."""
+        return [self._of_tenant(tenant, part) for part in ("turns", "created", "expires")]
 
-def start_keys(tenant: str, rate: StartRate) -> list[str]:
-    """A tenant's starts in the window before the current one, and in that; per rate."""
-    window = f"{rate.amount}/{rate.window_seconds}"
-    parts = (f"starts:{window}:before", f"starts:{window}")
-    return [f"agent:tenant:{{{_quote(tenant)}}}:{part}" for part in parts]
+    def starts(self, tenant: str, rate: StartRate) -> list[str]:
+        """A tenant's starts in the window before the current one, and in that; per rate."""
+        window = f"starts:{rate.amount}/{rate.window_seconds}"
+        return [self._of_tenant(tenant, part) for part in (f"{window}:before", window)]
 
+    def _of_tenant(self, tenant: str, part: str) -> str:
+        return f"{self._start}tenant:{{{_quote(tenant)}}}:{part}"
 
-def worker_key(worker_id: str) -> str:
-    """The turns of a worker; in one slot with those of all others, and with `ALIVE`."""
-    return f"agent:{{workers}}:turns:{_quote(worker_id)}"
+    def worker(self, worker_id: str) -> str:
+        """The turns of a worker; in one slot with those of all others, and with ``alive``."""
+        return f"{self._start}{{workers}}:turns:{_quote(worker_id)}"
 
-
-def channel(worker_id: str) -> str:
-    """The channel of a worker's signals."""
-    return _CHANNEL + worker_id
-
-
-def all_channels() -> str:
-    """The pattern of all workers' channels."""
-    return _CHANNEL + "*"
+    def channel(self, worker_id: str) -> str:
+        """The channel of a worker's signals."""
+        return f"{self._start}signals:{worker_id}"
 
 
 def tenant_member(key: SessionKey, run_id: str) -> str:

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from wsgi_app.compat.redis import disconnect
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.store.base import Signal
-from wsgi_app.store.redis_keys import all_channels, channel, parse_signal
+from wsgi_app.store.redis_keys import Keys, parse_signal
 
 #: Starts a daemon thread with a name, as ``engine/threads.py`` does.
 StartThread = Callable[[Callable[[], None], str], threading.Thread]
@@ -38,11 +38,13 @@ class SignalThread:
     def __init__(
         self,
         connect: Callable[[], PubSub],
+        keys: Keys,
         worker_id: str,
         listener: Callable[[Signal], None],
         resync: Callable[[], None] | None,
     ) -> None:
         self._connect = connect
+        self._keys = keys
         self._worker_id = worker_id
         self._listener = listener
         self._resync = resync
@@ -83,9 +85,9 @@ class SignalThread:
         pubsub = self._pubsub = self._connect()
         try:
             if self._worker_id:
-                pubsub.subscribe(channel(self._worker_id))
+                pubsub.subscribe(self._keys.channel(self._worker_id))
             else:
-                pubsub.psubscribe(all_channels())
+                pubsub.psubscribe(self._keys.all_channels)
             while not self._closed.is_set():
                 message = pubsub.get_message(timeout=POLL_SECONDS)
                 if message is not None:

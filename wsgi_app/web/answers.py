@@ -99,7 +99,10 @@ class SessionSummary(Struct, kw_only=True):
 
 
 class SessionAnswer(SessionSummary, kw_only=True):
-    """A session with its messages; ``owner`` is the worker that ran its newest turn."""
+    """A session with its messages; ``owner`` is the worker that ran its newest turn.
+
+    Its name, to the scope ``admin``; to others an opaque one, the same for the same worker.
+    """
 
     owner: str
     messages: list[ShownMessage]
@@ -119,7 +122,10 @@ class HealthAnswer(Struct):
 
 
 class ReadyAnswer(Struct, kw_only=True):
-    """This worker may get requests; ``warnings`` tell what is not right in its set-up."""
+    """This worker may get requests; ``warnings`` tell what is not right in its set-up.
+
+    They are for this machine itself and the scope ``admin``; others get none.
+    """
 
     status: Literal["ready"] = "ready"
     warnings: list[str]

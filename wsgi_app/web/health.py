@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Response
+from flask import Response, request
 
+from wsgi_app.auth import is_local
 from wsgi_app.errors import RequestError
 from wsgi_app.extras import missing_text
 from wsgi_app.metrics import are_counted
@@ -21,12 +22,25 @@ def get_readyz(mount: Mount) -> Response:
     """GET /readyz: whether this worker should get requests."""
     mount.learn_server()
     warnings = mount.warnings()
+    told = _may_be_told(mount)
     try:
         _check_ready(mount)
         warnings += mount.store.warnings()
     except RequestError as reason:
-        return error_response(reason, {"warnings": warnings})
-    return json_response(ReadyAnswer(warnings=warnings))
+        return error_response(reason, {"warnings": warnings if told else []})
+    return json_response(ReadyAnswer(warnings=warnings if told else []))
+
+
+def _may_be_told(mount: Mount) -> bool:
+    """Whether who asks may know what is not right: this machine, and the scope admin."""
+    if is_local(request, mount.settings.local_hosts):
+        return True
+    if "Authorization" not in request.headers and "Cookie" not in request.headers:
+        return False
+    try:
+        return "admin" in mount.authenticate(request).scopes
+    except RequestError:
+        return False
 
 
 def get_metrics(_mount: Mount) -> Response:

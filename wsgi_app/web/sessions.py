@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any
 
 from flask import Response, request
@@ -32,7 +33,13 @@ def get_session(mount: Mount, session_id: str) -> Response:
     if view is None:
         raise RequestError("not_found", "There is no such session.")
     messages = [ShownMessage(m["role"], m["content"]) for m in for_people(view.messages)]
-    return json_response(SessionAnswer(**_describe(view), owner=view.owner, messages=messages))
+    owner = view.owner if "admin" in current_principal().scopes else _opaque(view.owner)
+    return json_response(SessionAnswer(**_describe(view), owner=owner, messages=messages))
+
+
+def _opaque(worker_id: str) -> str:
+    """A worker's name without its host and process; the random part of it cannot be guessed."""
+    return hashlib.sha256(worker_id.encode()).hexdigest()[:16] if worker_id else ""
 
 
 def delete_session(mount: Mount, session_id: str) -> Response:

@@ -36,6 +36,7 @@ GOOD = SetUp(
         HostFacts(
             prefix="/agents",
             redis_url=None,
+            namespace="site/agents",
             drain_seconds=25,
             lease_seconds=10,
             stream_slots=None,

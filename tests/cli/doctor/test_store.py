@@ -86,7 +86,7 @@ def test_worker_whose_clock_is_ahead(tmp_path: Path) -> None:
     shifted.write_text(SHIFTED)
     with redis_server() as server:
         env = {"AGENT_REDIS_URL": server.url, "AGENT_TOKENS": "dev=demo-tenant"}
-        store = RedisStore(server.url)
+        store = RedisStore(server.url, namespace="wsgi_app.standalone")
         with (
             gunicorn(workers=1, threads=None, config=CONFIG, env=env) as right,
             gunicorn(workers=1, threads=None, config=shifted, env=env) as wrong,

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from wsgi_app.cli.doctor.advice import advise
 from wsgi_app.cli.doctor.facts import HostFacts
 from wsgi_app.cli.doctor.gunicorn_checks import check_gunicorn
 from wsgi_app.cli.doctor.report import Report, Unchecked
@@ -41,18 +42,20 @@ def examine_set_up(
     report.findings += check_app(found.config_error, settings)
     report.findings += check_gunicorn(found)
     report.checked.append("gunicorn")
+    report.advice += advise(found.gunicorn)
     if found.load_error:
         report.unchecked.append(Unchecked("app", found.load_error))
     elif not found.config_error:
         report.findings += check_login(found.hosts)
         report.checked.append("app")
-    for url, host in {host.redis_url: host for host in found.hosts}.items():
-        if url is not None:
-            _examine_store(report, url, host)
+    for host in {(host.redis_url, host.namespace): host for host in found.hosts}.values():
+        if host.redis_url is not None:
+            _examine_store(report, host.redis_url, host)
 
 
 def _examine_store(report: Report, url: str, host: HostFacts) -> None:
-    store = RedisStore(url, StoreLimits(lease_seconds=host.lease_seconds), timeout_seconds=2.0)
+    limits = StoreLimits(lease_seconds=host.lease_seconds)
+    store = RedisStore(url, limits, namespace=host.namespace, timeout_seconds=2.0)
     try:
         servers = examine_redis(url)
         workers = store.workers()

@@ -52,6 +52,7 @@ class HostFacts(Struct, frozen=True, kw_only=True):
 
     prefix: str
     redis_url: Optional[str]
+    namespace: str
     drain_seconds: float
     lease_seconds: float
     stream_slots: Optional[int]

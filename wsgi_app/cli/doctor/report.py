@@ -29,11 +29,15 @@ class Unchecked(Struct, frozen=True):
 
 
 class Report(Struct):
-    """All that was looked at; ``checked`` names the groups that were."""
+    """All that was looked at; ``checked`` names the groups that were.
+
+    ``advice`` is for this site's own versions and server, and no fault.
+    """
 
     findings: list[Finding] = []
     unchecked: list[Unchecked] = []
     checked: list[str] = []
+    advice: list[str] = []
 
     def status(self) -> int:
         """The command's exit status."""
@@ -48,6 +52,8 @@ class Report(Struct):
             lines += [f"{finding.where}: {finding.problem}", f"    -> {finding.change}", ""]
         for gap in self.unchecked:
             lines += [f"not checked: {gap.check}: {gap.reason}", ""]
+        if self.advice:
+            lines += ["for this site:", *(f"    {line}" for line in self.advice), ""]
         count = len(self.findings)
         verdict = "no findings" if not count else f"{count} finding{'s' if count > 1 else ''}"
         return "\n".join([*lines, f"{verdict}; checked: {', '.join(self.checked) or 'nothing'}"])

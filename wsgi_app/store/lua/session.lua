@@ -97,7 +97,7 @@ end
 local function push(worker, kind, turn, value)
   local tag = string.match(s, '{(.*)}')
   local signal = table.concat({ kind, tag, turn, int(now), value or '' }, ' ')
-  redis.call('PUBLISH', 'agent:signals:' .. worker, signal)
+  redis.call('PUBLISH', string.match(s, '^[^{]*') .. 'signals:' .. worker, signal)
 end
 
 local function push_moved(owner_before)
