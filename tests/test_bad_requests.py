@@ -231,7 +231,7 @@ def test_a_client_that_uploads_megabytes_can_read_the_refusal(client: Client) ->
 def test_a_broken_chunked_body_is_refused(client: Client, chunks: bytes) -> None:
     """A body whose chunks are malformed is 400 `invalid_json`."""
     head = (
-        b"POST /agents/chat/s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer dev\r\n"
+        b"POST /agents/chat/s HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer dev\r\n"
         b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", client.server.port), timeout=15) as connection:
@@ -247,7 +247,7 @@ def test_a_client_that_leaves_in_mid_upload_starts_nothing(client: Client) -> No
     """Half a body is no request: no session comes of it."""
     session = new_session()
     body = json.dumps(chat_body()).encode()
-    head = f"POST /agents/chat/{session} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer dev\r\n"
+    head = f"POST /agents/chat/{session} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer dev\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body) + 1}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", client.server.port), timeout=15) as connection:
         connection.sendall(head.encode() + body)
@@ -260,7 +260,7 @@ def test_a_client_that_leaves_in_mid_upload_starts_nothing(client: Client) -> No
 def test_a_client_that_stops_in_mid_upload_is_given_up(client: Client) -> None:
     """A client that announces more than it sends does not keep its thread for ever."""
     head = (
-        b"POST /agents/chat/s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer dev\r\n"
+        b"POST /agents/chat/s HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer dev\r\n"
         b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
     )
     with socket.create_connection(("127.0.0.1", client.server.port), timeout=40) as connection:

@@ -209,7 +209,11 @@ class Stream:
         try:
             while (event := self._http.next_event()) is h11.NEED_DATA:
                 self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-                self._http.receive_data(self._socket.recv(65_536))
+                try:
+                    data = self._socket.recv(65_536)
+                except socket.timeout as error:  # TimeoutError itself from Python 3.10 on
+                    raise TimeoutError from error
+                self._http.receive_data(data)
         except (h11.RemoteProtocolError, ConnectionError) as error:
             self.ended = "cut"
             raise StreamCutError(str(error)) from error
