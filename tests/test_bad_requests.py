@@ -247,7 +247,8 @@ def test_a_client_that_leaves_in_mid_upload_starts_nothing(client: Client) -> No
     """Half a body is no request: no session comes of it."""
     session = new_session()
     body = json.dumps(chat_body()).encode()
-    head = f"POST /agents/chat/{session} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer dev\r\n"
+    head = f"POST /agents/chat/{session} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    head += "Authorization: Bearer dev\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body) + 1}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", client.server.port), timeout=15) as connection:
         connection.sendall(head.encode() + body)
