@@ -21,6 +21,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from wsgi_app.compat.gunicorn import leave_connections
 from wsgi_app.metrics.files import SharedFolder
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def post_worker_init(worker: Any) -> None:
     announce_runners(lambda runner: _write_note(worker, runner))
     drained = threading.Event()
     worker.wsgi_app_drained = drained
+    leave_connections(worker)
     start_thread(_sign_on, "sign-on")
     # gunicorn closes its own before `worker_exit` (``spawn_worker`` in its arbiter.py).
     worker.wsgi_app_heartbeat = os.dup(worker.tmp.fileno())

@@ -3,8 +3,29 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Any
 
 
 def runnable_module() -> str:
     """Name what `python -m` runs as gunicorn: before 20.1 the package itself cannot be run."""
     return "gunicorn" if find_spec("gunicorn.__main__") else "gunicorn.app.wsgiapp"
+
+
+def leave_connections(worker: Any) -> None:
+    """Have a gthread worker that is about to leave take no more connections.
+
+    From 20.1 to 23.0 it would take one more, and close it without an answer: it has left its loop
+    when the request comes. Those that it leaves alone wait for another worker. To be called before
+    the worker runs.
+    """
+    from gunicorn import version_info  # noqa: PLC0415 - an extra
+
+    if not (20, 1) <= version_info < (24,) or not hasattr(worker, "poller"):
+        return
+    take = worker.accept
+
+    def accept(server: Any, listener: Any) -> None:
+        if worker.alive:
+            take(server, listener)
+
+    worker.accept = accept
