@@ -36,16 +36,16 @@ def main(arguments: Sequence[str]) -> int:
     rows = _chosen(matrix, asked.names, core_only=asked.smoke)
     if not rows:
         parser.error("no row of environments.toml has this name")
+    order = [row.name for row in matrix.environments]
     results = []
     for row in rows:
         result = _run(row, matrix, smoke=asked.smoke)
         results.append(result)
         print(f"{result.name}: {result.outcome}, {result.seconds:.0f} s", flush=True)
+        if not asked.smoke:
+            page = update(PAGE.read_text(encoding="utf-8"), [result], order)
+            PAGE.write_text(page, encoding="utf-8")
     print(render([result.cells() for result in results]))
-    if not asked.smoke:
-        order = [row.name for row in matrix.environments]
-        page = update(PAGE.read_text(encoding="utf-8"), results, order)
-        PAGE.write_text(page, encoding="utf-8")
     return 0 if all(result.passed for result in results) else 1
 
 
@@ -67,6 +67,7 @@ def _run(row: Row, matrix: Matrix, *, smoke: bool) -> Result:
         return Result(row.name, {}, "not resolved", time.monotonic() - began, passed=False)
     log = FOLDER / f"{row.name}.log"
     chosen = matrix.tests.smoke if smoke else matrix.tests.selection
+    chosen = [path for path in chosen if path not in row.without]
     with log.open("wb") as output:
         done = subprocess.run(
             [interpreter, "-m", "pytest", *PYTEST, f"filterwarnings={row.warnings}", *chosen],

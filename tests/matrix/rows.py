@@ -33,6 +33,8 @@ class Row(Struct, forbid_unknown_fields=True):
     warnings: Literal["default", "error"] = "default"
     extras: tuple[str, ...] = ("standalone",)
     packages: list[str] = []
+    #: Tests that need what the row leaves out.
+    without: list[str] = []
 
 
 class Tests(Struct, forbid_unknown_fields=True):
