@@ -37,8 +37,8 @@ def start_and_cancel(client: ReadingClient) -> int:
 
 
 @pytest.mark.timeout(300)
-def test_one_tenant_gets_no_worker_replaced() -> None:
-    """Beyond its places it is refused; another tenant's turns go on, on the same workers."""
+def test_one_tenant_ends_no_turn_of_another() -> None:
+    """Beyond its places it is refused; another tenant's turns go on, and new ones start."""
     with (
         redis_server() as store,
         gunicorn(
@@ -62,9 +62,10 @@ def test_one_tenant_gets_no_worker_replaced() -> None:
             assert statuses[429] > 0
             until = time.monotonic() + WATCH_SECONDS
             while time.monotonic() < until:
-                assert beta.chat_json(new_session(), {"text": "x"}).status == 200
-            assert beta.call("GET", "/readyz").status == 200
-            assert server.worker_pids() == pids
+                answer = beta.chat_json(new_session(), {"text": "x"})
+                # A worker without turns of others may be replaced, after another has started.
+                assert answer.status == 200 or answer.json["code"] == "draining", answer.body
+                assert set(pids) & set(server.worker_pids())
             assert running.until("done")
         for pid in server.worker_pids():
             os.kill(pid, signal.SIGKILL)  # what sleeps there would hold up their end

@@ -42,7 +42,7 @@ log = logging.getLogger("wsgi_app")
 
 #: More agent threads than this that go on after their turn's end make the worker not ready.
 MAX_ABANDONED_THREADS = 16
-#: The most that one tenant's count for that, so that none can have all workers replaced.
+#: The most that one tenant's count for that while turns of others run, which would have to end.
 MAX_COUNTED_PER_TENANT = MAX_ABANDONED_THREADS // 2
 #: But threads that have gone on for so long do not end by themselves.
 STUCK_AFTER_SECONDS = 300.0
@@ -236,7 +236,11 @@ class Runner:
     def is_clogged(self) -> bool:
         """Whether so many of them go on that this worker should be replaced."""
         counts = Counter(run.fence.key.tenant for run in self._abandoned(ABANDONED_AFTER_SECONDS))
-        counted = sum(min(count, MAX_COUNTED_PER_TENANT) for count in counts.values())
+        running = {run.fence.key.tenant for run in self._runs.all() if not run.ended}
+        counted = sum(
+            min(count, MAX_COUNTED_PER_TENANT) if running - {tenant} else count
+            for tenant, count in counts.items()
+        )
         if counted > MAX_ABANDONED_THREADS:
             return True
         most = min(MAX_COUNTED_PER_TENANT, self.settings.max_turns_per_tenant)
