@@ -39,7 +39,7 @@ class Application(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What the resolver says; ``conflict`` is of the core, or of the application alone."""
+    """What the resolver says; ``conflict`` is of the first that does not fit."""
 
     application: Application
     #: For each way whether it fits; empty if the application's own pins do not.
@@ -76,7 +76,8 @@ def resolve(application: Application) -> Outcome:
     found = {
         way: _conflict(application, ("-", "pyproject.toml", *more)) for way, more in WAYS.items()
     }
-    return Outcome(application, {way: not told for way, told in found.items()}, found["core"])
+    fits = {way: not told for way, told in found.items()}
+    return Outcome(application, fits, found["core"] or found["standalone"])
 
 
 def _conflict(application: Application, sources: tuple[str, ...]) -> str:

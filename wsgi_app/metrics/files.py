@@ -109,6 +109,8 @@ def _merge(folder: Path, pids: Collection[int]) -> None:
     from prometheus_client.mmap_dict import MmapedDict, mmap_key  # noqa: PLC0415 - see metrics
     from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415 - the same
 
+    from wsgi_app.compat.prometheus import write_value  # noqa: PLC0415 - the same
+
     for kind in _LASTING:
         dead = [path for pid in pids if (path := folder / f"{kind}_{pid}.db").exists()]
         merged, made = folder / f"{kind}_{_MERGED}.db", folder / f"{kind}_{_MERGED}.new"
@@ -120,7 +122,7 @@ def _merge(folder: Path, pids: Collection[int]) -> None:
                 for sample in metric.samples:
                     names, labels = list(sample.labels), list(sample.labels.values())
                     key = mmap_key(metric.name, sample.name, names, labels, metric.documentation)
-                    sums.write_value(key, sample.value, 0.0)
+                    write_value(sums, key, sample.value)
         finally:
             sums.close()
         made.replace(merged)
