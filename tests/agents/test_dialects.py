@@ -66,6 +66,17 @@ SAID: dict[str, dict[str, Said]] = {
             reason="tool_calls",
         ),
         "proxy-with-one-event": Said(text="Hello"),
+        "anthropic": Said(
+            text="I add.", calls=(ADD_2_3,), usage=Usage(20, 8, 28), reason="tool_calls"
+        ),
+        "kimi": Said(
+            thinking="I add.", calls=(ADD_2_3,), usage=Usage(9, 5, 14), reason="tool_calls"
+        ),
+        "glm": Said(text="Hello", thinking="Hm.", usage=Usage(6, 4, 10), reason="length"),
+        "minimax": Said(text="Hello", thinking="Hm.", usage=Usage(4, 2, 6)),
+        "groq": Said(thinking="Hm.", calls=(ADD_4_5,), usage=Usage(9, 2, 11), reason="tool_calls"),
+        "lm-studio": Said(calls=(ADD_2_3,), reason="tool_calls"),
+        "lightllm": Said(text="Hello"),
     },
     "responses": {
         "openai": Said(thinking="Hm.\n\nI add.", calls=(ADD_2_3,), usage=Usage(36, 87, 123)),

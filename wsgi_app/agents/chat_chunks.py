@@ -53,6 +53,8 @@ class Choice(Struct):
     delta: Optional[Delta] = None
     message: Optional[Delta] = None
     finish_reason: Any = UNSET
+    #: Where Kimi counts tokens.
+    usage: Any = None
 
 
 class Chunk(Struct):

@@ -98,14 +98,18 @@ class ChatStep(ModelStep):
         chunk = decode(_decoder, data)
         if chunk.error or chunk.object == "error":
             raise reported_error(chunk.error, chunk.code)
-        if isinstance(chunk.usage, dict):
-            names = ("prompt_tokens", "completion_tokens", "total_tokens")
-            self._count_tokens(*(chunk.usage.get(name) for name in names))
+        self._take_usage(chunk.usage)
         for choice in chunk.choices or ():
             if not choice.index:
                 self._take_choice(choice)
 
+    def _take_usage(self, usage: Any) -> None:
+        if isinstance(usage, dict):
+            names = ("prompt_tokens", "completion_tokens", "total_tokens")
+            self._count_tokens(*(usage.get(name) for name in names))
+
     def _take_choice(self, choice: Choice) -> None:
+        self._take_usage(choice.usage)
         if choice.delta is not None:
             self._take_delta(choice.delta)
         if choice.message is not None:
