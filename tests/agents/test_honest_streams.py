@@ -80,7 +80,10 @@ def test_an_honest_chat_stream_comes_out_exactly(
         cut = pieces(draw, arguments)
         again = (f"id{index}", name) if repeats else (None, None)
         queues.append(
-            [t(index, f"id{index}", name, cut[0]), *(t(index, again[0], again[1], one) for one in cut[1:])]
+            [
+                t(index, f"id{index}", name, cut[0]),
+                *(t(index, again[0], again[1], one) for one in cut[1:]),
+            ]
         )
     for queue in queues:
         frames.append(queue.pop(0))
