@@ -41,6 +41,7 @@ AgentHost(
     max_streams=100_000,
     max_turns_per_tenant=100_000,
     max_readers_per_tenant=100_000,
+    max_slots_per_tenant=100_000,
     max_readers_per_turn=100_000,
     max_sessions_per_tenant=1_000_000,
     # A turn that nobody reads ends at once: what `reactions` measures.

@@ -37,6 +37,7 @@ def test_the_control_lane_holds(streams: int) -> None:
     env = {
         "AGENT_MAX_TURNS_PER_TENANT": "1000",
         "AGENT_MAX_READERS_PER_TENANT": "10000",
+        "AGENT_MAX_SLOTS_PER_TENANT": "10000",
         "AGENT_MAX_READERS_PER_TURN": "1000",
     }
     app = "tests.support.apps:scripted_app()"
