@@ -21,7 +21,7 @@ import pytest
 from tests.support.processes import ROOT
 from tests.support.reading import ReadingClient, wait_observed
 from tests.support.servers import Gunicorn, gunicorn, redis_server
-from tests.support.service import owner_pid
+from tests.support.service import OPERATOR, owner_pid
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Stall, Text, ToolCalls, scripted_message
 from tests.support.waiting import wait_for
@@ -56,7 +56,7 @@ def server() -> Iterator[Gunicorn]:
     with redis_server() as store:
         env = {
             "AGENT_REDIS_URL": store.url,
-            "AGENT_TOKENS": "dev=demo-tenant",
+            "AGENT_TOKENS": OPERATOR,
             "AGENT_ORPHAN_SECONDS": "0",
             "AGENT_DRAIN_SECONDS": "5",
             "AGENT_MAX_TURNS_PER_TENANT": "1000",
