@@ -14,6 +14,7 @@ from tests.support.chunked import send_chunked
 from tests.support.reading import ReadingClient, wait_observed
 from tests.support.refusals import check_refusal
 from tests.support.servers import Server, redis_server
+from tests.support.waiting import wait_for
 from wsgi_app.delivery.slots import default_slots
 
 #: Keep-alives come too late for a hang-up to be noticed by one.
@@ -140,8 +141,13 @@ def test_workers_are_one_service(name: str) -> None:
         env = {**ENV, "AGENT_REDIS_URL": redis.url, "AGENT_ORPHAN_SECONDS": "30"}
         with start(env=env, workers=2) as server:
             client = ReadingClient(server, prefix="")
-            pids = {client.call("GET", "/pid").json for _ in range(60)}
-            assert len(pids) == 2, "both workers answer"
+            pids: set[Any] = set()
+
+            def both_have_answered(client: ReadingClient = client) -> bool:
+                pids.add(client.call("GET", "/pid").json)
+                return len(pids) == 2
+
+            wait_for(both_have_answered, "both workers answer", 30)
             client = ReadingClient(server)
             for number in range(6):
                 with client.chat(f"s-{number}", {"text": "a"}, {"hold": True}) as stream:
