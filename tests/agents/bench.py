@@ -55,9 +55,9 @@ class AgentBench:
         self.finish(run)
         return events_of(run)
 
-    def transcript(self) -> list[dict[str, Any]]:
+    def transcript(self, *, calls_race: bool = False) -> list[dict[str, Any]]:
         """The golden transcript's form of the conversation."""
-        return transcript(self.talk(*SCRIPTS))
+        return transcript(self.talk(*SCRIPTS), calls_race=calls_race)
 
     def finish(self, run: TurnRun, answer: Any = ANSWER) -> None:
         """Answer a turn's questions until it has ended."""

@@ -28,6 +28,7 @@ FIRST_STEP: Final[Script] = (
     ),
     Usage(11, 5),
 )
+_TOOLS: Final = ("add", "read_file", "pick_colour")
 SECOND_STEP: Final[Script] = (
     Text(("The sum", " is 5,", " the colour", " blue.")),
     Usage(23, 7),
@@ -51,14 +52,17 @@ def pick_colour() -> str:
     return str(current_turn().ask(PROMPT))
 
 
-def transcript(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def transcript(events: list[dict[str, Any]], *, calls_race: bool = False) -> list[dict[str, Any]]:
     """What a golden transcript holds of a turn's native events.
+
+    With ``calls_race`` the framework reports a step's calls from threads of their own, in no
+    particular order: they are put into the model's.
 
     Tokens and thinking are joined where they follow each other, ids that are made anew each time
     are replaced by numbers in their order, and what parallel tools send between two tokens is
     sorted: calls as they came, then the question, then results by their call's number.
     """
-    numbered = _with_numbers(_joined(events))
+    numbered = _with_numbers(_in_model_order(events) if calls_race else _joined(events))
     lines: list[dict[str, Any]] = []
     block: list[dict[str, Any]] = []
     for event in numbered:
@@ -76,6 +80,13 @@ _TOOL_ORDER: Final = {"tool_call": 0, "input_request": 1, "tool_result": 2}
 def _tool_order(event: dict[str, Any]) -> tuple[int, str]:
     name = event["call_id"] if event["type"] == "tool_result" else ""
     return _TOOL_ORDER[event["type"]], name
+
+
+def _in_model_order(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    lines = _joined(events)
+    calls = [line for line in lines if line["type"] == "tool_call"]
+    ordered = iter(sorted(calls, key=lambda call: _TOOLS.index(call["tool"])))
+    return [next(ordered) if line["type"] == "tool_call" else line for line in lines]
 
 
 def _joined(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
