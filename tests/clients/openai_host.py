@@ -17,7 +17,7 @@ ORPHAN_SECONDS = 2
 
 
 @contextmanager
-def openai_host() -> Iterator[Gunicorn]:
+def openai_host(app: str = "scripted_app") -> Iterator[Gunicorn]:
     """Run two workers that share a store, so that requests of a conversation land on both."""
     with redis_server() as store:
         env = {
@@ -26,8 +26,7 @@ def openai_host() -> Iterator[Gunicorn]:
             "AGENT_ORPHAN_SECONDS": str(ORPHAN_SECONDS),
             "AGENT_MAX_TURNS_PER_TENANT": "1000",
         }
-        app = "tests.support.apps:scripted_app()"
-        with gunicorn(app, workers=2, threads=24, env=env) as server:
+        with gunicorn(f"tests.support.apps:{app}()", workers=2, threads=24, env=env) as server:
             yield server
 
 

@@ -374,6 +374,21 @@ def test_a_deleted_response_is_gone(server: Gunicorn, client: OpenAI) -> None:
             client.responses.retrieve(response.id)
 
 
+def test_an_answer_may_come_before_the_question_is_stored() -> None:
+    """On another worker it waits for the question that its client has seen already."""
+    with openai_host("late_journal") as server, new_client(server.url) as client:
+        for _ in range(5):  # on either worker, by chance
+            first = respond(client, {"ask": "Which colour?"}, {"text": "."})
+            call = open_call(first)
+            output: Any = [
+                {"type": "function_call_output", "call_id": call.call_id, "output": "blue"}
+            ]
+            second = client.responses.create(
+                model="any", previous_response_id=first.id, input=output
+            )
+            assert second.output_text == "blue."
+
+
 def test_a_question_is_answered_by_the_next_request(server: Gunicorn, client: OpenAI) -> None:
     """It is an open call; its output goes on with the same turn, once."""
     started = turns_started(server)

@@ -26,6 +26,7 @@ WAITS: Final = {
     ("web/body.py", "watch"): "that thread",
     ("web/mount.py", "place"): "gives whether there is a place",
     ("web/openai_read.py", "_take_until"): "waits with a place, looks without one",
+    ("web/openai_responses.py", "_first_question"): "waits with a place, looks without one",
     ("web/openai_turns.py", "read_to_end"): "its turn's reader has a slot",
     ("web/turns.py", "wait"): "its turn's reader has a slot",
     ("web/chat.py", "_chat"): "its turn's reader has a slot",

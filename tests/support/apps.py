@@ -6,12 +6,19 @@ import gc
 import logging
 import os
 import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Final
 from wsgiref.validate import validator
 
 from flask import Flask, g, jsonify, request
 
 from tests.support.agents import REQUEST_NAME, observe, scripted
 from wsgi_app import AgentHost
+from wsgi_app.store.base import JournalWrite
+from wsgi_app.store.redis import RedisStore
+
+LATE_SECONDS: Final = 0.3
 
 
 def scripted_app() -> Flask:
@@ -45,6 +52,18 @@ def minding_app() -> Flask:
         observe("torn_down", threading.current_thread().name)
 
     return app
+
+
+def late_journal() -> Flask:
+    """The scripted site with a store to which each write of events takes long."""
+    write = RedisStore.write
+
+    def write_late(store: RedisStore, writes: Sequence[JournalWrite]) -> Any:
+        time.sleep(LATE_SECONDS)
+        return write(store, writes)
+
+    RedisStore.write = write_late  # type: ignore[method-assign, assignment] # slow, as across a continent
+    return scripted_app()
 
 
 def two_hosts() -> Flask:

@@ -13,7 +13,7 @@ from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId, InputRequest, encode_json
 from wsgi_app.store.base import SessionKey, SessionView
 from wsgi_app.web.mount import Mount, current_principal, session_key
-from wsgi_app.web.openai_read import find_response, snapshot, stream_from
+from wsgi_app.web.openai_read import CATCH_UP_SECONDS, find_response, snapshot, stream_from
 from wsgi_app.web.openai_turns import (
     attach_turn,
     begun_before,
@@ -181,19 +181,35 @@ def _newest_message(view: SessionView) -> str | None:
 
 
 def _find_question(mount: Mount, previous: ResponseRef, body: ResponseBody) -> _Asked | None:
-    """The question of that response which the request answers."""
+    """The question of that response which the request answers.
+
+    Its asker may have seen it before this worker can: a worker's own readers are ahead of the
+    journal. So an answer alone, which can be nothing else, waits for its question.
+    """
     answers = body.read_answers()
     if not answers:
         return None
     key = session_key(previous.session_id)
+    with mount.place(key) as may_wait:
+        waits = may_wait and not body.has_messages()
+        deadline = time.monotonic() + (CATCH_UP_SECONDS if waits else 0.0)
+        asked = _first_question(mount, previous, deadline)
+    return asked if asked is not None and asked.event.request_id in answers else None
+
+
+def _first_question(mount: Mount, previous: ResponseRef, deadline: float) -> _Asked | None:
+    """The first question behind a response's beginning, if it comes before ``deadline``."""
+    key = session_key(previous.session_id)
     feed = Feed(mount.runner, key, EventId(previous.turn, previous.after_seq), previous.turn)
     try:
-        while events := feed.read(0):
+        while not feed.ended:
+            left_seconds = max(0.0, deadline - time.monotonic())
+            events = feed.read(left_seconds)
             for numbered in events:
-                event = numbered.event
-                if isinstance(event, InputRequest):
-                    is_meant = event.request_id in answers
-                    return _Asked(numbered.id.seq, event) if is_meant else None
+                if isinstance(numbered.event, InputRequest):
+                    return _Asked(numbered.id.seq, numbered.event)
+            if not events and not left_seconds:
+                return None
     finally:
         feed.close()
     return None
