@@ -218,6 +218,7 @@ def test_reader_on_another_worker_keeps_the_turn() -> None:
         wait_for(lambda: shared.client.session("followed")["state"] == "idle", "orphaned", 15)
 
 
+@pytest.mark.slow
 def test_session_agents_follow_their_session() -> None:
     """An agent with close() lives with its session's owner, and closes when that changes."""
     app = "tests.support.session_agents:session_agents_app()"

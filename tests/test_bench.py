@@ -39,6 +39,7 @@ def run(folder: Path, work: str, *options: str) -> tuple[list[dict[str, Any]], s
     return rows, done.stdout
 
 
+@pytest.mark.slow
 def test_tokens_are_counted(tmp_path: Path) -> None:
     """Every token that the provider writes is counted at the client, with its latency."""
     options = ["--servers", "host", "--streams", "2,4", *TINY_TOKENS]

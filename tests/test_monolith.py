@@ -130,6 +130,7 @@ def test_one_database_connection_serves_20_streams_and_the_site() -> None:
         _assert_site_works(alice)
 
 
+@pytest.mark.slow
 def test_one_database_connection_serves_20_json_requests_and_the_site() -> None:
     """With a pool of one connection, 20 requests that wait for JSON leave the pages working."""
     with Upstream() as upstream, shop({**ONE_CONNECTION, **upstream.environment}) as site:

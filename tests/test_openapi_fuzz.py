@@ -169,6 +169,7 @@ def _read_for_a_while(url: str, contract: Contract, case: Case[Any]) -> int:
     return answer.status_code
 
 
+@pytest.mark.slow
 def test_answers_are_described(hosts: list[str]) -> None:
     """A few requests to every route, right and wrong ones."""
     statuses = _try_routes(hosts, FEW)

@@ -104,6 +104,7 @@ def test_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> None:
     assert "wsgi_app/py.typed" in shipped
 
 
+@pytest.mark.slow
 def test_importing_builds_nothing() -> None:
     """Importing any module starts no thread, opens no file, builds no app, gives no warning."""
     done = run(sys.executable, "-W", "error", "-c", IMPORT_ALL)

@@ -18,6 +18,7 @@ TOKENS_PER_SECOND = 50
 SECONDS = 4
 
 
+@pytest.mark.slow
 def test_commands_per_token() -> None:
     """With 100 streams at 50 tokens a second, clients send at most 0.2 commands a token."""
     with service(hosts=1, workers=2, env={"AGENT_STREAM_SLOTS": "200"}) as shared:

@@ -120,6 +120,7 @@ def connections_to(store: Redis) -> int:
         return len(client.client_list()) - 1
 
 
+@pytest.mark.slow
 def test_store_that_comes_back_empty_is_repaired() -> None:
     """After a restart without data the running turn is complete again, old ones are gone."""
     with service(hosts=1, workers=1) as shared:

@@ -162,6 +162,7 @@ def test_a_turn_knows_where_it_belongs(client: ReadingClient) -> None:
     assert answer.json["reply"] == "".join(json.dumps(value) for value in expected.values())
 
 
+@pytest.mark.slow
 def test_threads_that_do_not_end_make_the_worker_not_ready() -> None:
     """Agent threads that outlive their turn are counted in warnings; too many are 503."""
     env = {"AGENT_TURN_TIMEOUT_SECONDS": "0.3"}

@@ -78,6 +78,7 @@ def test_screen_readers_are_told_whole_sentences(site: Site, page: Page) -> None
     assert len(spoken) <= 4, spoken
 
 
+@pytest.mark.slow
 def test_drawer_by_keyboard(site: Site, page: Page) -> None:
     """On a phone the chats lie in a drawer that the keyboard opens, is kept in, and closes."""
     page.set_viewport_size({"width": 360, "height": 740})

@@ -73,6 +73,7 @@ def test_turns_are_shown_and_stopped(server: Gunicorn, browser: Browser) -> None
         assert [url for url in foreign if not url.startswith((server.url, "data:"))] == []
 
 
+@pytest.mark.slow
 def test_names_are_text(server: Gunicorn, browser: Browser) -> None:
     """Markup in a tenant's name is shown as it is, and does nothing."""
     session = new_session()
@@ -103,7 +104,8 @@ def test_who_may_not_look_is_told_why(server: Gunicorn, browser: Browser) -> Non
         expect(page.get_by_role("status")).to_have_text("Live", timeout=SLOW)
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_admin_for_everybody(
     server: Gunicorn, browser: Browser, scheme: Literal["light", "dark"]
 ) -> None:

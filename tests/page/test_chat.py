@@ -114,6 +114,7 @@ def test_drops_behind_a_proxy_below_a_path(page: Page) -> None:
         assert len(attached) >= 3
 
 
+@pytest.mark.slow
 def test_lost_answer_to_the_post(site: Site, page: Page) -> None:
     """A message whose answer is lost is sent again, and still starts only one turn."""
     keys: list[str | None] = []
@@ -191,6 +192,7 @@ def test_refusal_in_words(site: Site, page: Page) -> None:
     expect(page.locator(".message")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_chats_have_addresses(site: Site, page: Page) -> None:
     """A new chat begins empty, and the browser's way back leads to the old one."""
     chat = ChatPage(page, site.url)

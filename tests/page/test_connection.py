@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 
+import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from tests.page.conftest import Site
@@ -14,6 +15,7 @@ from tests.support.waiting import wait_for
 OFFLINE_SECONDS = 3
 
 
+@pytest.mark.slow
 def test_offline_for_a_while(site: Site, profile: BrowserContext) -> None:
     """Without a network the page says so; back on it the answer goes on, each word once."""
     chat = ChatPage(profile.new_page(), site.url)

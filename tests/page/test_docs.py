@@ -48,6 +48,7 @@ def test_docs_show_the_whole_document(server: Gunicorn, browser: Browser) -> Non
         assert sorted(asked) == sorted([*own, f"{server.url}/agents/openapi.json"])
 
 
+@pytest.mark.slow
 def test_docs_by_keyboard(server: Gunicorn, browser: Browser) -> None:
     """A route opens by Enter, its types are links that open them, the filter narrows the page."""
     with new_profile(browser) as profile:
@@ -67,7 +68,8 @@ def test_docs_by_keyboard(server: Gunicorn, browser: Browser) -> None:
         expect(page.locator("#post_chat")).to_be_hidden()
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_docs_for_everybody(
     server: Gunicorn, browser: Browser, scheme: Literal["light", "dark"]
 ) -> None:

@@ -36,6 +36,7 @@ def test_by_keyboard(site: Site, page: Page) -> None:
     expect(page.get_by_label("Message")).to_be_focused()
 
 
+@pytest.mark.slow
 def test_question_does_not_take_the_keyboard_from_a_writer(site: Site, page: Page) -> None:
     """Who is writing goes on writing when a question comes."""
     chat = ChatPage(page, site.url)
@@ -50,6 +51,7 @@ def test_question_does_not_take_the_keyboard_from_a_writer(site: Site, page: Pag
     chat.wait_text("You said 7.")
 
 
+@pytest.mark.slow
 def test_fields(site: Site, page: Page) -> None:
     """An object has a field for each property; what is not required may be left out."""
     chat = ChatPage(page, site.url)
@@ -65,6 +67,7 @@ def test_fields(site: Site, page: Page) -> None:
     assert chat.answer().endswith("You said {'name': 'Ada', 'count': 2, 'size': 'M'}.")
 
 
+@pytest.mark.slow
 def test_question_is_there_after_a_reload(site: Site, page: Page) -> None:
     """A question that waits is asked again by a page that comes later; a number is a number."""
     chat = ChatPage(page, site.url)

@@ -34,6 +34,7 @@ def test_two_tabs_on_one_session(site: Site, profile: BrowserContext) -> None:
     second.assert_quiet()
 
 
+@pytest.mark.slow
 def test_message_while_busy(site: Site, page: Page) -> None:
     """A message sent while an answer is written waits for its turn, and is answered next."""
     chat = ChatPage(page, site.url)
@@ -52,6 +53,7 @@ def test_message_while_busy(site: Site, page: Page) -> None:
     chat.assert_quiet()
 
 
+@pytest.mark.slow
 def test_list_of_chats(site: Site, page: Page) -> None:
     """Chats are listed by their first message, opened, and deleted once that is confirmed."""
     chat = ChatPage(page, site.url)
@@ -77,6 +79,7 @@ def test_list_of_chats(site: Site, page: Page) -> None:
     chat.assert_quiet()
 
 
+@pytest.mark.slow
 def test_other_chats_are_watched_in_one_stream(site: Site, profile: BrowserContext) -> None:
     """An idle tab follows all other chats that run over one connection, and shows their ends."""
     running = [ChatPage(profile.new_page(), site.url) for _ in range(2)]
@@ -101,6 +104,7 @@ def test_other_chats_are_watched_in_one_stream(site: Site, profile: BrowserConte
     idle.assert_quiet()
 
 
+@pytest.mark.slow
 def test_chat_deleted_elsewhere(site: Site, profile: BrowserContext) -> None:
     """A tab whose chat was deleted in another one says so when it is shown again."""
     chat = ChatPage(profile.new_page(), site.url)

@@ -36,6 +36,7 @@ def start_and_cancel(client: ReadingClient) -> int:
         return stream.status
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_one_tenant_ends_no_turn_of_another() -> None:
     """Beyond its places it is refused; another tenant's turns go on, and new ones start."""

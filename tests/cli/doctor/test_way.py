@@ -35,6 +35,7 @@ def look_through_nginx(host: Gunicorn, changes: Mapping[str, str], *options: str
         return run_doctor("--way-only", "--url", proxy.url, *options)
 
 
+@pytest.mark.slow
 def test_good_set_up_has_no_findings() -> None:
     """The project's gunicorn.conf.py, deploy/nginx.conf and Redis are well: the status is 0."""
     with service("wsgi_app:app", hosts=1, env=SETTINGS, prefix="") as running:
