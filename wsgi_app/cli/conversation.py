@@ -6,7 +6,7 @@ from typing import Final
 
 from wsgi_app.cli.client import HostClient
 from wsgi_app.cli.faults import HostError
-from wsgi_app.cli.interrupts import INTERRUPTED, Interrupts
+from wsgi_app.cli.interrupts import INTERRUPTED, Interrupts, interruptible
 from wsgi_app.cli.lines import Lines
 from wsgi_app.cli.screen import Screen
 from wsgi_app.cli.turn import Notice, Numbered, TurnReader
@@ -49,7 +49,8 @@ class Conversation:
         """
         while True:
             try:
-                message = self._lines.read("> ")
+                with interruptible():
+                    message = self._lines.read("> ")
             except EOFError:
                 return 0
             status = self.say(message) if message.strip() else 0

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from wsgi_app.cli.interrupts import interruptible
 from wsgi_app.cli.options import client_of, faults_told, host_options, json_option
 from wsgi_app.cli.table import print_table
 
@@ -19,7 +20,7 @@ MAX_PAGE = 200
 def sessions(*, url: str | None, token: str, prefix: str | None, limit: int, as_json: bool) -> None:
     """List the tenant's sessions, newest first."""
     client = client_of(url, token, prefix)
-    with faults_told():
+    with faults_told(), interruptible():
         found = client.sessions(limit, MAX_PAGE)
     if as_json:
         for session in found:

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from wsgi_app.cli.interrupts import interruptible
 from wsgi_app.cli.options import (
     client_of,
     faults_told,
@@ -25,7 +26,7 @@ def show(
 ) -> None:
     """Show a session: its state, and all that was said."""
     client = client_of(url, token, prefix)
-    with faults_told():
+    with faults_told(), interruptible():
         found = client.describe(session_id)
     if as_json:
         click.echo(json.dumps(found))

@@ -11,7 +11,7 @@ import click
 
 from wsgi_app.cli.client import EventStream, HostClient, backoff_seconds
 from wsgi_app.cli.faults import ConnectionLost, HostError
-from wsgi_app.cli.interrupts import INTERRUPTED
+from wsgi_app.cli.interrupts import INTERRUPTED, Interrupts
 from wsgi_app.cli.options import (
     client_of,
     faults_told,
@@ -47,16 +47,23 @@ def tail(  # noqa: PLR0913 - each is a part of the command line
     """
     client = client_of(url, token, prefix)
     screen: Screen = JsonScreen() if as_json else TextScreen()
-    turn = 0
     try:
         with faults_told():
-            for event in follow(client, session_id, screen):
-                if event.id.turn != turn:
-                    turn = event.id.turn
-                    screen.notice(f"turn {turn}")
-                screen.event(event)
+            _show(follow(client, session_id, screen), screen)
     except KeyboardInterrupt:
         ctx.exit(INTERRUPTED)
+
+
+def _show(events: Iterator[Numbered], screen: Screen) -> None:
+    turn = 0
+    with Interrupts() as interrupts:
+        while True:
+            with interrupts.heard():
+                event = next(events)
+            if event.id.turn != turn:
+                turn = event.id.turn
+                screen.notice(f"turn {turn}")
+            screen.event(event)
 
 
 def follow(client: HostClient, session_id: str, screen: Screen) -> Iterator[Numbered]:
