@@ -6,6 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -188,7 +189,8 @@ def test_what_is_told_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert repr(info.live) == repr(tuple(map(float, range(1, MAX_TOLD_TURNS + 1))))
     assert info.left_out == 5
     for minute in range(MINUTES + 9):
-        monkeypatch.setattr("wsgi_app.engine.live.time.time", lambda now=minute * 60.0: now)
+        clock = SimpleNamespace(time=lambda now=minute * 60.0: now)
+        monkeypatch.setattr("wsgi_app.engine.live.time", clock)
         turns.note_begun()
         turns.add_to(WorkerInfo(turns=minute), list)
         info = turns.add_to(WorkerInfo(turns=0), list)

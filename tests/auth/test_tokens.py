@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask, Request, request
@@ -140,7 +140,9 @@ class Watching:
     def __init__(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.file = 100.0, file
         self.looks = 0
-        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        # Not the process's own clock: a loop that looks at it meanwhile would sleep for hours.
+        clock = SimpleNamespace(monotonic=lambda: self.now)
+        monkeypatch.setattr(watched_file, "time", clock)
         settings = load_settings({"tokens_file": file, "tokens": "fixed=always"}, {}, {})
         self._authenticate = make_authenticator(settings, None)
 
