@@ -86,8 +86,9 @@ def test_turns_that_end_in_any_way_leave_nothing_to_refuse(
     wait_for(lambda: run.questions.waiting, "the question")
     bench.turns.runner.cancel(KEY, None, "user")
     assert bench.talk((Refuse(400),), key=KEY)[-1]["type"] == "error"
+    before = len(upstream.requests)
     silent = bench.start((Stall(),), key=KEY)
-    upstream.wait_request(len(upstream.requests) + 1)
+    upstream.wait_request(before + 1)
     bench.turns.runner.cancel(KEY, None, "user")
     assert silent.wait_ended(10)
     events = bench.talk((ADD,), (Text(("Bye.",)),), key=KEY)
