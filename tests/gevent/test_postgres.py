@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tests.sites.environments import environment
-from tests.support.processes import find_program, free_port, started, temporary_folder
+from tests.support.postgres import postgres
+from tests.support.processes import free_port, started
 from tests.support.reading import ReadingClient
 from tests.support.servers import Server, answers_http
 
@@ -26,25 +25,6 @@ psycogreen
 """
 STREAMS = 6
 QUERY_SECONDS = 0.5
-
-
-@contextmanager
-def postgres() -> Iterator[str]:
-    """A server of PostgreSQL; answers its URL."""
-    port = free_port()
-    with temporary_folder() as folder:
-        as_nobody: list[str] = []
-        if os.geteuid() == 0:  # it refuses to run as root
-            folder.chmod(0o777)
-            as_nobody = [find_program("setpriv", "util-linux"), "--reuid=65534", "--clear-groups"]
-        data = str(folder / "data")
-        make = [find_program("initdb", "postgresql"), "-D", data, "-U", "site", "-A", "trust"]
-        subprocess.run([*as_nobody, *make], check=True, capture_output=True, timeout=120)
-        serve = [find_program("postgres", "postgresql"), "-D", data, "-p", str(port)]
-        options = ["-k", str(folder), "-c", "listen_addresses=127.0.0.1"]
-        with started([*as_nobody, *serve, *options]) as process:
-            process.wait_until(lambda: "ready to accept connections" in process.log())
-            yield f"postgresql+psycopg2://site@127.0.0.1:{port}/postgres"
 
 
 @contextmanager
@@ -63,7 +43,11 @@ def site(database: str) -> Iterator[Server]:
 @pytest.mark.timeout(900)
 def test_streams_share_a_pool_and_queries_do_not_stop_the_worker() -> None:
     """More streams than connections hold none of them; queries wait at the same time."""
-    with postgres() as database, site(database) as server, ExitStack() as held:
+    with (
+        postgres() as database,
+        site(f"postgresql+psycopg2://{database.address}") as server,
+        ExitStack() as held,
+    ):
         client, pages = ReadingClient(server), ReadingClient(server, prefix="")
         for number in range(STREAMS):
             stream = held.enter_context(client.chat(f"held-{number}", {"text": "a"}))

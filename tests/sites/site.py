@@ -11,9 +11,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
+from tests.support.postgres import Postgres
 from tests.support.processes import (
     ROOT,
     child_pids,
@@ -88,6 +90,8 @@ class Site:
     folder: Path
     #: Who has logged in: sites limit how often that may be tried.
     users: dict[str, Browser] = field(default_factory=dict)
+    #: The server of its database, where that is no file.
+    postgres: Postgres | None = None
 
     def browser(self) -> Browser:
         """A user who has not logged in."""
@@ -126,13 +130,14 @@ def application(  # noqa: PLR0913 - what distinguishes one application from anot
 ) -> Iterator[Site]:
     """Run an application's own server command in a folder that holds ``files``.
 
-    ``{port}`` and ``{folder}`` stand for theirs in the command, its environment and the files.
-    ``prepare`` are commands run before it to their end: its database, its users. A Redis runs
-    beside it.
+    ``{port}``, ``{folder}`` and ``{redis_port}`` stand for theirs in the command, its environment
+    and the files. ``prepare`` are commands run before it to their end: its database, its users.
+    The Redis runs beside it, for the host and for an application that wants one.
     """
     port = free_port()
     with temporary_folder() as folder, redis_server() as redis:
-        words = {"{port}": str(port), "{folder}": str(folder)}
+        redis_port = str(urlsplit(redis.url).port)
+        words = {"{port}": str(port), "{folder}": str(folder), "{redis_port}": redis_port}
         for name, text in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)

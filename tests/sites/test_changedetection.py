@@ -62,10 +62,6 @@ class TestChangedetection(SiteRules):
         answer = browser.post("/form/add/quickwatch", data={"url": "http://127.0.0.1/"})
         return answer.status_code == 400 and "CSRF" in answer.text
 
-    def database_is_a_server(self, site: Site) -> bool:
-        """It has none."""
-        return site.server.running()
-
     def test_login_decides_the_tenant(self, site: Site) -> None:
         """A stranger is refused in JSON; its one user reads what that user began."""
         session = new_session()

@@ -111,10 +111,6 @@ class TestOctoPrint(SiteRules):
         """Every burst is such a cut: see above."""
         assert read_turn(self.user(site, "alice"), "count=20 pause=0.1")[0] == said(20)
 
-    def database_is_a_server(self, site: Site) -> bool:
-        """It has none."""
-        return site.server.running()
-
 
 def read_turn(browser: Browser, message: str) -> tuple[str, int]:
     """A turn's text, and in how many answers it came."""

@@ -1,0 +1,61 @@
+"""A server of PostgreSQL for the length of a ``with`` block."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from tests.support.processes import find_program, free_port, started, temporary_folder
+
+MAKE_SECONDS = 120
+ASK_SECONDS = 30
+
+
+class Postgres(NamedTuple):
+    """Where it listens; its one user ``site`` needs no password."""
+
+    port: int
+
+    @property
+    def address(self) -> str:
+        """What follows the scheme in a URL of its database."""
+        return f"site@127.0.0.1:{self.port}/postgres"
+
+    def ask(self, query: str) -> str:
+        """Run a statement and return its rows as text."""
+        ask = [find_program("psql", "postgresql"), "--no-psqlrc", "-At", "-c", query]
+        done = subprocess.run(
+            [*ask, f"postgresql://{self.address}"],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=ASK_SECONDS,
+        )
+        return done.stdout.strip()
+
+    def connections(self) -> int:
+        """How many connections its clients hold, this question's own apart."""
+        counting = "select count(*) - 1 from pg_stat_activity where backend_type = 'client backend'"
+        return int(self.ask(counting))
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """Run a server with an empty database."""
+    port = free_port()
+    with temporary_folder() as folder:
+        as_nobody: list[str] = []
+        if os.geteuid() == 0:  # it refuses to run as root
+            folder.chmod(0o777)
+            as_nobody = [find_program("setpriv", "util-linux"), "--reuid=65534", "--clear-groups"]
+        data = str(folder / "data")
+        make = [find_program("initdb", "postgresql"), "-D", data, "-U", "site", "-A", "trust"]
+        subprocess.run([*as_nobody, *make], check=True, capture_output=True, timeout=MAKE_SECONDS)
+        serve = [find_program("postgres", "postgresql"), "-D", data, "-p", str(port)]
+        options = ["-k", str(folder), "-c", "listen_addresses=127.0.0.1"]
+        with started([*as_nobody, *serve, *options]) as process:
+            process.wait_until(lambda: "ready to accept connections" in process.log())
+            yield Postgres(port)
