@@ -13,8 +13,8 @@ from itertools import pairwise
 import pytest
 
 from tests.support.reading import ReadingClient
-from tests.support.servers import Redis, redis_server
-from tests.support.service import Service, service
+from tests.support.servers import Redis, gunicorn, redis_server
+from tests.support.service import CONFIG, NAMESPACE, SCRIPTED, Service, service
 from tests.support.waiting import wait_for
 from wsgi_app.events import EventId
 
@@ -151,6 +151,20 @@ def check_repaired(client: ReadingClient, store: Redis) -> None:
     with store.client() as connection:
         assert connection.dbsize() > 0
     assert client.chat_json("live", {"text": "next"}).status == 200
+
+
+def test_a_user_without_channels_is_told_at_the_start() -> None:
+    """Where Redis refuses signals no worker is ready; the log and /readyz name the rule."""
+    user = ("--user", "agents", "on", ">secret", "~*", "+@all", "resetchannels")
+    with redis_server(args=user) as store:
+        url = f"redis://agents:secret@127.0.0.1:{store.port}"
+        env = {"AGENT_REDIS_URL": url, "AGENT_TOKENS": "dev=demo-tenant"}
+        with gunicorn(SCRIPTED, workers=None, config=CONFIG, env=env) as server:
+            answer = ReadingClient(server).call("GET", "/readyz")
+            assert answer.status == 503
+            rule = f"&agent@{NAMESPACE}:*"
+            assert rule in " ".join(answer.json["warnings"])
+            wait_for(lambda: rule in server.log(), "the log at the start")
 
 
 def test_policy_that_drops_keys_is_reported() -> None:

@@ -96,10 +96,14 @@ class RequestError(AgentHostError):
 
 
 class StoreUnavailable(RequestError):
-    """The store did not answer within its time limit."""
+    """The store did not answer within its time limit, or refused.
 
-    def __init__(self) -> None:
+    ``reason`` is for those who look after the service, '' where there is nothing to say.
+    """
+
+    def __init__(self, reason: str = "") -> None:
         super().__init__("store_unavailable", "The session store does not answer; try again.")
+        self.reason = reason
 
 
 class TurnError(AgentHostError):

@@ -14,6 +14,8 @@ from wsgi_app.engine.threads import start_thread
 from wsgi_app.store.base import Store, StoreLimits
 from wsgi_app.store.memory import MemoryStore
 from wsgi_app.store.redis import RedisStore
+from wsgi_app.store.redis_keys import Keys
+from wsgi_app.store.redis_rights import acl_rule
 
 
 @contextmanager
@@ -24,12 +26,18 @@ def memory() -> Iterator[MakeStore]:
 
 @contextmanager
 def redis() -> Iterator[MakeStore]:
-    """Make stores in a redis-server of their own."""
-    with redis_server(unix_socket=True) as server, server.client() as client:
+    """Make stores in a redis-server of their own, as a user with the smallest rights."""
+    # With the rights to all channels, for the listeners of all workers that some tests have.
+    user = f"agents on >secret {acl_rule(Keys(''))} +psubscribe allchannels"
+    with (
+        redis_server(unix_socket=True, args=["--user", *user.split()]) as server,
+        server.client() as client,
+    ):
+        url = server.url.replace("unix://", "unix://agents:secret@")
 
         def make(limits: StoreLimits) -> Store:
             client.flushdb()
-            return RedisStore(server.url, limits, timeout_seconds=10, start_thread=start_thread)
+            return RedisStore(url, limits, timeout_seconds=10, start_thread=start_thread)
 
         yield make
 

@@ -161,6 +161,11 @@ class Keeper:
             time.sleep(PAUSE_SECONDS)
 
     def _warn(self) -> None:
+        try:
+            self._store.ping()
+        except StoreUnavailable as error:
+            if error.reason:
+                log.error("%s", error.reason)  # noqa: TRY400 - the reason says it all
         for warning in self._store.warnings():
             log.warning("%s", warning)
 

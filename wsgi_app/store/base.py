@@ -299,7 +299,10 @@ class Store(ABC):
 
     @abstractmethod
     def ping(self) -> None:
-        """Return when the store answers; raises StoreUnavailable."""
+        """Return when the store takes writes and signals; raises StoreUnavailable."""
+
+    def check_listening(self) -> None:  # noqa: B027 - most need no right for it
+        """Return when signals can be heard; raises StoreUnavailable."""
 
     def warnings(self) -> list[str]:
         """Say what is not as it should be, though the store works; raises StoreUnavailable."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 from redis import Redis
@@ -49,6 +50,7 @@ from wsgi_app.store.redis_keys import (
     worker_member,
 )
 from wsgi_app.store.redis_replies import cancel_reason, session_view, worker_views
+from wsgi_app.store.redis_rights import explain
 from wsgi_app.store.redis_scripts import Argument, Call
 from wsgi_app.store.redis_signals import SignalThread, StartThread
 from wsgi_app.store.refusals import refusal
@@ -273,14 +275,32 @@ class RedisStore(Store):
         return found
 
     def ping(self) -> None:
-        self._edge.ask_servers(lambda server: server.ping())
+        with self._explained():
+            names = self._edge.spread(self._keys.probe)
+            self._edge.run_all([self._calls.probe(name) for name in names])
+
+    def check_listening(self) -> None:
+        with self._explained():
+            self._edge.try_channel(self._keys.channel(""))
 
     def warnings(self) -> list[str]:
-        policies = set(self._edge.ask_servers(_eviction_policy)) - {"noeviction"}
-        return [
+        found = [
             f"Redis may drop sessions: its maxmemory-policy is {policy}, not noeviction."
-            for policy in sorted(policies)
+            for policy in self._policies()
+            if policy != "noeviction"
         ]
+        if any(listener.refused for listener in self._listeners):
+            told = explain("NOPERM", self._keys)
+            found.append(f"No signals: cancels of other workers' turns are late. {told}")
+        return found
+
+    def _policies(self) -> list[str]:
+        try:
+            return sorted(set(self._edge.ask_servers(_eviction_policy)))
+        except StoreUnavailable as error:
+            if error.reason != "NOPERM":
+                raise
+            return []  # its user may not ask, and works all the same
 
     def close(self) -> None:
         while self._listeners:
@@ -288,6 +308,15 @@ class RedisStore(Store):
         self._edge.close()
 
     # -- inside
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreUnavailable as error:
+            if not error.reason:
+                raise
+            raise StoreUnavailable(explain(error.reason, self._keys)) from error
 
     def _run(self, verb: str, key: SessionKey, *arguments: Argument) -> Any:
         return self._edge.run(self._calls.session(verb, key, *arguments))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from wsgi_app.compat.python import zip_strict
 from wsgi_app.events import encode_json
@@ -28,6 +28,9 @@ from wsgi_app.store.redis_keys import (
 )
 from wsgi_app.store.redis_scripts import Argument, Call, script
 
+#: How long a key that only shows the right to write is kept.
+PROBE_MILLISECONDS: Final = 60_000
+
 
 class Kept(NamedTuple):
     """A turn that goes on, and when its session was created (µs, as text)."""
@@ -48,6 +51,11 @@ class Calls:
     def secret(self) -> Call:
         """Read the workers' common secret, or set it to a new one."""
         return Call(script("secret"), [self._keys.secret], [secrets.token_bytes(SECRET_BYTES)])
+
+    @staticmethod
+    def probe(key: str) -> Call:
+        """Write and publish, to see whether that server lets us."""
+        return Call(script("probe"), [key], [PROBE_MILLISECONDS])
 
     # -- of one session
 

@@ -32,6 +32,9 @@ from wsgi_app.store.redis_url import BadOptionError, parse_hosts, server_options
 #: The longest list of keys for one script, so that it does not hold up the server.
 MAX_KEYS: Final = 500
 
+#: Of so many names some are on each of a cluster's servers that has a fair share of the slots.
+SPREAD: Final = 1000
+
 Reply = Any
 Outcome = Union[Reply, RedisError]
 
@@ -56,6 +59,10 @@ class Nodes(ABC):
     @abstractmethod
     def group(self, key: str, place: int) -> Hashable:
         """Name the script call which this key, the ``place``-th of a list, may share."""
+
+    @abstractmethod
+    def spread(self, name: str) -> list[str]:
+        """Names of keys that begin so, one on each server."""
 
     @abstractmethod
     def pubsub(self) -> PubSub:
@@ -109,6 +116,9 @@ class OneNode(Nodes):
     def group(self, key: str, place: int) -> Hashable:  # noqa: ARG002 - any keys go together
         return place // MAX_KEYS
 
+    def spread(self, name: str) -> list[str]:
+        return [name]
+
     def pubsub(self) -> PubSub:
         client: Any = self._client  # redis-py has no types for this
         return cast("PubSub", client.pubsub())
@@ -161,6 +171,16 @@ class Cluster(Nodes):
 
     def group(self, key: str, place: int) -> Hashable:  # noqa: ARG002 - a slot has few sessions
         return key
+
+    def spread(self, name: str) -> list[str]:
+        found: dict[str, str] = {}
+        count = len(self._client.get_primaries())
+        for number in range(SPREAD):
+            key = f"{name}:{number}"
+            found.setdefault(self._client.get_node_from_key(key).name, key)
+            if len(found) == count:
+                break
+        return list(found.values())
 
     def pubsub(self) -> PubSub:
         return cast("PubSub", self._client.pubsub())

@@ -15,8 +15,6 @@ from redis.exceptions import (
     AskError,
     ClusterError,
     ConnectionError,  # noqa: A004 - redis-py's name
-    NoPermissionError,
-    ReadOnlyError,
     RedisClusterException,
     RedisError,
     TimeoutError,  # noqa: A004 - redis-py's name
@@ -26,6 +24,7 @@ from redis.exceptions import (
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.metrics import metrics
 from wsgi_app.store.redis_connect import Nodes, Reply, connector
+from wsgi_app.store.redis_rights import refusal_code
 from wsgi_app.store.redis_scripts import Call
 
 log = logging.getLogger(__name__)
@@ -42,26 +41,15 @@ REST_SECONDS: Final = 0.5
 WARN_SECONDS: Final = 10.0
 
 _SILENCE: Final = (ConnectionError, TimeoutError, OSError)
-_REFUSALS: Final = (
-    *(ReadOnlyError, NoPermissionError),
-    *(ClusterError, RedisClusterException, AskError, TryAgainError),
-)
-#: Refusals for which redis-py has no class (of which later versions may take the first word away),
-#: or that Redis 6 puts behind other words in a script.
-_REFUSING_WORDS: Final = (
-    "OOM",
-    "maxmemory",
-    "READONLY",
-    "NOREPLICAS",
-    "MISCONF",
-    "BUSY",
-    "NOAUTH",
-    "max number",
-)
+_REFUSALS: Final = (ClusterError, RedisClusterException, AskError, TryAgainError)
+#: Refusals for which redis-py has no class, beside those of rights and writes.
+_REFUSING_WORDS: Final = ("BUSY", "NOAUTH", "max number")
 
 
 class Edge:
     """Runs scripts; connects on first use.
+
+    The reason of a StoreUnavailable that it raises is a code of ``redis_rights``, or ''.
 
     Touched by all threads of the worker. ``_connecting`` guards ``_nodes``, and ``_lock`` who tries
     next: a server that has just failed is left alone for a while, then tried by one thread.
@@ -112,6 +100,21 @@ class Edge:
         """A new subscriber; raises StoreUnavailable when there is no server to ask for it."""
         with self._judged():
             return self._connected().pubsub()
+
+    def spread(self, name: str) -> list[str]:
+        """Names of keys that begin so, one on each server; raises StoreUnavailable."""
+        with self._judged():
+            return self._connected().spread(name)
+
+    def try_channel(self, name: str) -> None:
+        """Subscribe to a channel and leave; raises StoreUnavailable."""
+        with self._judged():
+            pubsub = self._connected().pubsub()
+            try:
+                pubsub.subscribe(name)
+                pubsub.get_message(timeout=self.timeout_seconds)
+            finally:
+                pubsub.close()
 
     def ask_servers(self, question: Callable[[Redis], Reply]) -> list[Reply]:
         """Ask each server something; raises StoreUnavailable."""
@@ -186,11 +189,14 @@ class Edge:
             self._rest_until = time.monotonic() + REST_SECONDS
         if silent:
             self._warn("Redis does not answer", error)
-        elif isinstance(error, _REFUSALS) or any(word in str(error) for word in _REFUSING_WORDS):
+            return StoreUnavailable()
+        code = refusal_code(error)
+        words = any(word in str(error) for word in _REFUSING_WORDS)
+        if code or words or isinstance(error, _REFUSALS):
             self._warn("Redis refuses", error)
         else:
             log.error("A script failed in Redis", exc_info=error)
-        return StoreUnavailable()
+        return StoreUnavailable(code)
 
     def _warn(self, what: str, error: Exception) -> None:
         now = time.monotonic()

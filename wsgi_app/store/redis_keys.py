@@ -39,6 +39,8 @@ class Keys:
     def __init__(self, namespace: str) -> None:
         # A mark of its own, so that no namespace makes names of another kind.
         self._start = f"agent@{quote(namespace)}:" if namespace else "agent:"
+        #: All keys and channels, as a user's rights name them.
+        self.pattern = f"{self._start}*"
         self.alive = f"{self._start}{{workers}}:alive"
         self.secret = f"{self._start}secret"
         self.probe = f"{self._start}probe"

@@ -19,7 +19,7 @@ _SHARED: Final = {
     ("tenant", "starts"): {"admit_turn"},
     ("starts",): {"uncount_start"},
     ("tenant",): {"renew_turns", "release_turns", "list_sessions"},
-    (): {"secret"},
+    (): {"secret", "probe"},
     ("workers",): {
         *("beat", "leave", "list_workers", "lost_workers"),
         *("own_turn", "disown_turn", "list_turns", "owned_turns"),

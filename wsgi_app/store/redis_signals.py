@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from redis.client import PubSub
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from wsgi_app.compat.redis import disconnect
 from wsgi_app.errors import StoreUnavailable
@@ -32,7 +32,8 @@ REMEMBERED: Final = 256
 class SignalThread:
     """Hears signals until it is closed, whatever happens to its connection.
 
-    ``_pubsub`` is set by the thread, and disconnected by whoever closes; all else is the thread's.
+    ``refused`` and ``_pubsub`` are set by the thread, and the latter disconnected by whoever
+    closes; all else is the thread's.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class SignalThread:
         self._pubsub: PubSub | None = None
         self._subscribed = threading.Event()
         self._late = False
+        #: Whether Redis's user may not subscribe.
+        self.refused = False
         self._closed = threading.Event()
         self._wait_seconds = FIRST_WAIT_SECONDS
         self._heard: OrderedDict[bytes, None] = OrderedDict()
@@ -75,6 +78,7 @@ class SignalThread:
             try:
                 self._hear()
             except (RedisError, OSError, ValueError, StoreUnavailable) as error:
+                self.refused = isinstance(error, NoPermissionError)
                 # ValueError: the socket was closed under a read.
                 if not self._closed.is_set() and self._wait_seconds == FIRST_WAIT_SECONDS:
                     log.warning("Signals from Redis are interrupted: %s", type(error).__name__)
@@ -98,11 +102,12 @@ class SignalThread:
 
     def _take(self, kind: str, data: bytes) -> None:
         if kind in ("message", "pmessage"):
-            if data not in self._heard:
+            if data and data not in self._heard:  # a probe of the right to publish is empty
                 self._remember(data)
                 self._call(lambda: self._listener(parse_signal(data)))
         elif kind in ("subscribe", "psubscribe"):
             self._wait_seconds = FIRST_WAIT_SECONDS
+            self.refused = False
             if (self._late or self._subscribed.is_set()) and self._resync is not None:
                 self._call(self._resync)
             self._subscribed.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 
 from wsgi_app.auth import is_local
-from wsgi_app.errors import RequestError
+from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.extras import missing_text
 from wsgi_app.metrics import are_counted
 from wsgi_app.web.answers import HealthAnswer, ReadyAnswer
@@ -26,8 +26,10 @@ def get_readyz(mount: Mount) -> Response:
     try:
         _check_ready(mount)
         warnings += mount.store.warnings()
-    except RequestError as reason:
-        return error_response(reason, {"warnings": warnings if told else []})
+    except RequestError as refusal:
+        if isinstance(refusal, StoreUnavailable) and refusal.reason:
+            warnings.append(refusal.reason)
+        return error_response(refusal, {"warnings": warnings if told else []})
     return json_response(ReadyAnswer(warnings=warnings if told else []))
 
 

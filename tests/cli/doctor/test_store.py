@@ -100,3 +100,20 @@ def test_worker_whose_clock_is_ahead(tmp_path: Path) -> None:
             assert f"{SHIFT_SECONDS}.0 s ahead" in finding["problem"]
             assert right.running()
         store.close()
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("--user", "agents", "on", ">pw", "~*", "+@all", "resetchannels"), "&agent@"),
+        (("--maxmemory", "1", "--user", "agents", "on", ">pw", "~*", "&*", "+@all"), "maxmemory"),
+    ],
+)
+def test_redis_that_refuses(args: tuple[str, ...], told: str) -> None:
+    """A Redis that lets the user not do what a host needs, or takes no writes, is named."""
+    with redis_server(args=args) as server:
+        url = f"redis://agents:pw@127.0.0.1:{server.port}"
+        found = run_doctor(env={"AGENT_REDIS_URL": url, "AGENT_TOKENS": "dev=demo-tenant"})
+    assert found.names == {"redis_refuses"}
+    finding = found.findings["redis_refuses"]
+    assert told in finding["problem"] + finding["change"]

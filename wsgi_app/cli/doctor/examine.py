@@ -13,7 +13,7 @@ from wsgi_app.cli.doctor.gunicorn_checks import check_gunicorn
 from wsgi_app.cli.doctor.report import Report, Unchecked
 from wsgi_app.cli.doctor.set_up import CannotTellError, read_set_up
 from wsgi_app.cli.doctor.settings_checks import check_app, check_environment, check_login
-from wsgi_app.cli.doctor.store_checks import check_clocks, check_redis
+from wsgi_app.cli.doctor.store_checks import check_clocks, check_redis, check_refusal
 from wsgi_app.cli.doctor.way import Way, WayFacts
 from wsgi_app.cli.doctor.way_checks import check_way
 from wsgi_app.cli.faults import HostError
@@ -57,12 +57,17 @@ def _examine_store(report: Report, url: str, host: HostFacts) -> None:
     limits = StoreLimits(lease_seconds=host.lease_seconds)
     store = RedisStore(url, limits, namespace=host.namespace, timeout_seconds=2.0)
     try:
+        store.ping()
+        store.check_listening()
         servers = examine_redis(url)
         workers = store.workers()
     except ConfigError as error:
         report.unchecked.append(Unchecked("redis", str(error)))
         return
-    except StoreUnavailable:
+    except StoreUnavailable as error:
+        if error.reason:
+            report.findings.append(check_refusal(error.reason, host.prefix))
+            return
         reason = f"the Redis of the host at {host.prefix} does not answer (AGENT_REDIS_URL)"
         report.unchecked.append(Unchecked("redis", reason))
         return

@@ -20,6 +20,17 @@ CONFIGURATION: Final = "redis.conf"
 _NUMBER: Final = re.compile(r"\d+")
 
 
+def check_refusal(reason: str, prefix: str) -> Finding:
+    """Tell what Redis refuses to the host at this prefix."""
+    problem, _, change = reason.partition(". ")
+    return Finding(
+        "redis_refuses",
+        f"{problem}: the host at {prefix} cannot work",
+        change or "a Redis that takes writes: a master, with memory and disk to spare",
+        "AGENT_REDIS_URL",
+    )
+
+
 def check_redis(servers: Sequence[RedisFacts]) -> list[Finding]:
     """Find what is wrong with each server."""
     return [finding for server in servers for finding in _check_server(server)]
