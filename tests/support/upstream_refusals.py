@@ -9,10 +9,10 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Optional
 
 Body = dict[str, Any]
-Refusal = Callable[[Body], str | None]
+Refusal = Callable[[Body], Optional[str]]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MESSAGE_FIELDS: Final = frozenset({"role", "content", "tool_calls", "tool_call_id", "name"})
