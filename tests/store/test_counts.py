@@ -104,9 +104,9 @@ def test_starts_are_counted_by_tenant_and_rate(roomy: Store) -> None:
 def test_starts_slide_out_of_the_window(roomy: Store) -> None:
     """Those of the window before count by the share of it that is still covered, then no more."""
     rate = StartRate(4, 2)
+    began = time.monotonic()
     for _ in range(rate.amount):
         begin_rated(roomy, rate=rate)
-    began = time.monotonic()
     outcomes: list[TurnBegun] = []
 
     def begins() -> bool:

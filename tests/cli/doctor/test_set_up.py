@@ -166,7 +166,7 @@ def test_settings_of_the_sites_own(tmp_path: Path) -> None:
         "from wsgi_app.gunicorn_hooks import *\n"
         "from wsgi_app.gunicorn_hooks import (child_exit, post_worker_init, pre_fork, worker_exit,"
         " worker_int)\n"
-        'worker_class = "gthread"\nthreads = 8\ngraceful_timeout = 40\ntimeout = 90\n'
+        'worker_class = "gthread"\nthreads = 64\ngraceful_timeout = 40\ntimeout = 90\n'
     )
     found = run_doctor("--config", str(config), f"{SITES}:quiet_site()")
     assert found.names == {"graceful_timeout"}
