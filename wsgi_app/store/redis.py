@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from redis import Redis
@@ -50,7 +49,7 @@ from wsgi_app.store.redis_keys import (
     worker_member,
 )
 from wsgi_app.store.redis_replies import cancel_reason, session_view, worker_views
-from wsgi_app.store.redis_rights import explain
+from wsgi_app.store.redis_rights import explain, explained
 from wsgi_app.store.redis_scripts import Argument, Call
 from wsgi_app.store.redis_signals import SignalThread, StartThread
 from wsgi_app.store.refusals import refusal
@@ -275,12 +274,12 @@ class RedisStore(Store):
         return found
 
     def ping(self) -> None:
-        with self._explained():
+        with explained(self._keys):
             names = self._edge.spread(self._keys.probe)
             self._edge.run_all([self._calls.probe(name) for name in names])
 
     def check_listening(self) -> None:
-        with self._explained():
+        with explained(self._keys):
             self._edge.try_channel(self._keys.channel(""))
 
     def warnings(self) -> list[str]:
@@ -308,15 +307,6 @@ class RedisStore(Store):
         self._edge.close()
 
     # -- inside
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except StoreUnavailable as error:
-            if not error.reason:
-                raise
-            raise StoreUnavailable(explain(error.reason, self._keys)) from error
 
     def _run(self, verb: str, key: SessionKey, *arguments: Argument) -> Any:
         return self._edge.run(self._calls.session(verb, key, *arguments))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
+from wsgi_app.errors import StoreUnavailable
 from wsgi_app.store.redis_keys import Keys
 
 #: All commands of the store: those of its scripts, to run them, to listen, and to look after it.
@@ -54,3 +57,14 @@ def explain(code: str, keys: Keys) -> str:
     if code == "NOPERM":
         return f"Redis's user lacks a right (NOPERM). ACL SETUSER <user> {acl_rule(keys)}"
     return f"Redis refuses writes: {_CAUSES[code]} ({code})"
+
+
+@contextmanager
+def explained(keys: Keys) -> Iterator[None]:
+    """Turn the code of a StoreUnavailable into what to do about it."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        if not error.reason:
+            raise
+        raise StoreUnavailable(explain(error.reason, keys)) from error
