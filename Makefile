@@ -24,7 +24,7 @@ WORK ?= tokens
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-parked test-sites test-gevent test-matrix test-extensions resolve-sites check format lint lock bench packages clients clean
+.PHONY: help run test test-all test-parked test-sites test-gevent test-matrix test-stores test-extensions resolve-sites check format lint lock bench packages clients clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -64,6 +64,9 @@ test-gevent: $(DEVELOPMENT) packages clients ## the suites of delivery, on geven
 test-matrix: $(DEVELOPMENT) packages ## a part of the suite with old and new versions of everything (ARGS="flask lowest")
 	@$(BIN)/python -m tests.matrix $(ARGS)
 
+test-stores: $(DEVELOPMENT) packages ## the store's tests on Redis, Valkey and Redict of several versions (ARGS="valkey-9")
+	@$(BIN)/python -m tests.matrix.stores $(ARGS)
+
 test-extensions: $(DEVELOPMENT) packages ## the extensions of docs/extensions.md, of today and of old sites
 	@$(BIN)/python -m pytest -m slow -n 2 tests/extensions
 
@@ -98,7 +101,7 @@ clients: $(DEVELOPMENT) packages
 	@$(BIN)/python -m tests.support.node
 
 clean: ## remove what the other targets made
-	@rm -rf $(VENV) $(BENCH_VENV) .venv-matrix .venv-agentflow .venv-apache .venv-sites dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(BENCH_VENV) .venv-matrix .venv-agentflow .venv-apache .venv-sites .store-servers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(RUNTIME): requirements-runtime.lock pyproject.toml
 	@scripts/virtualenv $(VENV) requirements-runtime.lock

@@ -9,8 +9,6 @@ beginning of several rows' (``flask``). ``--smoke`` runs fewer tests, and leaves
 from __future__ import annotations
 
 import argparse
-import re
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -18,12 +16,10 @@ from typing import Final
 
 from tests.matrix.environment import FOLDER, CannotMake, make, versions
 from tests.matrix.rows import Matrix, Row, find_python, load_matrix
-from tests.matrix.table import PAGE, Result, render, update
-from tests.support.processes import ROOT, clean_environment
+from tests.matrix.run import run_tests
+from tests.matrix.table import ENVIRONMENTS, Result, render, write_down
 
 RUN_SECONDS: Final = 900
-PYTEST: Final = ("-q", "-n", "2", "-p", "no:cacheprovider", "-o")
-_CLOSING: Final = re.compile(r"^=* ?((?:\d+ \w+(?:, )?)+) in [\d.]+s", re.MULTILINE)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,9 +39,8 @@ def main(arguments: Sequence[str]) -> int:
         results.append(result)
         print(f"{result.name}: {result.outcome}, {result.seconds:.0f} s", flush=True)
         if not asked.smoke:
-            page = update(PAGE.read_text(encoding="utf-8"), [result], order)
-            PAGE.write_text(page, encoding="utf-8")
-    print(render([result.cells() for result in results]))
+            write_down(ENVIRONMENTS, result, order)
+    print(render(ENVIRONMENTS, [result.cells(ENVIRONMENTS) for result in results]))
     return 0 if all(result.passed for result in results) else 1
 
 
@@ -65,27 +60,12 @@ def _run(row: Row, matrix: Matrix, *, smoke: bool) -> Result:
     except CannotMake as error:
         print(error, file=sys.stderr)
         return Result(row.name, {}, "not resolved", time.monotonic() - began, passed=False)
-    log = FOLDER / f"{row.name}.log"
     chosen = matrix.tests.smoke if smoke else matrix.tests.selection
-    chosen = [path for path in chosen if path not in row.without]
-    with log.open("wb") as output:
-        done = subprocess.run(
-            [interpreter, "-m", "pytest", *PYTEST, f"filterwarnings={row.warnings}", *chosen],
-            cwd=ROOT,
-            env=clean_environment({}),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            check=False,
-            timeout=RUN_SECONDS,
-        )
+    arguments = ["-o", f"filterwarnings={row.warnings}"]
+    arguments += [path for path in chosen if path not in row.without]
+    run = run_tests(interpreter, arguments, FOLDER / f"{row.name}.log", RUN_SECONDS)
     seconds = time.monotonic() - began
-    text = log.read_text(encoding="utf-8", errors="replace")
-    closing = _CLOSING.findall(text)
-    outcome = closing[-1] if closing else "no test ran"
-    if done.returncode:
-        print(text[-5000:], file=sys.stderr)
-    return Result(row.name, versions(interpreter), outcome, seconds, passed=not done.returncode)
+    return Result(row.name, versions(interpreter), run.outcome, seconds, passed=run.passed)
 
 
 if __name__ == "__main__":
