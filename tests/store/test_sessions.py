@@ -360,3 +360,15 @@ def test_close_may_be_repeated(store: Store) -> None:
     store.listen(lambda _: None)
     store.close()
     store.close()
+
+
+def test_recent_sessions(store: Store) -> None:
+    """Those of the named tenants that were created within the time, deleted ones or not."""
+    elsewhere = SessionKey("another", "s")
+    for key in (KEY, OTHER, elsewhere):
+        run_turn(store, key)
+    assert set(store.recent_sessions([KEY.tenant], 60)) >= {KEY}
+    assert elsewhere in store.recent_sessions([KEY.tenant, "another"], 60)
+    assert store.recent_sessions(["nobody"], 60) == []
+    assert store.recent_sessions([], 60) == []
+    wait_for(lambda: not store.recent_sessions([KEY.tenant], 0.2), "both are older than that")

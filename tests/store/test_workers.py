@@ -72,6 +72,30 @@ def test_heartbeat_tells_lost_turns(store: Store) -> None:
     assert store.heartbeat("worker", [running, waiting]) == Heartbeat({}, [running, waiting])
 
 
+def test_heartbeat_tells_of_followed_sessions(store: Store) -> None:
+    """What it says of a followed session changes with each turn that begins, and its deletion."""
+    run_turn(store)
+
+    def followed() -> str:
+        beat = store.heartbeat("worker", [start_other], [KEY, SessionKey("t", "unknown")])
+        assert beat.followed[SessionKey("t", "unknown")] == ""
+        return beat.followed[KEY]
+
+    start_other = start(store, OTHER)
+    found = [followed()]
+    store.follow("worker", KEY)
+    assert followed() == found[0]
+    for _ in range(2):
+        run_turn(store)
+        found.append(followed())
+    store.delete_session(KEY)
+    found.append(followed())
+    run_turn(store)
+    found.append(followed())
+    assert len(set(found)) == len(found)
+    assert found[3] == ""
+
+
 def test_heartbeat_makes_no_session(store: Store) -> None:
     """A turn whose session is not there is not fenced, as it may make it anew; nor made by this."""
     assert store.heartbeat("worker", [fence_of(request(), 1)]) == Heartbeat({}, [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -15,10 +14,6 @@ from wsgi_app.events import LOST_SEQ, EventId, NumberedEvent
 from wsgi_app.store.base import SessionKey
 from wsgi_app.wire.merge import merge_backlog
 
-#: How often an idle session is looked at when no signal tells of a turn.
-IDLE_LOOK_SECONDS: Final = 10.0
-#: The same for a session that is not there, of which no signal can tell.
-UNKNOWN_LOOK_SECONDS: Final = 1.0
 #: How often it is looked whether the owner of a turn still lives, and this worker stays.
 LOOK_SECONDS: Final = 1.0
 #: Sessions that come behind so many events wait for the next read.
@@ -48,10 +43,14 @@ class ManyFeeds:
     ) -> None:
         self._runner = runner
         self._wakeup = Wakeup()
-        self._tails = [
-            _Tail(runner, key, cursor, self._wakeup) for key, cursor in zip_strict(keys, cursors)
-        ]
+        self._tails: list[_Tail] = []
         self._next = 0
+        try:
+            for key, cursor in zip_strict(keys, cursors):
+                self._tails.append(_Tail(runner, key, cursor, self._wakeup))
+        except BaseException:
+            self.close()
+            raise
 
     def read(self, timeout_seconds: float) -> list[NumberedEvent]:
         """Take what is there, or wait for it; nothing if time is over or woken.
@@ -110,7 +109,10 @@ def _of_session(
 
 
 class _Tail:
-    """One session: its feed while there is something to read, else a look now and then.
+    """One session: its feed while there is something to read, else a wait without a look.
+
+    What ends that wait: a signal of the session, or a heartbeat that finds it changed; of one that
+    is not there, what `Births` tells.
 
     Used by the reader's thread; signals set ``_woken`` from others.
     """
@@ -123,9 +125,8 @@ class _Tail:
         self._wakeup = wakeup
         self._feed: Feed | None = None
         self._woken = True
-        self._looked_at = 0.0
         self._watches = False
-        self._unknown = False
+        self._awaits_birth = False
         self.cursor = self._start() if cursor is None else cursor
 
     @property
@@ -135,27 +136,26 @@ class _Tail:
 
     def take(self) -> list[NumberedEvent]:
         """What has come; raises StoreUnavailable, and RequestError ``draining``."""
-        if self._feed is None:
-            if not self._is_due():
-                return []
-            # Before the look: a turn that begins behind it wakes this reader.
-            self._watch()
-            self._feed = Feed(self._runner, self.key, self.cursor, wakeup=self._wakeup)
+        if self._feed is None and not self._woken:
+            return []
+        feed = self._feed or self._open_feed()
         try:
-            events = self._feed.read(0)
+            events = feed.read(0)
         except RequestError as error:
             self._close_feed()
             if error.code != "not_found":
+                self._woken = True
                 raise
-            self._unknown = True
+            self._unwatch()
+            self._await_birth()
             self.cursor = EventId(0, 0)  # one of its name begins anew
             return []
-        if self._unknown:
+        if self._awaits_birth:
+            self._forget_birth()
             # The store takes no followers of what it does not know.
-            self._unknown = False
             self._unwatch()
             self._watch()
-        if self._feed.ended:
+        if feed.ended:
             self._close_feed()
         return events
 
@@ -163,14 +163,18 @@ class _Tail:
         """Stop reading and watching."""
         self._close_feed()
         self._unwatch()
+        self._forget_birth()
 
-    def _is_due(self) -> bool:
-        now = time.monotonic()
-        pause_seconds = UNKNOWN_LOOK_SECONDS if self._unknown else IDLE_LOOK_SECONDS
-        if not self._woken and now - self._looked_at < pause_seconds:
-            return False
-        self._woken, self._looked_at = False, now
-        return True
+    def _open_feed(self) -> Feed:
+        self._woken = False
+        try:
+            # Before the look: a turn that begins behind it wakes this reader.
+            self._watch()
+            self._feed = Feed(self._runner, self.key, self.cursor, wakeup=self._wakeup)
+        except BaseException:
+            self._woken = True
+            raise
+        return self._feed
 
     def _watch(self) -> None:
         if not self._watches:
@@ -181,6 +185,17 @@ class _Tail:
         if self._watches:
             self._watches = False
             self._runner.following.leave(self.key, self._wake)
+
+    def _await_birth(self) -> None:
+        if not self._awaits_birth:
+            self._awaits_birth = True
+            self._runner.births.join(self.key, self._wake)
+            self._wake()  # to look once more: it may have begun before that
+
+    def _forget_birth(self) -> None:
+        if self._awaits_birth:
+            self._awaits_birth = False
+            self._runner.births.leave(self.key, self._wake)
 
     def _wake(self) -> None:
         self._woken = True
@@ -195,7 +210,7 @@ class _Tail:
         """The start of the running turn, else the end of what there is."""
         view = self._runner.store.describe_session(self.key)
         if view is None:
-            self._unknown = True
+            self._await_birth()
             return EventId(0, 0)
         if view.active_turns:
             return EventId(view.active_turns[0], 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from wsgi_app.store.base import SessionKey, Store
 
@@ -21,6 +21,8 @@ class Following:
         self._worker_id = worker_id
         self._lock = threading.Lock()
         self._wakers: defaultdict[SessionKey, list[Callable[[], None]]] = defaultdict(list)
+        #: As the last heartbeat found the sessions.
+        self._states: dict[SessionKey, str] = {}
 
     def join(self, key: SessionKey, wake: Callable[[], None]) -> None:
         """Have ``wake`` called when there may be more to read; raises StoreUnavailable.
@@ -43,6 +45,7 @@ class Following:
             self._wakers[key].remove(wake)
             if not self._wakers[key]:
                 del self._wakers[key]
+                self._states.pop(key, None)
 
     def wake(self, key: SessionKey) -> None:
         """Wake the readers of a session."""
@@ -54,6 +57,15 @@ class Following:
     def wake_all(self) -> None:
         """Wake every reader: signals may have been lost."""
         for key in self.keys():
+            self.wake(key)
+
+    def note(self, states: Mapping[SessionKey, str]) -> None:
+        """Wake the readers of the sessions in which something has begun or ended unheard."""
+        with self._lock:
+            known = {key: state for key, state in states.items() if key in self._wakers}
+            changed = [key for key, state in known.items() if self._states.get(key) != state]
+            self._states.update(known)
+        for key in changed:
             self.wake(key)
 
     def keys(self) -> list[SessionKey]:

@@ -147,7 +147,8 @@ class Keeper:
     def _renew(self, fences: Sequence[Fence], following: Sequence[SessionKey]) -> Heartbeat:
         info = self._worker.info()
         gentle_until = time.monotonic() + GENTLE_SHARE * self._lease_seconds
-        whole = Heartbeat({}, [])
+        followed: dict[SessionKey, str] = {}
+        whole = Heartbeat({}, [], followed=followed)
         done = 0
         while True:
             gentle = time.monotonic() < gentle_until
@@ -155,6 +156,7 @@ class Keeper:
             beat = self._store.heartbeat(self._worker_id, fences[part], following[part], info)
             whole.cancels.update(beat.cancels)
             whole.fenced.extend(beat.fenced)
+            followed.update(beat.followed)
             done += RENEWED_AT_ONCE
             if not gentle or done >= max(len(fences), len(following)):
                 return whole._replace(watched=beat.watched)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from wsgi_app.config import Settings
 from wsgi_app.engine.about import AboutWorker
+from wsgi_app.engine.births import Births
 from wsgi_app.engine.ephemeral import EphemeralSessions
 from wsgi_app.engine.following import Following
 from wsgi_app.engine.journal import Journal
@@ -79,6 +80,7 @@ class Runner:
         self._run_name = secrets.token_hex(8)
         self._run_numbers = itertools.count(1)
         self.following = Following(store, self.worker_id)
+        self.births = Births(store)
         self.loops = Loops()
         self._journal = Journal(store)
         self.keeper = Keeper(store, self.worker_id, settings, self)
@@ -140,6 +142,7 @@ class Runner:
         self._journal.add(run)
         if early is not None:
             run.cancel(early)
+        self.births.tell(request.key)
         return BegunTurn(begun.turn, run, begun.starts)
 
     def _begin_in_store(self, request: BeginTurn) -> TurnBegun:
@@ -268,6 +271,7 @@ class Runner:
     def take_heartbeat(self, beat: Heartbeat) -> None:
         """See `Kept.take_heartbeat`."""
         self._live.watched = beat.watched
+        self.following.note(beat.followed)
         for fence, reason in beat.cancels.items():
             run = self.find(fence.key, fence.turn)
             if run is not None:
@@ -288,6 +292,7 @@ class Runner:
         """Refuse new turns, and send readers of other workers' turns elsewhere."""
         self._runs.close()
         self.following.wake_all()
+        self.births.tell_all()
 
     def end_turns(self, error: Error) -> None:
         """End every turn of this worker with this error."""
@@ -309,7 +314,7 @@ class Runner:
         for finish in self.before_close:
             finish(timeout_seconds / 2)
         self._session_agents.close_all(max(0.1, deadline - time.monotonic()))
-        for part in (self._journal, self.keeper, self.loops):
+        for part in (self.births, self._journal, self.keeper, self.loops):
             part.stop(max(0.1, deadline - time.monotonic()))
         self.store.close()
 
@@ -318,6 +323,7 @@ class Runner:
     def _resync(self) -> None:
         self.keeper.beat_soon()
         self.following.wake_all()
+        self.births.tell_all()
 
     def _on_signal(self, signal: Signal) -> None:
         if signal.kind in ("events", "ended"):

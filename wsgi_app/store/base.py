@@ -267,6 +267,13 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def recent_sessions(self, tenants: Sequence[str], seconds: float) -> list[SessionKey]:
+        """List sessions of these tenants that were created within so long, in any order.
+
+        A session may be listed a moment before its first turn has begun, or after its deletion.
+        """
+
+    @abstractmethod
     def delete_session(self, key: SessionKey, newest_turn: int | None = None) -> bool:
         """Forget a session; False for an unknown one. A later one of its id starts with turn 1.
 

@@ -198,7 +198,8 @@ class MemoryStore(Store):
     ) -> Heartbeat:
         with self._lock:
             self._workers.note(worker_id, fences, info)
-            beat = Heartbeat({}, [], self._workers.watched)
+            followed = self._sessions.follow(worker_id, following)
+            beat = Heartbeat({}, [], self._workers.watched, followed)
             for fence in fences:
                 session = self._sessions.get(fence.key)
                 turn = None if session is None else session.adopt(fence, worker_id)
@@ -209,10 +210,6 @@ class MemoryStore(Store):
                 self._sessions.renew(fence.key, session)
                 if turn.cancel is not None:
                     beat.cancels[fence] = turn.cancel
-            for key in following:
-                session = self._sessions.get(key)
-                if session is not None:
-                    session.follow(worker_id, self._clock() + self._limits.lease_seconds)
         return beat
 
     def leave(self, worker_id: str) -> None:
@@ -270,6 +267,10 @@ class MemoryStore(Store):
             shown = [places[place] for place in found[:limit]]
             views = [session.view(key, with_messages=False) for key, session in shown]
         return SessionPage(views, encode_cursor(*found[limit - 1]) if len(found) > limit else None)
+
+    def recent_sessions(self, tenants: Sequence[str], seconds: float) -> list[SessionKey]:
+        with self._lock:
+            return self._sessions.recent(tenants, seconds)
 
     def delete_session(self, key: SessionKey, newest_turn: int | None = None) -> bool:
         with self._lock:

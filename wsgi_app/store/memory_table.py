@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from wsgi_app.errors import Fenced, RequestError
 from wsgi_app.store.base import BeginTurn, Fence, SessionKey, StoreLimits
@@ -40,6 +40,23 @@ class SessionTable:
         """All sessions that have not expired."""
         self._drop_expired()
         return iter(self._sessions.items())
+
+    def recent(self, tenants: Sequence[str], seconds: float) -> list[SessionKey]:
+        """Those of these tenants that were created within so long."""
+        since = self._clock() - seconds
+        found = self.items()
+        return [key for key, one in found if key.tenant in tenants and one.created_at >= since]
+
+    def follow(self, worker_id: str, keys: Sequence[SessionKey]) -> dict[SessionKey, str]:
+        """Let a worker follow sessions for a lease; see ``followed`` of `Heartbeat`."""
+        until = self._clock() + self._limits.lease_seconds
+        states = dict.fromkeys(keys, "")
+        for key in keys:
+            session = self.get(key)
+            if session is not None:
+                session.follow(worker_id, until)
+                states[key] = f"{session.created_at} {session.newest_turn}"
+        return states
 
     def find(self, fence: Fence) -> tuple[Session, Turn]:
         """Find a turn; raises Fenced."""

@@ -174,17 +174,20 @@ class RedisStore(Store):
         shares = self._calls.heartbeats(worker_id, fences, following, self._edge.group)
         calls = [
             self._calls.beat(worker_id, fences, info or WorkerInfo()),
-            *(call for call, _ in shares),
+            *(call for call, _, _ in shares),
         ]
         states: dict[Fence, list[str]] = {}
+        followed: dict[SessionKey, str] = {}
         watched, *replies = self._edge.run_all(calls)
-        for (_, share), answers in zip_strict(shares, replies):
-            states |= {f: a.decode().split(" ") for f, a in zip_strict(share, answers)}
+        for (_, owned, others), answers in zip_strict(shares, replies):
+            texts = [answer.decode() for answer in answers]
+            states.update(zip_strict(owned, (text.split(" ") for text in texts[: len(owned)])))
+            followed.update(zip_strict(others, texts[len(owned) :]))
         kept = [Kept(f, state[1]) for f, state in states.items() if state[0] == "kept"]
         self._edge.run_all(self._calls.renew_turns(kept))
         cancels = {f: cast("CancelReason", states[f][2]) for f, _ in kept if states[f][2]}
         fenced = [fence for fence in fences if states[fence][0] == "fenced"]
-        return Heartbeat(cancels, fenced, bool(watched))
+        return Heartbeat(cancels, fenced, bool(watched), followed)
 
     def leave(self, worker_id: str) -> None:
         self._edge.run(self._calls.workers("leave", [], worker_id))
@@ -244,6 +247,11 @@ class RedisStore(Store):
             return SessionPage(views, None)
         last = views[limit - 1]
         return SessionPage(views[:limit], encode_cursor(last.created_at, last.session_id))
+
+    def recent_sessions(self, tenants: Sequence[str], seconds: float) -> list[SessionKey]:
+        calls = [self._calls.recent_sessions(tenant, seconds) for tenant in tenants]
+        replies = zip_strict(tenants, self._edge.run_all(calls))
+        return [SessionKey(tenant, name.decode()) for tenant, names in replies for name in names]
 
     def delete_session(self, key: SessionKey, newest_turn: int | None = None) -> bool:
         reply = self._run("delete_session", key, "" if newest_turn is None else newest_turn)

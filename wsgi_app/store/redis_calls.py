@@ -173,6 +173,10 @@ class Calls:
         """List sessions, from the one behind ``before``: a creation and a name."""
         return self._tenant("list_sessions", tenant, count, *before)
 
+    def recent_sessions(self, tenant: str, seconds: float) -> Call:
+        """List the sessions that were created within so long."""
+        return self._tenant("recent_sessions", tenant, round(seconds * 1000))
+
     # -- of workers
 
     def workers(self, verb: str, worker_ids: Sequence[str], *arguments: Argument) -> Call:
@@ -200,15 +204,15 @@ class Calls:
         fences: Sequence[Fence],
         following: Sequence[SessionKey],
         group: Callable[[str, int], Hashable],
-    ) -> list[tuple[Call, list[Fence]]]:
-        """Renew sessions; each call with the fences that it answers for."""
+    ) -> list[tuple[Call, list[Fence], list[SessionKey]]]:
+        """Renew sessions; each call with the fences and sessions that it answers for."""
         shares: defaultdict[Hashable, tuple[list[Fence], list[SessionKey]]]
         shares = defaultdict(lambda: ([], []))
         for place, fence in enumerate(fences):
             shares[group(self._keys.session(fence.key), place)][0].append(fence)
         for place, key in enumerate(following, len(fences)):
             shares[group(self._keys.session(key), place)][1].append(key)
-        return [(self._heartbeat(worker_id, *share), share[0]) for share in shares.values()]
+        return [(self._heartbeat(worker_id, *share), *share) for share in shares.values()]
 
     def _heartbeat(
         self, worker_id: str, fences: Sequence[Fence], following: Sequence[SessionKey]

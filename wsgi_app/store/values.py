@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Optional
 
 from msgspec import Struct
@@ -139,11 +140,13 @@ class Heartbeat(NamedTuple):
 
     ``cancels``: those with a cancel flag. ``fenced``: those that are not its own any more.
     ``watched``: whether somebody wants to know of each of its turns, see `Store.watch_workers`.
+    ``followed``: what is changed by each new turn of a followed session, and by its deletion.
     """
 
     cancels: dict[Fence, CancelReason]
     fenced: list[Fence]
     watched: bool = False
+    followed: Mapping[SessionKey, str] = MappingProxyType({})
 
 
 class TurnInfo(Struct, frozen=True, kw_only=True):

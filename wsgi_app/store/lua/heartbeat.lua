@@ -1,6 +1,7 @@
 -- KEYS: the session of each fence, then those that the worker follows
 -- ARGV: ttl, lease, worker, number of fences, turn and run of each fence
--- Answers of each fence: 'fenced', 'lost' (may be made anew), or 'kept <created> <cancel or none>'
+-- Answers of each fence: 'fenced', 'lost' (may be made anew), or 'kept <created> <cancel or none>';
+--   of each followed session: '<created> <newest turn>', or '' if it is unknown
 local lease, worker, count = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 
 local function adopt(turn, run)
@@ -28,7 +29,9 @@ for place = 1, count do
 end
 for place = count + 1, #KEYS do
   use(KEYS[place])
-  if exists() then
+  local values = redis.call('HMGET', s, 'created', 'newest')
+  answers[place] = values[1] and table.concat(values, ' ') or ''
+  if values[1] then
     redis.call('ZADD', base .. 'f', int(now + lease * 1000), worker)
     redis.call('PEXPIRE', base .. 'f', int(lease))
   end
