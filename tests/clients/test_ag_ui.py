@@ -203,3 +203,19 @@ def test_client_0_0_answers_in_text(shown_before: Shown) -> None:
     assert ask["faults"] == []
     contents = [message.get("content") for message in ask["shown"][2:]]
     assert contents == ["Which colour?", "blue", "blue", "Go on?", "yes", "Sure: yes."]
+
+
+def test_python_s_names_are_taken_too(server: Gunicorn) -> None:
+    """The body of Microsoft's AGUIChatClient 1.7, an answer to a question in it too."""
+    client, thread = ReadingClient(server), f"s-{secrets.token_hex(4)}"
+    body = {"thread_id": thread, "run_id": "r-1", "messages": [{**USER_SAYS_HELLO, "id": "m-1"}]}
+    with client.stream("POST", "/ag-ui", json=body) as stream:
+        assert stream.status == 200
+        events = [frame.data for frame in stream]
+    assert (events[0]["threadId"], events[0]["runId"]) == (thread, "r-1")
+    assert events[-1]["type"] == "RUN_FINISHED"
+    resume = [{"interrupt_id": "input-1-000000000000-x", "payload": "blue"}]
+    answer = {**body, "run_id": "r-2", "resume": resume}
+    assert client.call("POST", "/ag-ui", answer).json["code"] == "no_pending_input"
+    wrong = {**body, "messages": 5}
+    assert client.call("POST", "/ag-ui", wrong).status == 422

@@ -274,7 +274,7 @@ def test_a_long_response_goes_on_from_any_number(client: OpenAI) -> None:
     response_id = whole[0].response.id
     text = text_after(whole, -1)
     assert text == "".join(f"w{n} " for count in (300, 200) for n in range(1, count + 1))
-    for event in whole[:: len(whole) // 6]:
+    for event in whole[: -1 : len(whole) // 6]:
         after = event.sequence_number
         rest = client.responses.retrieve(response_id, stream=True, starting_after=after)
         told = list(rest)

@@ -130,7 +130,7 @@ def routes_of(app: Flask) -> set[str]:
     """The routes that an app has below the prefix."""
     found = set()
     for rule in app.url_map.iter_rules():
-        if rule.rule.startswith(PREFIX) and not rule.endpoint.endswith(".unknown"):
+        if rule.rule.startswith(PREFIX) and ".unknown" not in rule.endpoint:
             methods = {"WS"} if rule.websocket else (rule.methods or set()) - {"HEAD", "OPTIONS"}
             found |= {f"{method} {rule.rule.removeprefix(PREFIX)}" for method in methods}
     return found

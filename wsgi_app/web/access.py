@@ -21,11 +21,16 @@ from wsgi_app.web.mount import Mount, current_mount, current_principal, session_
 from wsgi_app.web.parse import check_session_id, last_event_id
 from wsgi_app.web.respond import ErrorShape, error_response, json_response
 
+#: The endpoint of what lies below OpenAI's routes and is none of them.
+UNKNOWN_TO_OPENAI: Final = "unknown_to_openai"
+#: Endpoints of whatever no route is for.
+UNKNOWN: Final = ("unknown", UNKNOWN_TO_OPENAI)
 #: Endpoints that need no login.
 OPEN: Final = (
     *("get_healthz", "get_readyz", "get_client", "get_client_types"),
     *("get_openapi", "get_docs", "get_docs_script", "get_docs_style"),
-    *("get_admin", "get_admin_script", "get_admin_style", "unknown"),
+    *("get_admin", "get_admin_script", "get_admin_style"),
+    *UNKNOWN,
 )
 #: Endpoints that need no login from this machine itself, where a scraper runs, with
 #: AGENT_METRICS_LOCAL.
@@ -155,7 +160,7 @@ def _leads_to_view(adapter: MapAdapter, method: str) -> bool:
         endpoint, _ = adapter.match(method=method)
     except HTTPException:
         return False
-    return not str(endpoint).endswith(".unknown")
+    return str(endpoint).rpartition(".")[2] not in UNKNOWN
 
 
 def _options() -> Response | None:

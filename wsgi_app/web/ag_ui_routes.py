@@ -12,12 +12,19 @@ from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId, InputRequest, encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount, session_key
-from wsgi_app.web.parse import batch_seconds, check_session_id, invalid, parse_body
+from wsgi_app.web.parse import batch_seconds, check_session_id, decode_json, invalid, parse_body
 from wsgi_app.web.questions import UntilQuestion, events_so_far
 from wsgi_app.web.respond import STREAM_HEADERS, stream_response
 from wsgi_app.web.turns import TurnRequest, open_turn
 from wsgi_app.wire.ag_ui import Run, RunEncoder
-from wsgi_app.wire.ag_ui_request import InterruptId, RunAnswer, RunBody, read_answers, run_tag
+from wsgi_app.wire.ag_ui_request import (
+    InterruptId,
+    RunAnswer,
+    RunBody,
+    in_camel_case,
+    read_answers,
+    run_tag,
+)
 from wsgi_app.wire.sse import OPENING
 
 NOT_TAKEN: Final = "The agent waits for an answer; the message was not taken."
@@ -25,7 +32,7 @@ NOT_TAKEN: Final = "The agent waits for an answer; the message was not taken."
 
 def post_ag_ui(mount: Mount) -> Response:
     """POST /ag-ui: answer the thread's newest user message, or go on with an answered question."""
-    body = parse_body(request, RunBody, mount.settings.max_body_bytes)
+    body = _body(mount)
     key = session_key(check_session_id(body.thread_id))
     batch_seconds(request)  # a bad one is refused before there is a turn
     if body.resume:
@@ -42,6 +49,19 @@ def post_ag_ui(mount: Mount) -> Response:
 
 
 ROUTES: list[tuple[str, str, Callable[..., Response]]] = [("POST", "/ag-ui", post_ag_ui)]
+
+
+def _body(mount: Mount) -> RunBody:
+    try:
+        return parse_body(request, RunBody, mount.settings.max_body_bytes)
+    except RequestError as error:
+        if error.code != "invalid_request":
+            raise
+        sent = decode_json(request.get_data(), dict)
+        if "thread_id" not in sent:
+            raise
+    body: RunBody = decode_json(encode_json(in_camel_case(sent)), RunBody)
+    return body
 
 
 def _run(body: RunBody, tag: str | None = None) -> Run:

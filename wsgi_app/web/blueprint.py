@@ -35,6 +35,7 @@ from wsgi_app.web import (
 )
 from wsgi_app.web.foreign import tell_foreign_answer
 from wsgi_app.web.mount import EXTENSION_KEY, Mount, current_mount
+from wsgi_app.web.openai_turns import openai_error
 from wsgi_app.web.openapi import routes as openapi_routes
 from wsgi_app.web.probe import post_probe
 from wsgi_app.web.respond import exception_response, give_up_dropped
@@ -141,7 +142,7 @@ def _fill(blueprint: Blueprint, settings: Settings) -> None:
     shapes = {
         view.__name__: view.error_shape for _, _, view in ROUTES if hasattr(view, "error_shape")
     }
-    blueprint.before_request(access.guard(shapes))
+    blueprint.before_request(access.guard({**shapes, access.UNKNOWN_TO_OPENAI: openai_error}))
     blueprint.after_request(bound_answer)  # runs last
     blueprint.after_request(add_headers)
     blueprint.after_request(tell_foreign_answer)
@@ -171,10 +172,12 @@ def _add_catch_all(state: BlueprintSetupState) -> None:
     """Answer everything else below the prefix, in JSON, whatever the method."""
     app: Flask = state.app  # type: ignore[assignment] # sansio's type; it is the app that registers
     prefix = state.url_prefix or ""
-    endpoint = f"{state.name_prefix}.{state.name}.unknown".lstrip(".")
-    app.view_functions[endpoint] = _unknown
     app.url_map.converters[CONVERTER_NAME] = RestConverter
-    for path in [f"{prefix}/<{CONVERTER_NAME}:_path>"] + ([prefix] if prefix else []):
+    rest = f"<{CONVERTER_NAME}:_path>"
+    paths = [(f"{prefix}/{rest}", "unknown"), (f"{prefix}/v1/{rest}", access.UNKNOWN_TO_OPENAI)]
+    for path, name in paths + ([(prefix, "unknown")] if prefix else []):
+        endpoint = f"{state.name_prefix}.{state.name}.{name}".lstrip(".")
+        app.view_functions[endpoint] = _unknown
         for upgrades in (False, True):
             # Not add_url_rule: it cannot make a rule for all methods, even unheard-of ones.
             rule = app.url_rule_class(

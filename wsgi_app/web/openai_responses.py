@@ -14,6 +14,7 @@ from wsgi_app.events import EventId, InputRequest, encode_json
 from wsgi_app.store.base import SessionKey, SessionView
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.openai_read import CATCH_UP_SECONDS, find_response, snapshot, stream_from
+from wsgi_app.web.openai_references import resolve
 from wsgi_app.web.openai_turns import (
     attach_turn,
     begun_before,
@@ -51,17 +52,7 @@ def post_responses(mount: Mount) -> Response:
     """POST /v1/responses: begin a conversation, go on with one, or answer a question."""
     body = parse_body(request, ResponseBody, mount.settings.max_body_bytes)
     batch_seconds(request)  # a bad one is refused before there is a turn
-    after_seq = 0
-    if body.previous_response_id is None:
-        opened = _begin_conversation(mount, body)
-    else:
-        previous, view = _find_previous(mount, body.previous_response_id)
-        asked = _find_question(mount, previous, body)
-        if asked is None:
-            opened = _go_on(mount, body, previous, view)
-        else:
-            after_seq = asked.seq
-            opened = _answer(mount, body, previous, asked)
+    opened, after_seq = _open(mount, body)
     ref = ResponseRef(
         opened.key.session_id, opened.turn, after_seq, int(time.time()), bool(body.background)
     )
@@ -72,8 +63,33 @@ def post_responses(mount: Mount) -> Response:
         raise
 
 
+def _open(mount: Mount, body: ResponseBody) -> tuple[OpenTurn, int]:
+    """The turn that the request begins or goes on with, and where its response begins in it."""
+    if body.previous_response_id is not None:
+        previous, view = _find_previous(mount, body.previous_response_id)
+        asked = _find_question(mount, previous, body)
+        if asked is None:
+            _resolve(mount, body)
+            return _go_on(mount, body, previous, view), 0
+        if body.has_messages():
+            raise bad_request("input", "Expected the question's answer alone")
+        return _answer(mount, body, previous, asked), asked.seq
+    answered = body.answered()
+    if answered is not None and mount.store.describe_session(session_key(answered.session_id)):
+        asked = _find_question(mount, answered, body)
+        if asked is not None:
+            return _answer(mount, body, answered, asked), asked.seq
+    _resolve(mount, body)
+    return _begin_conversation(mount, body), 0
+
+
+def _resolve(mount: Mount, body: ResponseBody) -> None:
+    if not isinstance(body.input, str):
+        body.input = resolve(mount, body.input)
+
+
 def _respond(mount: Mount, body: ResponseBody, opened: OpenTurn, ref: ResponseRef) -> Response:
-    builder = ResponseBuilder(ref, model_name(mount))
+    builder = ResponseBuilder(ref, model_name(mount), body.echo())
     if body.stream:
         encoder = ResponseEncoder(builder)
         return stream_from(mount, opened, encoder, encoder.opening())
@@ -191,7 +207,7 @@ def _find_question(mount: Mount, previous: ResponseRef, body: ResponseBody) -> _
         return None
     key = session_key(previous.session_id)
     with mount.place(key) as may_wait:
-        waits = may_wait and not body.has_messages()
+        waits = may_wait and body.ends_with_answer()
         deadline = time.monotonic() + (CATCH_UP_SECONDS if waits else 0.0)
         asked = _first_question(mount, previous, deadline)
     return asked if asked is not None and asked.event.request_id in answers else None
@@ -216,8 +232,6 @@ def _first_question(mount: Mount, previous: ResponseRef, deadline: float) -> _As
 
 
 def _answer(mount: Mount, body: ResponseBody, previous: ResponseRef, asked: _Asked) -> OpenTurn:
-    if body.has_messages():
-        raise bad_request("input", "Expected the question's answer alone")
     key: SessionKey = session_key(previous.session_id)
     request_id = asked.event.request_id
     value = answer_value(asked.event, body.read_answers()[request_id])

@@ -20,6 +20,7 @@ from wsgi_app.store.base import SessionKey, SessionView
 from wsgi_app.web.mount import Mount, count_resume
 from wsgi_app.web.respond import error_headers, error_status, json_response
 from wsgi_app.web.turns import OpenTurn
+from wsgi_app.wire.openai_chat import failure
 from wsgi_app.wire.openai_errors import STATUS_BY_CODE, error_object
 
 #: How long after a turn's end a retried request still gets its answer. The SDKs wait up to 8 s
@@ -54,8 +55,7 @@ def openai_error(error: AgentHostError) -> Response:
 def failed_turn(error: Error) -> Response:
     """Answer a turn that failed: a repeated request would begin a second one."""
     status = error_status(error)
-    body = error_object(error.code, error.message, {}, status)
-    return json_response(body, status, {"x-should-retry": "false"})
+    return json_response(failure(error, status), status, {"x-should-retry": "false"})
 
 
 def model_name(mount: Mount) -> str:

@@ -80,6 +80,23 @@ class RunBody(
         return page | (self.forwarded_props if isinstance(self.forwarded_props, dict) else {})
 
 
+def in_camel_case(body: dict[str, Any]) -> dict[str, Any]:
+    """The same body with the protocol's names, for one that has Python's.
+
+    Microsoft's AGUIChatClient 1.7 sends ``thread_id`` and ``run_id``.
+    """
+    named = {_camel(name): value for name, value in body.items()}
+    entries = named.get("resume")
+    if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
+        named["resume"] = [{_camel(name): entry[name] for name in entry} for entry in entries]
+    return named
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
 class InterruptId(NamedTuple):
     """A question's name for the client, which says where to look."""
 

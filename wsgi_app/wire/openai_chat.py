@@ -56,7 +56,8 @@ class ChatAnswer:
         #: Why it ended; None while it goes on, and for an answer that failed.
         self.finish_reason: str | None = None
         self.error: Error | None = None
-        self.usage: Usage | None = None
+        #: Nothing where none is known: clients read it without a look.
+        self.usage = Usage(0, 0, 0)
         #: Whether it ended with a question.
         self.asks = False
         self._is_cut_off = False
@@ -132,14 +133,12 @@ class ChatEncoder:
         """The last chunks; nothing while the answer goes on."""
         error = self.answer.error
         if error is not None:
-            told = error_object(error.code, error.message, {}, _SERVER_ERROR)
-            return frame(encode_json(told))
+            return frame(encode_json(failure(error)))
         if self.answer.finish_reason is None:
             return b""
         made = self._chunk({}, self.answer.finish_reason)
-        usage = self.answer.usage
-        if self._include_usage and usage is not None:
-            made += self._frame({"choices": [], "usage": _usage(usage)})
+        if self._include_usage:
+            made += self._frame({"choices": [], "usage": _usage(self.answer.usage)})
         return made + _DONE
 
     def _chunk(self, delta: dict[str, str], finish_reason: str | None = None) -> bytes:
@@ -170,9 +169,13 @@ class ChatCollector:
         if self._texts["reasoning_content"]:
             message["reasoning_content"] = "".join(self._texts["reasoning_content"])
         choice = {"index": 0, "message": message, "finish_reason": self.answer.finish_reason}
-        document = _document(self._completion, "chat.completion") | {"choices": [choice]}
-        usage = self.answer.usage
-        return document if usage is None else document | {"usage": _usage(usage)}
+        more = {"choices": [choice], "usage": _usage(self.answer.usage)}
+        return _document(self._completion, "chat.completion") | more
+
+
+def failure(error: Error, status: int = _SERVER_ERROR) -> dict[str, Any]:
+    """The document of a failed turn's error."""
+    return error_object(error.code, error.message, {}, status, retryable=error.retryable)
 
 
 def _document(completion: Completion, kind: str) -> dict[str, Any]:

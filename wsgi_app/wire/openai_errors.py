@@ -14,12 +14,19 @@ _TYPE_BY_STATUS: Final = {
 _FIRST_SERVER_ERROR: Final = 500
 
 
-def error_object(code: str, message: str, details: dict[str, Any], status: int) -> dict[str, Any]:
-    """Make the document that both SDKs take apart: its ``error`` has all of its four fields."""
+def error_object(
+    code: str, message: str, details: dict[str, Any], status: int, *, retryable: bool = True
+) -> dict[str, Any]:
+    """Make the document that both SDKs take apart: its ``error`` has all of its four fields.
+
+    Clients repeat what is called a server's error (opencode five times, whatever the status): one
+    that will come again is not called so.
+    """
     field, reason = details.get("field"), details.get("reason")
     if code == "invalid_request" and isinstance(reason, str):
         message = f"{message} {reason}."
-    kind = "server_error" if status >= _FIRST_SERVER_ERROR else "invalid_request_error"
+    is_servers = retryable and status >= _FIRST_SERVER_ERROR
+    kind = "server_error" if is_servers else "invalid_request_error"
     return {
         "error": {
             "message": message,

@@ -1,4 +1,4 @@
-"""Response ids that say which part of which turn they mean, so that any worker can answer."""
+"""Ids that say which part of which turn they mean, so that any worker can find it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,14 @@ class ResponseRef(NamedTuple):
     @property
     def id(self) -> str:
         """The response's id; opaque to clients."""
+        return _PREFIX + self.code
+
+    @property
+    def code(self) -> str:
+        """What its id, and those of its items, have in common."""
         numbers = f"{self.turn}.{self.after_seq}.{self.created_at}.{int(self.background)}"
         text = f"{numbers}.{self.session_id}".encode()
-        return _PREFIX + base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+        return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
     @classmethod
     def parse(cls, text: str) -> ResponseRef:
@@ -46,3 +51,23 @@ class ResponseRef(NamedTuple):
         if ref.id != text:
             raise ValueError("not a response's id")
         return ref
+
+
+class PartRef(NamedTuple):
+    """A part of a response: an item by its number, or its open call by the question's id."""
+
+    response: ResponseRef
+    kind: str
+    name: str
+
+    @property
+    def id(self) -> str:
+        """The part's id; opaque to clients."""
+        return f"{self.kind}_{self.response.code}_{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> PartRef:
+        """Read an id; raises ValueError for anything that `id` does not make."""
+        kind, _, rest = text.partition("_")
+        code, _, name = rest.rpartition("_")
+        return cls(ResponseRef.parse(_PREFIX + code), kind, name)

@@ -8,7 +8,6 @@ merging, so that a response read again from anywhere has the same ones.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final, NamedTuple
 
 from wsgi_app.events import (
@@ -29,7 +28,7 @@ from wsgi_app.events import (
     encode_json,
 )
 from wsgi_app.wire.openai_chat import CUT_OFF, NOT_KEPT
-from wsgi_app.wire.openai_ids import ResponseRef
+from wsgi_app.wire.openai_ids import PartRef, ResponseRef
 from wsgi_app.wire.openai_items import (
     ASK_USER,
     MESSAGE,
@@ -43,6 +42,7 @@ from wsgi_app.wire.openai_items import (
 )
 from wsgi_app.wire.sse import frame
 
+_NO_USAGE: Final = Usage(0, 0, 0)
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -65,7 +65,8 @@ class ResponseBuilder:
     It takes the events from the turn's first one on: a call may have begun before its response.
     """
 
-    def __init__(self, ref: ResponseRef, model: str) -> None:
+    def __init__(self, ref: ResponseRef, model: str, echo: Item | None = None) -> None:
+        """``echo``: what the document repeats of its request."""
         self.status = "in_progress"
         #: What the turn failed with.
         self.error: Error | None = None
@@ -76,7 +77,8 @@ class ResponseBuilder:
         self.seq = 0
         self._ref = ref
         self._model = model
-        self._item_suffix = hashlib.sha256(ref.id.encode()).hexdigest()[:24]
+        self._echo = echo or {}
+        self._code = ref.code
         self._output: list[Item] = []
         #: Calls without a result: those of earlier responses, and where this one's stand.
         self._earlier_calls: dict[str, ToolCall] = {}
@@ -122,14 +124,15 @@ class ResponseBuilder:
         """The response so far; ``status`` stands for its own one."""
         error = self.error
         reason = self._incomplete_reason
-        usage = {} if self._usage is None else {"usage": _usage(self._usage)}
+        # Clients read it without a look; none is told of a turn that goes on behind a question.
+        usage = {"usage": _usage(self._usage or _NO_USAGE)} if self.ended else {}
         return {
             "id": self._ref.id,
             "object": "response",
             "created_at": self._ref.created_at,
             "status": status or self.status,
             "background": self._ref.background,
-            "error": None if error is None else {"code": "server_error", "message": error.message},
+            "error": None if error is None else _error(error),
             "incomplete_details": None if reason is None else {"reason": reason},
             "instructions": None,
             "metadata": {},
@@ -140,6 +143,7 @@ class ResponseBuilder:
             "tool_choice": "auto",
             "tools": [],
             "top_p": None,
+            **self._echo,
             **usage,
         }
 
@@ -152,7 +156,7 @@ class ResponseBuilder:
         return [*self._output, self._open.item(item_id, "in_progress", "".join(self._text))]
 
     def _item_id(self, prefix: str, index: int) -> str:
-        return f"{prefix}_{self._item_suffix}{index:04d}"
+        return f"{prefix}_{self._code}_{index}"  # a PartRef's
 
     def _add_text(self, kind: TextKind, text: str, joined: int) -> list[StreamEvent]:
         made: list[StreamEvent] = []
@@ -246,9 +250,8 @@ class ResponseBuilder:
         index = len(self._output)
         item_id = self._item_id("fc", index)
         arguments = call_arguments(question)
-        begun, item = (
-            open_call(item_id, question.request_id, ASK_USER, told) for told in ("", arguments)
-        )
+        call_id = PartRef(self._ref, "call", question.request_id).id
+        begun, item = (open_call(item_id, call_id, ASK_USER, told) for told in ("", arguments))
         self._output.append(item)
         place = {"item_id": item_id, "output_index": index}
         kind = "response.function_call_arguments"
@@ -305,6 +308,12 @@ class ResponseBuilder:
     def _event(self, kind: str, **fields: Any) -> StreamEvent:
         self.next_number += 1
         return StreamEvent(self.next_number - 1, kind, fields)
+
+
+def _error(error: Error) -> Item:
+    """What a turn failed with; clients repeat a response by its code (opencode, Codex)."""
+    code = "server_error" if error.retryable else "invalid_prompt"
+    return {"code": code, "message": error.message}
 
 
 def _usage(usage: Usage) -> Item:

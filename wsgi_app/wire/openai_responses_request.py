@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from wsgi_app.events import InputRequest
+from wsgi_app.wire.openai_ids import PartRef, ResponseRef
 from wsgi_app.wire.openai_messages import (
     Message,
     bad_request,
@@ -28,6 +29,8 @@ class ResponseBody(Struct, kw_only=True):
     metadata: Optional[dict[str, Any]] = None
     store: Optional[bool] = None
     conversation: Any = None
+    tools: Optional[list[Any]] = None
+    tool_choice: Any = None
 
     def read_input(self) -> tuple[list[Message], str]:
         """What came before, and the user's newest message; raises RequestError."""
@@ -38,24 +41,61 @@ class ResponseBody(Struct, kw_only=True):
         return split_at_newest(read_items(self.input), "input")
 
     def read_answers(self) -> dict[str, str]:
-        """The outputs of calls by the calls' ids; raises RequestError."""
-        if isinstance(self.input, str):
-            return {}
+        """The outputs of calls by the questions' ids; raises RequestError."""
         return {
-            str(item.get("call_id")): output_text(item, f"input.{index}")
-            for index, item in enumerate(self.input)
+            _question_id(item): output_text(item, f"input.{index}")
+            for index, item in enumerate(self._items())
             if item.get("type") == "function_call_output"
         }
 
+    def answered(self) -> Optional[ResponseRef]:
+        """The response whose open call the request answers, by that call's id.
+
+        So do the clients that send the whole conversation each time, whose last item it is.
+        """
+        if not self.ends_with_answer():
+            return None
+        try:
+            return PartRef.parse(str(self._items()[-1].get("call_id"))).response
+        except ValueError:
+            return None
+
+    def ends_with_answer(self) -> bool:
+        """Whether its last item is the output of a call."""
+        return bool(self.input) and self._items()[-1].get("type") == "function_call_output"
+
+    def echo(self) -> dict[str, Any]:
+        """What the response's document repeats of it; its metadata as far as it is text."""
+        metadata = self.metadata or {}
+        told = {
+            "metadata": {name: v for name, v in metadata.items() if isinstance(v, str)},
+            "instructions": self.instructions,
+            "previous_response_id": self.previous_response_id,
+            "tools": self.tools,
+            "tool_choice": self.tool_choice,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
     def has_messages(self) -> bool:
         """Whether there is a message among its items."""
-        items = [{}] if isinstance(self.input, str) else self.input
-        return any(item.get("type", "message") == "message" for item in items)
+        return any(item.get("type", "message") == "message" for item in self._items())
+
+    def _items(self) -> list[dict[str, Any]]:
+        return [{"role": "user"}] if isinstance(self.input, str) else self.input
 
     def agent_metadata(self) -> dict[str, Any]:
         """What the agent gets as metadata: the client's, and its instructions."""
         told = {} if self.instructions is None else {"instructions": self.instructions}
         return told | (self.metadata or {})
+
+
+def _question_id(output: dict[str, Any]) -> str:
+    """The id of the question that an output is the answer to."""
+    call_id = str(output.get("call_id"))
+    try:
+        return PartRef.parse(call_id).name
+    except ValueError:
+        return call_id
 
 
 def answer_value(question: InputRequest, text: str) -> Any:
