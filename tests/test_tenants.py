@@ -304,4 +304,4 @@ def test_no_tenant_reaches_anothers_directory(tmp_path: Path) -> None:
     with gunicorn("tests.support.apps:scripted_app()", env=env) as server:
         answers = [Client(server, token).chat_json("s", {"tell": "workdir"}) for token in "ab"]
     assert len({json.loads(answer.json["reply"]) for answer in answers}) == 2
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("@*/*"))) == 2

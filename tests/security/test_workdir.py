@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,9 +32,9 @@ def write_secret(turn: Turn) -> str:
     return str(turn.workdir)
 
 
-def run_turn() -> Done | Error:
+def run_turn(**settings: Any) -> Done | Error:
     """Run an agent that uses its directory; answers how its turn has ended."""
-    bench = TurnBench()
+    bench = TurnBench(**settings)
     try:
         run = bench.start(write_secret)
         assert run.wait_ended(WAIT_SECONDS)
@@ -49,11 +50,12 @@ def own_place(shared: Path) -> Path:
     return shared / f"wsgi_app-{os.geteuid()}"
 
 
-def test_the_default_place_is_this_accounts_alone(shared: Path) -> None:
+@pytest.mark.parametrize("namespace", [None, "site/agents"])
+def test_the_default_place_is_this_accounts_alone(shared: Path, namespace: str | None) -> None:
     """It is made so that nobody else may look into it, whatever the umask."""
     before = os.umask(0)
     try:
-        ended = run_turn()
+        ended = run_turn(namespace=namespace)
     finally:
         os.umask(before)
     assert isinstance(ended, Done)
@@ -97,3 +99,15 @@ def test_a_link_is_not_followed(shared: Path, tmp_path: Path) -> None:
         (shared / name).symlink_to(target)
     run_turn()
     assert not list(target.rglob("*"))
+
+
+def test_hosts_share_no_directory(tmp_path: Path) -> None:
+    """One tenant has another directory at each host, which is no other tenant's either."""
+    names = [None, "site/one", "site/two", "site%2Fone", "tenant", "x" * 128, "/" * 128]
+    made = []
+    for name in names:
+        ended = run_turn(workdir=tmp_path, namespace=name)
+        assert isinstance(ended, Done), name
+        made.append(Path(ended.reply).relative_to(tmp_path))
+    assert len(set(made)) == len(names)
+    assert made[:2] == [Path("tenant"), Path("@site%2Fone/tenant")]

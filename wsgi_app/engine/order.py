@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import Context
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Optional
 
 import msgspec
@@ -18,6 +17,7 @@ from wsgi_app.engine.journal import Journal
 from wsgi_app.engine.loop import LoopThread
 from wsgi_app.engine.session_agents import SessionAgents
 from wsgi_app.engine.turn import Agent
+from wsgi_app.engine.workdir import Workdirs
 from wsgi_app.store.base import Message, Store
 
 
@@ -61,4 +61,4 @@ class Services(NamedTuple):
     agents_loop: LoopThread
     session_agents: SessionAgents
     ephemeral: EphemeralSessions
-    workdir: Path | None
+    workdirs: Workdirs

@@ -199,7 +199,7 @@ class TurnRun:
                 given if given is not None else history, self._services.settings.max_history_bytes
             ),
             self._order.metadata,
-            self._services.workdir,
+            self._services.workdirs,
         )
         enter_turn(turn)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import secrets
 import time
 from collections import Counter
@@ -25,6 +24,7 @@ from wsgi_app.engine.run import BegunTurn, TurnRun
 from wsgi_app.engine.run_table import RunTable
 from wsgi_app.engine.session_agents import SessionAgents
 from wsgi_app.engine.turn import Agent
+from wsgi_app.engine.workdir import Workdirs
 from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.events import LOST_SEQ, CancelReason, Error, EventId
 from wsgi_app.metrics import metrics
@@ -38,8 +38,6 @@ from wsgi_app.store.base import (
     TurnBegun,
     WorkerInfo,
 )
-
-log = logging.getLogger("wsgi_app")
 
 #: More agent threads than this that go on after their turn's end make the worker not ready.
 MAX_ABANDONED_THREADS = 16
@@ -94,7 +92,7 @@ class Runner:
             agents_loop=self.loops.agents,
             session_agents=self._session_agents,
             ephemeral=self._ephemeral,
-            workdir=settings.workdir,
+            workdirs=Workdirs(settings.workdir, settings.namespace or ""),
         )
         self._live = LiveTurns()
         self._runs = RunTable(settings.max_turns)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from wsgi_app.engine.history import take_kept
-from wsgi_app.engine.workdir import make_workdir
+from wsgi_app.engine.workdir import Workdirs
 from wsgi_app.errors import TurnCancelled
 from wsgi_app.events import Status
 
@@ -59,7 +59,7 @@ class Turn:
         message: str,
         history: list[Message],
         metadata: dict[str, Any],
-        workdir_root: Path | None,
+        workdirs: Workdirs,
     ) -> None:
         self._host = host
         #: The user's message.
@@ -72,7 +72,7 @@ class Turn:
         self.tenant = host.fence.key.tenant
         #: The turn's number in its session, as the clients write it.
         self.turn_id = str(host.fence.turn)
-        self._workdir_root = workdir_root
+        self._workdirs = workdirs
         self._kept = take_kept(history)
         #: Whether `emit` has sent more than a status. Set by any thread, never unset.
         self.has_output = False
@@ -100,7 +100,7 @@ class Turn:
     @property
     def workdir(self) -> Path:
         """This tenant's directory, made on first use."""
-        return make_workdir(self._workdir_root, self.tenant)
+        return self._workdirs.make(self.tenant)
 
     def check(self) -> None:
         """Raise TurnCancelled if the turn has ended; call it in long loops."""
