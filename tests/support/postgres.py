@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
-from tests.support.processes import find_program, free_port, started, temporary_folder
+from tests.support.processes import (
+    find_program,
+    free_port,
+    install_program,
+    started,
+    temporary_folder,
+)
 
 MAKE_SECONDS = 120
 ASK_SECONDS = 30
@@ -26,7 +34,7 @@ class Postgres(NamedTuple):
 
     def ask(self, query: str) -> str:
         """Run a statement and return its rows as text."""
-        ask = [find_program("psql", "postgresql"), "--no-psqlrc", "-At", "-c", query]
+        ask = [_program("psql"), "--no-psqlrc", "-At", "-c", query]
         done = subprocess.run(
             [*ask, f"postgresql://{self.address}"],
             check=True,
@@ -52,10 +60,20 @@ def postgres() -> Iterator[Postgres]:
             folder.chmod(0o777)
             as_nobody = [find_program("setpriv", "util-linux"), "--reuid=65534", "--clear-groups"]
         data = str(folder / "data")
-        make = [find_program("initdb", "postgresql"), "-D", data, "-U", "site", "-A", "trust"]
+        make = [_program("initdb"), "-D", data, "-U", "site", "-A", "trust"]
         subprocess.run([*as_nobody, *make], check=True, capture_output=True, timeout=MAKE_SECONDS)
-        serve = [find_program("postgres", "postgresql"), "-D", data, "-p", str(port)]
+        serve = [_program("postgres"), "-D", data, "-p", str(port)]
         options = ["-k", str(folder), "-c", "listen_addresses=127.0.0.1"]
         with started([*as_nobody, *serve, *options]) as process:
             process.wait_until(lambda: "ready to accept connections" in process.log())
             yield Postgres(port)
+
+
+def _program(name: str) -> str:
+    """Where a program of PostgreSQL's is: Debian keeps the server's outside of everybody's PATH."""
+    install_program("psql", "postgresql")
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    path = ":".join([os.environ.get("PATH", os.defpath), *map(str, folders)])
+    found = shutil.which(name, path=path)
+    assert found is not None, f"{name} is in none of {path}"
+    return found
