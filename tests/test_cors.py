@@ -7,12 +7,15 @@ import http.server
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Page
 
 from tests.support.reading import ReadingClient
 from tests.support.servers import gunicorn
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 FRIEND = "https://friend.example"
 

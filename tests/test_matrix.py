@@ -10,7 +10,8 @@ from tests.support.processes import ROOT
 def test_rows_name_what_is_there() -> None:
     """Each test of the selections exists, each row has a name of its own and a Python we allow."""
     matrix = load_matrix()
-    for path in (*matrix.tests.selection, *matrix.tests.smoke):
+    own = [path for row in matrix.environments for path in row.tests]
+    for path in (*matrix.tests.selection, *matrix.tests.smoke, *own):
         assert (ROOT / path).exists(), path
     names = [row.name for row in matrix.environments]
     assert len(set(names)) == len(names)

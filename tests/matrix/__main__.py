@@ -60,9 +60,10 @@ def _run(row: Row, matrix: Matrix, *, smoke: bool) -> Result:
     except CannotMake as error:
         print(error, file=sys.stderr)
         return Result(row.name, {}, "not resolved", time.monotonic() - began, passed=False)
-    chosen = matrix.tests.smoke if smoke else matrix.tests.selection
+    chosen = row.tests or (matrix.tests.smoke if smoke else matrix.tests.selection)
     arguments = ["-o", f"filterwarnings={row.warnings}"]
     arguments += [path for path in chosen if path not in row.without]
+    arguments += [f"--deselect={test}" for test in row.without if "::" in test]
     run = run_tests(interpreter, arguments, FOLDER / f"{row.name}.log", RUN_SECONDS)
     seconds = time.monotonic() - began
     return Result(row.name, versions(interpreter), run.outcome, seconds, passed=run.passed)

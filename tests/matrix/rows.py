@@ -35,6 +35,8 @@ class Row(Struct, forbid_unknown_fields=True):
     packages: list[str] = []
     #: Tests that need what the row leaves out.
     without: list[str] = []
+    #: What runs here in place of the selection.
+    tests: list[str] = []
 
 
 class Tests(Struct, forbid_unknown_fields=True):

@@ -26,9 +26,10 @@ FOLDER: Final = ROOT / ".store-servers"
 INSTALLED: Final = "installed"
 FETCH_SECONDS: Final = 900
 RUN_SECONDS: Final = 3600
-#: A model, or memory, is no server's matter.
+#: All on one server, on a cluster what signals and places of several sessions decide, and the sets.
 TESTS: Final = (
-    *("-m", "", "-k", "not [memory"),
+    *("-m", "", "-k", "not [memory and (not [cluster or test_queue or test_following)"),
+    *("--durations", "15"),
     *("tests/store", "tests/test_across_workers.py", "tests/test_lost_signals.py"),
 )
 

@@ -38,7 +38,8 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes | Raw, raw: Collection[
         if isinstance(value, dict):
             value |= {name: _undecoded(value[name]) for name in raw if name in value}
         return msgspec.convert(value, decoder.type)
-    except (ValueError, RecursionError) as error:
+    # msgspec's own errors are ValueErrors only from 0.21 on.
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise malformed_answer() from error
 
 
