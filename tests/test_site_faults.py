@@ -42,11 +42,13 @@ def mistaken() -> Iterator[Client]:
         yield Client(server, prefix="")
 
 
-@pytest.mark.parametrize(("meddle", "status"), [("raise", 500), ("replace", 418)])
+@pytest.mark.parametrize(
+    ("meddle", "status"), [("raise", 500), ("replace", 418), ("teardown", 500)]
+)
 def test_a_stream_that_the_site_drops_leaves_nothing(
     meddling: ReadingClient, meddle: str, status: int
 ) -> None:
-    """An after_request that raises or answers something else keeps no slot, turn or session."""
+    """An after_request or teardown that raises, or answers something else, leaves no slot taken."""
     sessions = [new_session() for _ in range(4 * SLOTS)]
     for session in sessions:
         headers = {"X-Meddle": meddle}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
@@ -24,6 +25,10 @@ def memory() -> Iterator[MakeStore]:
     yield MemoryStore
 
 
+#: Which protocol the store shall talk, for a row of `make test-stores`; its own choice by default.
+PROTOCOL = os.environ.get("TEST_REDIS_PROTOCOL")
+
+
 @contextmanager
 def redis() -> Iterator[MakeStore]:
     """Make stores in a redis-server of their own, as a user with the smallest rights."""
@@ -34,6 +39,7 @@ def redis() -> Iterator[MakeStore]:
         server.client() as client,
     ):
         url = server.url.replace("unix://", "unix://agents:secret@")
+        url += f"?protocol={PROTOCOL}" if PROTOCOL else ""
 
         def make(limits: StoreLimits) -> Store:
             client.flushdb()

@@ -157,7 +157,7 @@ def opinionated_site() -> Flask:
 
 
 def meddling_site() -> Flask:
-    """Mount a host in a site whose after_request raises, or answers something else."""
+    """Mount a host in a site whose after_request or teardown raises, or answers something else."""
     app = Flask("site")
     AgentHost(scripted).init_app(app, url_prefix="/agents")
 
@@ -168,6 +168,11 @@ def meddling_site() -> Flask:
         if request.headers.get("X-Meddle") == "replace":
             return Response("the site's own answer", 418)
         return response
+
+    @app.teardown_request
+    def _fail(_error: BaseException | None) -> None:
+        if request.headers.get("X-Meddle") == "teardown":
+            raise ValueError(SECRET)
 
     return app
 

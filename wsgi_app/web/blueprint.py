@@ -41,6 +41,7 @@ from wsgi_app.web.probe import post_probe
 from wsgi_app.web.respond import exception_response, give_up_dropped
 from wsgi_app.web.sending import bound_answer
 from wsgi_app.web.turns import add_headers
+from wsgi_app.web.unsent import watch_teardowns
 from wsgi_app.web.websocket import websocket
 
 View = Callable[..., Response]
@@ -139,6 +140,7 @@ def _fill(blueprint: Blueprint, settings: Settings) -> None:
         blueprint.add_url_rule(rule, view.__name__, bound, merge_slashes=False, **over)
     blueprint.record(_add_catch_all)
     blueprint.record(_watch_answers)
+    blueprint.record(watch_teardowns)
     shapes = {
         view.__name__: view.error_shape for _, _, view in ROUTES if hasattr(view, "error_shape")
     }

@@ -18,6 +18,7 @@ from wsgi_app.delivery.server import client_socket
 from wsgi_app.errors import RequestError
 from wsgi_app.web.mount import Mount, current_mount
 from wsgi_app.web.respond import count_refused, error_response
+from wsgi_app.web.unsent import close_if_unsent
 
 #: An answer of up to so many bytes is left to the kernel at once, whatever its client reads.
 KERNEL_BYTES: Final = 65_536
@@ -35,7 +36,9 @@ class Answer(Response):
         """Answer as WSGI asks; the site's after_request functions have run."""
         body, status, headers = self.get_wsgi_response(environ)
         start_response(status, headers)
-        return _Guarded(body, self.guard())
+        guarded = _Guarded(body, self.guard())
+        close_if_unsent(environ, guarded.close)
+        return guarded
 
 
 class _Guarded:

@@ -16,6 +16,7 @@ from wsgi_app.delivery.parked import ParkedStream
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.web.foreign import tell_collector, tell_joiner
 from wsgi_app.web.mount import Mount
+from wsgi_app.web.unsent import close_if_unsent
 from wsgi_app.wire.sse import OPENING
 
 log = logging.getLogger("wsgi_app")
@@ -50,6 +51,7 @@ class EventStream(Response):
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         """Answer as WSGI asks; the site's after_request functions have run."""
         self._begin()
+        close_if_unsent(environ, self.close)
         return super().__call__(environ, start_response)
 
     def _begin(self) -> None:
@@ -149,6 +151,7 @@ class StreamResponse(EventStream):
             self.close()  # the server has got no body to close
             raise
         self._reader.hold_thread()
+        close_if_unsent(environ, self.close)
         return body
 
     def _park(self, environ: dict[str, Any]) -> bool:
