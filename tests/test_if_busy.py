@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -179,6 +180,22 @@ def test_a_tenants_turns_are_bounded(client: ReadingClient) -> None:
     for session, stream in zip_strict(sessions, streams):
         client.cancel(session)
         stream.close()
+
+
+def test_turns_that_wait_for_their_users_take_no_place_of_others(client: ReadingClient) -> None:
+    """More questions than turns wait, and there is room for a turn, and for the answers."""
+    sessions = [new_session() for _ in range(8)]
+    with ExitStack() as stack:
+        streams = [
+            stack.enter_context(client.chat(session, {"ask": "?"}, {"text": "."}))
+            for session in sessions
+        ]
+        asked = [stream.until("input_request")[-1].data["request_id"] for stream in streams]
+        assert client.chat_json(new_session()).status == 200
+        for session, request_id, stream in zip_strict(sessions, asked, streams):
+            answer = {"request_id": request_id, "value": "yes"}
+            assert client.call("POST", f"/chat/{session}/input", answer).status == 200
+            assert text_of(list(stream)) == "yes."
 
 
 def test_a_tenants_sessions_are_bounded(client: ReadingClient) -> None:

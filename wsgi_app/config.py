@@ -68,6 +68,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_queued_turns: Count = 10
     rate_limit: RateLimit = "60/minute"
     max_turns_per_tenant: Count = 20
+    max_asking_turns_per_tenant: Count = 100
     max_readers_per_tenant: Count = 1000
     max_readers_per_turn: Count = 100
     max_sessions_per_tenant: Count = 10_000

@@ -73,6 +73,8 @@ class ModelSession:
     messages: list[Message] = field(default_factory=list)
     keys: list[tuple[str, int, str]] = field(default_factory=list)
     question: tuple[int, str, bytes | None] | None = None
+    #: The turn that waits for its user's answer, and counts among the others no more.
+    asking: int | None = None
 
     @property
     def kept(self) -> list[ModelTurn]:
@@ -102,6 +104,8 @@ class ModelSession:
                     break
                 self.messages = self.messages[later[0] :]
         ended.state = "ended"
+        if self.asking == ended.number:
+            self.asking = None
         if self.question is not None and self.question[0] == ended.number:
             self.question = None
         while sum(turn.size for turn in self.kept) > limits.journal_bytes:
@@ -176,7 +180,7 @@ class Model:
             "queue_full": request.if_busy == "enqueue"
             and bool(session.active)
             and len(waiting) >= self.limits.max_queued_turns,
-            "too_many_turns": sum(len(held.active) for held in tenant)
+            "too_many_turns": sum(len(held.active) - (held.asking is not None) for held in tenant)
             >= self.limits.max_turns_per_tenant,
             "too_many_sessions": request.key not in self.sessions
             and len(tenant) >= self.limits.max_sessions_per_tenant,
@@ -266,6 +270,7 @@ class Model:
         session, turn = self._find_running(fence)
         if session.question is None or session.question[:2] != (turn.number, request_id):
             session.question = (turn.number, request_id, None)
+        session.asking = turn.number
 
     def post_input(self, key: SessionKey, request_id: str, value: bytes) -> None:
         """See Store."""
@@ -280,13 +285,15 @@ class Model:
         if session.question is None:
             session.question = (turn.number, request_id, None)
         asked = session.question[:2] == (turn.number, request_id)
+        if asked and session.question[2] is not None:
+            session.asking = None
         return session.question[2] if asked else None
 
     def close_input(self, fence: Fence, request_id: str) -> None:
         """See Store."""
         session, turn = self._find(fence)
         if session.question is not None and session.question[:2] == (turn.number, request_id):
-            session.question = None
+            session.question = session.asking = None
 
     def heartbeat(self, worker_id: str, fences: Sequence[Fence]) -> Heartbeat:
         """See Store."""

@@ -18,7 +18,15 @@ from tests.support.processes import ROOT, clean_environment
 from tests.support.servers import Redis
 from tests.support.waiting import wait_for
 from wsgi_app.errors import RequestError
-from wsgi_app.store.base import SessionKey, StartCount, StartRate, Store, StoreLimits, TurnBegun
+from wsgi_app.store.base import (
+    Fence,
+    SessionKey,
+    StartCount,
+    StartRate,
+    Store,
+    StoreLimits,
+    TurnBegun,
+)
 from wsgi_app.store.refusals import TooManyStarts
 
 RATE = StartRate(20, 86_400)
@@ -233,3 +241,45 @@ def test_processes_share_the_counts(
     answers = [json.loads(process.communicate("", timeout=60)[0]) for process in processes]
     states = Counter(state for codes in answers for state in codes)
     assert states == {"started": allowed, code: 16 * PROCESSES - allowed}
+
+
+def asking(store: Store, count: int) -> list[Fence]:
+    """Turns that wait for answers, each in a session of its own."""
+    fences = []
+    for _ in range(count):
+        order = request(SessionKey("acme", secrets.token_hex(8)))
+        fence = Fence(order.key, store.begin_turn(order).turn, order.run_id)
+        store.open_input(fence, "q")
+        fences.append(fence)
+    return fences
+
+
+def begins(store: Store) -> int:
+    """How many turns the tenant may still begin."""
+    count = 0
+    with suppress(RequestError):
+        while True:
+            begin_rated(store, rate=StartRate(1000, 60))
+            count += 1
+    return count
+
+
+def test_turns_that_ask_leave_their_places(make_store: MakeStore) -> None:
+    """Up to their bound; an answer that is taken, or a withdrawn question, makes them count."""
+    store = make_store(StoreLimits(max_turns_per_tenant=10, max_asking_turns_per_tenant=5))
+    fences = asking(store, 7)  # two of them beyond the bound
+    assert begins(store) == 8
+    for fence in fences[5:]:
+        store.delete_session(fence.key)
+    assert begins(store) == 2
+    store.post_input(fences[0].key, "q", b'"yes"')
+    assert store.take_input(fences[0], "q") == b'"yes"'
+    store.close_input(fences[1], "q")
+    store.heartbeat("w", fences[:5])
+    for fence in fences[:3]:  # which are two more than there are places, and one that asks
+        assert begins(store) == 0
+        store.finish(fence, 1, [b"{}"], [])
+    assert begins(store) == 0
+    store.open_input(fences[3], "another")
+    store.delete_session(fences[3].key)
+    assert begins(store) == 0

@@ -182,6 +182,9 @@ class Store(ABC):
     def open_input(self, fence: Fence, request_id: str) -> None:
         """Make this the session's pending question, instead of an earlier one.
 
+        Until its answer is taken, or it is closed, the turn counts among those that ask, while
+        these are fewer than their bound, and not among the tenant's running ones.
+
         Raises Fenced when the turn does not run.
         """
 

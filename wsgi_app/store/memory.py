@@ -177,15 +177,12 @@ class MemoryStore(Store):
     def take_input(self, fence: Fence, request_id: str) -> bytes | None:
         with self._lock:
             session, turn = self._sessions.find_running(fence)
-            # No question: it was lost with its session.
-            question = session.question or session.ask(turn, request_id)
-            return question.answer if question[:2] == (fence.turn, request_id) else None
+            return session.take_answer(turn, request_id)
 
     def close_input(self, fence: Fence, request_id: str) -> None:
         with self._lock:
             session, _ = self._sessions.find(fence)
-            if session.question is not None and session.question[:2] == (fence.turn, request_id):
-                session.question = None
+            session.close_question(fence.turn, request_id)
 
     # -- workers
 

@@ -98,6 +98,8 @@ class Session:
         self._messages: list[bytes] = []
         self._keys: OrderedDict[str, tuple[int, str]] = OrderedDict()
         self.question: Question | None = None
+        #: The turn that waits for its user's answer.
+        self.asking_turn: int | None = None
         #: Workers whose readers wait for events, and until when.
         self._followers: dict[str, float] = {}
 
@@ -196,11 +198,25 @@ class Session:
 
     # -- running
 
-    def ask(self, turn: Turn, request_id: str) -> Question:
+    def ask(self, turn: Turn, request_id: str) -> None:
         """Make this the question, unless it is already."""
         if self.question is None or self.question[:2] != (turn.number, request_id):
             self.question = Question(turn.number, request_id, None)
-        return self.question
+        self.asking_turn = turn.number
+
+    def take_answer(self, turn: Turn, request_id: str) -> bytes | None:
+        """The answer if there is one; the turn counts as a running one from then on."""
+        if self.question is None:  # it was lost with its session
+            self.question = Question(turn.number, request_id, None)
+        if self.question[:2] != (turn.number, request_id) or self.question.answer is None:
+            return None
+        self.asking_turn = None
+        return self.question.answer
+
+    def close_question(self, turn: int, request_id: str) -> None:
+        """Withdraw this question if it is still there."""
+        if self.question is not None and self.question[:2] == (turn, request_id):
+            self.question = self.asking_turn = None
 
     def adopt(self, fence: Fence, worker_id: str) -> Turn | None:
         """Note who has the turn, which is unknown of one made anew; None if it has ended."""
@@ -223,6 +239,8 @@ class Session:
         turn.history = []
         if self.question is not None and self.question.turn == turn.number:
             self.question = None
+        if self.asking_turn == turn.number:
+            self.asking_turn = None
         self._trim_journal(turn, limits.journal_bytes)
 
     def _trim_journal(self, ended: Turn, journal_bytes: int) -> None:

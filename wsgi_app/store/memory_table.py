@@ -169,7 +169,8 @@ class SessionTable:
             key: len(self._sessions[key].active_turns()) if key in self._sessions else 0
             for key in self._busy[tenant]
         }
+        asking = sum(self._sessions[key].asking_turn is not None for key in counts if counts[key])
         self._busy[tenant] = {key for key, count in counts.items() if count}
         if not self._busy[tenant]:
             del self._busy[tenant]
-        return sum(counts.values())
+        return sum(counts.values()) - min(asking, self._limits.max_asking_turns_per_tenant)

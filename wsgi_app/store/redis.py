@@ -148,7 +148,7 @@ class RedisStore(Store):
 
     def open_input(self, fence: Fence, request_id: str) -> None:
         revived = self._run_fenced("open_input", fence, request_id)
-        self._edge.run_many(self._enrol(fence, revived))
+        self._edge.run_many([*self._enrol(fence, revived), self._calls.move_turn(fence, asks=True)])
 
     def post_input(self, key: SessionKey, request_id: str, value: bytes) -> None:
         if not self._run("post_input", key, request_id, value, secrets.token_hex(8)):
@@ -156,11 +156,13 @@ class RedisStore(Store):
 
     def take_input(self, fence: Fence, request_id: str) -> bytes | None:
         revived, *answer = self._run_fenced("take_input", fence, request_id)
-        self._edge.run_many(self._enrol(fence, revived))
+        moved = [self._calls.move_turn(fence, asks=False)] if answer else []
+        self._edge.run_many([*self._enrol(fence, revived), *moved])
         return answer[0] if answer else None
 
     def close_input(self, fence: Fence, request_id: str) -> None:
-        self._run_fenced("close_input", fence, request_id)
+        if self._run_fenced("close_input", fence, request_id):
+            self._edge.run_many([self._calls.move_turn(fence, asks=False)])
 
     # -- workers
 
@@ -283,8 +285,7 @@ class RedisStore(Store):
 
     def ping(self) -> None:
         with explained(self._keys):
-            names = self._edge.spread(self._keys.probe)
-            self._edge.run_all([self._calls.probe(name) for name in names])
+            self._edge.run_all([*map(self._calls.probe, self._edge.spread(self._keys.probe))])
 
     def check_listening(self) -> None:
         with explained(self._keys):
@@ -297,8 +298,8 @@ class RedisStore(Store):
             if policy != "noeviction"
         ]
         if any(listener.refused for listener in self._listeners):
-            told = explain("NOPERM", self._keys)
-            found.append(f"No signals: cancels of other workers' turns are late. {told}")
+            why = explain("NOPERM", self._keys)
+            found.append(f"No signals: cancels of other workers' turns are late. {why}")
         return found
 
     def _policies(self) -> list[str]:

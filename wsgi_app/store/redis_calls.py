@@ -169,6 +169,12 @@ class Calls:
             ),
         ]
 
+    def move_turn(self, fence: Fence, *, asks: bool) -> Call:
+        """Count a turn among those that wait for their users, or again among those that run."""
+        most = self._limits.max_asking_turns_per_tenant
+        member = tenant_member(fence.key, fence.run_id)
+        return self._tenant("move_turn", fence.key.tenant, self._lease, member, most, int(asks))
+
     def list_sessions(self, tenant: str, count: int, before: tuple[str, str]) -> Call:
         """List sessions, from the one behind ``before``: a creation and a name."""
         return self._tenant("list_sessions", tenant, count, *before)

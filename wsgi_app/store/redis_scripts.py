@@ -18,7 +18,9 @@ _SHARED: Final = {
     ("session", "ending"): {"finish", "mark_lost"},
     ("tenant", "starts"): {"admit_turn"},
     ("starts",): {"uncount_start"},
-    ("tenant",): {"renew_turns", "release_turns", "list_sessions", "recent_sessions"},
+    ("tenant",): {
+        *("renew_turns", "release_turns", "move_turn", "list_sessions", "recent_sessions"),
+    },
     (): {"secret", "probe"},
     ("workers",): {
         *("beat", "leave", "list_workers", "lost_workers"),

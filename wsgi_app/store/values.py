@@ -36,6 +36,8 @@ class StoreLimits(Struct, frozen=True, kw_only=True):
 
     max_queued_turns: int = 10
     max_turns_per_tenant: int = 20
+    #: Turns that wait for their users' answers; those above it count among the others.
+    max_asking_turns_per_tenant: int = 100
     max_sessions_per_tenant: int = 10_000
     max_idempotency_keys: int = 1000
     session_ttl_seconds: float = 86_400
@@ -51,6 +53,7 @@ class StoreLimits(Struct, frozen=True, kw_only=True):
         return cls(
             max_queued_turns=settings.max_queued_turns,
             max_turns_per_tenant=settings.max_turns_per_tenant,
+            max_asking_turns_per_tenant=settings.max_asking_turns_per_tenant,
             max_sessions_per_tenant=settings.max_sessions_per_tenant,
             session_ttl_seconds=settings.session_ttl_seconds,
             lease_seconds=settings.lease_seconds,

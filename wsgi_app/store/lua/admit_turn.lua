@@ -6,7 +6,7 @@
 local lease, session, member = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max_turns, max_sessions = tonumber(ARGV[5]), tonumber(ARGV[6])
 local rate, window_seconds = tonumber(ARGV[7]), tonumber(ARGV[8])
-local windows = { KEYS[4], KEYS[5] }
+local windows = { KEYS[5], KEYS[6] }
 -- Longer than a request takes from here to its refusal by the session.
 local UNSETTLED = 100000
 
@@ -29,7 +29,7 @@ local known = redis.call('ZSCORE', EXPIRES, session)
 if not known and redis.call('ZCARD', EXPIRES) >= max_sessions then
   return refuse('too_many_sessions', false)
 end
-if not redis.call('ZSCORE', TURNS, member) and redis.call('ZCARD', TURNS) >= max_turns then
+if not is_known(member) and redis.call('ZCARD', TURNS) >= max_turns then
   local newest = redis.call('ZREVRANGE', TURNS, 0, 0, 'WITHSCORES')[2]
   local settled = now + math.min(lease, ttl) * 1000 - UNSETTLED
   return refuse('too_many_turns', newest and tonumber(newest) > settled)

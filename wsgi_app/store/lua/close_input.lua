@@ -1,5 +1,5 @@
 -- ARGV: ttl, turn, run, request_id
--- Answers: nothing, or 'fenced'
+-- Answers: 1 if it was this question that waited, 0, or 'fenced'
 use(KEYS[1])
 local turn, run, request_id = ARGV[2], ARGV[3], ARGV[4]
 if not find(turn, run) then
@@ -7,5 +7,6 @@ if not find(turn, run) then
 end
 if get('question_turn') == turn and get('question_id') == request_id then
   close_question()
+  return 1
 end
-return ''
+return 0

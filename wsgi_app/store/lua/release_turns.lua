@@ -2,6 +2,7 @@
 local session, created, deleted = ARGV[2], ARGV[3], ARGV[4] == '1'
 for place = 5, #ARGV do
   redis.call('ZREM', TURNS, ARGV[place])
+  redis.call('ZREM', ASKING, ARGV[place])
 end
 if deleted then
   -- Another creation is that of a session which has taken its name meanwhile.

@@ -2,9 +2,10 @@
 --   KEYS[1]  sorted set: turns that run and wait ("<session> <run>"), by the end of their lease
 --   KEYS[2]  sorted set: sessions by creation (µs)
 --   KEYS[3]  sorted set: sessions by expiry (µs)
+--   KEYS[4]  sorted set: turns that wait for an answer of their user, as the first; in one of the two
 -- A member of the first has no other life than its lease; the second and third have the same ones.
 
-local TURNS, CREATED, EXPIRES = KEYS[1], KEYS[2], KEYS[3]
+local TURNS, CREATED, EXPIRES, ASKING = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local CHUNK = 1000
 
 local time = redis.call('TIME')
@@ -17,6 +18,7 @@ end
 
 local function purge()
   redis.call('ZREMRANGEBYSCORE', TURNS, '-inf', int(now))
+  redis.call('ZREMRANGEBYSCORE', ASKING, '-inf', int(now))
   repeat
     local gone = redis.call('ZRANGEBYSCORE', EXPIRES, '-inf', int(now), 'LIMIT', 0, CHUNK)
     if #gone > 0 then
@@ -27,7 +29,7 @@ local function purge()
 end
 
 local function renew()
-  for _, key in ipairs({ TURNS, CREATED, EXPIRES }) do
+  for _, key in ipairs({ TURNS, CREATED, EXPIRES, ASKING }) do
     redis.call('PEXPIRE', key, int(ttl))
   end
 end
@@ -37,6 +39,11 @@ local function keep_session(session, created)
   redis.call('ZADD', CREATED, 'NX', created, session)
 end
 
+local function is_known(member)
+  return redis.call('ZSCORE', TURNS, member) or redis.call('ZSCORE', ASKING, member)
+end
+
 local function keep_turn(member, lease)
-  redis.call('ZADD', TURNS, int(now + math.min(lease, ttl) * 1000), member)
+  local place = redis.call('ZSCORE', ASKING, member) and ASKING or TURNS
+  redis.call('ZADD', place, int(now + math.min(lease, ttl) * 1000), member)
 end
