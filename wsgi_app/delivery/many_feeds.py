@@ -47,7 +47,9 @@ class ManyFeeds:
         self._next = 0
         try:
             for key, cursor in zip_strict(keys, cursors):
-                self._tails.append(_Tail(runner, key, cursor, self._wakeup))
+                tail = _Tail(runner, key, self._wakeup)
+                self._tails.append(tail)
+                tail.begin(cursor)
         except BaseException:
             self.close()
             raise
@@ -117,16 +119,18 @@ class _Tail:
     Used by the reader's thread; signals set ``_woken`` from others.
     """
 
-    def __init__(
-        self, runner: Runner, key: SessionKey, cursor: EventId | None, wakeup: Wakeup
-    ) -> None:
+    def __init__(self, runner: Runner, key: SessionKey, wakeup: Wakeup) -> None:
         self.key = key
+        self.cursor = EventId(0, 0)
         self._runner = runner
         self._wakeup = wakeup
         self._feed: Feed | None = None
         self._woken = True
         self._watches = False
         self._awaits_birth = False
+
+    def begin(self, cursor: EventId | None) -> None:
+        """Read on from there, or from where a new reader begins; raises StoreUnavailable."""
         self.cursor = self._start() if cursor is None else cursor
 
     @property
@@ -147,7 +151,9 @@ class _Tail:
                 self._woken = True
                 raise
             self._unwatch()
-            self._await_birth()
+            if not self._awaits_birth:
+                self._await_birth()
+                self._wake()  # to look once more: it may have begun before that
             self.cursor = EventId(0, 0)  # one of its name begins anew
             return []
         if self._awaits_birth:
@@ -187,10 +193,8 @@ class _Tail:
             self._runner.following.leave(self.key, self._wake)
 
     def _await_birth(self) -> None:
-        if not self._awaits_birth:
-            self._awaits_birth = True
-            self._runner.births.join(self.key, self._wake)
-            self._wake()  # to look once more: it may have begun before that
+        self._awaits_birth = True
+        self._runner.births.join(self.key, self._wake)
 
     def _forget_birth(self) -> None:
         if self._awaits_birth:
@@ -208,10 +212,14 @@ class _Tail:
 
     def _start(self) -> EventId:
         """The start of the running turn, else the end of what there is."""
-        view = self._runner.store.describe_session(self.key)
-        if view is None:
-            self._await_birth()
+        # Before the look, so that it need not be repeated: whoever begins it wakes this reader.
+        self._woken = False
+        self._await_birth()
+        found = self._runner.store.read(self.key, EventId(0, 0), 0)
+        if found is None:
             return EventId(0, 0)
-        if view.active_turns:
-            return EventId(view.active_turns[0], 0)
-        return EventId(view.turn, LOST_SEQ)
+        self._forget_birth()
+        self._woken = True
+        return (
+            EventId(found.live_turn, 0) if found.live_turn else EventId(found.newest_turn, LOST_SEQ)
+        )

@@ -21,8 +21,10 @@ from wsgi_app.errors import RequestError
 PAUSE_SECONDS = 15.0
 #: What a refused client may still send before the connection is broken off.
 MAX_DISCARDED_BYTES = 67_108_864
-#: How long it may take for that: the request's thread is held meanwhile.
+#: How long it may take for that where there is a place for it: its thread is held meanwhile.
 DISCARD_SECONDS = 5.0
+#: The same without a place: what is there already, and a little more.
+HASTY_SECONDS = 0.05
 _CHUNK_BYTES = 65_536
 
 
@@ -60,7 +62,12 @@ def read_body(request: Request, max_bytes: int) -> bytes:
     return body
 
 
-def discard_body(request: Request) -> None:
+def has_body(request: Request) -> bool:
+    """Whether the client may still be sending one."""
+    return bool(request.content_length) or "HTTP_TRANSFER_ENCODING" in request.environ
+
+
+def discard_body(request: Request, seconds: float) -> None:
     """Read what the client still sends, within bounds.
 
     A server that closes a connection with unread bytes resets it, and the client, still sending,
@@ -71,10 +78,10 @@ def discard_body(request: Request) -> None:
     terminated = request.environ.get("wsgi.input_terminated")
     client = client_socket(request.environ)
     before = None if client is None else client.gettimeout()
-    has_body = request.content_length or "HTTP_TRANSFER_ENCODING" in request.environ
     try:
-        with _broken_off_after(DISCARD_SECONDS, client if has_body else None):
-            _discard(request.environ["wsgi.input"] if terminated else request.stream, client)
+        body = request.environ["wsgi.input"] if terminated else request.stream
+        with _broken_off_after(seconds, client if has_body(request) else None):
+            _discard(body, client, seconds)
     except Exception:  # noqa: BLE001 - as above; there is an answer to give already
         return
     finally:
@@ -108,8 +115,8 @@ def _broken_off_after(seconds: float, client: socket.socket | None) -> Iterator[
         ended.set()
 
 
-def _discard(body: IO[bytes], client: socket.socket | None) -> None:
-    deadline = time.monotonic() + DISCARD_SECONDS
+def _discard(body: IO[bytes], client: socket.socket | None, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
     left_bytes = MAX_DISCARDED_BYTES
     while left_bytes > 0 and (left_seconds := deadline - time.monotonic()) > 0:
         if client is not None:

@@ -21,8 +21,8 @@ from wsgi_app.events import Cancelled, Done, Error, InputRequest, NumberedEvent,
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.answers import TurnAnswer
-from wsgi_app.web.body import discard_body
-from wsgi_app.web.mount import Mount
+from wsgi_app.web.body import DISCARD_SECONDS, HASTY_SECONDS, discard_body, has_body
+from wsgi_app.web.mount import Mount, current_mount
 from wsgi_app.web.parse import batch_seconds, native_wire
 from wsgi_app.web.site_errors import as_site_error
 from wsgi_app.web.stream import StreamResponse
@@ -98,7 +98,7 @@ def shaped(shape: ErrorShape) -> Callable[[View], View]:
 
 def exception_response(error: Exception) -> Response:
     """Answer whatever a view raised, without telling its text."""
-    discard_body(request)
+    _discard_body()
     shape: ErrorShape = g.get("wsgi_app_error_shape", error_response)
     if isinstance(error, LoginFailed):
         error = as_site_error(error.cause, exception_response) or error.cause
@@ -109,6 +109,21 @@ def exception_response(error: Exception) -> Response:
         error = RequestError("internal_error", "The request failed.")
     count_refused(error.code)
     return shape(error)
+
+
+def _discard_body() -> None:
+    """Take in a refused body; who sends it slowly holds one of few places, or is not waited for."""
+    place = None
+    if has_body(request):
+        principal = g.get("wsgi_app_principal")
+        mount = current_mount()
+        mount.learn_server()
+        place = mount.slots.take_place(principal and principal.tenant)
+    try:
+        discard_body(request, DISCARD_SECONDS if place else HASTY_SECONDS)
+    finally:
+        if place is not None:
+            place.give_back()
 
 
 def count_refused(code: str) -> None:
