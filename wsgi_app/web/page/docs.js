@@ -203,8 +203,18 @@ function narrow() {
   found.textContent = words.length ? `${count} found` : "";
 }
 
+/** What the address names; its escapes may be none. */
+function nameInAddress() {
+  const name = location.hash.slice(1);
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}
+
 function openTarget() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const target = document.getElementById(nameInAddress());
   if (target?.tagName !== "DETAILS") return;
   if (target.hidden) {
     filter.value = "";
