@@ -19,6 +19,7 @@ from typing import Any, Final
 from bench import plot, report
 from bench.programs import Programs
 from bench.works import Work
+from bench.works.attacks import ATTACKED
 from bench.works.budget import BUDGET
 from bench.works.crowd import CROWD
 from bench.works.growth import GROWTH
@@ -43,6 +44,7 @@ WORKS: Final[Mapping[str, Work]] = {
     "budget": BUDGET,
     "crowd": CROWD,
     "profile": PROFILE,
+    "attacks": ATTACKED,
 }
 ALL: Final = "all"
 SHOW: Final = "show"

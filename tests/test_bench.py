@@ -154,3 +154,12 @@ def test_a_crowd_is_timed(tmp_path: Path) -> None:
     rows, _ = run(tmp_path, "crowd", *options)
     assert [(row["turns"], row["fault"]) for row in rows] == [(1, ""), (8, "")]
     assert all(row["seconds_over_ideal"] > 0 and row["page_requests"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_attacks_are_measured(tmp_path: Path) -> None:
+    """A second tenant is served beside an attack, and without one."""
+    options = ["--attacks", "quiet,idle_readers", "--entries", "gunicorn", "--workers", "1"]
+    rows, _ = run(tmp_path, "attacks", *options, "--before", "1", "--seconds", "2")
+    assert [row["attack"] for row in rows] == ["quiet", "idle_readers"]
+    assert all(row["per_second"] > 0 and row["mb_most"] >= row["mb_before"] for row in rows)
