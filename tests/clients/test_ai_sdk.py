@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.client import Client, new_session
+from tests.support.client import Answer, Client, new_session
 from tests.support.node import run_node
 from tests.support.reading import ReadingClient
 from tests.support.servers import Gunicorn, gunicorn, redis_server
+from tests.support.waiting import wait_for
 from wsgi_app.auth import DEVELOPMENT_TOKEN
 
 APP: Final = "tests.support.ai_sdk_app:site()"
@@ -249,3 +250,27 @@ def test_refusals_are_plain_text(hosts: list[Gunicorn]) -> None:
         "success": True,
         "cancelled": False,
     }
+
+
+def test_a_message_to_a_waiting_agent_is_told_what_it_waits_for(hosts: list[Gunicorn]) -> None:
+    """On either worker the refusal names the question; once it is answered it names none."""
+    clients = [ReadingClient(host) for host in hosts]
+    session = new_session()
+
+    def said(client: ReadingClient, text: str, number: int) -> Answer:
+        message = {"id": f"m-{number}", "role": "user", "parts": [{"type": "text", "text": text}]}
+        return client.call("POST", "/ai-sdk/chat", {"id": session, "messages": [message]})
+
+    assert said(clients[0], "ask", 1).status == 200  # ends at the question
+    for number, client in enumerate(clients, 2):
+        refused = said(client, "hello", number)
+        assert refused.status == 409
+        assert refused.body.decode().endswith("did not take the message: Which colour?")
+    view = clients[0].poll_now(session)
+    asked = [event for event in view["events"] if event["type"] == "input_request"]
+    answer = {"request_id": asked[0]["request_id"], "value": "blue"}
+    clients[0].call("POST", f"/chat/{session}/input", answer)
+    wait_for(
+        lambda: said(clients[1], "hello", 4).body.decode().endswith(": Go on?"), "the next question"
+    )
+    clients[0].cancel(session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Final
 
 from flask import Response, request
 
@@ -14,7 +15,7 @@ from wsgi_app.web.ai_sdk_stream import stream_turn
 from wsgi_app.web.body import read_body
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, check_session_id, invalid, parse_body
-from wsgi_app.web.questions import events_so_far
+from wsgi_app.web.questions import events_so_far, waiting_prompt
 from wsgi_app.web.respond import error_headers, error_status, json_response, shaped
 from wsgi_app.web.turns import TurnRequest, open_turn
 from wsgi_app.wire import ai_sdk
@@ -25,6 +26,9 @@ from wsgi_app.wire.ai_sdk_request import (
     Submission,
     read_request,
 )
+
+#: So much of a question is told in an error's text.
+MAX_PROMPT: Final = 500
 
 
 def text_error(error: AgentHostError) -> Response:
@@ -81,12 +85,26 @@ ROUTES: list[tuple[str, str, Callable[..., Response]]] = [
 
 
 def _answer(mount: Mount, key: SessionKey, wanted: TurnRequest) -> Response:
-    turn = open_turn(mount, key, wanted)
+    try:
+        turn = open_turn(mount, key, wanted)
+    except RequestError as error:
+        raise _explained(mount, key, error) from None
     try:
         return stream_turn(mount, key, turn.turn, turn.reader, start=turn.start)
     except BaseException:
         turn.close()
         raise
+
+
+def _explained(mount: Mount, key: SessionKey, error: RequestError) -> RequestError:
+    """The same refusal; of a session that waits for its user it says so, and for what."""
+    if error.code != "session_busy":
+        return error
+    prompt = waiting_prompt(mount, key, int(error.details["turn_id"]))
+    if prompt is None:
+        return error
+    told = f"The agent waits for an answer, and did not take the message: {prompt[:MAX_PROMPT]}"
+    return RequestError(error.code, told, error.details)
 
 
 def _turn_request(

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from wsgi_app.delivery.reader import Reader
-from wsgi_app.events import EventId, InputRequest, NumberedEvent, decode_event
+from wsgi_app.events import (
+    EventId,
+    InputRequest,
+    NumberedEvent,
+    ToolCall,
+    ToolResult,
+    decode_event,
+)
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount
 from wsgi_app.wire.questions import AskedQuestion
@@ -81,6 +88,24 @@ def events_so_far(mount: Mount, key: SessionKey, turn: int) -> Iterator[Numbered
         yield from run.log.read(0, run.log.last_seq)
         return
     yield from _stored_after(mount, key, EventId(turn, 0))
+
+
+def waiting_prompt(mount: Mount, key: SessionKey, turn: int) -> str | None:
+    """What a turn asks its user and waits for, as far as this worker can see."""
+    asked, prompt, calls = None, "", set()
+    for numbered in events_so_far(mount, key, turn):
+        event = numbered.event
+        if asked is not None and asked.closed_by(event):
+            asked = None
+        if isinstance(event, ToolCall):
+            calls.add(event.call_id)
+        elif isinstance(event, ToolResult):
+            calls.discard(event.call_id)
+        elif isinstance(event, InputRequest):
+            asked, prompt = AskedQuestion(event.request_id, calls), event.prompt
+    run = mount.runner.find(key, turn)
+    waits = asked is not None and (run is None or run.questions.is_pending(asked.request_id))
+    return prompt if waits else None
 
 
 def _stored_after(mount: Mount, key: SessionKey, place: EventId) -> Iterator[NumberedEvent]:
