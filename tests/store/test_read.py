@@ -17,7 +17,7 @@ from tests.store.steps import (
     start,
 )
 from wsgi_app.events import LOST_SEQ, EventId
-from wsgi_app.store.base import JournalSlice, Store, StoreLimits
+from wsgi_app.store.base import MAX_READ_BYTES, JournalSlice, Store, StoreLimits
 
 
 def read(store: Store, after: str, max_events: int = ALL) -> JournalSlice:
@@ -177,3 +177,29 @@ def test_dropped_lost_turn_is_missed(make_store: MakeStore) -> None:
     run_turn(store)
     assert summary(read(store, "1-2")) == (["2-1"], True, None)
     assert summary(read(store, f"1-{LOST_SEQ}")) == (["2-1"], False, None)
+
+
+def test_a_read_is_bounded_in_bytes(store: Store) -> None:
+    """Large events come in pieces, each event once, one that is too large alone."""
+    sizes = [10, 60_000, 60_000, 300_000, 5, *[60_000] * 9, 20]
+    made = [b'"' + b"x" * size + b'"' for size in sizes]
+    fences = [start(store)]
+    store.append(fences[0], 1, made)
+    end_seq = len(made) + 1
+    assert store.finish(fences[0], end_seq, [b"{}"], []) == end_seq
+    fences.append(start(store))
+    store.append(fences[1], 1, made)
+    store.mark_lost("worker", b'"lost"')
+    place, rows = START, []
+    while piece := read(store, str(place)).events:
+        total = sum(len(json) for _, json in piece)
+        assert total <= MAX_READ_BYTES + len(b'"lost"') or len(piece) == 1
+        rows += piece
+        place = piece[-1][0]
+    expected = [*made, b"{}", *made, b'"lost"']
+    assert [json for _, json in rows] == expected
+    assert [place.seq for place, _ in rows] == [
+        *range(1, end_seq + 1),
+        *range(1, end_seq),
+        LOST_SEQ,
+    ]

@@ -53,6 +53,7 @@ from wsgi_app.store.values import (
 )
 
 __all__ = [
+    "MAX_READ_BYTES",
     "SECRET_BYTES",
     "Appended",
     "BeginTurn",
@@ -80,6 +81,8 @@ __all__ = [
 
 #: As much as an HMAC with SHA-256 takes in (RFC 2104, section 3).
 SECRET_BYTES = 32
+#: What one read brings: a turn's events may be megabytes, and many readers ask at a time.
+MAX_READ_BYTES = 262_144
 #: How long workers tell of their turns after somebody has looked.
 WATCH_SECONDS = 10.0
 
@@ -168,7 +171,10 @@ class Store(ABC):
 
     @abstractmethod
     def read(self, key: SessionKey, after: EventId, max_events: int) -> JournalSlice | None:
-        """Read what is stored after a cursor; None for an unknown session."""
+        """Read what is stored after a cursor; None for an unknown session.
+
+        At most ``max_events``, and so many that they have `MAX_READ_BYTES`, but at least one.
+        """
 
     @abstractmethod
     def request_cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:

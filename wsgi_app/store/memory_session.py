@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -11,6 +12,7 @@ import msgspec
 from wsgi_app.errors import Fenced
 from wsgi_app.events import LOST_SEQ, CancelReason, EventId, encode_json
 from wsgi_app.store.base import (
+    MAX_READ_BYTES,
     BeginTurn,
     Fence,
     JournalSlice,
@@ -269,6 +271,8 @@ class Session:
             if turn.state != "ended":
                 live_turn = number
                 break
+        sizes = itertools.accumulate(len(json) for _, json in rows)
+        rows = rows[: max(1, sum(size <= MAX_READ_BYTES for size in sizes))]
         return JournalSlice(rows, missed, live_turn, self.newest_turn)
 
     def view(self, key: SessionKey, *, with_messages: bool) -> SessionView:

@@ -133,7 +133,7 @@ class RedisStore(Store):
         self._edge.run(self._calls.follow(worker_id, key))
 
     def read(self, key: SessionKey, after: EventId, max_events: int) -> JournalSlice | None:
-        reply = self._run("read", key, after.turn, after.seq, max_events)
+        reply = self._edge.run(self._calls.read(key, after, max_events))
         if reply is None:
             return None
         newest, missed, live, *pieces = reply

@@ -8,8 +8,9 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from wsgi_app.compat.python import zip_strict
-from wsgi_app.events import encode_json
+from wsgi_app.events import EventId, encode_json
 from wsgi_app.store.base import (
+    MAX_READ_BYTES,
     SECRET_BYTES,
     WATCH_SECONDS,
     BeginTurn,
@@ -99,6 +100,10 @@ class Calls:
             *write.events,
             *map(encode_message, write.messages),
         )
+
+    def read(self, key: SessionKey, after: EventId, max_events: int) -> Call:
+        """Read events behind a cursor."""
+        return self.session("read", key, after.turn, after.seq, max_events, MAX_READ_BYTES)
 
     def follow(self, worker_id: str, key: SessionKey) -> Call:
         """Note a follower."""

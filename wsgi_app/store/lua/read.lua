@@ -1,7 +1,32 @@
--- ARGV: ttl, turn, seq, max_events
+-- ARGV: ttl, turn, seq, max_events, max_bytes
 -- Answers nothing for an unknown session, else {newest turn, missed, live turn or '', piece…} where
 -- a piece is {turn, seq of its first event, {event…}, lost event or ''}
 use(KEYS[1])
+-- An answer that holds so many bytes takes no more events.
+local MAX_BYTES = tonumber(ARGV[5])
+local bytes = 0
+
+-- A turn's events behind some, and whether these are all that there are; first few, as they may be large.
+local function take(name, seen, room)
+  local events, step = {}, 8
+  while #events < room do
+    local last = seen + math.min(#events + step, room) - 1
+    local part = redis.call('LRANGE', journal(name), int(seen + #events), int(last))
+    if #part == 0 then
+      return events, true
+    end
+    for _, event in ipairs(part) do
+      if bytes > 0 and bytes + #event > MAX_BYTES then
+        return events, false
+      end
+      bytes = bytes + #event
+      events[#events + 1] = event
+    end
+    step = 2 * step
+  end
+  return events, true
+end
+
 local after_turn, after_seq, room = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 if not exists() then
   return false
@@ -31,8 +56,8 @@ for turn = math.max(after_turn, number('first')), live == '' and newest or tonum
   end
   local name = int(turn)
   local seen = turn == after_turn and after_seq or 0
-  local events = redis.call('LRANGE', journal(name), int(seen), int(seen + room - 1))
-  room = room - #events
+  local events, whole = take(name, seen, room)
+  room = whole and room - #events or 0
   local lost = room > 0 and seen < LOST_SEQ and get('lost:' .. name) or ''
   if lost ~= '' then
     room = room - 1
