@@ -28,10 +28,12 @@ INSTALLED: Final = "installed"
 RESP3: Final = "-resp3"
 FETCH_SECONDS: Final = 900
 RUN_SECONDS: Final = 3600
-#: All on one server, on a cluster what signals and places of several sessions decide, and the sets.
+#: All on one server, on a cluster what signals and places of several sessions decide, and the sets;
+#: not the same once more at length, nor what looks at a clock.
+ON_CLUSTER: Final = "test_queue or test_following"
+OTHERS: Final = "[memory or at_length or close_behind"
 TESTS: Final = (
-    *("-m", "", "-k", "not [memory and (not [cluster or test_queue or test_following)"),
-    *("--durations", "15"),
+    *("-m", "", "-k", f"not ({OTHERS}) and (not [cluster or {ON_CLUSTER})"),
     *("tests/store", "tests/test_across_workers.py", "tests/test_lost_signals.py"),
 )
 

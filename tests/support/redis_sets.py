@@ -46,6 +46,8 @@ def redis_cluster() -> Iterator[RedisSet]:
         subprocess.run(command, check=True, capture_output=True, timeout=60)
         for server in servers:
             wait_for(lambda: _cluster_is_ok(server), f"node {server.port} sees all slots", 30)  # noqa: B023 - called at once
+        for server in servers:
+            wait_for(lambda: _hears_all(server, servers), f"node {server.port} hears all", 30)  # noqa: B023 - called at once
         yield RedisSet(f"redis+cluster://{','.join(places)}", servers)
 
 
@@ -53,6 +55,18 @@ def _cluster_is_ok(server: Redis) -> bool:
     with server.client() as client:
         info = client.execute_command("CLUSTER INFO")
     return bool(info["cluster_state"] == "ok")
+
+
+def _hears_all(server: Redis, servers: Sequence[Redis]) -> bool:
+    """Whether a message reaches this node from each, which takes longer than to know the slots."""
+    with server.client() as client, client.pubsub() as pubsub:
+        pubsub.subscribe("hears")
+        pubsub.get_message(timeout=1)
+        for place, other in enumerate(servers):
+            with other.client() as publisher:
+                publisher.publish("hears", str(place))
+        heard = [pubsub.get_message(timeout=0.5) for _ in servers]
+    return None not in heard
 
 
 @contextmanager

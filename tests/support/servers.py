@@ -217,8 +217,9 @@ def flask_dev_server(
 ) -> Iterator[Server]:
     """Run ``flask run``, which has a thread per connection."""
     port = free_port()
-    command = [sys.executable, "-m", "flask", "--app", app, "run", "--no-reload"]
-    with started([*command, "--port", str(port), *args], env=env, cwd=cwd) as process:
+    command = [sys.executable, "-m", "flask", "run", "--no-reload", "--port", str(port), *args]
+    named = {"FLASK_APP": app, **(env or {})}  # Flask before 2.2 has no --app
+    with started(command, env=named, cwd=cwd) as process:
         process.wait_until(lambda: answers_http(port))
         yield Server(process, port)
 

@@ -49,7 +49,8 @@ def refusal_code(error: Exception) -> str:
 def acl_rule(keys: Keys) -> str:
     """The smallest rights, as ``ACL SETUSER`` takes them."""
     commands = " ".join(f"+{name}" for name in COMMANDS)
-    return f"~{keys.pattern} &{keys.pattern} {commands}"
+    # Redis 6.2 gives a new user all channels, beside which it takes no pattern.
+    return f"~{keys.pattern} resetchannels &{keys.pattern} {commands}"
 
 
 def explain(code: str, keys: Keys) -> str:
