@@ -350,6 +350,16 @@ def test_a_refusal_is_retried_when_the_provider_says(bench: AgentBench, upstream
     assert 0.35 < second.received_at - first.received_at < 10
 
 
+def test_a_long_wait_for_a_provider_is_told(
+    bench: AgentBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time that the provider asks for one, and of a short one nothing."""
+    monkeypatch.setattr(openai_client, "TOLD_WAIT_SECONDS", 0.4)
+    *told, token, _ = bench.talk((Refuse(429, 0.1),), (Refuse(503, 0.6),), (Text(("Hello",)),))
+    assert (token["type"], [event["type"] for event in told]) == ("token", ["status"])
+    assert "busy" in told[0]["content"]
+
+
 @pytest.mark.parametrize(
     "waiting", [(Refuse(503, 60.0),), (Raw(": hello\n\n"), EndOfFile()), (Stall(),)]
 )
@@ -369,7 +379,8 @@ def test_a_cancel_ends_the_wait_for_another_try(
     bench.turns.runner.cancel(run.fence.key, None, "user")
     assert run.wait_ended(10)
     assert time.monotonic() - asked_at < 5
-    assert [type(event).__name__ for event in events_of(run)] == ["Cancelled"]
+    told = ["Status"] if isinstance(waiting[-1], Refuse) else []
+    assert [type(event).__name__ for event in events_of(run)] == [*told, "Cancelled"]
     bench.wait_no_request()
 
 

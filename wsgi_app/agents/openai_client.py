@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextvars import ContextVar
 from copy import copy
 from typing import Any, Final
 
@@ -59,7 +60,11 @@ MAX_ERROR_BYTES: Final = 65_536
 #: package itself repeats what fails before the stream, as often as its client says.
 MAX_STREAM_RETRIES: Final = 1
 RETRY_SECONDS: Final = 0.5
+#: A user who sees nothing for so long is told why.
+TOLD_WAIT_SECONDS: Final = 2.0
 
+#: What a task's request says to its turn's user.
+_tell: ContextVar[Callable[[AnyEvent], None]] = ContextVar("_tell")
 _request_numbers: Final = itertools.count(1)
 
 
@@ -82,6 +87,7 @@ class OpenAIClient:
 
         Raises UpstreamError, which the log tells with its cause.
         """
+        _tell.set(emit)
         try:
             client = await self._get_client()
             retries_left = min(client.max_retries, MAX_STREAM_RETRIES)
@@ -154,11 +160,18 @@ def _http_client(**options: Any) -> Any:
 class _Client(AsyncOpenAI):
     """The package's client, which names each request without asking the system for random bytes.
 
-    No header tells the name, but that took a tenth of the loop's time when many turns began.
+    No header tells the name, but that took a tenth of the loop's time when many turns began. And
+    it tells the turn's user when a provider has it wait long before a request is made again.
     """
 
     def _idempotency_key(self) -> str:
         return f"request-{next(_request_numbers)}"
+
+    def _calculate_retry_timeout(self, *args: Any, **options: Any) -> float:
+        seconds = super()._calculate_retry_timeout(*args, **options)
+        if seconds >= TOLD_WAIT_SECONDS:
+            _tell.get()(Status(f"The model provider is busy: asked again in {seconds:.0f} s."))
+        return seconds
 
 
 async def _read(
