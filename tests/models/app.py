@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Literal
 
 from flask import Flask
+from openai import AsyncOpenAI
 
 from wsgi_app import AgentHost, OpenAIAgent
 
@@ -21,7 +23,9 @@ def add(a: int, b: int) -> int:
 def make() -> Flask:
     """Mount an agent for each API, below its name."""
     app = Flask("site")
+    model, headers = os.environ["SITE_MODEL"], json.loads(os.environ["SITE_HEADERS"])
     for api in APIS:
-        agent = OpenAIAgent(os.environ["SITE_MODEL"], tools=[add], system=SYSTEM, api=api)
+        client = AsyncOpenAI(default_headers=headers) if headers else None
+        agent = OpenAIAgent(model, tools=[add], system=SYSTEM, client=client, api=api)
         AgentHost(agent).init_app(app, url_prefix=f"/{api}")
     return app

@@ -114,7 +114,9 @@ WORDS: Final = list(
         if token != END and token not in _SMILE and token != " "
     )
 )
-TOKENS: Final = [*BYTES, "".join(MERGE), *CONTROL, *WORDS]
+#: Tokens that nobody says, as many as real models have: they give each answer a real model's pace.
+UNUSED: Final = [f"<|unused{number}|>" for number in range(32_000)]
+TOKENS: Final = [*BYTES, "".join(MERGE), *CONTROL, *WORDS, *UNUSED]
 #: As many numbers as a hidden state has: heads of 64, as all servers take them.
 WIDTH: Final = 512
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.models.rules import host_behind
+from tests.models.rules import host_before
 from tests.models.server import ModelServer
 from tests.support.servers import Gunicorn
 
@@ -19,7 +19,7 @@ def _no_process_left() -> None:
 @pytest.fixture(scope="module")
 def server(model: ModelServer) -> Iterator[Gunicorn]:
     """Run the host."""
-    with host_behind(model.base_url, model.model) as server:
+    with host_before(model) as server:
         yield server
 
 

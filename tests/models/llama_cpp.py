@@ -13,7 +13,6 @@ REQUIREMENTS = """\
 xllamacpp==2026.10.11549
 gguf==0.19.0
 """
-NAME = "llama.cpp (xllamacpp 2026.10.11549)"
 SLOTS = 2
 CONTEXT_TOKENS = 8192
 
@@ -28,7 +27,7 @@ def llama_cpp() -> Iterator[ModelServer]:
         script = str(HERE / "run_llama_cpp.py")
         command = [python, script, model, "{port}", str(SLOTS), str(CONTEXT_TOKENS)]
         with running(Program(command)) as program:
-            yield ModelServer(program, "scripted", count_busy)
+            yield ModelServer(program, count_busy)
 
 
 def count_busy(program: Program) -> int:

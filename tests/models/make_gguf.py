@@ -15,7 +15,9 @@ _CONTEXT = 131_072
 def _kind(token: str) -> TokenType:
     if token in chain.CONTROL:
         return TokenType.CONTROL
-    return TokenType.USER_DEFINED if token in chain.WORDS else TokenType.NORMAL
+    if token in chain.WORDS:
+        return TokenType.USER_DEFINED
+    return TokenType.UNUSED if token.startswith("<|unused") else TokenType.NORMAL
 
 
 def _write(path: str) -> None:
@@ -48,9 +50,10 @@ def _write(path: str) -> None:
 
 def _tensors() -> dict[str, np.ndarray]:
     tokens, width, head = len(chain.TOKENS), chain.WIDTH, 64
-    embedding = np.zeros((tokens, width), np.float32)
-    output = np.zeros((tokens, width), np.float32)
-    embedding[range(tokens), range(tokens)] = 1
+    embedding = np.zeros((tokens, width), np.float16)
+    output = np.zeros((tokens, width), np.float16)
+    spoken = tokens - len(chain.UNUSED)
+    embedding[range(spoken), range(spoken)] = 1
     for token, following in chain.successors().items():
         output[following, token] = 1
     shapes = {

@@ -70,19 +70,34 @@ def running(program: Program) -> Iterator[Program]:
 
 
 class ModelServer:
-    """What the tests ask of a model server.
+    """What the tests ask of a model server, or of one behind a gateway.
 
-    ``base_url`` is what OPENAI_BASE_URL takes, ``model`` the model's name there. ``count_busy``
-    returns how many requests its model works on, by the server's own word.
+    ``base_url`` is what OPENAI_BASE_URL takes, ``model`` the model's name there, ``headers`` what
+    each request must say. ``count_busy`` returns how many requests the model of ``program`` works
+    on, by the server's own word.
     """
 
     def __init__(
-        self, program: Program, model: str, count_busy: Callable[[Program], int], path: str = "/v1"
+        self,
+        program: Program,
+        count_busy: Callable[[Program], int],
+        *,
+        model: str = "scripted",
+        base_url: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.program = program
-        self.base_url = program.url + path
+        self.base_url = base_url or f"{program.url}/v1"
         self.model = model
+        self.headers = dict(headers or {})
         self._count_busy = count_busy
+
+    def behind(
+        self, gateway: Program, path: str = "/v1", headers: Mapping[str, str] | None = None
+    ) -> ModelServer:
+        """The same, asked through a gateway."""
+        url = gateway.url + path
+        return ModelServer(self.program, self._count_busy, base_url=url, headers=headers)
 
     def busy(self) -> int:
         """How many requests its model works on."""

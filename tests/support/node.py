@@ -18,8 +18,6 @@ from tests.support.processes import ROOT, clean_environment, find_program
 CLIENTS: Final = ROOT / "tests" / "clients"
 INSTALL_SECONDS: Final = 300
 _MODULES: Final = CLIENTS / "node_modules"
-#: Holds the digest of what is installed; it goes with the folder.
-_STAMP: Final = _MODULES / ".installed"
 
 
 def run_node(script: str, seconds: float = 60, **arguments: Any) -> list[dict[str, Any]]:
@@ -45,25 +43,30 @@ def run_node(script: str, seconds: float = 60, **arguments: Any) -> list[dict[st
 
 def node_program() -> Path:
     """The locked node, installed with the clients if they are not there yet."""
-    _install()
+    install_packages(CLIENTS)
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     return _MODULES / f"node-linux-{machine}" / "bin" / "node"
 
 
-def _install() -> None:
-    """Install what the lock file names; runs of tests at the same time wait for the first."""
-    wanted = hashlib.sha256((CLIENTS / "package-lock.json").read_bytes()).hexdigest()
-    if _is_installed(wanted):
+def install_packages(folder: Path) -> None:
+    """Install what a folder's lock file names; runs of tests at the same time wait for the first.
+
+    The folder's node_modules holds the digest of what is installed.
+    """
+    lock_file = folder / "package-lock.json"
+    stamp = folder / "node_modules" / ".installed"
+    wanted = hashlib.sha256(lock_file.read_bytes()).hexdigest()
+    if _is_installed(stamp, wanted):
         return
     npm = find_program("npm", "npm")
-    with (CLIENTS / "package-lock.json").open() as lock:
+    with lock_file.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_installed(wanted):
+        if _is_installed(stamp, wanted):
             return
         try:
             done = subprocess.run(
                 [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
-                cwd=CLIENTS,
+                cwd=folder,
                 capture_output=True,
                 text=True,
                 timeout=INSTALL_SECONDS,
@@ -72,13 +75,13 @@ def _install() -> None:
             )
         except subprocess.TimeoutExpired as late:
             raise AssertionError(f"npm ci takes longer than {INSTALL_SECONDS} s") from late
-        assert done.returncode == 0, f"npm ci failed in {CLIENTS}:\n{done.stderr}"
-        _STAMP.write_text(wanted)
+        assert done.returncode == 0, f"npm ci failed in {folder}:\n{done.stderr}"
+        stamp.write_text(wanted)
 
 
-def _is_installed(wanted: str) -> bool:
-    return _STAMP.is_file() and _STAMP.read_text() == wanted
+def _is_installed(stamp: Path, wanted: str) -> bool:
+    return stamp.is_file() and stamp.read_text() == wanted
 
 
 if __name__ == "__main__":
-    _install()  # before the tests, whose time limits are shorter
+    install_packages(CLIENTS)  # before the tests, whose time limits are shorter
