@@ -50,6 +50,7 @@ def site() -> Iterator[Site]:
         {"base/config.yaml": CONFIG, "base/plugins/agents.py": recipe("octoprint")},
         serve,
         prefix="/plugin/agents",
+        env={"AGENT_MAX_SLOTS_PER_TENANT": "8"},
         prepare=people,
     ) as running:
         yield running
