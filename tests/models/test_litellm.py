@@ -8,7 +8,7 @@ import pytest
 
 from tests.models.gateways import litellm
 from tests.models.llama_cpp import llama_cpp
-from tests.models.rules import KEY, ModelRules
+from tests.models.rules import KEY, StoppingRules
 from tests.models.server import ModelServer
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(900)]
@@ -23,7 +23,7 @@ def model() -> Iterator[ModelServer]:
             yield server.behind(gateway)
 
 
-class TestThroughLiteLLM(ModelRules):
+class TestThroughLiteLLM(StoppingRules):
     """As it comes, with no setting but where the model is."""
 
     keeps_waiting = ("responses",)

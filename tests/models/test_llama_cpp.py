@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.models.llama_cpp import llama_cpp
-from tests.models.rules import ModelRules
+from tests.models.rules import StoppingRules
 from tests.models.server import ModelServer
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(600)]
@@ -20,5 +20,5 @@ def model() -> Iterator[ModelServer]:
         yield model
 
 
-class TestLlamaCpp(ModelRules):
+class TestLlamaCpp(StoppingRules):
     """Two slots, each with a context of its own."""

@@ -22,6 +22,4 @@ def model() -> Iterator[ModelServer]:
 
 
 class TestThroughPortkey(ModelRules):
-    """As it comes."""
-
-    stops = False
+    """As it comes: it hands no hang-up on."""
