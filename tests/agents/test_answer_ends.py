@@ -33,6 +33,7 @@ from tests.support.upstream_script import (
     Usage,
     chunk,
 )
+from tests.support.waiting import wait_for
 from wsgi_app import OpenAIAgent
 from wsgi_app.agents import openai_client
 from wsgi_app.agents.answer_end import CUT_OFF
@@ -373,7 +374,9 @@ def test_a_cancel_ends_the_wait_for_another_try(
     monkeypatch.setattr(openai_client, "RETRY_SECONDS", 60.0)
     run = bench.start(waiting)
     upstream.wait_request()
-    if not isinstance(waiting[-1], Stall):
+    if isinstance(waiting[-1], Refuse):
+        wait_for(lambda: run.log.last_seq, "the user is told of the wait")
+    elif not isinstance(waiting[-1], Stall):
         bench.wait_no_request()
     asked_at = time.monotonic()
     bench.turns.runner.cancel(run.fence.key, None, "user")
