@@ -218,13 +218,19 @@ def test_the_agents_sdk_answers_without_a_previous_id(server: Gunicorn) -> None:
 
 def test_pydantic_ai_answers_without_a_previous_id(server: Gunicorn) -> None:
     """It runs its own tool for the open call, and sends all messages once more."""
-    provider = OpenAIProvider(base_url=f"{server.url}/agents/v1", api_key=DEVELOPMENT_TOKEN)
-    settings = OpenAIResponsesModelSettings(extra_body=ASKING)
-    agent = PydanticAgent(PydanticModel("agent", provider=provider), model_settings=settings)
 
-    @agent.tool_plain(name="ask_user")
-    def ask(prompt: str) -> str:
-        """Ask the user."""
-        return f"blue, not {prompt}"
+    async def run() -> str:
+        url = f"{server.url}/agents/v1"
+        async with AsyncOpenAI(base_url=url, api_key=DEVELOPMENT_TOKEN) as client:
+            model = PydanticModel("agent", provider=OpenAIProvider(openai_client=client))
+            settings = OpenAIResponsesModelSettings(extra_body=ASKING)
+            agent = PydanticAgent(model, model_settings=settings)
 
-    assert agent.run_sync("hi").output == "blue, not Which colour?."
+            @agent.tool_plain(name="ask_user")
+            def ask(prompt: str) -> str:
+                """Ask the user."""
+                return f"blue, not {prompt}"
+
+            return (await agent.run("hi")).output
+
+    assert asyncio.run(run()) == "blue, not Which colour?."

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import pytest
+
 from tests.support.client import new_session
 from tests.support.processes import ROOT
 from tests.support.reading import ReadingClient
@@ -63,6 +65,7 @@ def drops(port: int, count: int) -> Iterator[None]:
             thread.join(15)
 
 
+@pytest.mark.slow
 def test_refused_bodies_hold_few_threads() -> None:
     """However many strangers send by drops, a tenant is served meanwhile."""
     env = {"AGENT_TOKENS": "dev=acme"}

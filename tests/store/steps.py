@@ -109,10 +109,14 @@ def run_turn(store: Store, key: SessionKey = KEY, count: int = 1, reply: str = "
 
 
 def ids(store: Store, after: EventId = START, key: SessionKey = KEY) -> list[str]:
-    """The ids of what is stored after a cursor."""
-    found = store.read(key, after, ALL)
-    assert found is not None
-    return [str(place) for place, _ in found.events]
+    """The ids of what is stored after a cursor; a read is bounded in bytes."""
+    places: list[EventId] = []
+    while True:
+        found = store.read(key, places[-1] if places else after, ALL)
+        assert found is not None
+        if not found.events:
+            return [str(place) for place in places]
+        places += [place for place, _ in found.events]
 
 
 def contents(store: Store, key: SessionKey = KEY) -> list[str]:
