@@ -28,6 +28,7 @@ STREAMING: dict[str, Callable[[], AbstractContextManager[Server]]] = {
     "granian": lambda: other_servers.granian(env=ENV),
     "hypercorn": lambda: other_servers.hypercorn(env=ENV),
     "cheroot": lambda: other_servers.cheroot(env=ENV),
+    "uwsgi-gevent": lambda: other_servers.uwsgi_gevent(env=ENV),
     "uvicorn": lambda: other_servers.uvicorn("uvicorn_app", env=ENV),
     "starlette": lambda: other_servers.uvicorn("starlette_app", env=ENV),
     "gunicorn-asgi": lambda: other_servers.gunicorn_class(

@@ -97,6 +97,19 @@ def gunicorn_class(
     )
 
 
+def uwsgi_gevent(*, env: Env = None) -> AbstractContextManager[Server]:
+    """Run uWSGI with greenlets in place of threads."""
+    return served(
+        lambda port: [
+            *["-c", "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])"],
+            *["--http-socket", f"127.0.0.1:{port}", "--master", "--need-app", "--die-on-term"],
+            *["--gevent", str(THREADS), "--gevent-early-monkey-patch"],
+            *["--module", "tests.support.sites_made:site"],
+        ],
+        env,
+    )
+
+
 def wsgiref_server(*, env: Env = None) -> AbstractContextManager[Server]:
     """Run a server that the host does not know: the one of Python's library."""
     call = (

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from wsgi_app.delivery.server.bridge import hear_disconnect
 from wsgi_app.delivery.server.stack import callers
+from wsgi_app.engine import green
 
 #: Where servers put the connection's socket. Under HTTP/2 it is shared by many requests.
 SOCKET_KEYS: Final[tuple[str, ...]] = ("gunicorn.socket", "werkzeug.socket")
@@ -57,8 +58,10 @@ def learns_by_writing(environ: dict[str, Any]) -> bool:
 
 
 def _poll_hang_up(fileno: int) -> Callable[[], bool] | None:
-    if fileno < 0 or not hasattr(select, "poll"):
+    # gevent's own does not know POLLRDHUP.
+    make_poll = green.original_select("poll")
+    if fileno < 0 or make_poll is None:
         return None
-    poll = select.poll()
+    poll = make_poll()
     poll.register(fileno, select.POLLRDHUP)
     return lambda: bool(poll.poll(0))
