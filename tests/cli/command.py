@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.processes import clean_environment, find_program
+from tests.support.waiting import wait_for
 
 COMMAND = str(Path(sys.executable).with_name("wsgi-agent-host"))
 #: The settings of whoever runs the tests must not reach the command.
@@ -68,6 +69,19 @@ class Terminal:
     def type(self, text: str) -> None:
         """Press keys."""
         os.write(self._master, text.encode())
+
+    def interrupt_prompt(self) -> None:
+        """Press Ctrl-C once the command waits for keys.
+
+        One that comes between readline's prompt and its select() is kept by Python until the next
+        key (Modules/readline.c of CPython); a person is never that fast.
+        """
+        wait_for(self._sleeps, "the command waits for keys", SECONDS)
+        self.type("\x03")
+
+    def _sleeps(self) -> bool:
+        stat = Path(f"/proc/{self._child.pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return stat.rpartition(")")[2].split()[0] == "S"
 
     def say(self, line: str) -> None:
         """Wait for the prompt and type a line."""

@@ -74,7 +74,7 @@ def test_ctrl_c_stops_the_answer_alone(url: str, client: ReadingClient) -> None:
         screen.say("go on")
         screen.wait("You said: go on")
         screen.wait("> ")
-        screen.type("\x03")
+        screen.interrupt_prompt()
         assert screen.status() == 130
 
 
@@ -132,7 +132,7 @@ def test_questions(url: str) -> None:
         screen.say(steps({"ask": "Name?"}))
         screen.wait("Name?")
         screen.wait("answer: ")
-        screen.type("\x03")
+        screen.interrupt_prompt()
         screen.wait("cancelled\r\n")
         leave(screen)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: What a shell says of a program that Ctrl-C ended.
 INTERRUPTED: Final = 130
-#: How often it is looked for a Ctrl-C that was lost or kept.
+#: How soon a KeyboardInterrupt that was lost is raised again.
 AGAIN_SECONDS: Final = 0.1
 
 
@@ -22,10 +22,8 @@ class Interrupts:
 
     Outside of `heard` blocks the first one waits, so that no event is shown by half. Python drops
     an exception that a signal's handler raises in a destructor or a callback, and keeps one that
-    comes between readline's prompt and its wait until the next key: so a timer looks for it, and
-    raises it again, until a `heard` block has ended with it.
-
-    Used by the main thread, which also runs the handlers.
+    comes between readline's prompt and its wait until the next key: so it is raised again until a
+    `heard` block has ended with it. Used by the main thread, which also runs the handlers.
     """
 
     def __init__(self) -> None:
@@ -40,7 +38,7 @@ class Interrupts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop_timer()
+        self._settle()
         signal.signal(signal.SIGINT, self._before)
         if _HAS_TIMER:
             signal.signal(signal.SIGALRM, self._alarm_before)
@@ -49,30 +47,29 @@ class Interrupts:
     def heard(self) -> Iterator[None]:
         """Let Ctrl-C interrupt what the block waits for."""
         self._hearing = True
-        if _HAS_TIMER:
-            signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS, AGAIN_SECONDS)
         try:
             self._raise_due()
             yield
         except KeyboardInterrupt:
-            self._due = False
+            self._settle()
             raise
         finally:
             self._hearing = False
-            self._stop_timer()
 
     def _handle(self, _signal: int, _frame: FrameType | None) -> None:
         if self._pressed:
             raise SystemExit(INTERRUPTED)
         self._pressed = self._due = True
+        if _HAS_TIMER:
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS, AGAIN_SECONDS)
         self._raise_due()
 
     def _raise_due(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         if self._due and self._hearing:
             raise KeyboardInterrupt
 
-    @staticmethod
-    def _stop_timer() -> None:
+    def _settle(self) -> None:
+        self._due = False
         if _HAS_TIMER:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
