@@ -13,7 +13,7 @@ from wsgi_app.events import EventId, InputRequest, encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, check_session_id, decode_json, invalid, parse_body
-from wsgi_app.web.questions import UntilQuestion, events_so_far
+from wsgi_app.web.questions import UntilQuestion, events_so_far, may_wait
 from wsgi_app.web.respond import STREAM_HEADERS, stream_response
 from wsgi_app.web.turns import TurnRequest, open_turn
 from wsgi_app.wire.ag_ui import Run, RunEncoder
@@ -165,9 +165,8 @@ def _find_question(mount: Mount, key: SessionKey, turn: int, run: Run) -> RunEnc
     encoder = RunEncoder(run)
     for numbered in events_so_far(mount, key, turn):
         encoder.encode(numbered)
-    asked, local = encoder.question, mount.runner.find(key, turn)
-    waits = asked is not None and (local is None or local.questions.is_pending(asked.request_id))
-    return encoder if waits else None
+    asked = encoder.question
+    return encoder if asked is not None and may_wait(mount, key, turn, asked) else None
 
 
 def _meet_question(mount: Mount, key: SessionKey, body: RunBody, asking: RunEncoder) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Annotated, Final
 
 from flask import Response, request
@@ -10,7 +11,7 @@ from msgspec import Meta
 
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.errors import RequestError
-from wsgi_app.events import EventId
+from wsgi_app.events import EventId, NumberedEvent
 from wsgi_app.store.base import SessionView
 from wsgi_app.web.body import read_body
 from wsgi_app.web.mount import Mount, session_key
@@ -131,21 +132,28 @@ def _take_until(
     mount: Mount, ref: ResponseRef, builder: ResponseBuilder, after: int, wait_seconds: float
 ) -> list[StreamEvent]:
     due = [made for made in builder.opening() if made.number > after]
-    deadline = time.monotonic() + wait_seconds
+    if builder.next_number > after:
+        return due
     feed = _feed(mount, ref)
     try:
-        while builder.next_number <= after and not (builder.ended or feed.ended):
-            left_seconds = max(0.0, deadline - time.monotonic())
-            events = feed.read(left_seconds)
-            if not events and not left_seconds:
+        for numbered in read_until(feed, wait_seconds):
+            due = [made for made in builder.take(numbered) if made.number > after]
+            if builder.next_number > after or builder.ended:
                 break
-            for numbered in events:
-                due = [made for made in builder.take(numbered) if made.number > after]
-                if builder.next_number > after:
-                    break
     finally:
         feed.close()
     return due
+
+
+def read_until(feed: Feed, wait_seconds: float) -> Iterator[NumberedEvent]:
+    """The events that are there, and those that come before the time is over."""
+    deadline = time.monotonic() + wait_seconds
+    while not feed.ended:
+        left_seconds = max(0.0, deadline - time.monotonic())
+        events = feed.read(left_seconds)
+        if not events and not left_seconds:
+            return
+        yield from events
 
 
 def _feed(mount: Mount, ref: ResponseRef) -> Feed:

@@ -13,7 +13,13 @@ from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId, InputRequest, encode_json
 from wsgi_app.store.base import SessionKey, SessionView
 from wsgi_app.web.mount import Mount, current_principal, session_key
-from wsgi_app.web.openai_read import CATCH_UP_SECONDS, find_response, snapshot, stream_from
+from wsgi_app.web.openai_read import (
+    CATCH_UP_SECONDS,
+    find_response,
+    read_until,
+    snapshot,
+    stream_from,
+)
 from wsgi_app.web.openai_references import resolve
 from wsgi_app.web.openai_turns import (
     attach_turn,
@@ -208,24 +214,18 @@ def _find_question(mount: Mount, previous: ResponseRef, body: ResponseBody) -> _
     key = session_key(previous.session_id)
     with mount.place(key) as may_wait:
         waits = may_wait and body.ends_with_answer()
-        deadline = time.monotonic() + (CATCH_UP_SECONDS if waits else 0.0)
-        asked = _first_question(mount, previous, deadline)
+        asked = _first_question(mount, previous, CATCH_UP_SECONDS if waits else 0.0)
     return asked if asked is not None and asked.event.request_id in answers else None
 
 
-def _first_question(mount: Mount, previous: ResponseRef, deadline: float) -> _Asked | None:
-    """The first question behind a response's beginning, if it comes before ``deadline``."""
+def _first_question(mount: Mount, previous: ResponseRef, wait_seconds: float) -> _Asked | None:
+    """The first question behind a response's beginning, if it comes in time."""
     key = session_key(previous.session_id)
     feed = Feed(mount.runner, key, EventId(previous.turn, previous.after_seq), previous.turn)
     try:
-        while not feed.ended:
-            left_seconds = max(0.0, deadline - time.monotonic())
-            events = feed.read(left_seconds)
-            for numbered in events:
-                if isinstance(numbered.event, InputRequest):
-                    return _Asked(numbered.id.seq, numbered.event)
-            if not events and not left_seconds:
-                return None
+        for numbered in read_until(feed, wait_seconds):
+            if isinstance(numbered.event, InputRequest):
+                return _Asked(numbered.id.seq, numbered.event)
     finally:
         feed.close()
     return None

@@ -103,9 +103,13 @@ def waiting_prompt(mount: Mount, key: SessionKey, turn: int) -> str | None:
             calls.discard(event.call_id)
         elif isinstance(event, InputRequest):
             asked, prompt = AskedQuestion(event.request_id, calls), event.prompt
+    return prompt if asked is not None and may_wait(mount, key, turn, asked) else None
+
+
+def may_wait(mount: Mount, key: SessionKey, turn: int, asked: AskedQuestion) -> bool:
+    """Whether a question waits that no event has closed; only its turn's worker is certain."""
     run = mount.runner.find(key, turn)
-    waits = asked is not None and (run is None or run.questions.is_pending(asked.request_id))
-    return prompt if waits else None
+    return run is None or run.questions.is_pending(asked.request_id)
 
 
 def _stored_after(mount: Mount, key: SessionKey, place: EventId) -> Iterator[NumberedEvent]:
