@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.processes import ROOT
-from wsgi_app.metrics.definitions import PREFIX, Metrics
+from wsgi_app.metrics.definitions import HOST_LABEL, PREFIX, Metrics, ProcessMetrics
 
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana.json").read_text())
 PANELS: list[dict[str, Any]] = [one for one in DASHBOARD["panels"] if one["type"] != "row"]
@@ -24,20 +24,17 @@ def samples() -> dict[str, set[str]]:
     """The names of all samples, and the labels that each may have."""
     return {
         metric.name + ending: set(labels) | OWN_LABELS
-        for name, metric, labels in _metrics()
+        for metric, labels in _metrics()
         for ending in ENDINGS[metric.type]
-        if name
     }
 
 
-def _metrics() -> list[tuple[str, Any, tuple[str, ...]]]:
-    made = Metrics()
+def _metrics() -> list[tuple[Any, tuple[str, ...]]]:
     found = []
-    for attribute, value in vars(made).items():
-        if hasattr(value, "_labelnames"):
-            (metric,) = value.collect()
-            labels = value._labelnames  # noqa: SLF001 - told nowhere else
-            found.append((attribute, metric, labels))
+    for made in (Metrics("a-host"), ProcessMetrics()):
+        for collector in made.registry._collector_to_names:  # noqa: SLF001 - told nowhere else
+            (metric,) = collector.collect()
+            found.append((metric, collector._labelnames))  # type: ignore[attr-defined] # noqa: SLF001 - the same
     return found
 
 
@@ -54,6 +51,7 @@ def test_queries_ask_for_what_there_is(query: str) -> None:
     asked += re.findall(r"[{,]\s*(\w+)\s*=", query)
     for label in asked:
         assert label.strip() in known[names[0]], (label, query)
+    assert (HOST_LABEL in asked) == (HOST_LABEL in known[names[0]]), "of the chosen hosts alone"
 
 
 def test_every_metric_is_shown() -> None:
@@ -61,7 +59,7 @@ def test_every_metric_is_shown() -> None:
     asked = {name for query in QUERIES for name in re.findall(rf"\b{PREFIX}\w+", query)}
     missing = [
         metric.name
-        for _, metric, _ in _metrics()
+        for metric, _ in _metrics()
         if not asked & {metric.name + ending for ending in ENDINGS[metric.type]}
     ]
     assert missing == []
@@ -88,8 +86,9 @@ def test_panels_have_a_place_and_a_name() -> None:
 def test_metrics_are_described_for_operators() -> None:
     """deploy/README.md names each metric."""
     text = (ROOT / "deploy" / "README.md").read_text()
-    for _, metric, labels in _metrics():
+    for metric, labels in _metrics():
         ending = "_total" if metric.type == "counter" else ""
         told = metric.name.removeprefix(PREFIX) + ending
-        told += f"{{{','.join(labels)}}}" if labels else ""
+        named = ",".join(label for label in labels if label != HOST_LABEL)
+        told += f"{{{named}}}" if named else ""
         assert f"`{told}`" in text, told

@@ -91,7 +91,7 @@ class CountedTurn:
 def test_a_write_does_not_look_through_all_turns() -> None:
     """What is urgent for one turn is written without a look at the thousand that have nothing."""
     store = MemoryStore(LIMITS)
-    journal = Journal(store)
+    journal = Journal(store, "site/agents")
     turns = [CountedTurn(store, number) for number in range(IDLE_TURNS)]
     for turn in turns:
         journal.add(turn)

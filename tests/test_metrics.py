@@ -263,7 +263,7 @@ def test_names_no_tenant_session_or_secret(single: Gunicorn) -> None:
         for sample in family.samples
         for name in sample.labels
     }
-    assert labels <= {"outcome", "reason", "kind", "type", "status", "cause", "code", "le"}
+    assert labels <= {"host", "outcome", "reason", "kind", "type", "status", "cause", "code", "le"}
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from flask import Flask
 
 from tests.support.agents import scripted
 from tests.support.client import new_session
+from tests.support.metrics import Samples, samples_of
 from tests.support.reading import ReadingClient
+from tests.support.servers import gunicorn
 from tests.support.service import Service, owner_pid, service
 from tests.support.waiting import wait_for
 from wsgi_app import AgentHost
@@ -111,6 +114,58 @@ def test_a_host_lists_its_own_workers(site: Service) -> None:
     assert not one & two
     for store in stores:
         store.close()
+
+
+def page_of(client: ReadingClient) -> str:
+    """What a host's operator reads at its GET /metrics."""
+    answer = client.call("GET", "/metrics")
+    assert answer.status == 200
+    return answer.body.decode()
+
+
+def check_counts_apart(client: ReadingClient, other: ReadingClient) -> None:
+    """Have ``client``'s host do what is counted in several places; ``other`` is of another host."""
+    other.chat_json(new_session())  # all workers' counts are there
+    before = samples_of(page_of(other)), samples_of(page_of(client))
+    session = new_session()
+    with client.chat(session, {"text": PRIVATE}, {"hold": True}) as stream:
+        stream.until("token")
+        assert client.chat_json(session).status == 409
+        names = ("turns_running", "streams", 'refused_total{code="session_busy"}')
+        here = wait_for_samples(client, {name: before[1].get(name, 0) + 1 for name in names})
+        there = samples_of(page_of(other))
+        assert [there.get(name, 0) for name in names] == [before[0].get(name, 0) for name in names]
+        assert there["workers"] == here["workers"], "the workers are those of both"
+        client.cancel(session)
+    name = 'turns_total{outcome="cancelled",reason="user"}'
+    wait_for_samples(client, {name: before[1].get(name, 0) + 1})
+    after = samples_of(page_of(other))
+    changed = {name for name in after if after[name] != before[0].get(name)}
+    assert changed <= {name for name in after if name.startswith(("store_", "journal_"))}, changed
+
+
+def wait_for_samples(client: ReadingClient, expected: Samples) -> Samples:
+    """The page of a host once these samples are as expected."""
+
+    def found() -> Samples:
+        page = samples_of(page_of(client))
+        return page if {name: page.get(name, 0) for name in expected} == expected else {}
+
+    return wait_for(found, f"samples {expected}", 20)
+
+
+def test_a_host_counts_for_itself(site: Service) -> None:
+    """GET /metrics shows what one host of an app has done, on all workers, and no other's work."""
+    check_counts_apart(site.client, other_host(site))
+    for client, own in ((site.client, "site/one"), (other_host(site), "site/two")):
+        assert set(re.findall(r'host="([^"]*)"', page_of(client))) == {own}
+
+
+def test_hosts_of_one_process_count_for_themselves() -> None:
+    """The same where one process keeps all counts in its memory."""
+    env = {"AGENT_TOKENS": "dev=demo-tenant scopes=chat+read+cancel+admin"}
+    with gunicorn("tests.support.apps:two_hosts()", env=env) as server:
+        check_counts_apart(*(ReadingClient(server, prefix=prefix) for prefix in ("/one", "/two")))
 
 
 def namespace_of(app: Flask, prefix: str, **settings: Any) -> str | None:

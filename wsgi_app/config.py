@@ -84,6 +84,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metrics_local: bool = False
     local_hosts: tuple[str, ...] = ()
 
+    @property
+    def host(self) -> str:
+        """What the host is called beside others, in the store and in metrics."""
+        return self.namespace or ""
+
     def __repr__(self) -> str:
         return "Settings(…)"  # tokens and URLs with passwords stay out of logs and tracebacks
 

@@ -189,7 +189,7 @@ def _write_note(worker: Any, runner: Runner) -> None:
     if note is not None and runner.store.shared:
         line = {
             "redis_url": runner.settings.redis_url,
-            "namespace": runner.settings.namespace or "",
+            "namespace": runner.settings.host,
             "worker_id": runner.worker_id,
             "log_format": runner.settings.log_format,
         }
@@ -230,5 +230,5 @@ def _end_turns(redis_url: str, namespace: str, worker_id: str, log_format: LogFo
             # Not before: readers wait for the end, and this loads more.
             from wsgi_app.engine.report import tell_lost  # noqa: PLC0415 - the same
 
-            tell_lost(lost, log_format)
+            tell_lost(lost, namespace, log_format)
             log.warning("worker %s died with %d turns", worker_id, len(lost))

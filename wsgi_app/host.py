@@ -126,9 +126,8 @@ def _check_namespace(settings: Settings, others: Iterable[Mount]) -> None:
 def _store_maker(settings: Settings) -> Callable[[], Store]:
     """What makes the store in a worker; the client of Redis is loaded before the fork."""
     limits, url = StoreLimits.from_settings(settings), settings.redis_url
-    namespace = settings.namespace or ""
     if url is None:
         return lambda: MemoryStore(limits)
     from wsgi_app.store.redis import RedisStore  # noqa: PLC0415 - a host without it saves its time
 
-    return lambda: RedisStore(url, limits, namespace=namespace, start_thread=start_thread)
+    return lambda: RedisStore(url, limits, namespace=settings.host, start_thread=start_thread)

@@ -139,7 +139,7 @@ def _drain(tokens: int) -> None:
     run.readers = SimpleNamespace(join=lambda: None, leave=lambda: None)
     runner: Any = None
     feed = Feed(runner, KEY, EventId(1, 0), 1, run)
-    reader = Reader(feed, HangupWatcher(30.0), {}, None)
+    reader = Reader(feed, HangupWatcher(30.0), {}, None, "bench")
     chunks = stream_frames(reader, encode_frame, start=lambda: None, keepalive_seconds=15.0)
     next(chunks)
     event = Token(TEXT)

@@ -17,22 +17,29 @@ Samples = dict[str, float]
 
 
 def scrape(server: Server, path: str = "/agents/metrics") -> Samples:
-    """All samples of the host's by their names, without its prefix, and labels.
+    """All samples of the page by their names, without their prefix, and labels but the host's.
 
     Raises OSError when the connection breaks off.
     """
     answer = requests.get(server.url + path, timeout=20)
     assert answer.status_code == 200, answer.text
+    return samples_of(answer.text)
+
+
+def samples_of(page: str) -> Samples:
+    """All samples of a page, as `scrape` has them."""
     return {
         _name(sample): sample.value
-        for family in text_string_to_metric_families(answer.text)
+        for family in text_string_to_metric_families(page)
         for sample in family.samples
         if sample.name.startswith(PREFIX)
     }
 
 
 def _name(sample: Any) -> str:
-    labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+    labels = ",".join(
+        f'{name}="{value}"' for name, value in sorted(sample.labels.items()) if name != "host"
+    )
     name = str(sample.name).removeprefix(PREFIX)
     return f"{name}{{{labels}}}" if labels else name
 

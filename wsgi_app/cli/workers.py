@@ -43,7 +43,7 @@ def workers(*, prefix: str | None, as_json: bool) -> None:
         store = RedisStore(
             settings.redis_url,
             limits,
-            namespace=settings.namespace or "",
+            namespace=settings.host,
             timeout_seconds=ANSWER_SECONDS,
         )
     except ConfigError as error:
@@ -55,7 +55,7 @@ def workers(*, prefix: str | None, as_json: bool) -> None:
     finally:
         store.close()
     if not found:
-        name = settings.namespace or NO_NAMESPACE
+        name = settings.host or NO_NAMESPACE
         click.echo(f"No worker lives in the namespace {name} (AGENT_NAMESPACE).", err=True)
     if as_json:
         for view in found:

@@ -63,8 +63,10 @@ class Reader:
         watcher: HangupWatcher,
         environ: dict[str, Any],
         slot: Slot | None,
+        host: str,
     ) -> None:
         self._feed = feed
+        self._host = host
         self._slot = slot
         self._closed = False
         self._finished = False
@@ -151,7 +153,9 @@ class Reader:
         # One that goes by itself may have got the last bytes, though their write goes on.
         missed = timed_out or not self._feed.complete
         if missed and not (self._cut or self._closed or self._finished):
-            metrics().disconnects.labels("write_timeout" if timed_out else "hang_up").inc()
+            metrics(self._host).disconnects.labels(
+                "write_timeout" if timed_out else "hang_up"
+            ).inc()
 
     def _set_gone(self, watch: Watch) -> None:
         self.note_gone(timed_out=watch.timed_out)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, TypeVar
 
+from wsgi_app.config import Settings
 from wsgi_app.delivery.full import no_slot_left, no_stream_left
 from wsgi_app.delivery.server import ServerFacts
 from wsgi_app.errors import RequestError
@@ -66,8 +67,15 @@ class Slot:
     """One reader's place in its worker; given back by any thread, once."""
 
     def __init__(
-        self, keys: Sequence[SessionKey], *, parked: bool, starts: bool, share: int | None
+        self,
+        keys: Sequence[SessionKey],
+        host: str,
+        *,
+        parked: bool,
+        starts: bool,
+        share: int | None,
     ) -> None:
+        self._host = host
         self._keys = keys
         self._tenant = keys[0].tenant
         self._taken = True
@@ -110,7 +118,7 @@ class Slot:
             _uncount(_in_use.by_tenant, self._tenant)
             for key in self._keys:
                 _uncount(_in_use.by_session, key)
-        metrics().streams.dec()
+        metrics(self._host).streams.dec()
 
 
 class Place:
@@ -133,23 +141,17 @@ class StreamSlots:
     Touched by every request thread; the counts are guarded by their own lock.
     """
 
-    def __init__(
-        self,
-        slots: int | None,
-        max_streams: int,
-        max_per_tenant: int,
-        max_per_session: int,
-        slots_per_tenant: int | None = None,
-    ) -> None:
-        """``slots_per_tenant``: of ``slots``, for readers that start no turn; None is the half."""
-        self._slots = slots
-        self._slots_per_tenant = slots_per_tenant
+    def __init__(self, settings: Settings) -> None:
+        self._host = settings.host
+        self._slots = settings.stream_slots
+        #: Of the slots, for readers that start no turn; None is the half.
+        self._slots_per_tenant = settings.max_slots_per_tenant
         self._places = 1
-        self._max_streams = max_streams
-        self._max_per_tenant = max_per_tenant
-        self._max_per_session = max_per_session
+        self._max_streams = settings.max_streams
+        self._max_per_tenant = settings.max_readers_per_tenant
+        self._max_per_session = settings.max_readers_per_turn
         self._server: ServerFacts | None = None
-        self._learned = slots is not None
+        self._learned = self._slots is not None
 
     def learn(self, server: ServerFacts | None) -> None:
         """Take the number from the server, unless a setting named it."""
@@ -164,7 +166,7 @@ class StreamSlots:
 
     def tell(self) -> None:
         """Have the metrics know the number, in this process."""
-        metrics().stream_slots.set(self._slots or 0)
+        metrics(self._host).stream_slots.set(self._slots or 0)
 
     @property
     def known(self) -> bool:
@@ -217,8 +219,8 @@ class StreamSlots:
                 _in_use.waiting[tenant] += 1
             _in_use.by_tenant[tenant] += 1
             _in_use.by_session.update(keys)
-        metrics().streams.inc()
-        return Slot(keys, parked=parked, starts=starts, share=self.share)
+        metrics(self._host).streams.inc()
+        return Slot(keys, self._host, parked=parked, starts=starts, share=self.share)
 
     def take_place(self, tenant: str | None) -> Place | None:
         """Take a place for a wait that is short, or for a large answer; None if there is none.

@@ -82,8 +82,9 @@ class Journal:
     tables of turns. A round looks at the turns that are due, however many others there are.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, host: str) -> None:
         self._store = store
+        self._host = host
         self._lock = threading.Lock()
         self._entries: dict[Fence, _Entry] = {}
         self._urgent: dict[_Entry, None] = {}
@@ -172,7 +173,7 @@ class Journal:
         prepared = [one for one in map(self._prepare_safely, due) if one is not None]
         if prepared:
             results = self._store.write([write for _, write, _ in prepared])
-            metrics().journal_write_seconds.observe(time.monotonic() - now)
+            metrics(self._host).journal_write_seconds.observe(time.monotonic() - now)
             for (entry, write, ends), result in zip_strict(prepared, results):
                 self._settle_safely(entry, write, result, ends=ends)
         self._tell_lag(now, due)
@@ -206,7 +207,7 @@ class Journal:
             self._lag_seconds = max(self._lag_seconds, now - entry.caught_up_at)
         if now >= self._tells_at or not self._entries:
             self._tells_at = now + FLUSH_SECONDS
-            metrics().journal_lag_seconds.set(self._lag_seconds if self._entries else 0.0)
+            metrics(self._host).journal_lag_seconds.set(self._lag_seconds if self._entries else 0.0)
             self._lag_seconds = 0.0
 
     def _prepare_safely(self, entry: _Entry) -> tuple[_Entry, JournalWrite, bool] | None:
@@ -272,7 +273,7 @@ class Journal:
             self._drop(entry)
             return
         if isinstance(result, StoreUnavailable):
-            metrics().journal_errors.inc()
+            metrics(self._host).journal_errors.inc()
             self._release(entry, ends=ends)
             return
         entry.stored_seq = result.last_seq

@@ -60,6 +60,7 @@ class Keeper:
         self._store = store
         self._worker_id = worker_id
         self._lease_seconds = settings.lease_seconds
+        self._host = settings.host
         self._log_format = settings.log_format
         self._worker = worker
         self._lock = threading.Lock()
@@ -97,7 +98,7 @@ class Keeper:
         if not self._may_judge():
             return False
         lost = self._store.settle_session(key, WORKER_LOST_JSON)
-        tell_lost(lost, self._log_format)
+        tell_lost(lost, self._host, self._log_format)
         return bool(lost)
 
     def stop(self, timeout_seconds: float) -> None:
@@ -176,7 +177,7 @@ class Keeper:
             return
         for worker_id in self._store.lost_workers():
             lost = self._store.mark_lost(worker_id, WORKER_LOST_JSON)
-            tell_lost(lost, self._log_format)
+            tell_lost(lost, self._host, self._log_format)
             log.warning("worker %s is lost, with %d turns", worker_id, len(lost))
 
     def _may_judge(self) -> bool:

@@ -32,9 +32,10 @@ class TurnReport:
     Touched by the turn's thread, its tools' threads and the journal's; ``_lock`` guards all state.
     """
 
-    def __init__(self, fence: Fence, order: TurnOrder, log_format: LogFormat) -> None:
+    def __init__(self, fence: Fence, order: TurnOrder, host: str, log_format: LogFormat) -> None:
         self._fence = fence
         self._request_id = order.request_id
+        self._host = host
         self._log_format = log_format
         self._lock = threading.Lock()
         self._began_at = order.asked_at
@@ -92,9 +93,9 @@ class TurnReport:
             called_at = self._called_at.pop(event.call_id, None)
             span = self._tool_spans.pop(event.call_id, None)
         end_span(span, error="tool_error" if event.status == "error" else "")
-        metrics().tool_calls.labels(event.status).inc()
+        metrics(self._host).tool_calls.labels(event.status).inc()
         if called_at is not None:
-            metrics().tool_seconds.observe(now - called_at)
+            metrics(self._host).tool_seconds.observe(now - called_at)
 
     def end(self, terminal: Terminal, log: EventLog, ended_at: float, usage: Usage) -> None:
         """The turn has ended; to be called once, before anybody learns of it."""
@@ -147,9 +148,8 @@ class TurnReport:
         failed = attributes["agent_host.outcome"] == "error"
         end_span(span, attributes, str(attributes["agent_host.reason"]) if failed else "")
 
-    @staticmethod
-    def _count_end(terminal: Terminal, seconds: dict[str, float], usage: Usage) -> None:
-        made = metrics()
+    def _count_end(self, terminal: Terminal, seconds: dict[str, float], usage: Usage) -> None:
+        made = metrics(self._host)
         made.turns.labels(*outcome(terminal)).inc()
         histograms = {
             "seconds": made.turn_seconds,
@@ -166,11 +166,11 @@ class TurnReport:
         events = Counter(type(entry.event) for entry in log.read(0, log.last_seq))
         events[type(terminal)] += 1
         for kind, count in events.items():
-            metrics().events.labels(kind.__struct_config__.tag).inc(count)
+            metrics(self._host).events.labels(kind.__struct_config__.tag).inc(count)
         with self._lock:
             unanswered, self._called_at = len(self._called_at), {}
         if unanswered:
-            metrics().tool_calls.labels("unanswered").inc(unanswered)
+            metrics(self._host).tool_calls.labels("unanswered").inc(unanswered)
 
     def leave(self) -> None:
         """The turn runs and waits here no more."""
@@ -181,7 +181,7 @@ class TurnReport:
             if self._state == "gone":
                 return  # it has ended, though its thread goes on
             before, self._state = self._state, state
-        made = metrics()
+        made = metrics(self._host)
         gauges = {"running": made.turns_running, "waiting": made.turns_waiting}
         if before in gauges:
             gauges[before].dec()
@@ -212,9 +212,9 @@ def turn_fields(fence: Fence, terminal: Terminal, request_id: str) -> Fields:
     }
 
 
-def tell_lost(fences: Sequence[Fence], log_format: LogFormat) -> None:
+def tell_lost(fences: Sequence[Fence], host: str, log_format: LogFormat) -> None:
     """Count and log turns that a dead worker had left, by whoever has ended them."""
     if fences:
-        metrics().turns.labels(*outcome(WORKER_LOST)).inc(len(fences))
+        metrics(host).turns.labels(*outcome(WORKER_LOST)).inc(len(fences))
     for fence in fences:
         log_turn(turn_fields(fence, WORKER_LOST, ""), log_format, logging.WARNING)

@@ -74,7 +74,7 @@ class TurnRun:
             opened=self._question_opened,
             closed=self._question_closed,
         )
-        self._report = TurnReport(fence, order, settings.log_format)
+        self._report = TurnReport(fence, order, settings.host, settings.log_format)
         self._calls = AgentCalls(
             fence,
             order,

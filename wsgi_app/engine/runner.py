@@ -80,7 +80,7 @@ class Runner:
         self.following = Following(store, self.worker_id)
         self.births = Births(store)
         self.loops = Loops()
-        self._journal = Journal(store)
+        self._journal = Journal(store, settings.host)
         self.keeper = Keeper(store, self.worker_id, settings, self)
         self._session_agents = SessionAgents(make_agent, settings.idle_seconds)
         self._ephemeral = EphemeralSessions(store)
@@ -92,7 +92,7 @@ class Runner:
             agents_loop=self.loops.agents,
             session_agents=self._session_agents,
             ephemeral=self._ephemeral,
-            workdirs=Workdirs(settings.workdir, settings.namespace or ""),
+            workdirs=Workdirs(settings.workdir, settings.host),
         )
         self._live = LiveTurns()
         self._runs = RunTable(settings.max_turns)
@@ -187,7 +187,7 @@ class Runner:
         if elsewhere:
             self._wait_ended_elsewhere(key, max(elsewhere), deadline)
         if numbers or elsewhere:
-            metrics().cancel_seconds.observe(time.monotonic() - began_at)
+            metrics(self.settings.host).cancel_seconds.observe(time.monotonic() - began_at)
         return sorted(numbers | elsewhere)
 
     def _wait_ended_elsewhere(self, key: SessionKey, turn: int, deadline: float) -> None:

@@ -14,20 +14,33 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
-    from wsgi_app.metrics.definitions import Metrics
+    from wsgi_app.metrics.definitions import Metrics, ProcessMetrics
 
 _lock: Final = threading.Lock()
-_made: list[Metrics] = []
+#: By their hosts' names.
+_made: Final[dict[str, Metrics]] = {}
+_process: Final[list[ProcessMetrics]] = []
 _noted_pids: Final[set[int]] = set()
 
 
-def metrics() -> Metrics:
-    """All metrics of this process, made on first use; they survive a fork."""
-    if not _made:
+def metrics(host: str) -> Metrics:
+    """One host's metrics in this process, made on first use; they survive a fork.
+
+    Hosts of one name are one host, and count together.
+    """
+    made = _made.get(host)
+    if made is None:
         with _lock:
-            if not _made:
-                _made.append(_make())
-    return _made[0]
+            made = _made.get(host) or _made.setdefault(host, _make(host))
+    return made
+
+
+def process_metrics() -> ProcessMetrics:
+    """What is counted of this process, whichever hosts are in it; made on first use."""
+    with _lock:
+        if not _process:
+            _process.append(_make_process())
+        return _process[0]
 
 
 def are_counted() -> bool:
@@ -35,14 +48,24 @@ def are_counted() -> bool:
     return find_spec("prometheus_client") is not None
 
 
-def _make() -> Metrics:
+def _make(host: str) -> Metrics:
     if are_counted():
         from wsgi_app.metrics.definitions import Metrics  # noqa: PLC0415 - see above
 
-        return Metrics()
+        return Metrics(host)
     from wsgi_app.metrics.nothing import NoMetrics  # noqa: PLC0415 - only then
 
     return cast("Metrics", NoMetrics())
+
+
+def _make_process() -> ProcessMetrics:
+    if are_counted():
+        from wsgi_app.metrics.definitions import ProcessMetrics  # noqa: PLC0415 - see above
+
+        return ProcessMetrics()
+    from wsgi_app.metrics.nothing import NoMetrics  # noqa: PLC0415 - only then
+
+    return cast("ProcessMetrics", NoMetrics())
 
 
 def note_worker() -> None:
@@ -51,5 +74,5 @@ def note_worker() -> None:
         known = os.getpid() in _noted_pids
         _noted_pids.add(os.getpid())
     if not known:
-        metrics().worker_starts.inc()
-        metrics().workers.set(1)
+        process_metrics().worker_starts.inc()
+        process_metrics().workers.set(1)

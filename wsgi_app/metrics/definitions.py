@@ -13,17 +13,34 @@ _WORK_SECONDS: Final = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 6
 _TRIP_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 
 
+#: Whose a sample is: the host's namespace.
+HOST_LABEL: Final = "host"
+
+
+class Labelled:
+    """A host's part of a counter that has further labels."""
+
+    def __init__(self, counter: Counter, host: str) -> None:
+        self._counter = counter
+        self._host = host
+
+    def labels(self, *values: object) -> Counter:
+        """The counter of these labels' values."""
+        return self._counter.labels(self._host, *values)
+
+
 class Metrics:
-    """All metrics of a process, in a registry of their own.
+    """One host's metrics in a process, in a registry of their own.
 
     Used by any thread: prometheus_client guards its values. A change costs a few microseconds,
     which is why none happens per token.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str) -> None:
+        self._host = host
         self.registry = CollectorRegistry()
         # -- turns
-        self.turns = self._counter("turns", "Turns that have ended.", ("outcome", "reason"))
+        self.turns = self._labelled("turns", "Turns that have ended.", "outcome", "reason")
         self.turns_running = self._gauge("turns_running", "Turns that run.")
         self.turns_waiting = self._gauge("turns_waiting", "Turns that wait for their place.")
         self.turn_seconds = self._histogram(
@@ -35,9 +52,9 @@ class Metrics:
         self.first_token_seconds = self._histogram(
             "first_token_seconds", "From a turn's start to its first token.", _WAIT_SECONDS
         )
-        self.tokens = self._counter("tokens", "Tokens as agents report them.", ("kind",))
-        self.events = self._counter("events", "Events of turns that have ended.", ("type",))
-        self.tool_calls = self._counter("tool_calls", "Calls of tools.", ("status",))
+        self.tokens = self._labelled("tokens", "Tokens as agents report them.", "kind")
+        self.events = self._labelled("events", "Events of turns that have ended.", "type")
+        self.tool_calls = self._labelled("tool_calls", "Calls of tools.", "status")
         self.tool_seconds = self._histogram(
             "tool_seconds", "How long calls of tools took.", _WORK_SECONDS
         )
@@ -47,11 +64,11 @@ class Metrics:
         # -- readers
         self.streams = self._gauge("streams", "Readers now, parked ones too.")
         self.stream_slots = self._gauge("stream_slots", "Readers that may hold a thread.")
-        self.disconnects = self._counter(
-            "disconnects", "Readers that went before their stream's end.", ("cause",)
+        self.disconnects = self._labelled(
+            "disconnects", "Readers that went before their stream's end.", "cause"
         )
         self.resumes = self._counter("resumes", "Streams that went on behind a reader's last id.")
-        self.refused = self._counter("refused", "Requests that were refused.", ("code",))
+        self.refused = self._labelled("refused", "Requests that were refused.", "code")
         # -- the store
         self.journal_lag_seconds = self._gauge(
             "journal_lag_seconds", "How long the oldest unwritten events have waited.", "livemax"
@@ -66,25 +83,53 @@ class Metrics:
             "store_seconds", "How long round trips to Redis took.", _TRIP_SECONDS
         )
         self.store_errors = self._counter("store_errors", "Calls that Redis did not answer.")
-        # -- workers
-        self.workers = self._gauge("workers", "Workers that live.")
-        self.worker_starts = self._counter("worker_starts", "Workers that have started.")
 
-    def names(self) -> set[str]:
-        """The names of all metrics, without the endings of their samples."""
-        return {metric.name for metric in self.registry.collect()}
+    def _counter(self, name: str, documentation: str) -> Counter:
+        return self._labelled(name, documentation).labels()
 
-    def _counter(self, name: str, documentation: str, labels: tuple[str, ...] = ()) -> Counter:
-        return Counter(PREFIX + name, documentation, labels, registry=self.registry)
+    def _labelled(self, name: str, documentation: str, *labels: str) -> Labelled:
+        names = (HOST_LABEL, *labels)
+        return Labelled(
+            Counter(PREFIX + name, documentation, names, registry=self.registry), self._host
+        )
 
     def _gauge(self, name: str, documentation: str, mode: str = "livesum") -> Gauge:
         """A gauge whose ``mode`` says how the living workers' values make one."""
-        return Gauge(
-            PREFIX + name,
-            documentation,
-            registry=self.registry,
-            multiprocess_mode=mode,  # type: ignore[arg-type] # one of the library's literals
-        )
+        return _gauge(name, documentation, (HOST_LABEL,), self.registry, mode).labels(self._host)
 
     def _histogram(self, name: str, documentation: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(PREFIX + name, documentation, buckets=buckets, registry=self.registry)
+        return Histogram(
+            PREFIX + name, documentation, (HOST_LABEL,), buckets=buckets, registry=self.registry
+        ).labels(self._host)
+
+
+class ProcessMetrics:
+    """What is counted of a process, whichever hosts are in it; used as `Metrics`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.workers = _gauge("workers", "Workers that live.", (), self.registry)
+        self.worker_starts = Counter(
+            PREFIX + "worker_starts", "Workers that have started.", registry=self.registry
+        )
+
+
+def _gauge(
+    name: str,
+    documentation: str,
+    labels: tuple[str, ...],
+    registry: CollectorRegistry,
+    mode: str = "livesum",
+) -> Gauge:
+    return Gauge(
+        PREFIX + name,
+        documentation,
+        labels,
+        registry=registry,
+        multiprocess_mode=mode,  # type: ignore[arg-type] # one of the library's literals
+    )
+
+
+def names_of(registry: CollectorRegistry) -> set[str]:
+    """The names of a registry's metrics, without the endings of their samples."""
+    return {metric.name for metric in registry.collect()}

@@ -19,7 +19,8 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from wsgi_app.metrics import metrics
+from wsgi_app.metrics import metrics, process_metrics
+from wsgi_app.metrics.definitions import HOST_LABEL, names_of
 from wsgi_app.metrics.files import VARIABLE, reading
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -33,16 +34,17 @@ def are_shared() -> bool:
     return bool(values.ValueClass._multiprocess)  # noqa: SLF001 - what its own collector is chosen by
 
 
-def metrics_text() -> bytes:
-    """All metrics in Prometheus' text format, summed over the workers that share them.
+def metrics_text(host: str) -> bytes:
+    """One host's metrics in Prometheus' text format, summed over the workers that share them.
 
-    A site's own metrics in the same folder are left out: they have a page of their own.
+    Other hosts' are left out, and a site's own in the same folder: they have pages of their own.
     """
+    own, of_process = metrics(host).registry, process_metrics().registry
     if not are_shared():
-        return generate_latest(metrics().registry)
+        return generate_latest(own) + generate_latest(of_process)
     folder = Path(os.environ[VARIABLE])
     registry = CollectorRegistry()
-    registry.register(_Ours(folder, metrics().names()))
+    registry.register(_Ours(folder, host, names_of(own), names_of(of_process)))
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -56,12 +58,22 @@ def metrics_text() -> bytes:
 
 
 class _Ours(Collector):
-    """The metrics of these names, of all processes."""
+    """What all processes have counted of one host, and of themselves."""
 
-    def __init__(self, folder: Path, names: set[str]) -> None:
+    def __init__(self, folder: Path, host: str, names: set[str], of_process: set[str]) -> None:
         self._folder = folder
+        self._host = host
         self._names = names
+        self._of_process = of_process
 
     def collect(self) -> Iterable[Metric]:
-        everybodys = MultiProcessCollector(None, path=str(self._folder)).collect()
-        return [metric for metric in everybodys if metric.name in self._names]
+        for metric in MultiProcessCollector(None, path=str(self._folder)).collect():
+            if metric.name in self._names:
+                metric.samples = [
+                    sample
+                    for sample in metric.samples
+                    if sample.labels.get(HOST_LABEL) == self._host
+                ]
+                yield metric
+            elif metric.name in self._of_process:
+                yield metric

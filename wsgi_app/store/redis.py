@@ -78,7 +78,7 @@ class RedisStore(Store):
     ) -> None:
         self._keys = Keys(namespace)
         self._calls = Calls(limits or StoreLimits(), self._keys)
-        self._edge = Edge(url, timeout_seconds, measured=measured)
+        self._edge = Edge(url, timeout_seconds, namespace if measured else None)
         self._start_thread = start_thread
         self._listeners: list[SignalThread] = []
 

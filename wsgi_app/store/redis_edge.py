@@ -55,10 +55,10 @@ class Edge:
     next: a server that has just failed is left alone for a while, then tried by one thread.
     """
 
-    def __init__(self, url: str, timeout_seconds: float, *, measured: bool = True) -> None:
-        """``measured``: whether the metrics are told; loading them takes a moment."""
+    def __init__(self, url: str, timeout_seconds: float, host: str | None = None) -> None:
+        """``host``: whose metrics have the times; None: nobody's, since loading them takes long."""
         self.timeout_seconds = timeout_seconds
-        self._measured = measured
+        self._host = host
         self._connect = connector(url, timeout_seconds)
         self._lock = threading.Lock()
         self._connecting = threading.Lock()
@@ -146,8 +146,8 @@ class Edge:
             began_at = time.monotonic()
             with self._judged():
                 yield self._connected()
-            if self._measured:
-                metrics().store_seconds.observe(time.monotonic() - began_at)
+            if self._host is not None:
+                metrics(self._host).store_seconds.observe(time.monotonic() - began_at)
             self._rest_until = 0.0
         finally:
             self._places.release()
@@ -181,8 +181,8 @@ class Edge:
             self._connecting.release()
 
     def _judge(self, error: Exception) -> StoreUnavailable:
-        if self._measured:
-            metrics().store_errors.inc()
+        if self._host is not None:
+            metrics(self._host).store_errors.inc()
         silent = isinstance(error, _SILENCE)
         # A cluster goes on without one of its nodes.
         if self._nodes is None or (silent and self._nodes.alone):

@@ -45,13 +45,13 @@ def _may_be_told(mount: Mount) -> bool:
         return False
 
 
-def get_metrics(_mount: Mount) -> Response:
-    """GET /metrics: what all workers have counted, in Prometheus' text format."""
+def get_metrics(mount: Mount) -> Response:
+    """GET /metrics: what all workers have counted of this host, in Prometheus' text format."""
     if not are_counted():
         raise RequestError("not_found", missing_text("metrics", "GET /metrics"))
     from wsgi_app.metrics.text import CONTENT_TYPE, metrics_text  # noqa: PLC0415 - see its package
 
-    response = Response(metrics_text(), content_type=CONTENT_TYPE)
+    response = Response(metrics_text(mount.settings.host), content_type=CONTENT_TYPE)
     response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -86,13 +86,7 @@ class Mount:
         self.settings = settings
         self.authenticate = authenticate
         self.start_rate = parse_rate(settings.rate_limit)
-        self.slots = StreamSlots(
-            settings.stream_slots,
-            settings.max_streams,
-            settings.max_readers_per_tenant,
-            settings.max_readers_per_turn,
-            settings.max_slots_per_tenant,
-        )
+        self.slots = StreamSlots(settings)
         self.shared_store = shared_store
         self._make_agent = make_agent
         self._make_store = make_store
@@ -224,7 +218,7 @@ class Mount:
     ) -> Reader:
         """Make a reader for the client of this request; ``run`` is the turn that it started."""
         feed = Feed(self.runner, key, cursor, only_turn, run)
-        return Reader(feed, self.worker.watcher, request.environ, slot)
+        return Reader(feed, self.worker.watcher, request.environ, slot, self.settings.host)
 
     def take_slot(self, *keys: SessionKey, streams: bool = False, starts: bool = False) -> Slot:
         """Take a slot for a reader of these sessions.
@@ -309,7 +303,7 @@ def _full(error: RequestError) -> str:
 def count_resume(cursor: EventId | None) -> None:
     """Count a stream that goes on behind an event which its reader has seen."""
     if cursor is not None and cursor.seq:
-        metrics().resumes.inc()
+        metrics(current_mount().settings.host).resumes.inc()
 
 
 def current_mount() -> Mount:

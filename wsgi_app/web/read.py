@@ -102,7 +102,7 @@ def _attach_many(
     slot = mount.take_slot(*keys, streams=True)
     try:
         feed = ManyFeeds(mount.runner, keys, cursors)
-        reader = Reader(feed, mount.worker.watcher, request.environ, slot)
+        reader = Reader(feed, mount.worker.watcher, request.environ, slot, mount.settings.host)
         count_resume(max(filter(None, cursors), key=lambda cursor: cursor.seq, default=None))
     except BaseException:
         slot.give_back()

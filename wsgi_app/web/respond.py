@@ -128,7 +128,7 @@ def _discard_body() -> None:
 
 def count_refused(code: str) -> None:
     """Count a request that is refused, whatever the shape of its answer."""
-    metrics().refused.labels(code).inc()
+    metrics(current_mount().settings.host).refused.labels(code).inc()
 
 
 def _http_error_response(error: HTTPException, shape: ErrorShape) -> Response:

@@ -142,7 +142,7 @@ class _Chat:
     def count_leaving(self) -> None:
         """Count a client that has left in the middle of a turn."""
         if self._feed is not None and not self._feed.complete:
-            metrics().disconnects.labels("hang_up").inc()
+            metrics(self._mount.settings.host).disconnects.labels("hang_up").inc()
 
     def close(self) -> None:
         """Stop counting as a reader."""

@@ -115,7 +115,7 @@ def _host_facts(mount: Mount) -> HostFacts:
     return HostFacts(
         prefix=prefixes[0] if prefixes else "/",
         redis_url=settings.redis_url,
-        namespace=settings.namespace or "",
+        namespace=settings.host,
         drain_seconds=settings.drain_seconds,
         lease_seconds=settings.lease_seconds,
         stream_slots=settings.stream_slots,
