@@ -24,8 +24,9 @@ FETCH_SECONDS: Final = 5.0
 FRESH_SECONDS: Final = 300.0
 #: How long a request with an unknown key waits for the set, and a fetch takes at most.
 WAIT_SECONDS: Final = 3.0
-#: How many requests wait at once for a key that is not among those known.
-MAX_WAITING: Final = 4
+#: How many requests wait at once for a key that is not among those known; no more than the reserve
+#: of a small worker, since who has no token may send them.
+MAX_WAITING: Final = 2
 _MAX_BYTES: Final = 1_048_576
 
 
