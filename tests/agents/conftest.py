@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.agents.bench import AgentBench, Host
+from tests.support.postgres import Postgres, postgres
 from tests.support.upstream import Upstream
 
 collect_ignore: list[str] = []
@@ -28,6 +29,13 @@ def upstream() -> Iterator[Upstream]:
     """The scripted provider."""
     with Upstream() as upstream:
         yield upstream
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Postgres]:
+    """A server of Postgres, with nothing in it before the module."""
+    with postgres() as server:
+        yield server
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 from tests.support.processes import (
     find_program,
@@ -31,6 +32,12 @@ class Postgres(NamedTuple):
     def address(self) -> str:
         """What follows the scheme in a URL of its database."""
         return f"site@127.0.0.1:{self.port}/postgres"
+
+    def new_database(self) -> str:
+        """The address of an empty database."""
+        name = f"made_{uuid4().hex}"
+        self.ask(f"create database {name}")
+        return f"site@127.0.0.1:{self.port}/{name}"
 
     def ask(self, query: str) -> str:
         """Run a statement and return its rows as text."""
@@ -60,10 +67,10 @@ def postgres() -> Iterator[Postgres]:
             folder.chmod(0o777)
             as_nobody = [find_program("setpriv", "util-linux"), "--reuid=65534", "--clear-groups"]
         data = str(folder / "data")
-        make = [_program("initdb"), "-D", data, "-U", "site", "-A", "trust"]
+        make = [_program("initdb"), "-D", data, "-U", "site", "-A", "trust", "-N"]
         subprocess.run([*as_nobody, *make], check=True, capture_output=True, timeout=MAKE_SECONDS)
         serve = [_program("postgres"), "-D", data, "-p", str(port)]
-        options = ["-k", str(folder), "-c", "listen_addresses=127.0.0.1"]
+        options = ["-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         with started([*as_nobody, *serve, *options]) as process:
             process.wait_until(lambda: "ready to accept connections" in process.log())
             yield Postgres(port)

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final, cast
 from uuid import uuid4
 
-from langchain_core.messages import (
-    AIMessage,
-    BaseMessage,
-    HumanMessage,
-    RemoveMessage,
-    ToolMessage,
-    convert_to_messages,
-)
+from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.constants import START
 from langgraph.errors import GraphRecursionError, is_invalid_resume
-from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt, StreamMode
 from pydantic import ValidationError
 
+from wsgi_app.agents.langgraph_memory import AnyGraph, as_messages, recall, take_out
 from wsgi_app.agents.langgraph_questions import ask_breakpoint, ask_interrupt
 from wsgi_app.agents.langgraph_saver import with_async_calls
 from wsgi_app.agents.langgraph_stream import GraphStream, ModelWatch
@@ -32,12 +24,11 @@ from wsgi_app.agents.shorter_history import answer_in_context
 from wsgi_app.agents.upstream_errors import describe
 from wsgi_app.compat.python import aclosing
 from wsgi_app.engine import Turn
-from wsgi_app.engine.valid_messages import NO_RESULT, fold_system
+from wsgi_app.engine.valid_messages import fold_system
 from wsgi_app.errors import TurnError
 
 log = logging.getLogger("wsgi_app")
 
-AnyGraph = Pregel[Any, Any, Any, Any]
 _MODES: Final[list[StreamMode]] = ["messages", "updates", "custom"]
 
 
@@ -149,27 +140,15 @@ class LangGraphAgent:
         return turn if self._graph.context_schema in (None, Turn) else None
 
     async def _input_for(self, turn: Turn, run: _Run, message_id: str) -> Any:
-        remembered = await self._remembered(turn, run)
-        if remembered:
-            before, message = _answer_open_calls(remembered), turn.message
-        else:
-            history, message = fold_system(turn.history, turn.message)
-            before = _as_messages(history)
+        before = None if self._saver is None else await run.recall()
+        message = turn.message
+        if before is None:
+            history, message = fold_system(turn.history, message)
+            before = as_messages(history)
         messages = [*before, HumanMessage(message, id=message_id)]
         if self._make_input is not None:
             return self._make_input(turn, messages)
         return {"messages": messages}
-
-    async def _remembered(self, turn: Turn, run: _Run) -> list[BaseMessage]:
-        """The messages that the checkpointer holds of this session."""
-        if self._saver is None:
-            return []
-        values = await run.values()
-        if values and turn.turn_id == "1":
-            # Of a session of that name which was deleted, or has expired.
-            await self._saver.adelete_thread(run.config["configurable"]["thread_id"])
-            return []
-        return values.get("messages") or []
 
 
 class _Run:
@@ -190,17 +169,13 @@ class _Run:
         self._options = options
         self._questions: list[Interrupt] | None = []
 
-    async def values(self) -> dict[str, Any]:
-        """The state that the checkpointer holds, empty if it is none of named values."""
-        values = (await self._graph.aget_state(self.config)).values
-        return values if isinstance(values, dict) else {}
+    async def recall(self) -> list[BaseMessage] | None:
+        """See `recall`."""
+        return await recall(self._graph, self.config, self._turn.history)
 
     async def forget(self, message_id: str) -> None:
-        """Take a message out of the state again, if it came into it."""
-        messages = (await self.values()).get("messages")
-        if isinstance(messages, list) and any(one.id == message_id for one in messages):
-            update = {"messages": [RemoveMessage(message_id)]}
-            await self._graph.aupdate_state(self.config, update, as_node=START)
+        """See `take_out`."""
+        await take_out(self._graph, self.config, message_id)
 
     async def follow(self, given: Any) -> None:
         """Run the graph to its end, through all that it asks."""
@@ -234,29 +209,3 @@ class _Run:
         """Whether the user lets the graph go on from a breakpoint, which asks nothing itself."""
         nodes = (await self._graph.aget_state(self.config)).next
         return bool(nodes) and await ask_breakpoint(self._turn, nodes)
-
-
-def _as_messages(history: Sequence[dict[str, Any]]) -> list[BaseMessage]:
-    messages = convert_to_messages(history)
-    for message in messages:
-        # Or what a node gives back of them would count as said in this turn.
-        message.id = str(uuid4())
-    return messages
-
-
-def _answer_open_calls(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-    answered = set()
-    for message in reversed(messages):
-        if isinstance(message, ToolMessage):
-            answered.add(message.tool_call_id)
-        elif isinstance(message, AIMessage):
-            calls = [call for call in message.tool_calls if call["id"] not in answered]
-            return [
-                ToolMessage(
-                    NO_RESULT, name=call["name"], tool_call_id=call["id"] or "", status="error"
-                )
-                for call in calls
-            ]
-        else:
-            break
-    return []

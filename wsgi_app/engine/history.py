@@ -59,8 +59,8 @@ def for_agent(stored: Sequence[Message], max_bytes: int) -> list[Message]:
 
     Whole old exchanges go first; if the newest alone is too long, so do its tool calls.
     """
-    good = [message for one in _exchanges(stored) if not _has_failed(one) for message in one]
-    exchanges = [_closed(exchange) for exchange in _exchanges(valid_messages(good))]
+    good = [message for one in exchanges_of(stored) if not _has_failed(one) for message in one]
+    exchanges = [_closed(exchange) for exchange in exchanges_of(valid_messages(good))]
     kept: list[Message] = []
     left = max_bytes
     for number, exchange in enumerate(reversed(exchanges)):
@@ -76,7 +76,7 @@ def for_agent(stored: Sequence[Message], max_bytes: int) -> list[Message]:
 
 def without_oldest(history: Sequence[Message]) -> list[Message] | None:
     """The newer half of a history's exchanges, and all instructions; None if there are none."""
-    exchanges = _exchanges(history)
+    exchanges = exchanges_of(history)
     has_answer = [any(m["role"] != "system" for m in exchange) for exchange in exchanges]
     if not any(has_answer):
         return None
@@ -103,12 +103,21 @@ def take_kept(history: Sequence[Message]) -> dict[str, Any]:
 def for_people(stored: Sequence[Message]) -> list[dict[str, Any]]:
     """The history as clients see it: each user's message, and its answer if that has text."""
     shown: list[dict[str, Any]] = []
-    for exchange in _exchanges(stored):
+    for exchange in exchanges_of(stored):
         texts = [m["content"] for m in exchange if m["role"] == "assistant" and m.get("content")]
         shown += [m for m in exchange if m["role"] not in ("assistant", "tool")]
         if texts:
             shown.append({"role": "assistant", "content": "".join(texts)})
     return shown
+
+
+def without_mark(text: str) -> str:
+    """What an answer said before it was stopped or broke off; '' if it said nothing."""
+    for mark in (*_MARKS.values(), NO_ANSWER):
+        if text == mark:
+            return ""
+        text = text.removesuffix(f"\n\n{mark}")
+    return text
 
 
 class _Answer:
@@ -174,8 +183,8 @@ def _call_entry(call: ToolCall) -> dict[str, Any]:
     }
 
 
-def _exchanges(messages: Sequence[Message]) -> list[list[Message]]:
-    """Divide at the user's messages."""
+def exchanges_of(messages: Sequence[Message]) -> list[list[Message]]:
+    """Divide a history at the user's messages."""
     exchanges: list[list[Message]] = []
     for message in messages:
         if message["role"] == "user" or not exchanges:

@@ -1,0 +1,148 @@
+"""What a graph's checkpointer remembers of a session, made fit for the next message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import uuid4
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    RemoveMessage,
+    ToolMessage,
+    convert_to_messages,
+)
+from langchain_core.runnables import RunnableConfig
+from langgraph.constants import START
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from langgraph.pregel import Pregel
+from langgraph.types import StateSnapshot
+
+from wsgi_app.agents.missed import Remembered, join_texts, missed
+from wsgi_app.engine.valid_messages import NO_RESULT
+from wsgi_app.store.base import Message
+
+AnyGraph = Pregel[Any, Any, Any, Any]
+#: The reducer of a state's messages that lets all of them be replaced.
+_REPLACING: Final = "_add_messages"
+
+
+def as_messages(history: Sequence[Message]) -> list[BaseMessage]:
+    """Chat messages as LangChain has them."""
+    messages = convert_to_messages(history)
+    for message in messages:
+        # Or what a node gives back of them would count as said in this turn.
+        message.id = str(uuid4())
+        if isinstance(message, ToolMessage) and message.content == NO_RESULT:
+            message.status = "error"
+    return messages
+
+
+async def recall(
+    graph: AnyGraph, config: RunnableConfig, history: Sequence[Message]
+) -> list[BaseMessage] | None:
+    """What the state needs before the user's message; None if there is no state of messages.
+
+    A turn that was stopped leaves calls without results, which providers refuse, and nothing of
+    what its user saw of the step that it was stopped in.
+    """
+    newest = await graph.aget_state(config)
+    found = _messages_of(newest)
+    if not found:
+        return None
+    stored, stopped = found, False
+    if newest.tasks:
+        # What a step's finished tasks have written is shown, but goes with the next message.
+        begun = await graph.aget_state(newest.config)
+        stored, stopped = _messages_of(begun), bool(begun.next)
+    mended = _mended(stored)
+    again = _not_in(stored, found)
+    told = missed(_remembered([*mended, *again]), history, stopped=stopped)
+    added = [*again, *as_messages(_named(told, mended))]
+    if mended == stored or not _can_replace(graph):
+        return added
+    return [RemoveMessage(REMOVE_ALL_MESSAGES), *mended, *added]
+
+
+async def take_out(graph: AnyGraph, config: RunnableConfig, message_id: str) -> None:
+    """Take a message out of the state again, if it came into it."""
+    if any(one.id == message_id for one in _messages_of(await graph.aget_state(config))):
+        update = {"messages": [RemoveMessage(message_id)]}
+        await graph.aupdate_state(config, update, as_node=START)
+
+
+def _messages_of(state: StateSnapshot) -> list[BaseMessage]:
+    values = state.values if isinstance(state.values, dict) else {}
+    messages = values.get("messages")
+    if not isinstance(messages, list):
+        return []
+    return [message for message in messages if isinstance(message, BaseMessage)]
+
+
+def _not_in(stored: Sequence[BaseMessage], found: Sequence[BaseMessage]) -> list[BaseMessage]:
+    ids = {message.id for message in stored}
+    return [message for message in found if message.id not in ids]
+
+
+def _mended(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """The messages with a result behind each call, but for calls at the very end."""
+    mended: list[BaseMessage] = []
+    awaited: dict[str, str] = {}
+    for place, message in enumerate(messages):
+        if isinstance(message, ToolMessage):
+            if awaited.pop(message.tool_call_id, None) is not None:
+                mended.append(message)
+            continue
+        mended += [_late_result(*call, messages[place:]) for call in awaited.items()]
+        mended.append(message)
+        calls = message.tool_calls if isinstance(message, AIMessage) else []
+        awaited = {call["id"] or "": call["name"] for call in calls}
+    return mended
+
+
+def _late_result(call_id: str, name: str, later: Sequence[BaseMessage]) -> ToolMessage:
+    """A call's result, which stands behind a message that it should be in front of."""
+    for message in later:
+        if isinstance(message, ToolMessage) and message.tool_call_id == call_id:
+            return message
+    return ToolMessage(NO_RESULT, name=name, tool_call_id=call_id, status="error", id=str(uuid4()))
+
+
+def _remembered(messages: Sequence[BaseMessage]) -> Remembered:
+    """What the newest exchange is."""
+    asked = [place for place, one in enumerate(messages) if isinstance(one, HumanMessage)]
+    answer = messages[asked[-1] + 1 :] if asked else messages
+    said = [message for message in answer if isinstance(message, AIMessage)]
+    calls = [call["id"] or "" for message in said for call in message.tool_calls]
+    results = {m.tool_call_id for m in answer if isinstance(m, ToolMessage)}
+    last = answer[-1] if answer else None
+    return Remembered(
+        user=str(messages[asked[-1]].text) if asked else None,
+        calls=set(calls),
+        open_calls=[call_id for call_id in calls if call_id not in results],
+        said=join_texts(str(message.text) for message in said),
+        is_answered=isinstance(last, AIMessage) and not last.tool_calls,
+    )
+
+
+def _named(told: Sequence[Message], messages: Sequence[BaseMessage]) -> list[Message]:
+    """Results of the state's own calls, with their tools' names as the framework's have them."""
+    names = {
+        call["id"]: call["name"]
+        for message in messages
+        if isinstance(message, AIMessage)
+        for call in message.tool_calls
+    }
+    return [
+        {**message, "name": names[message["tool_call_id"]]}
+        if message.get("tool_call_id") in names
+        else message
+        for message in told
+    ]
+
+
+def _can_replace(graph: AnyGraph) -> bool:
+    channel = graph.channels.get("messages")
+    return getattr(getattr(channel, "operator", None), "__name__", "") == _REPLACING
