@@ -29,6 +29,7 @@ from bench.works.profile import PROFILE
 from bench.works.reactions import REACTED
 from bench.works.starts import STARTS
 from bench.works.tokens import GENERATOR, GEVENT_WORKERS, JOURNAL, TOKENS
+from bench.works.turns import TURNS
 
 LATEST: Final = Path(__file__).parent / "results" / "latest.json"
 WORKS: Final[Mapping[str, Work]] = {
@@ -45,6 +46,7 @@ WORKS: Final[Mapping[str, Work]] = {
     "crowd": CROWD,
     "profile": PROFILE,
     "attacks": ATTACKED,
+    "turns": TURNS,
 }
 ALL: Final = "all"
 SHOW: Final = "show"

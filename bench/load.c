@@ -1,6 +1,6 @@
 /* Opens streams, reads them, and tells how many tokens came and how long each was under way.
  *
- *     load PORT PATH STEPS PER_SECOND PATIENCE_SECONDS WARM_SECONDS WINDOW_SECONDS TURNS BODY
+ *     load PORT PATH STEPS PER_SECOND PATIENCE_SECONDS WARM_SECONDS WINDOW_SECONDS TURNS AGAIN BODY
  *         [HEADER…]
  *
  * STEPS are numbers of streams, each at least the one before, such as "100,300". Each step opens
@@ -10,6 +10,8 @@
  * prints one line of JSON.
  * Stream N is a POST of BODY to PATH, where "%d" stands for N; from number TURNS on, if that is not
  * 0, it is one more reader instead: a GET of PATH/events with N modulo TURNS.
+ * With AGAIN 1 whoever has read a stream to its end opens the next, with the next N, on a new
+ * connection: a closed loop of so many clients. What "first_…" tells is then of each client's last.
  * A token is the text "@N:T " anywhere in a body, see upstream.c: it counts once, and a missing N
  * is a lost token. One thread, one epoll; a token costs one read() at the most.
  */
@@ -42,10 +44,13 @@ typedef struct {
 } Stream;
 
 static Stream *streams;
-static int loop, counting, opened, turns;
+static int loop, counting, opened, turns, again, next_number, port;
+static char **words;
+static int word_count;
 static long long arrived_ns;
 static float *latencies_ms;
 static long latency_count, latency_room, window_tokens, lost, refused, ended, closed, failed;
+static long window_ended, over;
 static char sample[SAMPLE_BYTES]; /* the first refusal */
 
 static long long now_ns(void) {
@@ -151,6 +156,8 @@ static void parse(Stream *s, const char *at, const char *end) {
     }
 }
 
+static void open_stream(Stream *s);
+
 static void read_stream(Stream *s) {
     static char bytes[READ_BYTES];
     ssize_t n = read(s->fd, bytes, sizeof bytes);
@@ -159,17 +166,19 @@ static void read_stream(Stream *s) {
     if (n > 0 && !s->first_byte_ns) s->first_byte_ns = arrived_ns;
     if (n > 0) parse(s, bytes, bytes + n);
     if (n <= 0 || s->state == OVER) {
-        if (s->state == OVER) ended++;
-        else closed++;
         close(s->fd);
         s->fd = -1;
+        if (s->state != OVER) closed++;
+        else ended++, window_ended += counting;
+        if (s->state == OVER && again) open_stream(s);
+        else over++;
     }
 }
 
-static int write_request(Stream *s, char *request, int number, int port, char **words, int count) {
+static int write_request(Stream *s, char *request, int number) {
     char path[512];
     int reads = turns && number >= turns;
-    const char *body = reads ? "" : words[9];
+    const char *body = reads ? "" : words[10];
     s->expected = reads ? -1 : 0; /* a reader that comes later may get a later token first */
     snprintf(path, sizeof path, words[2], turns ? number % turns : number);
     int n = snprintf(request, HEAD_BYTES, "%s %s%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n",
@@ -178,12 +187,12 @@ static int write_request(Stream *s, char *request, int number, int port, char **
     if (!reads)
         n += snprintf(request + n, HEAD_BYTES - n,
                       "Content-Type: application/json\r\nContent-Length: %zu\r\n", strlen(body));
-    for (int i = 10; i < count; i++)
+    for (int i = 11; i < word_count; i++)
         n += snprintf(request + n, HEAD_BYTES - n, "%s\r\n", words[i]);
     return n + snprintf(request + n, HEAD_BYTES - n, "\r\n%s", body);
 }
 
-static void open_stream(Stream *s, int number, int port, char **words, int count) {
+static void open_stream(Stream *s) {
     char request[HEAD_BYTES];
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct timeval patience = {.tv_sec = 20};
@@ -191,12 +200,15 @@ static void open_stream(Stream *s, int number, int port, char **words, int count
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    int n = write_request(s, request, number, port, words, count);
+    memset(s, 0, offsetof(Stream, head));
+    s->tail_bytes = 0;
+    int n = write_request(s, request, next_number++);
     s->opened_ns = now_ns();
     s->fd = fd;
     /* On the loopback a connect ends at once, unless the server's backlog is full. */
     if (fd < 0 || connect(fd, (void *)&at, sizeof at) || send(fd, request, n, MSG_NOSIGNAL) != n) {
         failed++;
+        over++;
         close(fd);
         s->fd = -1;
         return;
@@ -251,8 +263,9 @@ static void report(int from, double seconds, double cpu) {
     for (char *c = sample; *c; c++)
         if (*c == '"' || *c == '\\' || *c < ' ' || *c > '~') *c = ' ';
     printf("{\"streams\":%d,\"seconds\":%.3f,\"tokens\":%ld,\"silent\":%ld,\"lost\":%ld,"
-           "\"refused\":%ld,\"ended\":%ld,\"closed\":%ld,\"failed\":%ld,",
-           opened, seconds, window_tokens, silent, lost, refused, ended, closed, failed);
+           "\"refused\":%ld,\"ended\":%ld,\"ended_in_window\":%ld,\"closed\":%ld,\"failed\":%ld,",
+           opened, seconds, window_tokens, silent, lost, refused, ended, window_ended, closed,
+           failed);
     report_first("first_byte", from, offsetof(Stream, first_byte_ns));
     report_first("first_token", from, offsetof(Stream, first_token_ns));
     printf("\"p50_ms\":%.3f,\"p95_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,"
@@ -270,13 +283,13 @@ static void await_bytes(double seconds) {
         while (streams[i].fd >= 0 && !streams[i].first_byte_ns && now_ns() < end_ns) read_ready(20);
 }
 
-static void open_more(int wanted, double per_second, int port, char **words, int count) {
+static void open_more(int wanted, double per_second) {
     int from = opened;
     long long start_ns = now_ns();
     while (opened < wanted) {
         double due = per_second ? (now_ns() - start_ns) / 1e9 * per_second : wanted;
         while (opened < wanted && opened - from <= due) {
-            open_stream(&streams[opened], opened, port, words, count);
+            open_stream(&streams[opened]);
             opened++;
             if (opened % 8 == 0) read_ready(0);
             if (opened == turns) await_bytes(60); /* from then on a turn has readers */
@@ -287,7 +300,7 @@ static void open_more(int wanted, double per_second, int port, char **words, int
 
 static void read_for(double seconds) {
     long long end_ns = now_ns() + seconds * 1e9;
-    while (now_ns() < end_ns && ended + closed + failed < opened) read_ready(20);
+    while (now_ns() < end_ns && over < opened) read_ready(20);
 }
 
 static void await_tokens(double seconds) {
@@ -296,14 +309,14 @@ static void await_tokens(double seconds) {
         while (streams[i].fd >= 0 && !streams[i].first_token_ns && now_ns() < end_ns) read_ready(20);
 }
 
-static void take_step(int wanted, int port, char **words, int count) {
+static void take_step(int wanted) {
     int from = opened;
-    open_more(wanted, atof(words[4]), port, words, count);
+    open_more(wanted, atof(words[4]));
     await_bytes(20);
     await_tokens(atof(words[5]));
     read_for(atof(words[6]));
     for (int i = 0; i < opened; i++) streams[i].counted = 0;
-    latency_count = window_tokens = 0;
+    latency_count = window_tokens = window_ended = 0;
     puts("window");
     fflush(stdout);
     counting = 1;
@@ -314,18 +327,22 @@ static void take_step(int wanted, int port, char **words, int count) {
     report(from, (now_ns() - window_ns) / 1e9, cpu_seconds() - cpu_before);
 }
 
-int main(int count, char **words) {
-    if (count < 10) {
+int main(int count, char **arguments) {
+    if (count < 11) {
         fprintf(stderr, "usage: load PORT PATH STEPS PER_SECOND PATIENCE_SECONDS WARM_SECONDS "
-                        "WINDOW_SECONDS TURNS BODY [HEADER…]\n");
+                        "WINDOW_SECONDS TURNS AGAIN BODY [HEADER…]\n");
         return 2;
     }
+    words = arguments;
+    word_count = count;
+    port = atoi(words[1]);
     int most = atoi(strrchr(words[3], ',') ? strrchr(words[3], ',') + 1 : words[3]);
     streams = calloc(most, sizeof *streams);
     if (!streams) abort();
     turns = atoi(words[8]);
+    again = atoi(words[9]);
     loop = epoll_create1(0);
     for (char *step = strtok(words[3], ","); step; step = strtok(NULL, ","))
-        take_step(atoi(step), atoi(words[1]), words, count);
+        take_step(atoi(step));
     return 0;
 }

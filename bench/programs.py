@@ -80,7 +80,7 @@ class Programs:
             ",".join(map(str, plan.steps)),
         ]
         seconds = (plan.patience_seconds, plan.warm_seconds, plan.window_seconds)
-        command += map(str, (plan.per_second, *seconds, at.turns))
+        command += map(str, (plan.per_second, *seconds, at.turns, int(plan.again)))
         command += [at.body, *at.headers]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
@@ -139,6 +139,8 @@ class Plan(NamedTuple):
     per_second: float = 300.0
     #: How long a step waits for the first token of each stream.
     patience_seconds: float = 0.0
+    #: Whether who has read a stream to its end opens the next.
+    again: bool = False
 
     @property
     def seconds(self) -> float:
@@ -162,6 +164,7 @@ class Load(NamedTuple):
     lost: int = 0
     refused: int = 0
     ended: int = 0
+    ended_in_window: int = 0
     closed: int = 0
     failed: int = 0
     first_byte_p50_ms: float = 0.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Optional
 
 from bench.programs import (
     Load,
@@ -36,6 +37,8 @@ class Setup(NamedTuple):
     workers: int = 2
     pace_ms: float = 20.0
     env: Mapping[str, str] = {}
+    #: A copy of the project to run it from, instead of this one.
+    tree: Optional[Path] = None
 
 
 class Used(NamedTuple):
@@ -154,7 +157,7 @@ def staged(programs: Programs, setup: Setup) -> Iterator[Stage]:
         if peer.with_redis:
             redis = stack.enter_context(redis_server())
         env = environment(setup, redis, upstream)
-        served = stack.enter_context(peer.run(setup.workers, setup.streams, env))
+        served = stack.enter_context(peer.run(setup.workers, setup.streams, env, setup.tree))
         stage = Stage(programs, setup, served, redis, upstream)
         if setup.pace_ms < 1000:  # noqa: PLR2004 - an idle answer has no end to wait for
             programs.warm_up(stage.target("warm", WARM_UP_BODY))

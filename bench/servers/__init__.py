@@ -48,11 +48,16 @@ class Peer(NamedTuple):
     prepare: Callable[[], None] = lambda: None
 
     @contextmanager
-    def run(self, workers: int, streams: int, env: Mapping[str, str]) -> Iterator[Served]:
-        """Run it for the length of the block; it is killed then, whatever it still does."""
+    def run(
+        self, workers: int, streams: int, env: Mapping[str, str], tree: Path | None = None
+    ) -> Iterator[Served]:
+        """Run it for the length of the block; it is killed then, whatever it still does.
+
+        ``tree`` is a copy of the project to run it from, instead of this one.
+        """
         port = free_port()
         env = {**self.env, **env, "PORT": str(port), "WORKERS": str(workers)}
-        with started(self.command(port, workers, streams), env=env) as process:
+        with started(self.command(port, workers, streams), env=env, cwd=tree) as process:
             process.wait_until(lambda: process.log().count(self.ready) >= workers, START_SECONDS)
             yield Served(process, port)
             process.kill()
