@@ -57,6 +57,20 @@ def test_tokens_are_counted(tmp_path: Path) -> None:
     assert (tmp_path / "figures.svg").read_text().count("<polyline") == 2
 
 
+@pytest.mark.slow
+def test_turns_are_counted(tmp_path: Path) -> None:
+    """Clients start turn after turn, on this code and on a commit's; each costs something."""
+    options = ["--servers", "host-parked,host-parked@before", "--tokens", "2", "--clients", "4"]
+    options += ["--warm-seconds", "0.2", "--window-seconds", "1", "--rounds", "1"]
+    rows, printed = run(tmp_path, "turns", *options, "--patience-seconds", "0")
+    assert {row["server"] for row in rows} == {"host-parked", "host-parked@before"}
+    for row in rows:
+        assert row["turns_per_second"] > 0
+        assert row["cpu_ms_per_turn"] > 0
+        assert row["tokens"] >= 2 * row["ended_in_window"] - 8
+    assert "| 2 | this host, parked streams, before |" in printed
+
+
 def test_a_sample_counts_for_the_innermost_known_part() -> None:
     """What a library does for a part is that part's time, whoever has called the part."""
     loop = "_run (/python/asyncio/events.py:84)"

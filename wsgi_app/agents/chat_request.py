@@ -9,21 +9,17 @@ under other names stays out, since servers that do not ask for it refuse it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from wsgi_app.agents.call_arguments import arguments_to_repeat
 from wsgi_app.agents.chat_stream import ChatStep
-from wsgi_app.agents.model_api import Prompt, open_request, sendable
+from wsgi_app.agents.model_api import ModelRequest, Prompt, sendable
 from wsgi_app.agents.reasoning_details import DETAIL_FIELDS
 from wsgi_app.agents.tools import AnyTool, is_strict
 from wsgi_app.compat.python import zip_strict
 from wsgi_app.engine.history import as_text, without_oldest
 from wsgi_app.engine.valid_messages import split_system, valid_name
 from wsgi_app.events import AnyEvent, ToolResult
-
-if TYPE_CHECKING:
-    from openai import AsyncAPIResponse, AsyncOpenAI
 
 #: What DeepSeek and Kimi want back with each call of a conversation, in later turns too.
 _REASONING: Final = "reasoning_content"
@@ -44,11 +40,8 @@ class ChatConversation:
         self._step = ChatStep(emit, has_spoken=self._has_spoken)
         return self._step
 
-    def send(
-        self, client: AsyncOpenAI, *, typed: bool
-    ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
-        """See `Conversation.send`."""
-        create: Any = client.chat.completions.with_streaming_response.create
+    def request(self) -> ModelRequest:
+        """See `Conversation.request`."""
         request = {
             "model": self._prompt.model,
             "messages": self._messages(),
@@ -57,7 +50,7 @@ class ChatConversation:
         }
         if self._prompt.tools:
             request["tools"] = [_tool(tool) for tool in self._prompt.tools]
-        return open_request(create, request, self._prompt.options, typed=typed)
+        return ModelRequest("chat/completions", request, self._prompt.options)
 
     def add_results(self, results: Sequence[ToolResult]) -> None:
         """See `Conversation.add_results`."""

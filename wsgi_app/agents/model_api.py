@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -16,9 +15,6 @@ from wsgi_app.agents.sse_reader import SseMessage
 from wsgi_app.agents.tools import AnyTool, CallRequest
 from wsgi_app.agents.upstream_errors import malformed_answer
 from wsgi_app.events import AnyEvent, Thinking, ToolResult, Usage, encode_json
-
-if TYPE_CHECKING:
-    from openai import AsyncAPIResponse, AsyncOpenAI
 
 #: Bounds of one step, far above what a model does and far below what would hurt a worker.
 MAX_CALLS_PER_STEP: Final = 128
@@ -35,10 +31,6 @@ _RESERVED: Final = frozenset(
 )
 
 
-#: What the openai package's methods insist on; an argument without a value is one to them.
-_REQUIRED: Final = frozenset({"model", "messages", "input"})
-
-
 class Prompt(NamedTuple):
     """What all requests of a turn have in common.
 
@@ -52,27 +44,16 @@ class Prompt(NamedTuple):
     kept: Callable[[str], Any]
 
 
-def open_request(
-    create: Any, request: dict[str, Any], options: dict[str, Any], *, typed: bool
-) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
-    """Call a method of the openai package with the fields of a request, and further ones.
+class ModelRequest(NamedTuple):
+    """A request to the model.
 
-    The package goes through each field to give it its API's name, which it has: 3.7 ms for 20
-    messages and 5 tools (measured, openai 3.52), a quarter of a millisecond for the others, during
-    which no other turn of the worker gets a token. So they go beside that, unless ``typed``: tools
-    that look into a client's calls find them in the arguments alone.
+    ``path`` is that of the API, below the provider's base URL; ``options`` are further fields,
+    which the package may not know, as other servers have them.
     """
-    # Fields that the package does not know, as other servers have them, go beside it in any case.
-    arguments, body = dict(request), dict(options)
-    if not typed:
-        from openai import NOT_GIVEN  # noqa: PLC0415 - the client has loaded it
 
-        body |= request
-        arguments = dict.fromkeys(_REQUIRED & request.keys(), NOT_GIVEN)
-        arguments["stream"] = request["stream"]
-    opened: AbstractAsyncContextManager[AsyncAPIResponse[Any]]
-    opened = create(**arguments, extra_body=body)
-    return opened
+    path: str
+    fields: dict[str, Any]
+    options: dict[str, Any]
 
 
 class Conversation(Protocol):
@@ -87,13 +68,8 @@ class Conversation(Protocol):
         """Make the step that reads the next answer; it replaces one that was not finished."""
         ...
 
-    def send(
-        self, client: AsyncOpenAI, *, typed: bool
-    ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
-        """Prepare the next request, for its raw answer; it is sent on entering.
-
-        See `open_request` for ``typed``.
-        """
+    def request(self) -> ModelRequest:
+        """Write the next request."""
         ...
 
     def add_results(self, results: Sequence[ToolResult]) -> None:

@@ -9,18 +9,14 @@ reasoning is asked for, and goes back without the ids under which it would look 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from wsgi_app.agents.model_api import Prompt, open_request, sendable
+from wsgi_app.agents.model_api import ModelRequest, Prompt, sendable
 from wsgi_app.agents.responses_stream import ResponsesStep
 from wsgi_app.agents.tools import AnyTool, is_strict
 from wsgi_app.engine.history import as_text, without_oldest
 from wsgi_app.engine.valid_messages import split_system
 from wsgi_app.events import AnyEvent, ToolResult
-
-if TYPE_CHECKING:
-    from openai import AsyncAPIResponse, AsyncOpenAI
 
 _ENCRYPTED: Final = "reasoning.encrypted_content"
 _TEXT_PART: Final = {"assistant": "output_text"}
@@ -41,11 +37,8 @@ class ResponsesConversation:
         self._step = ResponsesStep(emit, has_spoken=self._has_spoken)
         return self._step
 
-    def send(
-        self, client: AsyncOpenAI, *, typed: bool
-    ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
-        """See `Conversation.send`."""
-        create: Any = client.responses.with_streaming_response.create
+    def request(self) -> ModelRequest:
+        """See `Conversation.request`."""
         system, messages = split_system(self._history)
         if self._prompt.system:
             system.insert(0, self._prompt.system)
@@ -62,7 +55,7 @@ class ResponsesConversation:
         if self._is_stateless:
             included = options.get("include") or []
             options = {**options, "include": list(dict.fromkeys([*included, _ENCRYPTED]))}
-        return open_request(create, request, options, typed=typed)
+        return ModelRequest("responses", request, options)
 
     def add_results(self, results: Sequence[ToolResult]) -> None:
         """See `Conversation.add_results`."""
