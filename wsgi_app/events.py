@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Literal, Union
+from typing import Any, Final, Literal, NamedTuple, Union
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -13,6 +13,9 @@ LOST_SEQ: Final = 1_000_000_000
 
 EVENT_ID_PATTERN: Final = r"^(0|[1-9][0-9]{0,9})-(0|[1-9][0-9]{0,9})\Z"
 _EVENT_ID = re.compile(EVENT_ID_PATTERN, re.ASCII)
+#: An id, and the mark of its run where the reader has one.
+CURSOR_PATTERN: Final = r"^(0|[1-9][0-9]{0,9})-(0|[1-9][0-9]{0,9})(\.[0-9a-f]{12})?\Z"
+_CURSOR = re.compile(CURSOR_PATTERN, re.ASCII)
 
 
 class EventId(Struct, frozen=True, order=True, gc=False):
@@ -31,6 +34,28 @@ class EventId(Struct, frozen=True, order=True, gc=False):
         if match is None:
             raise ValueError("an event id is <turn>-<seq>")
         return cls(int(match[1]), int(match[2]))
+
+
+class Cursor(NamedTuple):
+    """Where a reader stands: ``<turn>-<seq>``, or ``<turn>-<seq>.<mark>``.
+
+    Numbers begin again with a session that is deleted, or lost by its store. The ``mark`` is of the
+    run that made the event; of another run's turn the place is none. '' for who knows no marks.
+    """
+
+    place: EventId
+    mark: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place}.{self.mark}" if self.mark else str(self.place)
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Read a cursor; raises ValueError when it has neither form."""
+        match = _CURSOR.match(text)
+        if match is None:
+            raise ValueError("a cursor is <turn>-<seq> or <turn>-<seq>.<mark>")
+        return cls(EventId(int(match[1]), int(match[2])), (match[3] or "")[1:])
 
 
 class Event(Struct, frozen=True, tag_field="type"):
@@ -146,6 +171,12 @@ class NumberedEvent(Struct, frozen=True, gc=False):
     id: EventId
     event: AnyEvent
     json: bytes
+
+
+class MarkedEvent(NumberedEvent, frozen=True, gc=False):
+    """The first event of a run that a reader gets, with that run's mark."""
+
+    mark: str
 
 
 _encoder = msgspec.json.Encoder()

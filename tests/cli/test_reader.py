@@ -126,6 +126,15 @@ def test_rest_that_is_gone_is_told(gone: Answer) -> None:
         assert list(read(host)) == ["a", "!lost"]
 
 
+def test_sends_the_mark_and_refuses_another() -> None:
+    """It resumes with the mark of its run; a turn of this number with another mark is not its own."""
+    first = b": run 0123456789ab\n" + token(1, "a")
+    other = b": run ba9876543210\n" + token(2, "b")
+    with canned(stream(first, token(2, "b")), stream(other)) as host:
+        assert list(read(host)) == ["a", "b", "!lost"]
+        assert host.requests[1].headers["last-event-id"] == "7-2.0123456789ab"
+
+
 def test_gap_and_unknown_events_are_passed_on() -> None:
     """What is missing of the own turn is told, and a newer host's events do no harm."""
     gap = event("7-3", {"type": "gap", "missed_after": "7-1", "resumes_at": "7-4"})

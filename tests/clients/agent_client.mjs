@@ -60,6 +60,31 @@ const scenarios = {
     print(await told(clientAt(other).events(session, { after: "1-28" })));
   },
 
+  /** A session that is deleted and begun again under the readers of its first turn. */
+  async reborn({ url, session }) {
+    const client = clientAt(url);
+    const socket = client.socket(session);
+    const seen = [];
+    socket.on("event", (event) => seen.push(event));
+    const end = () => new Promise((resolve) => socket.on("done", resolve));
+    const turn = async (tokens) => {
+      const ended = end();
+      socket.send("hello", { metadata: { steps: [{ tokens }] } });
+      await ended;
+      const stream = client.events(session, { after: "1-0" });
+      await told(stream);
+      return stream;
+    };
+    const { cursor, lastEventId } = await turn(6);
+    await client.remove(session);
+    await turn(8);
+    socket.close();
+    print({ cursor, lastEventId, events: seen });
+    print(await told(client.events(session, { after: cursor })));
+    client.polls = true;
+    print(await told(client.events(session, { after: cursor })));
+  },
+
   async sessions({ url, session }) {
     const client = clientAt(url);
     print(await client.session(session));

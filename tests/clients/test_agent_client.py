@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import re
 import secrets
 import subprocess
 from collections.abc import Iterator
@@ -147,6 +148,21 @@ def test_socket_goes_on_after_cuts(server: Gunicorn) -> None:
     ]
     assert second["fault"] is None
     assert len(observed(server, "started", session)) == 2
+
+
+def test_knows_a_session_that_began_again(server: Gunicorn) -> None:
+    """A cursor of a deleted session's turn 1 is none of the next turn 1: a gap, then all of it.
+
+    A WebSocket that outlives the deletion shows the next turn whole, though its numbers are lower.
+    """
+    live, *read = run("reborn", server)
+    assert re.fullmatch(r"1-7\.[0-9a-f]{12}", live["cursor"])
+    assert live["lastEventId"] == "1-7"
+    whole = [f"1-{seq}" for seq in range(1, 10)]
+    assert [event["id"] for event in live["events"]] == [*whole[:7], *whole]
+    for told in read:
+        assert [event["id"] for event in told["events"]] == ["1-0", *whole]
+        assert told["events"][0]["type"] == "gap"
 
 
 def test_sessions(server: Gunicorn) -> None:

@@ -21,6 +21,7 @@ from wsgi_app.store.base import (
     StoreLimits,
     TurnBegun,
     TurnClaim,
+    mark_of,
 )
 
 
@@ -241,12 +242,16 @@ class Model:
                 session.end(turn, messages, self.limits)
         return turn.last_seq
 
-    def read(self, key: SessionKey, after: EventId, max_events: int) -> JournalSlice | None:
+    def read(
+        self, key: SessionKey, after: EventId, max_events: int, mark: str = ""
+    ) -> JournalSlice | None:
         """See Store."""
         session = self.sessions.get(key)
         if session is None:
             return None
-        start = EventId(0, 0) if after.turn > session.newest else after
+        marks = {turn.number: mark_of(turn.run_id) for turn in session.kept}
+        is_other = bool(mark) and marks.get(after.turn) != mark
+        start = EventId(0, 0) if after.turn > session.newest or is_other else after
         ahead = [turn for turn in session.kept if turn.number >= start.turn]
         live_turn = next((turn.number for turn in ahead if turn.state != "ended"), None)
         rows = [
@@ -255,7 +260,11 @@ class Model:
             for seq, event in sorted(turn.events.items())
             if EventId(turn.number, seq) > start and turn.number <= (live_turn or turn.number)
         ]
-        return JournalSlice(rows[:max_events], session.missed(after), live_turn, session.newest)
+        rows = rows[:max_events]
+        told = {place.turn for place, _ in rows} | {session.newest}
+        marks = {number: mark for number, mark in marks.items() if number in told}
+        missed = is_other or session.missed(after)
+        return JournalSlice(rows, missed, live_turn, session.newest, marks)
 
     def request_cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:
         """See Store."""

@@ -22,7 +22,7 @@ from tests.store.model import Model, Refused
 from tests.store.steps import ALL, START, IfBusy, MakeStore, events, request
 from wsgi_app.errors import Fenced, RequestError
 from wsgi_app.events import LOST_SEQ, CancelReason, EventId
-from wsgi_app.store.base import BeginTurn, Fence, SessionKey, StoreLimits
+from wsgi_app.store.base import BeginTurn, Fence, SessionKey, StoreLimits, mark_of
 
 #: So tight that random operations meet each of them.
 LIMITS = StoreLimits(
@@ -218,10 +218,14 @@ class Agreement(RuleBasedStateMachine):
         """Forget a session."""
         self.agree("delete_session", key)
 
-    @rule(key=keys, after=cursors, max_events=st.sampled_from([1, 2, 3, ALL]))
-    def read(self, key: SessionKey, after: EventId, max_events: int) -> None:
-        """Read after any cursor."""
-        self.agree("read", key, after, max_events)
+    @rule(
+        key=keys, after=cursors, max_events=st.sampled_from([1, 2, 3, ALL]), run=st.integers(0, 9)
+    )
+    def read(self, key: SessionKey, after: EventId, max_events: int, run: int) -> None:
+        """Read after any cursor, without a mark, or with that of any run."""
+        runs = [order.run_id for order in list(self.turns)[-9:]]
+        mark = mark_of(runs[run - 1]) if 0 < run <= len(runs) else ""
+        self.agree("read", key, after, max_events, mark)
 
     @rule(tenant=st.sampled_from(["acme", "rival"]), limit=st.integers(1, 3))
     def list_all(self, tenant: str, limit: int) -> None:

@@ -203,3 +203,31 @@ def test_a_read_is_bounded_in_bytes(store: Store) -> None:
         *range(1, end_seq),
         LOST_SEQ,
     ]
+
+
+def test_a_mark_of_another_run_reads_all(store: Store) -> None:
+    """A place in a turn of another run is none, though its number is known: all is read.
+
+    Without a mark it is taken for this run's, and one of its own mark reads on.
+    """
+    before = start(store)
+    store.finish(before, 1, events(1, 5), [])
+    mark = read(store, "0-0").marks[1]
+    store.delete_session(KEY)
+    run_turn(store, count=6)
+    assert summary(read(store, "1-5")) == (["1-6"], False, None)
+    found = store.read(KEY, EventId(1, 5), ALL, mark)
+    assert found is not None
+    assert summary(found) == ([f"1-{seq}" for seq in range(1, 7)], True, None)
+    own = store.read(KEY, EventId(1, 5), ALL, found.marks[1])
+    assert own is not None
+    assert summary(own) == (["1-6"], False, None)
+
+
+def test_a_read_tells_the_marks_of_what_it_reads(store: Store) -> None:
+    """Each turn that it has events of, and the newest, which may have none yet."""
+    ended, fence = start(store), None
+    store.finish(ended, 1, events(1, 2), [])
+    fence = start(store)
+    assert read(store, "1-0").marks == {1: ended.mark, 2: fence.mark}
+    assert read(store, "2-0").marks == {2: fence.mark}

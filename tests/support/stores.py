@@ -41,11 +41,13 @@ class AbsentStore(MemoryStore):
 
     away = False
 
-    def read(self, key: SessionKey, after: EventId, max_events: int) -> JournalSlice | None:
+    def read(
+        self, key: SessionKey, after: EventId, max_events: int, mark: str = ""
+    ) -> JournalSlice | None:
         """Read, if it is there."""
         if self.away:
             raise StoreUnavailable
-        return super().read(key, after, max_events)
+        return super().read(key, after, max_events, mark)
 
     def describe_session(self, key: SessionKey) -> SessionView | None:
         """Describe, if it is there."""

@@ -9,14 +9,19 @@ from wsgi_app.cli.faults import ConnectionLost
 
 #: A turn's output is at most 4 MiB by default, which JSON escapes at most sixfold.
 MAX_BLOCK_BYTES: Final = 24 * 1024 * 1024
+_RUN: Final = re.compile("run ([0-9a-f]{12})", re.ASCII)
 _RETRY: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class Block(NamedTuple):
-    """One event's lines; ``id`` is None where there is no such line."""
+    """One event's lines; ``id`` is None where there is no such line.
+
+    ``run``: the mark in the comment before a run's first event, else ''.
+    """
 
     id: str | None
     data: str
+    run: str = ""
 
 
 class BlockParser:
@@ -27,6 +32,7 @@ class BlockParser:
         self.retry_seconds: float | None = None
         self._rest = bytearray()
         self._id: str | None = None
+        self._run = ""
         self._data: list[str] = []
         self._data_chars = 0
 
@@ -55,11 +61,13 @@ class BlockParser:
             self._data_chars += len(value)
         elif name == "id":
             self._id = value
+        elif name == "" and (run := _RUN.fullmatch(value)):
+            self._run = run[1]
         elif name == "retry" and _RETRY.fullmatch(value):
             self.retry_seconds = int(value) / 1000
         return None
 
     def _finish(self) -> Block | None:
-        block = Block(self._id, "\n".join(self._data)) if self._data else None
-        self._id, self._data, self._data_chars = None, [], 0
+        block = Block(self._id, "\n".join(self._data), self._run) if self._data else None
+        self._id, self._run, self._data, self._data_chars = None, "", [], 0
         return block

@@ -38,6 +38,8 @@ class Numbered(NamedTuple):
 
     id: Cursor
     body: dict[str, Any]
+    #: The mark of its run, where it is the first that this reader got of it.
+    run: str = ""
 
     @property
     def kind(self) -> str:
@@ -72,6 +74,7 @@ class TurnReader:
         self._message = message
         self._key = secrets.token_hex(16)  # keeps a message that is sent again from a second turn
         self._cursor = Cursor(0, 0)
+        self._run = ""
         self._retry_seconds = FIRST_RETRY_SECONDS
         if turn is not None:
             self.take_up(turn)
@@ -79,11 +82,11 @@ class TurnReader:
     def take_up(self, turn: int) -> None:
         """Read this turn from its first event on."""
         self.turn = turn
-        self._cursor = Cursor(turn, 0)
+        self._cursor, self._run = Cursor(turn, 0), ""
 
     def taken(self, event: Numbered) -> None:
         """Go on behind this event."""
-        self._cursor = event.id
+        self._cursor, self._run = event.id, event.run or self._run
 
     def events(self) -> Iterator[Numbered | Notice]:
         """Yield each event once, in order, up to the terminal one; `taken` goes between them.
@@ -114,7 +117,8 @@ class TurnReader:
 
     def _connect(self) -> EventStream:
         if self.turn is not None:
-            return self._client.resume(self._session_id, str(self._cursor))
+            after = f"{self._cursor}.{self._run}" if self._run else str(self._cursor)
+            return self._client.resume(self._session_id, after)
         stream = self._client.start(self._session_id, self._message, self._key)
         if stream.turn is not None:
             self.take_up(stream.turn)
@@ -123,13 +127,14 @@ class TurnReader:
     def _read(self, block: Block) -> Numbered | Notice | None:
         body = _parse_body(block.data)
         found = _EVENT_ID.fullmatch(block.id or "")
-        event = Numbered(Cursor(int(found[1]), int(found[2])), body) if found else None
-        if event is None or event.id == self._cursor:
+        event = Numbered(Cursor(int(found[1]), int(found[2])), body, block.run) if found else None
+        is_other = block.run != "" and self._run not in ("", block.run)
+        if event is None or (event.id == self._cursor and not is_other):
             # A status without an id of its own is about the connection: no free slot, a restart.
             return Notice(str(body.get("content"))) if body["type"] == "status" else None
         if self.turn is None:
             self.take_up(event.id.turn)
-        if event.id.turn != self.turn:
+        if event.id.turn != self.turn or is_other:
             raise Refused(204, "lost", "The host no longer has the rest of this answer.")
         return event if event.id > self._cursor else None
 

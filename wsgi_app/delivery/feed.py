@@ -15,6 +15,7 @@ from wsgi_app.events import (
     Error,
     EventId,
     Gap,
+    MarkedEvent,
     NumberedEvent,
     decode_event,
     encode_event,
@@ -42,8 +43,12 @@ class Feed:
         only_turn: int | None = None,
         run: TurnRun | None = None,
         wakeup: Wakeup | None = None,
+        mark: str = "",
     ) -> None:
-        """``wakeup``: the latch to sleep on, where its reader waits for other things too."""
+        """``wakeup``: the latch to sleep on, where its reader waits for other things too.
+
+        ``mark``: of the run that the cursor is of, where the reader has one.
+        """
         self._runner = runner
         self._key = key
         self._only_turn = only_turn
@@ -55,11 +60,13 @@ class Feed:
         self._checked_at = time.monotonic()
         #: The id of the last event read, or where the reader asked to start.
         self.cursor = cursor
+        #: Of the cursor's turn, as its reader knows it; '' for none.
+        self._mark = mark
         #: Whether nothing more will come.
         self.ended = False
         # The caller's own run may have ended already, and its session be deleted.
         run = run or runner.find(key, cursor.turn)
-        if run is not None:
+        if run is not None and mark in ("", run.fence.mark):
             self._open_log(run)
 
     def read(self, timeout_seconds: float) -> list[NumberedEvent]:
@@ -136,7 +143,9 @@ class Feed:
         log_ended = run.log.ended or run.log.cut
         events = run.log.read(self.cursor.seq, MAX_EVENTS_PER_READ)
         if events:
-            self._advance(events)
+            if self._mark != run.fence.mark:
+                events[0] = _marked(events[0], run.fence.mark)
+            self._advance(events, run.fence.mark)
             return events
         if not log_ended:
             return []
@@ -149,7 +158,7 @@ class Feed:
         """Read the store; None when there is a log to read instead, or the store once more."""
         if self._at_end_of_turn and self._open_next_log():
             return None
-        found = self._runner.store.read(self._key, self.cursor, MAX_EVENTS_PER_READ)
+        found = self._runner.store.read(self._key, self.cursor, MAX_EVENTS_PER_READ, self._mark)
         if found is None or found.newest_turn < (self._only_turn or 0):
             if not self._at_end_of_turn:
                 raise RequestError("not_found", "The session was deleted.")
@@ -163,13 +172,13 @@ class Feed:
         self._attend(run, elsewhere=live_turn is not None and run is None)
         events = self._decode(found)
         if events:
-            self._advance(events)
+            self._advance(events, found.marks.get(events[-1].id.turn, ""))
             return events
         if live_turn is None:
             self.ended = True
             return []
         if live_turn > self.cursor.turn:
-            self.cursor = EventId(live_turn, 0)
+            self.cursor, self._mark = EventId(live_turn, 0), ""
         if run is not None:
             self._open_log(run)
             return None
@@ -181,7 +190,7 @@ class Feed:
         run = self._runner.find(self._key, self.cursor.turn + 1)
         if run is None or self._only_turn is not None:
             return False
-        self.cursor = EventId(run.fence.turn, 0)
+        self.cursor, self._mark = EventId(run.fence.turn, 0), ""
         self._open_log(run)
         return True
 
@@ -190,6 +199,10 @@ class Feed:
         if self._only_turn is not None:
             rows = [row for row in rows if row[0].turn <= self._only_turn]
         events = [NumberedEvent(place, decode_event(json), json) for place, json in rows]
+        known = self._mark
+        for number, numbered in enumerate(events):
+            if (mark := found.marks.get(numbered.id.turn, "")) != known:
+                events[number], known = _marked(numbered, mark), mark
         if found.missed and (found.events or found.live_turn is not None):
             resumes_at = found.events[0][0] if found.events else EventId(found.live_turn or 1, 1)
             gap = Gap(str(self.cursor), str(resumes_at))
@@ -197,8 +210,8 @@ class Feed:
             events.insert(0, NumberedEvent(before, gap, encode_event(gap)))
         return events
 
-    def _advance(self, events: list[NumberedEvent]) -> None:
-        self.cursor = events[-1].id
+    def _advance(self, events: list[NumberedEvent], mark: str) -> None:
+        self.cursor, self._mark = events[-1].id, mark
         self._at_end_of_turn = isinstance(events[-1].event, (Done, Error, Cancelled))
         if self._at_end_of_turn:
             self._close_log()
@@ -241,3 +254,7 @@ class Feed:
             run.readers.join()
         if before is not None:
             before.readers.leave()
+
+
+def _marked(numbered: NumberedEvent, mark: str) -> MarkedEvent:
+    return MarkedEvent(numbered.id, numbered.event, numbered.json, mark)

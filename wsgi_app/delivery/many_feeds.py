@@ -10,7 +10,7 @@ from wsgi_app.delivery.feed import Feed
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.runner import Runner
 from wsgi_app.errors import RequestError
-from wsgi_app.events import LOST_SEQ, EventId, NumberedEvent
+from wsgi_app.events import LOST_SEQ, Cursor, EventId, MarkedEvent, NumberedEvent
 from wsgi_app.store.base import SessionKey
 from wsgi_app.wire.merge import merge_backlog
 
@@ -24,7 +24,7 @@ class SessionEvent(NumberedEvent, frozen=True, gc=False):
     """An event, its session, and where its reader stands in all its sessions after it."""
 
     session_id: str
-    cursors: tuple[EventId, ...]
+    cursors: tuple[Cursor, ...]
 
 
 class ManyFeeds:
@@ -39,7 +39,7 @@ class ManyFeeds:
     live = False
 
     def __init__(
-        self, runner: Runner, keys: Sequence[SessionKey], cursors: Sequence[EventId | None]
+        self, runner: Runner, keys: Sequence[SessionKey], cursors: Sequence[Cursor | None]
     ) -> None:
         self._runner = runner
         self._wakeup = Wakeup()
@@ -96,7 +96,7 @@ class ManyFeeds:
             tail = self._tails[self._next]
             self._next = (self._next + 1) % len(self._tails)
             for numbered in merge_backlog(tail.take()):
-                tail.cursor = numbered.id
+                tail.move(numbered)
                 cursors = tuple(other.cursor for other in self._tails)
                 events.append(_of_session(numbered, tail.key.session_id, cursors))
             if len(events) >= MAX_EVENTS_PER_READ:
@@ -105,7 +105,7 @@ class ManyFeeds:
 
 
 def _of_session(
-    numbered: NumberedEvent, session_id: str, cursors: tuple[EventId, ...]
+    numbered: NumberedEvent, session_id: str, cursors: tuple[Cursor, ...]
 ) -> SessionEvent:
     return SessionEvent(numbered.id, numbered.event, numbered.json, session_id, cursors)
 
@@ -121,7 +121,7 @@ class _Tail:
 
     def __init__(self, runner: Runner, key: SessionKey, wakeup: Wakeup) -> None:
         self.key = key
-        self.cursor = EventId(0, 0)
+        self.cursor = Cursor(EventId(0, 0))
         self._runner = runner
         self._wakeup = wakeup
         self._feed: Feed | None = None
@@ -129,9 +129,14 @@ class _Tail:
         self._watches = False
         self._awaits_birth = False
 
-    def begin(self, cursor: EventId | None) -> None:
+    def begin(self, cursor: Cursor | None) -> None:
         """Read on from there, or from where a new reader begins; raises StoreUnavailable."""
         self.cursor = self._start() if cursor is None else cursor
+
+    def move(self, numbered: NumberedEvent) -> None:
+        """Stand behind this event."""
+        known = numbered.mark if isinstance(numbered, MarkedEvent) else self.cursor.mark
+        self.cursor = Cursor(numbered.id, known)
 
     @property
     def is_live(self) -> bool:
@@ -154,7 +159,7 @@ class _Tail:
             if not self._awaits_birth:
                 self._await_birth()
                 self._wake()  # to look once more: it may have begun before that
-            self.cursor = EventId(0, 0)  # one of its name begins anew
+            self.cursor = Cursor(EventId(0, 0))  # one of its name begins anew
             return []
         if self._awaits_birth:
             self._forget_birth()
@@ -176,7 +181,8 @@ class _Tail:
         try:
             # Before the look: a turn that begins behind it wakes this reader.
             self._watch()
-            self._feed = Feed(self._runner, self.key, self.cursor, wakeup=self._wakeup)
+            place, mark = self.cursor
+            self._feed = Feed(self._runner, self.key, place, wakeup=self._wakeup, mark=mark)
         except BaseException:
             self._woken = True
             raise
@@ -210,16 +216,17 @@ class _Tail:
         if feed is not None:
             feed.close()
 
-    def _start(self) -> EventId:
+    def _start(self) -> Cursor:
         """The start of the running turn, else the end of what there is."""
         # Before the look, so that it need not be repeated: whoever begins it wakes this reader.
         self._woken = False
         self._await_birth()
         found = self._runner.store.read(self.key, EventId(0, 0), 0)
         if found is None:
-            return EventId(0, 0)
+            return Cursor(EventId(0, 0))
         self._forget_birth()
         self._woken = True
-        return (
-            EventId(found.live_turn, 0) if found.live_turn else EventId(found.newest_turn, LOST_SEQ)
-        )
+        if found.live_turn:
+            return Cursor(EventId(found.live_turn, 0))
+        newest = found.newest_turn
+        return Cursor(EventId(newest, LOST_SEQ), found.marks.get(newest, ""))

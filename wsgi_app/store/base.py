@@ -50,6 +50,7 @@ from wsgi_app.store.values import (
     TurnInfo,
     WorkerInfo,
     WorkerView,
+    mark_of,
 )
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "TurnInfo",
     "WorkerInfo",
     "WorkerView",
+    "mark_of",
 ]
 
 
@@ -170,8 +172,12 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def read(self, key: SessionKey, after: EventId, max_events: int) -> JournalSlice | None:
+    def read(
+        self, key: SessionKey, after: EventId, max_events: int, mark: str = ""
+    ) -> JournalSlice | None:
         """Read what is stored after a cursor; None for an unknown session.
+
+        ``mark``: of the run that the cursor is of, '' where the reader does not say.
 
         At most ``max_events``, and so many that they have `MAX_READ_BYTES`, but at least one.
         """

@@ -143,10 +143,12 @@ class MemoryStore(Store):
             running = session.active_turns()[:1]
         self._send([(turn.worker_id, Signal("follow", key, turn.number)) for turn in running])
 
-    def read(self, key: SessionKey, after: EventId, max_events: int) -> JournalSlice | None:
+    def read(
+        self, key: SessionKey, after: EventId, max_events: int, mark: str = ""
+    ) -> JournalSlice | None:
         with self._lock:
             session = self._sessions.get(key)
-            return None if session is None else session.read(after, max_events)
+            return None if session is None else session.read(after, max_events, mark)
 
     def request_cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:
         with self._lock:

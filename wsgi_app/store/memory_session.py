@@ -22,6 +22,7 @@ from wsgi_app.store.base import (
     StoreLimits,
     TurnBegun,
     TurnClaim,
+    mark_of,
 )
 from wsgi_app.store.refusals import refusal
 
@@ -32,6 +33,7 @@ class Turn:
     def __init__(self, number: int, run_id: str, worker_id: str, message: str) -> None:
         self.number = number
         self.run_id = run_id
+        self.mark = mark_of(run_id)
         self.worker_id = worker_id
         self.message = message
         self.begun_at = 0.0
@@ -256,9 +258,11 @@ class Session:
 
     # -- reading
 
-    def read(self, after: EventId, max_events: int) -> JournalSlice:
+    def read(self, after: EventId, max_events: int, mark: str) -> JournalSlice:
         """See `Store.read`."""
-        ahead = after.turn > self.newest_turn
+        stood_in = self.turns.get(after.turn)
+        of_another = bool(mark) and (stood_in is None or stood_in.mark != mark)
+        ahead = after.turn > self.newest_turn or of_another
         missed = ahead or EventId(0, 0) < after < self._dropped
         start = EventId(0, 0) if ahead else after
         rows: list[tuple[EventId, bytes]] = []
@@ -273,7 +277,9 @@ class Session:
                 break
         sizes = itertools.accumulate(len(json) for _, json in rows)
         rows = rows[: max(1, sum(size <= MAX_READ_BYTES for size in sizes))]
-        return JournalSlice(rows, missed, live_turn, self.newest_turn)
+        told = {place.turn for place, _ in rows} | {self.newest_turn}
+        marks = {number: self.turns[number].mark for number in told}
+        return JournalSlice(rows, missed, live_turn, self.newest_turn, marks)
 
     def view(self, key: SessionKey, *, with_messages: bool) -> SessionView:
         """Describe the session."""

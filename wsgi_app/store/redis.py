@@ -17,7 +17,7 @@ from redis import Redis
 
 from wsgi_app.compat.python import zip_strict
 from wsgi_app.errors import Fenced, StoreUnavailable
-from wsgi_app.events import LOST_SEQ, CancelReason, EventId
+from wsgi_app.events import CancelReason, EventId
 from wsgi_app.store.base import (
     Appended,
     BeginTurn,
@@ -44,11 +44,10 @@ from wsgi_app.store.redis_edge import Edge
 from wsgi_app.store.redis_keys import (
     Keys,
     decode_messages,
-    parse_pieces,
     parse_worker_member,
     worker_member,
 )
-from wsgi_app.store.redis_replies import cancel_reason, session_view, worker_views
+from wsgi_app.store.redis_replies import cancel_reason, journal_slice, session_view, worker_views
 from wsgi_app.store.redis_rights import explain, explained
 from wsgi_app.store.redis_scripts import Argument, Call
 from wsgi_app.store.redis_signals import SignalThread, StartThread
@@ -132,13 +131,10 @@ class RedisStore(Store):
     def follow(self, worker_id: str, key: SessionKey) -> None:
         self._edge.run(self._calls.follow(worker_id, key))
 
-    def read(self, key: SessionKey, after: EventId, max_events: int) -> JournalSlice | None:
-        reply = self._edge.run(self._calls.read(key, after, max_events))
-        if reply is None:
-            return None
-        newest, missed, live, *pieces = reply
-        events = parse_pieces(pieces, LOST_SEQ)
-        return JournalSlice(events, bool(missed), int(live) if live else None, int(newest))
+    def read(
+        self, key: SessionKey, after: EventId, max_events: int, mark: str = ""
+    ) -> JournalSlice | None:
+        return journal_slice(self._edge.run(self._calls.read(key, after, max_events, mark)))
 
     def request_cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:
         flagged = self._run("request_cancel", key, "" if turn is None else turn, reason)

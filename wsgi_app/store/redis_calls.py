@@ -101,9 +101,9 @@ class Calls:
             *map(encode_message, write.messages),
         )
 
-    def read(self, key: SessionKey, after: EventId, max_events: int) -> Call:
+    def read(self, key: SessionKey, after: EventId, max_events: int, mark: str) -> Call:
         """Read events behind a cursor."""
-        return self.session("read", key, after.turn, after.seq, max_events, MAX_READ_BYTES)
+        return self.session("read", key, after.turn, after.seq, max_events, MAX_READ_BYTES, mark)
 
     def follow(self, worker_id: str, key: SessionKey) -> Call:
         """Note a follower."""

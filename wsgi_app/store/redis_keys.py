@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from wsgi_app.events import EventId, encode_json
+from wsgi_app.events import encode_json
 from wsgi_app.store.base import Message, SessionKey, Signal, StartRate
 
 
@@ -108,15 +108,3 @@ def encode_message(message: Message) -> bytes:
 def decode_messages(encoded: Sequence[bytes]) -> list[Message]:
     """Read back what `encode_message` made."""
     return [msgspec.json.decode(message[1:]) for message in encoded]
-
-
-def parse_pieces(
-    pieces: Sequence[tuple[bytes, bytes, Sequence[bytes], bytes]], lost_seq: int
-) -> list[tuple[EventId, bytes]]:
-    """Number the events that ``lua/read.lua`` answers."""
-    rows = []
-    for turn, first_seq, events, lost in pieces:
-        rows += [(EventId(int(turn), int(first_seq) + i), json) for i, json in enumerate(events)]
-        if lost:
-            rows.append((EventId(int(turn), lost_seq), lost))
-    return rows

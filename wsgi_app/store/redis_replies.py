@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
 
-from wsgi_app.events import CancelReason
-from wsgi_app.store.base import SessionKey, SessionView, WorkerInfo, WorkerView
-from wsgi_app.store.redis_calls import triples
+from wsgi_app.events import LOST_SEQ, CancelReason, EventId
+from wsgi_app.store.base import JournalSlice, SessionKey, SessionView, WorkerInfo, WorkerView
+from wsgi_app.store.redis_calls import pairs, triples
 from wsgi_app.store.redis_keys import decode_messages
 
 
@@ -26,6 +27,31 @@ def session_view(key: SessionKey, reply: Any) -> SessionView | None:
         updated_at=int(updated) / 1e6,
         messages=decode_messages(messages[0]) if messages else [],
     )
+
+
+def journal_slice(reply: Any) -> JournalSlice | None:
+    """What ``lua/read.lua`` answers."""
+    if reply is None:
+        return None
+    newest, missed, live, marks, *pieces = reply
+    return JournalSlice(
+        events=_numbered(pieces),
+        missed=bool(missed),
+        live_turn=int(live) if live else None,
+        newest_turn=int(newest),
+        marks={int(turn): mark for turn, mark in pairs(marks)},
+    )
+
+
+def _numbered(
+    pieces: Sequence[tuple[bytes, bytes, Sequence[bytes], bytes]],
+) -> list[tuple[EventId, bytes]]:
+    rows = []
+    for turn, first_seq, events, lost in pieces:
+        rows += [(EventId(int(turn), int(first_seq) + i), json) for i, json in enumerate(events)]
+        if lost:
+            rows.append((EventId(int(turn), LOST_SEQ), lost))
+    return rows
 
 
 def worker_views(reply: Any) -> list[WorkerView]:

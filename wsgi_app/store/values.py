@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Optional
@@ -29,6 +30,16 @@ class Fence(NamedTuple):
     key: SessionKey
     turn: int
     run_id: str
+
+    @property
+    def mark(self) -> str:
+        """See `mark_of`."""
+        return mark_of(self.run_id)
+
+
+def mark_of(run_id: str) -> str:
+    """What readers' cursors call a run: short, and without the count that is in its id."""
+    return hashlib.sha1(run_id.encode(), usedforsecurity=False).hexdigest()[:12]
 
 
 class StoreLimits(Struct, frozen=True, kw_only=True):
@@ -208,14 +219,16 @@ class JournalSlice(NamedTuple):
     between the cursor and the first of ``events`` (or of ``live_turn``) are no longer kept.
     ``live_turn``: the lowest turn, not before the cursor's, that has not ended.
 
-    The cursor ``0-0`` is the start of what is kept, and misses nothing. One above the newest turn
-    is of a session that is gone: it has missed what it stood on, and reads all that is kept.
+    The cursor ``0-0`` is the start of what is kept, and misses nothing. One above the newest turn,
+    or with the mark of another run, is of a session that is gone: it has missed what it stood on,
+    and reads all that is kept. ``marks``: of the turns of ``events``, and of the newest one.
     """
 
     events: list[tuple[EventId, bytes]]
     missed: bool
     live_turn: int | None
     newest_turn: int
+    marks: Mapping[int, str] = MappingProxyType({})
 
 
 class SessionView(Struct, frozen=True, kw_only=True):

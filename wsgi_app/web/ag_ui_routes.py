@@ -9,7 +9,7 @@ from typing import Final
 from flask import Response, request
 
 from wsgi_app.errors import RequestError
-from wsgi_app.events import EventId, InputRequest, encode_json
+from wsgi_app.events import Cursor, EventId, InputRequest, encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, check_session_id, decode_json, invalid, parse_body
@@ -124,7 +124,7 @@ def _resume(mount: Mount, key: SessionKey, body: RunBody, answers: list[RunAnswe
     slot = mount.take_slot(key, streams=True)
     try:
         # Attached first: the turn shall not be without a reader once it goes on.
-        reader = mount.open_reader(key, EventId(turn, 0), turn, slot)
+        reader = mount.open_reader(key, Cursor(EventId(turn, 0)), turn, slot)
     except BaseException:
         slot.give_back()
         raise

@@ -9,7 +9,7 @@ from typing import Final
 from flask import Response, request
 
 from wsgi_app.errors import AgentHostError, RequestError
-from wsgi_app.events import EventId, InputRequest, encode_json
+from wsgi_app.events import Cursor, EventId, InputRequest, encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.ai_sdk_stream import stream_turn
 from wsgi_app.web.body import read_body
@@ -196,7 +196,7 @@ def _check_draining(mount: Mount) -> None:
 def _attach(mount: Mount, key: SessionKey, turn: int, answer: Answer | None = None) -> Response:
     slot = mount.take_slot(key, streams=True)
     try:
-        reader = mount.open_reader(key, EventId(turn, 0), turn, slot)
+        reader = mount.open_reader(key, Cursor(EventId(turn, 0)), turn, slot)
     except BaseException:
         slot.give_back()
         raise

@@ -13,14 +13,14 @@ Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 EventIdText = Annotated[str, Meta(extra_json_schema={"pattern": EVENT_ID_PATTERN})]
 
 
-def _event_with(*names: str) -> Meta:
-    fields = {name: {"type": "string"} for name in names}
+def _event_with(*names: str, more: tuple[str, ...] = ()) -> Meta:
+    fields = {name: {"type": "string"} for name in (*names, *more)}
     event = {"$ref": "#/components/schemas/Event"}
     return Meta(extra_json_schema={"allOf": [event], "properties": fields, "required": names})
 
 
-#: A native event with its ``id``, and among those of many sessions.
-EventObject = Annotated[dict[str, Any], _event_with("id")]
+#: A native event with its ``id`` and, if it is a run's first, its mark; and among many sessions'.
+EventObject = Annotated[dict[str, Any], _event_with("id", more=("run",))]
 SessionEventObject = Annotated[dict[str, Any], _event_with("id", "session_id")]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 from msgspec import UNSET
 
-from wsgi_app.events import EventId, encode_json
+from wsgi_app.events import encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.answers import CancelAnswer, Okay
 from wsgi_app.web.mount import Mount, current_principal, session_key
@@ -65,16 +65,12 @@ def post_input(mount: Mount, session_id: str) -> Response:
 
 def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None) -> Response:
     wants_whole = wants_json(request)
+    # A repeated request goes on where its stream was cut; a JSON answer is always whole.
     cursor = None if wants_whole else last_event_id(request)
     batch_seconds(request)  # a bad one is refused before there is a turn
     native_wire(request)
 
-    def choose_cursor(turn: int) -> EventId:
-        # A repeated request goes on where its stream was cut; a JSON answer is always whole.
-        goes_on = cursor is not None and cursor.turn == turn
-        return cursor if cursor is not None and goes_on else EventId(turn, 0)
-
-    turn = open_turn(mount, key, _wanted(body, idempotency, streams=not wants_whole), choose_cursor)
+    turn = open_turn(mount, key, _wanted(body, idempotency, streams=not wants_whole), cursor)
     try:
         if wants_whole:
             return answer_response(turn.wait(), key, turn.turn)

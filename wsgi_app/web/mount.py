@@ -31,7 +31,7 @@ from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import CANCEL_WAIT_SECONDS, MOMENT_SECONDS, Runner
 from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import RequestError
-from wsgi_app.events import CancelReason, EventId
+from wsgi_app.events import CancelReason, Cursor
 from wsgi_app.limits import parse_rate
 from wsgi_app.logs import request_id
 from wsgi_app.metrics import are_counted, metrics, note_worker
@@ -211,13 +211,13 @@ class Mount:
     def open_reader(
         self,
         key: SessionKey,
-        cursor: EventId,
+        cursor: Cursor,
         only_turn: int | None,
         slot: Slot | None,
         run: TurnRun | None = None,
     ) -> Reader:
         """Make a reader for the client of this request; ``run`` is the turn that it started."""
-        feed = Feed(self.runner, key, cursor, only_turn, run)
+        feed = Feed(self.runner, key, cursor.place, only_turn, run, mark=cursor.mark)
         return Reader(feed, self.worker.watcher, request.environ, slot, self.settings.host)
 
     def take_slot(self, *keys: SessionKey, streams: bool = False, starts: bool = False) -> Slot:
@@ -300,9 +300,9 @@ def _full(error: RequestError) -> str:
     return f"streams were refused: {setting} is {value}, and all slots were taken; more with {more}"
 
 
-def count_resume(cursor: EventId | None) -> None:
+def count_resume(cursor: Cursor | None) -> None:
     """Count a stream that goes on behind an event which its reader has seen."""
-    if cursor is not None and cursor.seq:
+    if cursor is not None and cursor.place.seq:
         metrics(current_mount().settings.host).resumes.inc()
 
 

@@ -15,7 +15,7 @@ from wsgi_app.delivery.polling import WAIT_SECONDS
 from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.engine.run import BegunTurn
 from wsgi_app.errors import AgentHostError, RequestError
-from wsgi_app.events import AnyEvent, Cancelled, Error, EventId, NumberedEvent
+from wsgi_app.events import AnyEvent, Cancelled, Cursor, Error, EventId, NumberedEvent
 from wsgi_app.store.base import SessionKey, SessionView
 from wsgi_app.web.mount import Mount, count_resume
 from wsgi_app.web.respond import error_headers, error_status, json_response
@@ -87,8 +87,9 @@ def attach_turn(
         raise RequestError("draining", "This worker is about to leave; try again.")
     slot = mount.take_slot(key, streams=streams)
     try:
-        reader = mount.open_reader(key, EventId(turn, after_seq), turn, slot)
-        count_resume(EventId(turn, after_seq))
+        cursor = Cursor(EventId(turn, after_seq))
+        reader = mount.open_reader(key, cursor, turn, slot)
+        count_resume(cursor)
     except BaseException:
         slot.give_back()
         raise

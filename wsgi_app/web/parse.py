@@ -12,7 +12,7 @@ from flask import Request
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wsgi_app.errors import RequestError
-from wsgi_app.events import EventId
+from wsgi_app.events import Cursor
 from wsgi_app.web.body import read_body
 from wsgi_app.wire.ids import SESSION_ID_PATTERN, RequestId, SessionId, TurnId
 
@@ -146,22 +146,22 @@ def new_session_id(tenant: str, key: str | None) -> str:
     return hashlib.sha256(f"{len(tenant)}:{tenant}:{key}".encode()).hexdigest()[:32]
 
 
-def last_event_id(request: Request, query_name: str = "last_event_id") -> EventId | None:
+def last_event_id(request: Request, query_name: str = "last_event_id") -> Cursor | None:
     """The reader's cursor: the Last-Event-ID header beats the query."""
     text = request.headers.get("Last-Event-ID") or request.args.get(query_name)
-    return _parse_event_id(text, query_name)
+    return _parse_cursor(text, query_name)
 
 
-def poll_cursor(request: Request) -> EventId | None:
+def poll_cursor(request: Request) -> Cursor | None:
     """The poll's cursor."""
-    return _parse_event_id(request.args.get("after"), "after")
+    return _parse_cursor(request.args.get("after"), "after")
 
 
-def _parse_event_id(text: str | None, field: str) -> EventId | None:
+def _parse_cursor(text: str | None, field: str) -> Cursor | None:
     if not text:
         return None
     try:
-        return EventId.parse(text)
+        return Cursor.parse(text)
     except ValueError:
         raise invalid(field, "Expected an event id, <turn>-<seq>") from None
 

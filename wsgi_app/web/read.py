@@ -12,7 +12,7 @@ from wsgi_app.delivery.polling import poll_events
 from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.delivery.slots import Slot
 from wsgi_app.errors import RequestError
-from wsgi_app.events import LOST_SEQ, EventId, NumberedEvent
+from wsgi_app.events import LOST_SEQ, Cursor, EventId, NumberedEvent
 from wsgi_app.store.base import SessionKey, SessionView
 from wsgi_app.web.answers import PollAnswer
 from wsgi_app.web.mount import Mount, count_resume, session_key
@@ -50,7 +50,7 @@ def get_events(mount: Mount, session_id: str) -> Response:
     try:
         return _attach(mount, session_key(session_id), cursor)
     except RequestError as error:
-        return _come_back(error, "" if cursor is None else str(cursor))
+        return _come_back(error, "" if cursor is None else str(cursor.place))
 
 
 def _come_back(error: RequestError, last_event_id: str) -> Response:
@@ -62,7 +62,7 @@ def _come_back(error: RequestError, last_event_id: str) -> Response:
     return refused_event_source(error, last_event_id)
 
 
-def _attach(mount: Mount, key: SessionKey, cursor: EventId | None) -> Response:
+def _attach(mount: Mount, key: SessionKey, cursor: Cursor | None) -> Response:
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
     view = mount.store.describe_session(key)
@@ -95,7 +95,7 @@ def get_many_events(mount: Mount) -> Response:
 
 
 def _attach_many(
-    mount: Mount, keys: list[SessionKey], cursors: Sequence[EventId | None]
+    mount: Mount, keys: list[SessionKey], cursors: Sequence[Cursor | None]
 ) -> Response:
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
@@ -103,7 +103,7 @@ def _attach_many(
     try:
         feed = ManyFeeds(mount.runner, keys, cursors)
         reader = Reader(feed, mount.worker.watcher, request.environ, slot, mount.settings.host)
-        count_resume(max(filter(None, cursors), key=lambda cursor: cursor.seq, default=None))
+        count_resume(max(filter(None, cursors), key=lambda cursor: cursor.place.seq, default=None))
     except BaseException:
         slot.give_back()
         raise
@@ -123,12 +123,12 @@ def _sessions_of(request: Request) -> list[str]:
     return sessions
 
 
-def _many_cursors(text: str, count: int) -> Sequence[EventId | None]:
+def _many_cursors(text: str, count: int) -> Sequence[Cursor | None]:
     """Where the reader stands in each session, in their order; None where it has not been."""
     if not text:
         return [None] * count
     try:
-        cursors = [EventId.parse(part) for part in text.split(",")]
+        cursors = [Cursor.parse(part) for part in text.split(",")]
     except ValueError:
         cursors = []
     if len(cursors) != count:
@@ -136,17 +136,17 @@ def _many_cursors(text: str, count: int) -> Sequence[EventId | None]:
     return cursors
 
 
-def _where_to_start(view: SessionView | None, cursor: EventId | None) -> EventId | None:
+def _where_to_start(view: SessionView | None, cursor: Cursor | None) -> Cursor | None:
     """The cursor, else the start of the running turn; None when there is neither."""
     if view is None or cursor is not None:
         return cursor
-    return EventId(view.active_turns[0], 0) if view.active_turns else None
+    return Cursor(EventId(view.active_turns[0], 0)) if view.active_turns else None
 
 
-def _nothing_left(mount: Mount, key: SessionKey, view: SessionView, start: EventId) -> bool:
+def _nothing_left(mount: Mount, key: SessionKey, view: SessionView, start: Cursor) -> bool:
     if view.active_turns:
         return False
-    left = mount.store.read(key, start, 1)
+    left = mount.store.read(key, start.place, 1, start.mark)
     return left is None or not (left.events or left.live_turn is not None)
 
 
@@ -162,7 +162,7 @@ def get_poll(mount: Mount, session_id: str) -> Response:
     start = _where_to_start(view, cursor)
     if start is None:
         # Behind everything: no event has a higher seq than a lost worker's terminal one.
-        return _poll_response([], EventId(view.turn, LOST_SEQ), running=False)
+        return _poll_response([], Cursor(EventId(view.turn, LOST_SEQ)), running=False)
     try:
         slot = mount.take_slot(key)
     except RequestError:
@@ -176,7 +176,7 @@ def get_poll(mount: Mount, session_id: str) -> Response:
 
 
 def _read_poll(
-    mount: Mount, key: SessionKey, start: EventId, slot: Slot | None, wait_seconds: float
+    mount: Mount, key: SessionKey, start: Cursor, slot: Slot | None, wait_seconds: float
 ) -> Response:
     try:
         reader = mount.open_reader(key, start, None, slot)
@@ -194,6 +194,6 @@ def _read_poll(
     return _poll_response(events, start, running=running)
 
 
-def _poll_response(events: list[NumberedEvent], start: EventId, *, running: bool) -> Response:
-    last = events[-1].id if events else start
+def _poll_response(events: list[NumberedEvent], start: Cursor, *, running: bool) -> Response:
+    last = events[-1].id if events else start.place
     return json_response(PollAnswer([native.with_id(one) for one in events], str(last), running))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal, Optional
 
 from flask import Response, g, request
@@ -14,7 +13,7 @@ from wsgi_app.engine.order import TurnOrder
 from wsgi_app.engine.run import BegunTurn
 from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import RequestError
-from wsgi_app.events import Cancelled, Done, Error, EventId, InputRequest
+from wsgi_app.events import Cancelled, Cursor, Done, Error, EventId, InputRequest
 from wsgi_app.limits import Quota
 from wsgi_app.store.base import BeginTurn, Message, SessionKey
 from wsgi_app.store.refusals import TooManyStarts
@@ -96,11 +95,11 @@ def open_turn(
     mount: Mount,
     key: SessionKey,
     wanted: TurnRequest,
-    choose_cursor: Callable[[int], EventId] = lambda turn: EventId(turn, 0),
+    cursor: Cursor | None = None,
 ) -> OpenTurn:
     """Begin the turn, or attach to the one that its idempotency key has begun.
 
-    ``choose_cursor`` gets the turn's number and says after which event its reader starts. Raises
+    ``cursor``: where the reader stands if it attaches, and if that is of this turn. Raises
     RequestError; nothing was begun then.
     """
     _check(mount, wanted)
@@ -109,9 +108,10 @@ def open_turn(
         begun = begin_turn(mount, key, wanted)
         if begun.run is None:
             slot.follow()
-        cursor = choose_cursor(begun.turn)
-        reader = mount.open_reader(key, cursor, begun.turn, slot, begun.run)
-        count_resume(cursor)
+        goes_on = begun.run is None and cursor is not None and cursor.place.turn == begun.turn
+        start = cursor if cursor is not None and goes_on else Cursor(EventId(begun.turn, 0))
+        reader = mount.open_reader(key, start, begun.turn, slot, begun.run)
+        count_resume(start)
     except BaseException:
         slot.give_back()
         raise

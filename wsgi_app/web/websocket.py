@@ -14,7 +14,7 @@ from wsgi_app.delivery.server import client_socket
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.errors import AgentHostError, RequestError
-from wsgi_app.events import Error, EventId, encode_json
+from wsgi_app.events import Cursor, Error, EventId, encode_json
 from wsgi_app.extras import missing_text
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
@@ -195,13 +195,13 @@ class _Chat:
         begun = begin_turn(self._mount, self._key, wanted)
         if self._feed is None:
             # Else the feed goes on to this turn by itself.
-            self._follow(EventId(begun.turn, 0), begun.run)
+            self._follow(Cursor(EventId(begun.turn, 0)), begun.run)
         if begun.run is not None:
             begun.run.start()
 
     def _resume(self, frame: ResumeFrame) -> None:
         try:
-            cursor = EventId.parse(frame.last_event_id) if frame.last_event_id else None
+            cursor = Cursor.parse(frame.last_event_id) if frame.last_event_id else None
         except ValueError:
             reason = {"field": "last_event_id", "reason": "Expected an event id, <turn>-<seq>"}
             raise RequestError("invalid_request", "The cursor is no id.", reason) from None
@@ -211,13 +211,15 @@ class _Chat:
         if cursor is None:
             if not view.active_turns:
                 return
-            cursor = EventId(view.active_turns[0], 0)
+            cursor = Cursor(EventId(view.active_turns[0], 0))
         self._follow(cursor)
         count_resume(cursor)
 
-    def _follow(self, cursor: EventId, run: TurnRun | None = None) -> None:
+    def _follow(self, cursor: Cursor, run: TurnRun | None = None) -> None:
         self.close()
-        self._feed = Feed(self._mount.runner, self._key, cursor, run=run, wakeup=self._wakeup)
+        place, mark = cursor
+        runner, wakeup = self._mount.runner, self._wakeup
+        self._feed = Feed(runner, self._key, place, run=run, wakeup=wakeup, mark=mark)
 
     def _refuse(self, error: AgentHostError) -> None:
         count_refused(error.code)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import structs
 
-from wsgi_app.events import NumberedEvent, Thinking, Token, encode_event
+from wsgi_app.events import MarkedEvent, NumberedEvent, Thinking, Token, encode_event
 
 #: The most text in one merged event, so that a frame stays one that clients take in their stride.
 MAX_MERGED_CHARS = 16_384
@@ -55,6 +55,11 @@ def _join(run: list[NumberedEvent]) -> Iterator[NumberedEvent]:
 
 
 def _same_text(one: NumberedEvent, other: NumberedEvent) -> bool:
-    """Whether both are pieces of the same text; in a stream of many sessions each names its own."""
+    """Whether both are pieces of the same text; in a stream of many sessions each names its own.
+
+    What bears a run's mark stands alone.
+    """
+    if isinstance(one, MarkedEvent):
+        return False
     sessions = [getattr(numbered, "session_id", "") for numbered in (one, other)]
     return type(one.event) is type(other.event) and sessions[0] == sessions[1]

@@ -6,21 +6,30 @@ from typing import Any
 
 import msgspec
 
-from wsgi_app.events import Done, NumberedEvent, Status, encode_event, encode_json
+from wsgi_app.events import Done, MarkedEvent, NumberedEvent, Status, encode_event, encode_json
 from wsgi_app.wire.sse import frame, numbered_frame
 
 
 def encode_frame(
     numbered: NumberedEvent, *, named: bool = False, retry_milliseconds: int | None = None
 ) -> bytes:
-    """Make an event's SSE frame; ``named`` adds an ``event:`` line for addEventListener."""
+    """Make an event's SSE frame; ``named`` adds an ``event:`` line for addEventListener.
+
+    A comment tells the mark of the run that begins with it.
+    """
     if retry_milliseconds is None and not named:
-        return numbered_frame(numbered.id.turn, numbered.id.seq, numbered.json)
-    return frame(
-        numbered.json,
-        event_id=str(numbered.id),
-        event=_name(numbered) if named else "",
-        retry_milliseconds=retry_milliseconds,
+        made = numbered_frame(numbered.id.turn, numbered.id.seq, numbered.json)
+    else:
+        made = frame(
+            numbered.json,
+            event_id=str(numbered.id),
+            event=_name(numbered) if named else "",
+            retry_milliseconds=retry_milliseconds,
+        )
+    return (
+        b": run %s\n%s" % (numbered.mark.encode(), made)
+        if isinstance(numbered, MarkedEvent)
+        else made
     )
 
 
@@ -61,5 +70,9 @@ def encode_refusal(message: str, last_event_id: str, retry_milliseconds: int) ->
 
 
 def with_id(numbered: NumberedEvent) -> dict[str, Any]:
-    """Make an event's object with its ``id``, for answers that are one JSON document."""
-    return {"id": str(numbered.id), **msgspec.to_builtins(numbered.event)}
+    """Make an event's object with its ``id``, for answers that are one JSON document.
+
+    The first of a run tells its mark too.
+    """
+    mark = {"run": numbered.mark} if isinstance(numbered, MarkedEvent) else {}
+    return {"id": str(numbered.id), **mark, **msgspec.to_builtins(numbered.event)}

@@ -1,10 +1,16 @@
--- ARGV: ttl, turn, seq, max_events, max_bytes
--- Answers nothing for an unknown session, else {newest turn, missed, live turn or '', piece…} where
--- a piece is {turn, seq of its first event, {event…}, lost event or ''}
+-- ARGV: ttl, turn, seq, max_events, max_bytes, mark of the turn's run or ''
+-- Answers nothing for an unknown session, else {newest turn, missed, live turn or '', {turn, mark…},
+-- piece…} where a piece is {turn, seq of its first event, {event…}, lost event or ''}
 use(KEYS[1])
 -- An answer that holds so many bytes takes no more events.
 local MAX_BYTES = tonumber(ARGV[5])
 local bytes = 0
+
+-- See mark_of in store/values.py.
+local function mark_of(turn)
+  local run = get('run:' .. turn)
+  return run and string.sub(redis.sha1hex(run), 1, 12) or ''
+end
 
 -- A turn's events behind some, and whether these are all that there are; first few, as they may be large.
 local function take(name, seen, room)
@@ -33,7 +39,7 @@ if not exists() then
 end
 local newest = number('newest')
 local dropped_turn, dropped_seq = number('dropped_turn'), number('dropped_seq')
-local ahead = after_turn > newest
+local ahead = after_turn > newest or (ARGV[6] ~= '' and ARGV[6] ~= mark_of(int(after_turn)))
 local before_dropped = after_turn < dropped_turn
   or (after_turn == dropped_turn and after_seq < dropped_seq)
 local missed = ahead or (before_dropped and (after_turn > 0 or after_seq > 0))
@@ -49,7 +55,8 @@ for _, turn in ipairs(active()) do
   end
 end
 
-local answer = { int(newest), missed and 1 or 0, live }
+local marks = { int(newest), mark_of(int(newest)) }
+local answer = { int(newest), missed and 1 or 0, live, marks }
 for turn = math.max(after_turn, number('first')), live == '' and newest or tonumber(live) do
   if room <= 0 then
     break
@@ -64,6 +71,8 @@ for turn = math.max(after_turn, number('first')), live == '' and newest or tonum
   end
   if #events > 0 or lost ~= '' then
     answer[#answer + 1] = { name, int(seen + 1), events, lost }
+    marks[#marks + 1] = name
+    marks[#marks + 1] = mark_of(name)
   end
 end
 return answer

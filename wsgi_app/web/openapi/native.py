@@ -6,7 +6,7 @@ from typing import Annotated, Final, Union
 
 from msgspec import Meta
 
-from wsgi_app.events import EVENT_ID_PATTERN, AnyEvent, Token, ToolCall, ToolResult
+from wsgi_app.events import CURSOR_PATTERN, AnyEvent, Token, ToolCall, ToolResult
 from wsgi_app.web import access, chat, health, page, probe, read, sessions, websocket
 from wsgi_app.web.answers import (
     CancelAnswer,
@@ -59,7 +59,7 @@ Sessions = Annotated[
     ),
 ]
 #: An event's id, or nothing.
-Cursor = Annotated[str, Meta(extra_json_schema={"pattern": rf"^$|{EVENT_ID_PATTERN}"})]
+Cursor = Annotated[str, Meta(extra_json_schema={"pattern": rf"^$|{CURSOR_PATTERN}"})]
 Named = Annotated[str, Meta(description="`1` adds `event:` lines, for addEventListener.")]
 STREAM_QUERY: Final = {
     "batch_ms": BatchMilliseconds,

@@ -141,7 +141,7 @@ export interface ChatOptions extends StreamOptions {
 }
 
 export interface EventsOptions extends StreamOptions {
-  /** Go on behind this event. */
+  /** Go on behind this event: its id, or better the `cursor` of the stream that gave it. */
   after?: string | null;
 }
 
@@ -153,6 +153,8 @@ export class EventStream implements AsyncIterable<AgentEvent> {
   readonly turnId: number | null;
   /** The id of the last event seen. */
   readonly lastEventId: string | null;
+  /** The same with the mark of its run: of a session that began again since, it is refused. */
+  readonly cursor: string | null;
   [Symbol.asyncIterator](): AsyncGenerator<AgentEvent, void, undefined>;
 }
 
@@ -205,7 +207,7 @@ export interface AgentWebSocketOptions extends AgentClientOptions {
   sessionId: string;
   /** Used instead of one made of the other options. */
   client?: AgentClient;
-  /** Go on behind this event. */
+  /** Go on behind this event: its id, or the `cursor` of a stream. */
   after?: string | null;
   WebSocket?: typeof globalThis.WebSocket;
 }
@@ -242,7 +244,7 @@ export class AgentWebSocket {
 /** Server-sent text, cut anywhere, to events. */
 export class SseParser {
   retryMs: number | null;
-  push(text: string): { id: string | null; data: string }[];
+  push(text: string): { id: string | null; run: string | null; data: string }[];
 }
 
 /** The text of a body until it ends; `onText` is called for whatever arrives. */

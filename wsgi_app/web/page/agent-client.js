@@ -242,7 +242,7 @@ export class EventStream {
     this.#client = client;
     this.sessionId = sessionId;
     this.#post = post;
-    this.#cursor = parseId(after);
+    this.#cursor = parseCursor(after);
     this.#signal = signal;
     this.#onConnection = onConnection ?? (() => undefined);
     if (after !== null && this.#cursor === null) throw new TypeError(`not an event id: ${after}`);
@@ -250,7 +250,15 @@ export class EventStream {
 
   /** The id of the last event seen: `client.events(id, { after })` goes on behind it. */
   get lastEventId() {
-    return this.#cursor && `${this.#cursor.turn}-${this.#cursor.seq}`;
+    return this.#cursor && textOf({ ...this.#cursor, run: null });
+  }
+
+  /**
+   * The same with the mark of the run that made it, for `after` too: numbers begin again when a
+   * session is deleted and its name used once more, and the host knows by the mark whose they are.
+   */
+  get cursor() {
+    return this.#cursor && textOf(this.#cursor);
   }
 
   [Symbol.asyncIterator]() {
@@ -344,7 +352,7 @@ export class EventStream {
 
   #attach(connection) {
     const headers = { Accept: "text/event-stream" };
-    if (this.#cursor !== null) headers["Last-Event-ID"] = this.lastEventId;
+    if (this.#cursor !== null) headers["Last-Event-ID"] = this.cursor;
     this.#expectFirstByte(connection);
     return this.#client.request(`${this.#path()}/events`, { headers, signal: connection.signal });
   }
@@ -364,7 +372,7 @@ export class EventStream {
 
   #startAt(turn) {
     this.turnId = turn;
-    this.#cursor ??= { turn, seq: 0 };
+    this.#cursor ??= { turn, seq: 0, run: null };
     this.#midTurn = true;
   }
 
@@ -374,7 +382,7 @@ export class EventStream {
     for await (const text of readText(response.body, () => connection.rest())) {
       for (const block of parser.push(text)) {
         this.#retryMs = parser.retryMs ?? this.#retryMs;
-        const event = this.#take(parseId(block.id), parseEvent(block.data));
+        const event = this.#take(parseId(block.id), block.run, parseEvent(block.data));
         if (event !== null) {
           this.#tell("open"); // a whole answer may come at once
           yield event;
@@ -393,21 +401,21 @@ export class EventStream {
   async *#poll(connection) {
     for (;;) {
       const query = new URLSearchParams({ wait: POLL_WAIT_SECONDS });
-      if (this.#cursor !== null) query.set("after", this.lastEventId);
+      if (this.#cursor !== null) query.set("after", this.cursor);
       const asked = performance.now();
       const answer = await this.#pollOnce(query, connection);
       if (answer === null) return this.#nothingLeft();
       this.#tell("open");
       const before = this.#cursor;
-      for (const { id, ...event } of answer.events) {
-        const taken = this.#take(parseId(id), event);
+      for (const { id, run = null, ...event } of answer.events) {
+        const taken = this.#take(parseId(id), run, event);
         if (taken !== null) yield taken;
         if (this.#isOver()) return true;
       }
       if (!answer.running) return this.#nothingLeft();
       const isQuick = performance.now() - asked < POLL_PAUSE_MS;
       if (this.#cursor === before && isQuick) await pause(POLL_PAUSE_MS, this.#signal);
-      this.#cursor ??= parseId(answer.next);
+      this.#cursor ??= parseCursor(answer.next);
     }
   }
 
@@ -424,15 +432,17 @@ export class EventStream {
   }
 
   /** What the host says about an event: the event if it is news, else null. */
-  #take(id, event) {
+  #take(id, run, event) {
     const isGap = event.type === "gap";
-    if (id === null || (!isGap && !isAfter(id, this.#cursor))) {
+    const isOther = isOfAnother(id, run, this.#cursor);
+    if (id === null || (!isGap && !isOther && !isAfter(id, this.#cursor))) {
       // A status without a new id is about the connection: no free slot, a restart.
       if (event.type === "status") this.#notice = event.content;
       return null;
     }
-    if (this.#post !== null && id.turn !== this.turnId && this.turnId !== null) throw lost();
-    this.#cursor = id;
+    const isStrange = this.turnId !== null && (isOther || id.turn !== this.turnId);
+    if (this.#post !== null && isStrange) throw lost();
+    this.#cursor = { ...id, run: run ?? runOf(id, this.#cursor) };
     this.turnId = isGap ? this.turnId : id.turn;
     this.#midTurn = !TERMINAL.has(event.type);
     this.#notice = null;
@@ -510,13 +520,15 @@ export class SseParser {
   #data = [];
   #chars = 0;
   #id = null;
+  #run = null;
 
   /** The reconnection time that the server asked for, or null. */
   retryMs = null;
 
   /**
    * Takes the next piece of text and returns the events that it completes, each
-   * `{id, data}`; `id` is null for a block without an id line of its own.
+   * `{id, run, data}`; `id` is null for a block without an id line of its own, `run` the mark that
+   * the host puts into a comment before a run's first event, else null.
    */
   push(text) {
     if (text === "") return [];
@@ -541,15 +553,22 @@ export class SseParser {
     if (name === "data") this.#data.push(value);
     else if (name === "id" && !value.includes("\0")) this.#id = value;
     else if (name === "retry" && /^[0-9]+$/.test(value)) this.retryMs = Number(value);
-    else if (name === "") this.#chars = this.#data.reduce((sum, piece) => sum + piece.length, 0);
+    else if (name === "") this.#comment(value);
     return null;
   }
 
+  #comment(text) {
+    this.#chars = this.#data.reduce((sum, piece) => sum + piece.length, 0);
+    this.#run = /^run ([0-9a-f]{12})$/.exec(text)?.[1] ?? this.#run;
+  }
+
   #endBlock() {
-    const event = this.#data.length > 0 ? { id: this.#id, data: this.#data.join("\n") } : null;
+    const data = this.#data.join("\n");
+    const event = this.#data.length > 0 ? { id: this.#id, run: this.#run, data } : null;
     this.#data = [];
     this.#chars = 0;
     this.#id = null;
+    this.#run = null;
     return event;
   }
 }
@@ -578,7 +597,7 @@ export class AgentWebSocket {
     this.#client = client ?? new AgentClient(options);
     this.#sessionId = sessionId;
     this.#WebSocket = WebSocket;
-    this.#cursor = parseId(after);
+    this.#cursor = parseCursor(after);
     this.#run();
   }
 
@@ -667,8 +686,8 @@ export class AgentWebSocket {
     this.#isOpen = true;
     this.#failures = 0;
     this.#emit("connection", { state: "open", retryInMs: 0 });
-    const { turn, seq } = this.#cursor ?? {};
-    if (turn !== undefined) this.#put({ type: "resume", last_event_id: `${turn}-${seq}` });
+    const cursor = this.#cursor;
+    if (cursor !== null) this.#put({ type: "resume", last_event_id: textOf(cursor) });
     for (const message of [again, ...this.#waiting.splice(0)]) {
       if (message !== null) this.#put(message);
     }
@@ -682,15 +701,17 @@ export class AgentWebSocket {
     this.#turn = Math.max(newest, before);
     if (this.#unanswered === null) return null;
     if (newest <= before) return this.#unanswered;
-    this.#cursor ??= { turn: newest, seq: 0 };
+    this.#cursor ??= { turn: newest, seq: 0, run: null };
     return null;
   }
 
   #take(data) {
-    const { id: idText, ...event } = parseEvent(data);
+    const { id: idText, run = null, ...event } = parseEvent(data);
     const id = parseId(idText);
-    if (id !== null && event.type !== "gap" && !isAfter(id, this.#cursor)) return;
-    if (id !== null) this.#cursor = id;
+    const isOther = isOfAnother(id, run, this.#cursor);
+    if (id !== null && event.type !== "gap" && !isOther && !isAfter(id, this.#cursor)) return;
+    if (isOther) this.#turn = id.turn - 1;
+    if (id !== null) this.#cursor = { ...id, run: run ?? runOf(id, this.#cursor) };
     // Either it has started a turn, or it was refused.
     if (id === null ? event.type === "error" : id.turn > this.#turn) this.#unanswered = null;
     this.#turn = Math.max(this.#turn, id?.turn ?? 0);
@@ -750,6 +771,28 @@ function parseEvent(data) {
   } catch (error) {
     throw new ConnectionFault("An event is not JSON.", { cause: error });
   }
+}
+
+function parseCursor(text) {
+  const [id, run = null] = (text ?? "").split(".");
+  const place = parseId(id);
+  return place && { ...place, run };
+}
+
+function textOf({ turn, seq, run }) {
+  return run === null ? `${turn}-${seq}` : `${turn}-${seq}.${run}`;
+}
+
+/** The mark that is known of an id's turn, or null. */
+function runOf(id, cursor) {
+  return cursor !== null && cursor.turn === id.turn ? cursor.run : null;
+}
+
+/** Whether a run's first event shows that the session began again behind the cursor. */
+function isOfAnother(id, run, cursor) {
+  if (id === null || run === null || cursor === null) return false;
+  if (id.turn !== cursor.turn) return id.turn < cursor.turn;
+  return cursor.run !== null && cursor.run !== run;
 }
 
 function parseId(text) {

@@ -1,0 +1,104 @@
+"""Cursors from another life of their session: its numbers began again after a deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.client import chat_body, new_session
+from tests.support.reading import ReadingClient
+from tests.support.refusals import check_refusal
+from tests.support.servers import gunicorn
+
+APP = "tests.support.apps:scripted_app()"
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[ReadingClient]:
+    """One worker."""
+    with gunicorn(APP, threads=16) as server:
+        yield ReadingClient(server)
+
+
+def mark_of(client: ReadingClient, session: str) -> str:
+    """What the stream of a session's only turn says of its run."""
+    with client.events(session, "0-0") as stream:
+        list(stream)
+    marks = [c.text.removeprefix("run ") for c in stream.comments if c.text.startswith("run ")]
+    assert len(marks) == 1
+    return marks[0]
+
+
+@pytest.fixture
+def reborn(client: ReadingClient) -> tuple[str, str, str]:
+    """A session that was deleted and begun again: its name, and the marks of both lives."""
+    session = new_session()
+    client.chat_json(session, {"tokens": 6})
+    before = mark_of(client, session)
+    client.call("DELETE", f"/session/{session}")
+    client.chat_json(session, {"tokens": 8})
+    return session, before, mark_of(client, session)
+
+
+def test_a_stream_shows_a_gap_to_an_older_cursor(
+    client: ReadingClient, reborn: tuple[str, str, str]
+) -> None:
+    """A cursor of the deleted turn 1 gets a gap and all of the new one; its own mark resumes."""
+    session, before, now = reborn
+    assert before != now
+    with client.events(session, f"1-5.{before}") as stream:
+        told = [(frame.id, frame.data["type"]) for frame in stream]
+    assert told[:2] == [("1-0", "gap"), ("1-1", "token")]
+    assert told[-1] == ("1-9", "done")
+    for cursor in ("1-5", f"1-5.{now}"):
+        with client.events(session, cursor) as stream:
+            assert next(frame.id for frame in stream) == "1-6"
+
+
+def test_polls_and_many_streams_do_the_same(
+    client: ReadingClient, reborn: tuple[str, str, str]
+) -> None:
+    """`after` of a poll and each place of a stream of many sessions take marks too."""
+    session, before, now = reborn
+    answer = client.poll(session, f"1-5.{before}", 0)
+    assert [event["type"] for event in answer["events"]][:2] == ["gap", "token"]
+    assert answer["events"][1]["run"] == now
+    assert client.poll(session, f"1-5.{now}", 0)["events"][0]["id"] == "1-6"
+    path = f"/events?session={session}&last_event_id=1-5.{before}"
+    with client.stream("GET", path) as many:
+        ids = [many.next() for _ in range(2)]
+    assert [frame and frame.data["type"] for frame in ids] == ["gap", "token"]
+    assert ids[1] is not None
+    assert ids[1].id == f"1-1.{now}"
+
+
+def test_a_live_turn_shows_a_gap_to_an_older_cursor(client: ReadingClient) -> None:
+    """While the new turn 1 runs and is behind the cursor, too: no wait for what never comes."""
+    session = new_session()
+    client.chat_json(session, {"tokens": 6})
+    before = mark_of(client, session)
+    client.call("DELETE", f"/session/{session}")
+    with client.chat(session, {"text": "a"}, {"hold": 1}) as turn:
+        turn.until("token")
+        with client.events(session, f"1-5.{before}") as stream:
+            first = [stream.next(), stream.next()]
+            assert [frame and frame.id for frame in first] == ["1-0", "1-1"]
+            client.cancel(session)
+
+
+def test_a_repeated_message_is_no_older_turns_rest(client: ReadingClient) -> None:
+    """A repetition that begins a turn is answered whole, whatever its Last-Event-ID says."""
+    session = new_session()
+    client.chat_json(session, {"tokens": 6})
+    client.call("DELETE", f"/session/{session}")
+    headers = {"Idempotency-Key": "again", "Last-Event-ID": "1-5"}
+    body = chat_body({"tokens": 8})
+    with client.stream("POST", f"/chat/{session}", body, headers) as stream:
+        assert next(frame.id for frame in stream) == "1-1"
+
+
+@pytest.mark.parametrize("cursor", ["1-5.", "1-5.xyz", "1-5.0123456789ab0", "1.0123456789ab"])
+def test_a_cursor_of_another_form_is_refused(client: ReadingClient, cursor: str) -> None:
+    """What is neither an id nor an id with a mark is 422."""
+    check_refusal(client.call("GET", f"/chat/s/poll?after={cursor}"), 422, "invalid_request")
