@@ -10,6 +10,7 @@ from tests.support.client import chat_body, new_session
 from tests.support.reading import ReadingClient
 from tests.support.refusals import check_refusal
 from tests.support.servers import gunicorn
+from tests.support.service import service
 
 APP = "tests.support.apps:scripted_app()"
 
@@ -19,6 +20,20 @@ def client() -> Iterator[ReadingClient]:
     """One worker."""
     with gunicorn(APP, threads=16) as server:
         yield ReadingClient(server)
+
+
+def test_a_store_that_forgot_all_is_noticed() -> None:
+    """A cursor from before a store lost its data is none of the session that began again."""
+    with service(hosts=1, workers=1) as shared:
+        client = shared.direct[0]
+        client.chat_json("s-1", {"tokens": 6})
+        before = mark_of(client, "s-1")
+        with shared.store.client() as store:
+            store.flushall()
+        client.chat_json("s-1", {"tokens": 8})
+        gap, first, *_ = client.replay("s-1", f"1-5.{before}")
+    assert (gap.data["type"], gap.data["missed_after"]) == ("gap", "1-5")
+    assert first.id == "1-1"
 
 
 def mark_of(client: ReadingClient, session: str) -> str:

@@ -136,15 +136,17 @@ def test_store_that_comes_back_empty_is_repaired() -> None:
                 frames = list(stream)
                 assert frames[-1].data["type"] == "done"
                 wait_for(lambda: client.call("GET", "/readyz").status == 200, "ready", 30)
-                check_repaired(client, second)
+                marks = [c.text for c in stream.comments if c.text.startswith("run ")]
+                check_repaired(client, second, marks[0].removeprefix("run "))
 
 
-def check_repaired(client: ReadingClient, store: Redis) -> None:
+def check_repaired(client: ReadingClient, store: Redis, mark: str) -> None:
     """The turn that ran is complete; a reader of what is gone is told by a gap."""
     wait_for(lambda: client.session("live").get("state") == "idle", "the end is stored", 30)
     replayed = client.replay("live", "2-0")
     tokens = [f.data["content"] for f in replayed if f.data["type"] == "token"]
     assert "".join(tokens) == replayed[-1].data["reply"]
+    assert client.replay("live", f"2-5.{mark}")[0].data["type"] == "token"  # the same run
     first, *_ = client.replay("live", "1-1")
     assert first.data["type"] == "gap"
     assert first.data["missed_after"] == "1-1"

@@ -127,7 +127,7 @@ def test_rest_that_is_gone_is_told(gone: Answer) -> None:
 
 
 def test_sends_the_mark_and_refuses_another() -> None:
-    """It resumes with the mark of its run; a turn of this number with another mark is not its own."""
+    """It resumes with its run's mark; a turn of this number with another mark is not its own."""
     first = b": run 0123456789ab\n" + token(1, "a")
     other = b": run ba9876543210\n" + token(2, "b")
     with canned(stream(first, token(2, "b")), stream(other)) as host:
