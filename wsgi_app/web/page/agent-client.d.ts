@@ -244,7 +244,7 @@ export class AgentWebSocket {
 /** Server-sent text, cut anywhere, to events. */
 export class SseParser {
   retryMs: number | null;
-  push(text: string): { id: string | null; run: string | null; data: string }[];
+  push(text: string): { id: string | null; run?: string; data: string }[];
 }
 
 /** The text of a body until it ends; `onText` is called for whatever arrives. */

@@ -382,7 +382,7 @@ export class EventStream {
     for await (const text of readText(response.body, () => connection.rest())) {
       for (const block of parser.push(text)) {
         this.#retryMs = parser.retryMs ?? this.#retryMs;
-        const event = this.#take(parseId(block.id), block.run, parseEvent(block.data));
+        const event = this.#take(parseId(block.id), block.run ?? null, parseEvent(block.data));
         if (event !== null) {
           this.#tell("open"); // a whole answer may come at once
           yield event;
@@ -527,8 +527,8 @@ export class SseParser {
 
   /**
    * Takes the next piece of text and returns the events that it completes, each
-   * `{id, run, data}`; `id` is null for a block without an id line of its own, `run` the mark that
-   * the host puts into a comment before a run's first event, else null.
+   * `{id, data}`, and `run` for the first event of a run, whose mark stands in a comment before it;
+   * `id` is null for a block without an id line of its own.
    */
   push(text) {
     if (text === "") return [];
@@ -563,8 +563,9 @@ export class SseParser {
   }
 
   #endBlock() {
+    const run = this.#run === null ? {} : { run: this.#run };
     const data = this.#data.join("\n");
-    const event = this.#data.length > 0 ? { id: this.#id, run: this.#run, data } : null;
+    const event = this.#data.length > 0 ? { id: this.#id, ...run, data } : null;
     this.#data = [];
     this.#chars = 0;
     this.#id = null;
