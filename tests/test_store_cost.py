@@ -9,9 +9,12 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.support.servers import Redis
+from tests.support.client import new_session
+from tests.support.reading import ReadingClient
+from tests.support.servers import Redis, gunicorn, redis_server
 from tests.support.service import Service, service
 from tests.support.waiting import wait_for
+from wsgi_app.events import LOST_SEQ, EventId
 
 STREAMS = 100
 TOKENS_PER_SECOND = 50
@@ -50,6 +53,31 @@ def test_idle_streams_cost_nothing_but_the_heartbeat() -> None:
         thirty = commands_in(shared, 6)
         beats = 6 / (2 * 3 / 10)
         assert thirty <= one + beats / 2, f"{one} commands with one stream, {thirty} with thirty"
+
+
+def test_a_reader_loads_no_history() -> None:
+    """What asks for the events behind one costs Redis these, however long the conversation is."""
+    env = {"AGENT_TOKENS": "dev=demo-tenant"}
+    with redis_server() as store:
+        env["AGENT_REDIS_URL"] = store.url
+        with gunicorn("tests.support.apps:scripted_app()", env=env) as server:
+            client, session = ReadingClient(server), new_session()
+            assert client.chat_json(session, {"blobs": 20}).status == 200
+            end = EventId(1, LOST_SEQ - 1)
+            before = sent_bytes(store)
+            for _ in range(5):
+                assert client.poll(session, str(end), 0)["events"] == []
+                assert (
+                    client.call("GET", f"/chat/{session}/events?last_event_id={end}").status == 204
+                )
+                assert client.call("GET", f"/ai-sdk/chat/{session}/stream").status == 204
+            assert sent_bytes(store) - before < 200_000
+
+
+def sent_bytes(store: Redis) -> int:
+    """What Redis has sent to all its clients."""
+    with store.client() as client:
+        return int(client.info("stats")["total_net_output_bytes"])
 
 
 class Counter:

@@ -49,8 +49,8 @@ class AbsentStore(MemoryStore):
             raise StoreUnavailable
         return super().read(key, after, max_events, mark)
 
-    def describe_session(self, key: SessionKey) -> SessionView | None:
+    def describe_session(self, key: SessionKey, *, messages: bool = True) -> SessionView | None:
         """Describe, if it is there."""
         if self.away:
             raise StoreUnavailable
-        return super().describe_session(key)
+        return super().describe_session(key, messages=messages)

@@ -271,8 +271,11 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def describe_session(self, key: SessionKey) -> SessionView | None:
-        """Describe a session; None for an unknown one."""
+    def describe_session(self, key: SessionKey, *, messages: bool = True) -> SessionView | None:
+        """Describe a session; None for an unknown one.
+
+        Its messages may be many megabytes: who needs none says so.
+        """
 
     @abstractmethod
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:

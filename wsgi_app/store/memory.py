@@ -252,10 +252,10 @@ class MemoryStore(Store):
 
     # -- sessions
 
-    def describe_session(self, key: SessionKey) -> SessionView | None:
+    def describe_session(self, key: SessionKey, *, messages: bool = True) -> SessionView | None:
         with self._lock:
             session = self._sessions.get(key)
-            return None if session is None else session.view(key, with_messages=True)
+            return None if session is None else session.view(key, with_messages=messages)
 
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
         before = None if cursor is None else decode_cursor(cursor)

@@ -221,8 +221,8 @@ class RedisStore(Store):
 
     # -- sessions
 
-    def describe_session(self, key: SessionKey) -> SessionView | None:
-        return session_view(key, self._run("describe_session", key, 1))
+    def describe_session(self, key: SessionKey, *, messages: bool = True) -> SessionView | None:
+        return session_view(key, self._run("describe_session", key, int(messages)))
 
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
         before = ("", "")

@@ -62,7 +62,7 @@ def get_ai_sdk_stream(mount: Mount, session_id: str) -> Response:
     key = session_key(check_session_id(session_id))
     batch_seconds(request)
     _check_draining(mount)
-    view = mount.store.describe_session(key)
+    view = mount.store.describe_session(key, messages=False)
     if view is None or not view.active_turns:
         return Response(status=204)
     return _attach(mount, key, view.active_turns[0])

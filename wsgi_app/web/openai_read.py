@@ -28,13 +28,16 @@ CATCH_UP_SECONDS: Final = 2.0
 SequenceNumber = Annotated[int, Meta(ge=0, le=10_000_000_000)]
 
 
-def find_response(mount: Mount, response_id: str) -> tuple[ResponseRef, SessionView]:
-    """Find a response of this tenant; raises RequestError ``not_found``."""
+def find_response(
+    mount: Mount, response_id: str, *, messages: bool = False
+) -> tuple[ResponseRef, SessionView]:
+    """Find a response of this tenant, and its session; raises RequestError ``not_found``."""
     try:
         ref = ResponseRef.parse(response_id)
     except ValueError:
         raise _not_found() from None
-    view = mount.store.describe_session(session_key(ref.session_id))
+    key = session_key(ref.session_id)
+    view = mount.store.describe_session(key, messages=messages)
     if view is None or view.turn < ref.turn:
         raise _not_found()
     return ref, view

@@ -27,6 +27,7 @@ from wsgi_app.web.openai_turns import (
     body_digest,
     failed_turn,
     is_fresh,
+    is_known,
     is_retry,
     model_name,
     openai_error,
@@ -81,7 +82,7 @@ def _open(mount: Mount, body: ResponseBody) -> tuple[OpenTurn, int]:
             raise bad_request("input", "Expected the question's answer alone")
         return _answer(mount, body, previous, asked), asked.seq
     answered = body.answered()
-    if answered is not None and mount.store.describe_session(session_key(answered.session_id)):
+    if answered is not None and is_known(mount, session_key(answered.session_id)):
         asked = _find_question(mount, answered, body)
         if asked is not None:
             return _answer(mount, body, answered, asked), asked.seq
@@ -144,7 +145,7 @@ def _begin_conversation(mount: Mount, body: ResponseBody) -> OpenTurn:
         if begun is not None:
             return begun
     key = session_key(f"{prefix}-{span}")
-    if mount.store.describe_session(key) is None:
+    if not is_known(mount, key):
         try:
             return open_turn(mount, key, wanted)
         except RequestError as error:
@@ -168,7 +169,7 @@ def _find_begun(mount: Mount, session_ids: list[str], *, streams: bool) -> OpenT
 
 def _find_previous(mount: Mount, response_id: str) -> tuple[ResponseRef, SessionView]:
     try:
-        return find_response(mount, response_id)
+        return find_response(mount, response_id, messages=True)
     except RequestError:
         raise bad_request(_PREVIOUS, "There is no such response") from None
 

@@ -127,9 +127,14 @@ def read_to_end(mount: Mount, opened: OpenTurn, take: Callable[[NumberedEvent], 
         reader.close()
 
 
+def is_known(mount: Mount, key: SessionKey) -> bool:
+    """Whether the tenant has this session."""
+    return mount.store.describe_session(key, messages=False) is not None
+
+
 def begun_before(mount: Mount, key: SessionKey) -> int | None:
     """The session's newest turn, if it may be what an earlier try of a request has begun."""
-    view = mount.store.describe_session(key)
+    view = mount.store.describe_session(key, messages=False)
     if view is None or not is_fresh(view):
         return None
     if view.active_turns:

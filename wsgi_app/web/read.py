@@ -65,7 +65,7 @@ def _come_back(error: RequestError, last_event_id: str) -> Response:
 def _attach(mount: Mount, key: SessionKey, cursor: Cursor | None) -> Response:
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
-    view = mount.store.describe_session(key)
+    view = mount.store.describe_session(key, messages=False)
     start = _where_to_start(view, cursor)
     if view is None or start is None:
         return Response(status=204)
@@ -156,7 +156,7 @@ def get_poll(mount: Mount, session_id: str) -> Response:
     cursor = poll_cursor(request)
     wait_seconds = query_value(request, "wait", PollWaitSeconds, 0.0)
     key = session_key(session_id)
-    view = mount.store.describe_session(key)
+    view = mount.store.describe_session(key, messages=False)
     if view is None:
         raise RequestError("not_found", "There is no such session.")
     start = _where_to_start(view, cursor)
