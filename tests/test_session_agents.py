@@ -11,6 +11,7 @@ import pytest
 from tests.support.reading import ReadingClient, observed, wait_observed
 from tests.support.servers import gunicorn
 from tests.support.waiting import wait_for
+from wsgi_app.engine.loop import LoopThread
 from wsgi_app.engine.session_agents import SessionAgents
 from wsgi_app.errors import TurnCancelled
 from wsgi_app.store.base import SessionKey
@@ -83,7 +84,7 @@ def test_an_agent_is_never_closed_for_idleness_while_a_turn_has_it() -> None:
             if self.in_use:
                 closed_in_use.append(self)
 
-    agents = SessionAgents(Agent, idle_seconds=0)
+    agents = SessionAgents(Agent, 0, LoopThread("agents"))
     ends_at = time.monotonic() + RACE_SECONDS
 
     def take_turns(key: SessionKey) -> None:
@@ -120,7 +121,7 @@ def test_an_agent_that_is_made_too_late_is_closed() -> None:
         def close(self) -> None:
             closed.append(self)
 
-    agents = SessionAgents(Agent, idle_seconds=WAIT_SECONDS)
+    agents = SessionAgents(Agent, WAIT_SECONDS, LoopThread("agents"))
 
     def be_late() -> None:
         try:

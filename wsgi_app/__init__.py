@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wsgi_app.agents import approve as approve
     from wsgi_app.auth import Principal as Principal
     from wsgi_app.engine import Agent as Agent
+    from wsgi_app.engine import SessionName as SessionName
     from wsgi_app.engine import Turn as Turn
     from wsgi_app.engine import current_turn as current_turn
     from wsgi_app.errors import AgentHostError as AgentHostError
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "agents": ("OpenAIAgent", "Tool", "approve"),
     "auth": ("Principal",),
-    "engine": ("Agent", "Turn", "current_turn"),
+    "engine": ("Agent", "SessionName", "Turn", "current_turn"),
     "errors": ("AgentHostError", "ConfigError", "TurnCancelled", "TurnError", "UpstreamError"),
     "events": ("Event", "Status", "Thinking", "Token", "ToolCall", "ToolResult", "Usage"),
     "host": ("AgentHost",),
@@ -54,6 +55,7 @@ __all__ = [
     "Event",
     "OpenAIAgent",
     "Principal",
+    "SessionName",
     "Status",
     "Thinking",
     "Token",

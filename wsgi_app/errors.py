@@ -4,7 +4,8 @@ AgentHostError                what a caller over HTTP may see: code, status, mes
 ├── RequestError              the request is refused (sections "Errors" of the README)
 ├── TurnError                 how a turn can end: becomes an ``error`` event
 │   └── UpstreamError         the model provider failed
-└── StoreUnavailable          the store did not answer in time
+├── StoreUnavailable          the store did not answer in time
+└── MemoryUnavailable         what an agent remembers could not be forgotten
 ConfigError                   a setting is malformed: stops the start
 Fenced                        this worker's turn is no longer the session's current one
 TurnCancelled                 raised inside agent code once its turn has ended
@@ -104,6 +105,14 @@ class StoreUnavailable(RequestError):
     def __init__(self, reason: str = "") -> None:
         super().__init__("store_unavailable", "The session store does not answer; try again.")
         self.reason = reason
+
+
+class MemoryUnavailable(RequestError):
+    """What an agent remembers of a session by itself could not be forgotten."""
+
+    def __init__(self) -> None:
+        told = "The agent's memory does not answer; the session may still be there. Try again."
+        super().__init__("store_unavailable", told)
 
 
 class TurnError(AgentHostError):

@@ -39,7 +39,7 @@ class AgentBench:
 
     def __init__(self, agent: Callable[..., Any], upstream: Upstream, **settings: Any) -> None:
         self.turns = TurnBench(**settings)
-        self._agent = agent
+        self._agent = self.turns.remembering = agent
         self.upstream = upstream
         self._count = 0
 

@@ -26,6 +26,7 @@ from wsgi_app import current_turn
 from wsgi_app.agents.langgraph import LangGraphAgent
 from wsgi_app.engine.history import NO_ANSWER
 from wsgi_app.engine.run import TurnRun
+from wsgi_app.engine.session_name import SessionName
 from wsgi_app.engine.valid_messages import NO_RESULT
 from wsgi_app.store.base import SessionKey
 
@@ -33,6 +34,7 @@ from wsgi_app.store.base import SessionKey
 pytestmark = pytest.mark.usefixtures("database")
 
 KEY = SessionKey("tenant", "s")
+THREAD = SessionName("", "tenant", "s").thread_id
 TEXT_STEP = (Text(("Half an answer",)), Stall())
 BOTH_STEP = (ToolCalls((Call("c1", "stock", "{}"), Call("c2", "slow", "{}"))), Usage(1, 1))
 END_STEP = (Text(("Done.",)), Usage(1, 1))
@@ -107,6 +109,7 @@ def test_a_stop_between_parallel_calls_keeps_the_session(
     assert upstream.refused == []
 
 
+@pytest.mark.parametrize("saver", ["postgres"], indirect=True)
 def test_sessions_that_were_broken_before_go_on(
     bench: AgentBench, upstream: Upstream, saver: Saver
 ) -> None:
@@ -121,7 +124,7 @@ def test_sessions_that_were_broken_before_go_on(
         HumanMessage("two"),
         ToolMessage("seven boxes", tool_call_id="c1"),
     ]
-    thread: RunnableConfig = {"configurable": {"thread_id": "tenant/s"}}
+    thread: RunnableConfig = {"configurable": {"thread_id": THREAD}}
     broken.update_state(thread, {"messages": messages}, as_node="model")
     bench.talk(END_STEP, key=KEY)
     bench.talk(END_STEP, key=KEY)

@@ -12,6 +12,7 @@ from wsgi_app.config import Settings
 from wsgi_app.engine.order import TurnOrder
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import Runner
+from wsgi_app.engine.session_name import SessionName
 from wsgi_app.engine.turn import Turn
 from wsgi_app.events import AnyEvent
 from wsgi_app.store.base import BeginTurn, Message, SessionKey, StoreLimits
@@ -27,7 +28,9 @@ class TurnBench:
         made = Settings(**settings)
         self._agents: dict[tuple[str, str], Callable[..., Any]] = {}
         self.store = store_class(StoreLimits.from_settings(made))
-        self.runner = Runner(made, self.store, lambda: self._answer)
+        self.runner = Runner(made, self.store, lambda: _Switch(self))
+        #: Whose ``forget_session`` is called, if it has one.
+        self.remembering: Any = None
         self._numbers = itertools.count(1)
 
     def start(  # noqa: PLR0913 - the wishes of a turn, by keyword
@@ -65,7 +68,8 @@ class TurnBench:
         run.start()
         return run
 
-    def _answer(self, turn: Turn) -> Any:
+    def answer(self, turn: Turn) -> Any:
+        """Have the turn's agent answer it."""
         return self._agents[turn.session_id, turn.turn_id](turn)
 
     def run(self, agent: Callable[..., Any], message: str = "hi") -> list[AnyEvent]:
@@ -73,6 +77,22 @@ class TurnBench:
         run = self.start(agent, message)
         assert run.wait_ended(END_SECONDS), f"the turn did not end within {END_SECONDS} s"
         return events_of(run)
+
+
+class _Switch:
+    """The one agent of a bench, which has each turn's own answer."""
+
+    def __init__(self, bench: TurnBench) -> None:
+        self._bench = bench
+
+    def __call__(self, turn: Turn) -> Any:
+        return self._bench.answer(turn)
+
+    async def forget_session(self, session: SessionName) -> None:
+        """Hand it on."""
+        forget = getattr(self._bench.remembering, "forget_session", None)
+        if forget is not None:
+            await forget(session)
 
 
 def events_of(run: TurnRun) -> list[AnyEvent]:

@@ -16,7 +16,13 @@ from langgraph.errors import GraphRecursionError, is_invalid_resume
 from langgraph.types import Command, Interrupt, StreamMode
 from pydantic import ValidationError
 
-from wsgi_app.agents.langgraph_memory import AnyGraph, as_messages, recall, take_out
+from wsgi_app.agents.langgraph_memory import (
+    AnyGraph,
+    as_messages,
+    knows,
+    recall,
+    take_out,
+)
 from wsgi_app.agents.langgraph_questions import ask_breakpoint, ask_interrupt
 from wsgi_app.agents.langgraph_saver import with_async_calls
 from wsgi_app.agents.langgraph_stream import GraphStream, ModelWatch
@@ -24,6 +30,7 @@ from wsgi_app.agents.shorter_history import answer_in_context
 from wsgi_app.agents.upstream_errors import describe
 from wsgi_app.compat.python import aclosing
 from wsgi_app.engine import Turn
+from wsgi_app.engine.session_name import SessionName
 from wsgi_app.engine.valid_messages import fold_system
 from wsgi_app.errors import TurnError
 
@@ -41,9 +48,11 @@ class LangGraphAgent:
     state has no ``messages``. ``subgraphs``: whether what subgraphs say goes to the user too.
 
     A graph without a checkpointer gets the host's history. One with a checkpointer remembers by
-    itself, below the thread id ``<tenant>/<session_id>``: it gets the new message alone, and the
-    history only when it remembers nothing. What ``interrupt()`` or a breakpoint asks becomes a
-    question of the turn. AGENT_MAX_STEPS is the recursion limit of a graph that has none.
+    itself: it gets the new message, and of the history what it does not know. Its thread stays
+    until the session is deleted. ``thread_id`` names it, `SessionName.thread_id` if not given.
+    A turn whose client keeps the conversation writes nothing to the checkpointer. What
+    ``interrupt()`` or a breakpoint asks becomes a question of the turn. AGENT_MAX_STEPS is the
+    recursion limit of a graph that has none.
 
     A model that is awaited loses its connection as soon as the turn ends; one that a sync node
     calls, with its next token.
@@ -52,7 +61,7 @@ class LangGraphAgent:
     after construction.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options, by keyword
         self,
         graph: AnyGraph,
         *,
@@ -60,14 +69,19 @@ class LangGraphAgent:
         context: Callable[[Turn], Any] | None = None,
         make_input: Callable[[Turn, list[BaseMessage]], Any] | None = None,
         subgraphs: bool = False,
+        thread_id: Callable[[SessionName], str] = lambda session: session.thread_id,
     ) -> None:
         self._config = config
         self._context = context
         self._make_input = make_input
         self._subgraphs = subgraphs
+        self._thread_id = thread_id
         self._saver: BaseCheckpointSaver[Any] | None = None
+        self._is_lasting = False
         self._graph = graph
         if isinstance(graph.checkpointer, BaseCheckpointSaver):
+            # What one in a process's memory knows may be of an earlier session of the name.
+            self._is_lasting = not isinstance(graph.checkpointer, InMemorySaver)
             self._saver = with_async_calls(graph.checkpointer)
             self._graph = graph.copy({"checkpointer": self._saver})
 
@@ -76,10 +90,15 @@ class LangGraphAgent:
 
         Raises UpstreamError when the provider fails, TurnError with code ``step_limit``.
         """
-        if self._saver is None:
+        if self._saver is None or turn.passing:
             await answer_in_context(turn, lambda: self._try(turn))
         else:
             await self._try(turn)  # what the graph remembers is its own
+
+    async def forget_session(self, session: SessionName) -> None:
+        """Delete the session's thread, for good."""
+        if self._saver is not None:
+            await self._saver.adelete_thread(self._thread_id(session))
 
     async def _try(self, turn: Turn) -> None:
         watch = ModelWatch(turn)
@@ -103,7 +122,8 @@ class LangGraphAgent:
 
     async def _answer(self, turn: Turn, config: RunnableConfig, stream: GraphStream) -> None:
         graph, options = self._graph, {}
-        if self._saver is None:
+        remembers = self._saver is not None and not turn.passing
+        if not remembers:
             # Holds the state while the turn waits for an answer, and goes with the turn.
             graph, options = graph.copy({"checkpointer": InMemorySaver()}), {"durability": "exit"}
         run = _Run(
@@ -115,18 +135,17 @@ class LangGraphAgent:
         )
         message_id = str(uuid4())
         try:
-            await run.follow(await self._input_for(turn, run, message_id))
+            before = await self._recall(turn, run) if remembers else None
+            await run.follow(self._input_for(turn, before, message_id))
         except Exception:
             # The message may be what the provider refuses, and would be so in each later turn.
-            if self._saver is not None and not turn.has_output:
+            if remembers and not turn.has_output:
                 await run.forget(message_id)
             raise
 
     def _config_for(self, turn: Turn, watch: ModelWatch) -> RunnableConfig:
-        thread_id = f"{turn.tenant}/{turn.session_id}"
-        config = merge_configs(
-            self._config, {"configurable": {"thread_id": thread_id}, "callbacks": [watch]}
-        )
+        configurable = {"thread_id": self._thread_id(turn.session)}
+        config = merge_configs(self._config, {"configurable": configurable, "callbacks": [watch]})
         # Not to be merged, which would drop the limit that is LangChain's default.
         config["recursion_limit"] = turn.max_steps
         for own in (self._graph.config, self._config):
@@ -139,8 +158,14 @@ class LangGraphAgent:
             return self._context(turn)
         return turn if self._graph.context_schema in (None, Turn) else None
 
-    async def _input_for(self, turn: Turn, run: _Run, message_id: str) -> Any:
-        before = None if self._saver is None else await run.recall()
+    async def _recall(self, turn: Turn, run: _Run) -> list[BaseMessage] | None:
+        """What the state needs before the message; None if it holds nothing of the session."""
+        if not self._is_lasting and not await run.knows_history():
+            await self.forget_session(turn.session)
+            return None
+        return await run.recall()
+
+    def _input_for(self, turn: Turn, before: list[BaseMessage] | None, message_id: str) -> Any:
         message = turn.message
         if before is None:
             history, message = fold_system(turn.history, message)
@@ -168,6 +193,10 @@ class _Run:
         self._graph = graph
         self._options = options
         self._questions: list[Interrupt] | None = []
+
+    async def knows_history(self) -> bool:
+        """See `knows`."""
+        return await knows(self._graph, self.config, self._turn.history)
 
     async def recall(self) -> list[BaseMessage] | None:
         """See `recall`."""

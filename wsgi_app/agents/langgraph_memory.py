@@ -66,6 +66,15 @@ async def recall(
     return [RemoveMessage(REMOVE_ALL_MESSAGES), *mended, *added]
 
 
+async def knows(graph: AnyGraph, config: RunnableConfig, history: Sequence[Message]) -> bool:
+    """Whether the state is of this history's session, not of one of its name before."""
+    messages = _messages_of(await graph.aget_state(config))
+    if not messages:
+        return bool(history)
+    asked = {str(message.text) for message in messages if isinstance(message, HumanMessage)}
+    return any(one["role"] == "user" and one["content"] in asked for one in history)
+
+
 async def take_out(graph: AnyGraph, config: RunnableConfig, message_id: str) -> None:
     """Take a message out of the state again, if it came into it."""
     if any(one.id == message_id for one in _messages_of(await graph.aget_state(config))):

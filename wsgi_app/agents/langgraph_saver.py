@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -31,10 +32,9 @@ class _InThreads(BaseCheckpointSaver[Any]):
     """Goes in front of a checkpointer's own class; the threads are the calling turn's."""
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        try:
+        with suppress(NotImplementedError):
             return await super().aget_tuple(config)
-        except NotImplementedError:
-            return await asyncio.to_thread(self.get_tuple, config)
+        return await asyncio.to_thread(self.get_tuple, config)
 
     async def aput(
         self,
@@ -43,10 +43,9 @@ class _InThreads(BaseCheckpointSaver[Any]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        try:
+        with suppress(NotImplementedError):
             return await super().aput(config, checkpoint, metadata, new_versions)
-        except NotImplementedError:
-            return await asyncio.to_thread(self.put, config, checkpoint, metadata, new_versions)
+        return await asyncio.to_thread(self.put, config, checkpoint, metadata, new_versions)
 
     async def aput_writes(
         self,
@@ -55,13 +54,11 @@ class _InThreads(BaseCheckpointSaver[Any]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        try:
-            await super().aput_writes(config, writes, task_id, task_path)
-        except NotImplementedError:
-            await asyncio.to_thread(self.put_writes, config, writes, task_id, task_path)
+        with suppress(NotImplementedError):
+            return await super().aput_writes(config, writes, task_id, task_path)
+        return await asyncio.to_thread(self.put_writes, config, writes, task_id, task_path)
 
     async def adelete_thread(self, thread_id: str) -> None:
-        try:
-            await super().adelete_thread(thread_id)
-        except NotImplementedError:
-            await asyncio.to_thread(self.delete_thread, thread_id)
+        with suppress(NotImplementedError):
+            return await super().adelete_thread(thread_id)
+        return await asyncio.to_thread(self.delete_thread, thread_id)

@@ -135,6 +135,10 @@ class AgentCalls:
         """See `Turn.on_cancel`."""
         self._waits.on_end(callback)
 
+    def wait(self, future: Future[T]) -> T:
+        """Wait for a future; raises TurnCancelled, and cancels it, when the turn ends first."""
+        return self._waits.wait(future)
+
     def run_on_io_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """See `Turn.run_io`."""
         self._refuse_on_loop(coroutine)

@@ -35,6 +35,10 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     history: Optional[list[Message]] = None
     #: Whether the session is for this turn alone, and is forgotten soon after it.
     ephemeral: bool = False
+    #: Whether the client keeps the conversation, however long the session is kept.
+    passing: bool = False
+    #: Whether the turn replaces the newest exchange, if it starts at once.
+    regenerates: bool = False
     #: The request's name in logs.
     request_id: str = ""
     #: When the request came, on `time.monotonic`.

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from wsgi_app.engine.agent_calls import AgentCalls
 from wsgi_app.engine.clock import TurnClock
 from wsgi_app.engine.ends import AGENT_ERROR, OUTPUT_TOO_LARGE, TURN_TIMEOUT, as_error, was_lost
+from wsgi_app.engine.forgetting import forget_if_deleted
 from wsgi_app.engine.history import answer_messages, for_agent
 from wsgi_app.engine.log import EventLog, Wakeup
 from wsgi_app.engine.order import Services, TurnOrder
@@ -60,6 +61,7 @@ class TurnRun:
         self._history = history
         #: Whether the store lets it run; before that it waits for its place.
         self.running = history is not None
+        self._replaces = order.regenerates and history is not None
         self._lock = threading.Lock()
         self._started = False
         self._place_wakeup = Wakeup()
@@ -200,6 +202,8 @@ class TurnRun:
             ),
             self._order.metadata,
             self._services.workdirs,
+            passing=self._order.passing or self._order.ephemeral,
+            replaces=self._replaces,
         )
         enter_turn(turn)
         try:
@@ -220,11 +224,13 @@ class TurnRun:
             self._send(self._order.agent, turn)
             return
         agents = self._services.session_agents
-        agent = agents.take(self.fence.key)
+        agent = agents.take(self.fence.key, self._calls.wait)
         try:
             self._send(agent, turn)
         finally:
             agents.give_back(self.fence.key, agent)
+            if self.ended:
+                forget_if_deleted(self._services.store, agents, self.fence, turn.session)
 
     def _send(self, agent: Agent, turn: Turn) -> None:
         try:

@@ -13,6 +13,7 @@ from wsgi_app.engine.about import AboutWorker
 from wsgi_app.engine.births import Births
 from wsgi_app.engine.ephemeral import EphemeralSessions
 from wsgi_app.engine.following import Following
+from wsgi_app.engine.forgetting import delete_session
 from wsgi_app.engine.journal import Journal
 from wsgi_app.engine.keeper import Keeper
 from wsgi_app.engine.live import LiveTurns
@@ -23,6 +24,7 @@ from wsgi_app.engine.registry import register
 from wsgi_app.engine.run import BegunTurn, TurnRun
 from wsgi_app.engine.run_table import RunTable
 from wsgi_app.engine.session_agents import SessionAgents
+from wsgi_app.engine.session_name import SessionName
 from wsgi_app.engine.turn import Agent
 from wsgi_app.engine.workdir import Workdirs
 from wsgi_app.errors import RequestError, StoreUnavailable
@@ -82,7 +84,7 @@ class Runner:
         self.loops = Loops()
         self._journal = Journal(store, settings.host)
         self.keeper = Keeper(store, self.worker_id, settings, self)
-        self._session_agents = SessionAgents(make_agent, settings.idle_seconds)
+        self._session_agents = SessionAgents(make_agent, settings.idle_seconds, self.loops.agents)
         self._ephemeral = EphemeralSessions(store)
         self._services = Services(
             settings=settings,
@@ -203,10 +205,10 @@ class Runner:
             self.following.leave(key, wakeup.set)
 
     def delete_session(self, key: SessionKey, wait_seconds: float = CANCEL_WAIT_SECONDS) -> bool:
-        """End what runs and forget the session; False for an unknown one."""
+        """End what runs and forget the session, see `forgetting.delete_session`."""
         self.cancel(key, None, "deleted", wait_seconds)
-        self._session_agents.discard(key)
-        return self.store.delete_session(key)
+        name = SessionName(self.settings.namespace or "", *key)
+        return delete_session(self.store, self._session_agents, name, wait_seconds)
 
     def follow(self, key: SessionKey, wake: Callable[[], None]) -> None:
         """Have ``wake`` called when a turn of another worker has more; raises StoreUnavailable."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple
 
+from wsgi_app.engine.agent_factory import AgentFactory, Wait
+from wsgi_app.engine.loop import LoopThread
+from wsgi_app.engine.session_name import SessionName
 from wsgi_app.engine.threads import start_thread
-from wsgi_app.errors import TurnCancelled
+from wsgi_app.errors import MemoryUnavailable, TurnCancelled
 from wsgi_app.store.base import SessionKey
 
 log = logging.getLogger("wsgi_app")
@@ -28,24 +34,30 @@ class SessionAgents:
     """Makes agents: one for all sessions, or one per session if they have ``close()``.
 
     An agent with ``open_session()`` is one for all that gives, without an argument, the agent of a
-    session: itself, or one with ``close()``.
+    session: itself, or one with ``close()``. One with ``forget_session(name)``, sync or async, is
+    told of each session that is deleted.
 
     Touched by turns' threads, by the store's signals and by the keeper; ``_lock`` guards the table,
     and is held neither while an agent is made nor while one is closed: both are users' code.
     """
 
-    def __init__(self, make: Callable[[], Any], idle_seconds: float) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[], Any], idle_seconds: float, loop: LoopThread) -> None:
+        self._make = AgentFactory(make, loop)
+        self._loop = loop
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
         self._kept: dict[SessionKey, _Kept] = {}
         self._takes = 0
         self._shared: Any = None
-        #: Of an agent that is one for all and gives the sessions' own; set once.
-        self._open_session: Callable[[], Any] | None = None
+        #: An agent that is one for all and gives the sessions' own; set once.
+        self._opener: Any = None
+        #: Whether agents are told of deleted sessions; None until one was made.
+        self.told_of_deletions: bool | None = None
 
-    def take(self, key: SessionKey) -> Any:
+    def take(self, key: SessionKey, wait: Wait = Future.result) -> Any:
         """The session's agent, for a turn; give it back with `give_back`.
+
+        ``wait`` is how the turn waits for what is made on the agent loop.
 
         Raises what making an agent raises, and TurnCancelled if that took until after the turn.
         """
@@ -61,9 +73,8 @@ class SessionAgents:
         if kept is not None:
             # Its turn has ended, but not its code: two turns must not share an agent.
             self.discard(key)
-        agent = self._make_one()
-        if not hasattr(agent, "close"):
-            self._shared = agent
+        agent, is_shared = self._make_one(wait)
+        if is_shared:
             return agent
         self._keep(key, _Kept(agent, time.monotonic(), in_use=True, number=number))
         return agent
@@ -81,13 +92,58 @@ class SessionAgents:
         if other is not None:
             _start_close(other.agent)
 
-    def _make_one(self) -> Any:
-        if self._open_session is None:
-            agent = self._make()
+    def _make_one(self, wait: Wait) -> tuple[Any, bool]:
+        """Make an agent, and say whether it is one for all sessions."""
+        if self._opener is None:
+            agent, is_shared = self._make(wait)
+            self.told_of_deletions = hasattr(agent, "forget_session")
             if not hasattr(agent, "open_session"):
-                return agent
-            self._open_session = agent.open_session
-        return self._open_session()
+                return self._share(agent, is_shared=is_shared or not hasattr(agent, "close"))
+            self._opener = agent
+        agent = self._opener.open_session()
+        return self._share(agent, is_shared=not hasattr(agent, "close"))
+
+    def _share(self, agent: Any, *, is_shared: bool) -> tuple[Any, bool]:
+        if is_shared:
+            self._shared = agent
+        return agent, is_shared
+
+    def forget(self, name: SessionName, timeout_seconds: float) -> None:
+        """Have what agents remember of a session by themselves forgotten.
+
+        Raises MemoryUnavailable if that fails, or takes too long.
+        """
+        if self.told_of_deletions is False:
+            return
+        deadline = time.monotonic() + timeout_seconds
+
+        def wait(future: Future[Any]) -> Any:
+            try:
+                return future.result(max(0.0, deadline - time.monotonic()))
+            finally:
+                future.cancel()
+
+        try:
+            self._forget(name, wait)
+        except Exception as error:
+            log.exception("what the agent remembers of a session cannot be forgotten")
+            raise MemoryUnavailable from error
+
+    def _forget(self, name: SessionName, wait: Wait) -> None:
+        with self._lock:
+            kept = next((kept.agent for kept in self._kept.values()), None)
+        agent = self._opener or self._shared or kept
+        made = None
+        if agent is None:
+            made, is_shared = self._make_one(wait)
+            agent = self._opener or made
+            made = None if is_shared else made
+        try:
+            if self.told_of_deletions:
+                wait(self._loop.submit(_call(agent.forget_session, name)))
+        finally:
+            if made is not None:
+                _start_close(made)
 
     def give_back(self, key: SessionKey, agent: Any) -> None:
         """The turn has come to its end; the agent waits for the session's next one."""
@@ -123,9 +179,17 @@ class SessionAgents:
         deadline = time.monotonic() + timeout_seconds
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        self._make.close(max(0.1, deadline - time.monotonic()))
         left = sum(thread.is_alive() for thread in threads)
         if left:
             log.warning("%d agents were still closing when the worker left", left)
+
+
+async def _call(function: Callable[[SessionName], Any], name: SessionName) -> None:
+    if inspect.iscoroutinefunction(function):
+        await function(name)
+    else:
+        await asyncio.to_thread(function, name)
 
 
 def _start_close(agent: Any) -> threading.Thread:

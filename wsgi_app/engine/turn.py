@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from wsgi_app.engine.history import take_kept
+from wsgi_app.engine.session_name import SessionName
 from wsgi_app.engine.workdir import Workdirs
 from wsgi_app.errors import TurnCancelled
 from wsgi_app.events import Status
@@ -53,13 +54,16 @@ class Turn:
     May be used from any thread or task of the agent: what it changes is guarded by its host.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a turn is made of, by its one caller
         self,
         host: TurnHost,
         message: str,
         history: list[Message],
         metadata: dict[str, Any],
         workdirs: Workdirs,
+        *,
+        passing: bool = False,
+        replaces: bool = False,
     ) -> None:
         self._host = host
         #: The user's message.
@@ -72,6 +76,12 @@ class Turn:
         self.tenant = host.fence.key.tenant
         #: The turn's number in its session, as the clients write it.
         self.turn_id = str(host.fence.turn)
+        #: The session's name among those of all hosts; its ``thread_id`` is for databases.
+        self.session = SessionName(workdirs.namespace, self.tenant, self.session_id)
+        #: Whether the client keeps the conversation: an agent shall keep nothing of it.
+        self.passing = passing
+        #: Whether the turn replaces the session's newest exchange, which is not in ``history``.
+        self.replaces = replaces
         self._workdirs = workdirs
         self._kept = take_kept(history)
         #: Whether `emit` has sent more than a status. Set by any thread, never unset.

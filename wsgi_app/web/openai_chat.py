@@ -40,6 +40,7 @@ def post_chat_completions(mount: Mount) -> Response:
         history=history,
         metadata=body.metadata or {},
         ephemeral=True,
+        passing=True,
         streams=bool(body.stream),
     )
     opened = _open(mount, wanted)

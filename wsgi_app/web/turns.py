@@ -43,6 +43,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     regenerates: bool = False
     #: Whether the session is for this turn alone, and is forgotten soon after it.
     ephemeral: bool = False
+    #: See `TurnOrder.passing`.
+    passing: bool = False
     #: What answers instead of the hosted agent.
     agent: Optional[Agent] = None
     #: How long it goes on without readers; None is AGENT_ORPHAN_SECONDS.
@@ -160,6 +162,8 @@ def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
         on_disconnect=wanted.on_disconnect,
         history=wanted.history,
         ephemeral=wanted.ephemeral,
+        passing=wanted.passing,
+        regenerates=wanted.regenerates,
         request_id=current_request_id(),
         agent=wanted.agent,
         orphan_seconds=wanted.orphan_seconds,
