@@ -81,6 +81,15 @@ def test_nothing_is_killed_while_it_drains(compose: Any, kinds: dict[str, Any]) 
     assert min(patience) > graceful_seconds(), patience
 
 
+def test_memory_is_bounded_everywhere(compose: Any, kinds: dict[str, Any]) -> None:
+    """What an attack makes one part hold takes no memory from the others, nor from the machine."""
+    assert [name for name, one in compose["services"].items() if "mem_limit" not in one] == []
+    containers = kinds["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert all("memory" in one["resources"]["limits"] for one in containers)
+    services = [unit for unit in UNITS if unit.endswith(".service")]
+    assert all("\nMemoryMax=" in (DEPLOY / unit).read_text() for unit in services)
+
+
 def test_variables_are_settings(compose: Any, kinds: dict[str, Any]) -> None:
     """Each AGENT_ variable that a file sets is one that the host reads."""
     [container] = kinds["Deployment"]["spec"]["template"]["spec"]["containers"]

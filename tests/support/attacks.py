@@ -165,7 +165,7 @@ def _connect(port: int) -> socket.socket:
 
 def _read_nothing(port: int, path: str, token: str | None) -> None:
     login = "" if token is None else f"Authorization: Bearer {token}\r\n"
-    request = f"GET {path} HTTP/1.1\r\nHost: x\r\n{login}\r\n".encode() * 3
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\n{login}\r\n".encode() * 20
 
     def act() -> None:
         with _connect(port) as client:
