@@ -9,7 +9,8 @@ from tests.support.waiting import wait_for
 from wsgi_app import Turn
 from wsgi_app.events import Cancelled, Done, EventId, InputRequest
 from wsgi_app.store.base import Fence
-from wsgi_app.store.memory import MemoryStore, Push
+from wsgi_app.store.memory import MemoryStore
+from wsgi_app.store.memory_session import Push
 
 
 class MuteStore(MemoryStore):

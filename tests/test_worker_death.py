@@ -94,6 +94,13 @@ def kill_under_a_reader(shared: Service, session: str) -> float:
     whole = shared.direct[-1].replay(session, "1-0")
     kinds = [frame.data["type"] for frame in whole if frame.data["type"] != "token"]
     assert kinds == ["error", "done"]
+    said = [
+        frame.data["content"]
+        for frame in whole
+        if frame.data["type"] == "token" and (frame.id or "").startswith("1-")
+    ]
+    messages = [message["content"] for message in client.session(session)["messages"]]
+    assert messages[1] == "".join(said), "the history holds what the journal holds"
     return took_seconds
 
 

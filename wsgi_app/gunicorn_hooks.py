@@ -209,7 +209,10 @@ def _live_runners() -> list[Runner]:
 
 
 def _end_turns(redis_url: str, namespace: str, worker_id: str, log_format: LogFormat) -> None:
-    from wsgi_app.engine.ends import WORKER_LOST_JSON  # noqa: PLC0415 - keeps the arbiter small
+    from wsgi_app.engine.ends import (  # noqa: PLC0415 - keeps the arbiter small
+        WORKER_LOST_JSON,
+        lost_messages,
+    )
     from wsgi_app.errors import StoreUnavailable  # noqa: PLC0415 - the same
     from wsgi_app.store.redis import RedisStore  # noqa: PLC0415 - the same
 
@@ -218,7 +221,7 @@ def _end_turns(redis_url: str, namespace: str, worker_id: str, log_format: LogFo
             redis_url, namespace=namespace, timeout_seconds=CHILD_EXIT_SECONDS, measured=False
         )
         try:
-            lost = store.mark_lost(worker_id, WORKER_LOST_JSON)
+            lost = store.mark_lost(worker_id, WORKER_LOST_JSON, lost_messages)
         finally:
             store.close()
     except StoreUnavailable:

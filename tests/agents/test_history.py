@@ -17,10 +17,21 @@ from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Stall, Text, ToolCalls
 from tests.support.waiting import wait_for
 from wsgi_app import OpenAIAgent
+from wsgi_app.engine.ends import lost_messages
 from wsgi_app.engine.history import answer_messages, for_agent, for_people
 from wsgi_app.engine.turn import Turn
 from wsgi_app.engine.valid_messages import NO_RESULT
-from wsgi_app.events import AnyEvent, Cancelled, Done, Error, Token, ToolCall, ToolResult
+from wsgi_app.events import (
+    AnyEvent,
+    Cancelled,
+    Done,
+    Error,
+    Status,
+    Token,
+    ToolCall,
+    ToolResult,
+    encode_event,
+)
 from wsgi_app.store.base import Message, SessionKey
 
 DONE = Done("", "s", "1")
@@ -201,3 +212,18 @@ def test_instructions_await_no_answer() -> None:
     exchange = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
     given = [system, *exchange, system]
     assert for_agent(given, 10_000) == given
+
+
+def test_a_lost_turn_leaves_what_its_journal_holds() -> None:
+    """Text, calls and results, as a cancel leaves them; nothing of a turn that said nothing."""
+    call = ToolCall("order", "c1", {"what": "tea"})
+    other = ToolCall("pay", "c2", {})
+    told: list[AnyEvent] = [Token("Wait. "), call, other, ToolResult("order", "c1", "ordered")]
+    messages = lost_messages([encode_event(event) for event in told])
+    cancelled = answer_messages(told, Cancelled("user"))
+    assert [{**one, "status": ""} for one in messages] == [
+        {**one, "status": ""} for one in cancelled
+    ]
+    assert messages[-1]["content"] == NO_RESULT
+    assert messages[-1]["status"] == "error"
+    assert lost_messages([encode_event(Status("…"))]) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -21,10 +22,11 @@ from tests.store.steps import (
 )
 from tests.support.waiting import wait_for
 from wsgi_app.errors import Fenced
-from wsgi_app.events import LOST_SEQ, CancelReason
+from wsgi_app.events import LOST_SEQ, CancelReason, EventId
 from wsgi_app.store.base import (
     Fence,
     Heartbeat,
+    Message,
     MinuteInfo,
     SessionKey,
     Store,
@@ -117,6 +119,56 @@ def test_lost_turns_end(store: Store) -> None:
     assert ids(store, key=OTHER) == [f"1-{LOST_SEQ}"]
     assert store.append(alive, 1, events(1, 1)).last_seq == 1
     assert start(store).turn == 3
+
+
+def told(events: Sequence[bytes]) -> list[Message]:
+    """Messages that show of which events they were made."""
+    return [{"role": "assistant", "content": event.decode()} for event in events]
+
+
+def test_what_a_lost_turns_journal_holds_is_in_the_history(store: Store) -> None:
+    """Its messages are made of all of its events, for mark_lost and settle_session, once."""
+    fence = start(store, worker_id="dead")
+    many = [b'{"seq":%d}' % number for number in range(1500)]
+    store.append(fence, 1, many)
+    assert store.mark_lost("dead", ERROR, told) == [fence]
+    assert store.mark_lost("dead", ERROR, told) == []
+    kept = start(store, OTHER, worker_id="unknown")
+    store.append(kept, 1, many[:1])
+    assert store.settle_session(OTHER, ERROR, told) == [kept]
+    for key, count in ((KEY, 1500), (OTHER, 1)):
+        view = store.describe_session(key)
+        assert view is not None
+        assert view.messages[1:] == told(many[:count])
+
+
+def test_a_queued_turn_that_is_lost_leaves_no_message(store: Store) -> None:
+    """It ends with the running one of its worker, which alone is in the history."""
+    running, waiting = start(store, worker_id="dead"), enqueue(store, worker_id="dead")
+    store.append(running, 1, events(1, 1))
+    assert sorted(store.mark_lost("dead", ERROR, told)) == sorted([running, waiting])
+    view = store.describe_session(KEY)
+    assert view is not None
+    assert [message["role"] for message in view.messages] == ["user", "assistant"]
+
+
+def test_events_that_come_while_a_turn_is_lost_are_in_the_history(store: Store) -> None:
+    """A worker that lives after all may write until its turn's end; nothing of it is missing."""
+    fence = start(store, worker_id="dead")
+    store.append(fence, 1, events(1, 1))
+    seen: list[int] = []
+
+    def busy(so_far: Sequence[bytes]) -> list[Message]:
+        if not seen and store.shared:  # one process's store lets nobody in between
+            store.append(fence, 2, events(2, 1))
+        seen.append(len(so_far))
+        return told(so_far)
+
+    store.mark_lost("dead", ERROR, busy)
+    view, found = store.describe_session(KEY), store.read(KEY, EventId(0, 0), 100)
+    assert view is not None
+    assert found is not None
+    assert view.messages[1:] == told([event for _, event in found.events[:-1]])
 
 
 def test_repeated_mark_lost_ends_nothing_more(store: Store) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import msgspec
 
+from wsgi_app.engine.history import answer_messages
 from wsgi_app.errors import TurnError
 from wsgi_app.events import LOST_SEQ, Error, EventId, decode_event, encode_event
-from wsgi_app.store.base import Fence, Store
+from wsgi_app.store.base import Fence, Message, Store
 
 log = logging.getLogger("wsgi_app")
 
@@ -28,6 +30,11 @@ def as_error(error: TurnError) -> Error:
         log.exception("an agent raised an error that is not JSON")
         return AGENT_ERROR
     return event
+
+
+def lost_messages(events: Sequence[bytes]) -> list[Message]:
+    """What a lost turn adds to the history: what its journal holds, calls without results too."""
+    return answer_messages(map(decode_event, events), WORKER_LOST)
 
 
 def was_lost(store: Store, fence: Fence) -> bool:

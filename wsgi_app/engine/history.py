@@ -5,6 +5,7 @@ Stored are chat messages as the providers write them: the user's, the assistant'
 message of an answer that did not come to its end (``cancelled`` or ``error``), which providers
 would refuse. An answer that failed before there was any is an empty message: the user's message may
 be what the provider refuses, and would be so in each later turn, so agents do not get it again.
+That of a lost worker is none of these: its turn leaves what its journal holds.
 ``kept`` is what an agent wants back with a message's calls, see `Turn.keep`.
 """
 
@@ -46,7 +47,7 @@ def answer_messages(
     for event in events:
         answer.take(event)
     messages = answer.close()
-    if not messages and isinstance(end, Error):
+    if not messages and isinstance(end, Error) and end.code != "worker_lost":
         return [{"role": "assistant", "content": "", "status": "error"}]
     if messages and not isinstance(end, Done):
         status = "cancelled" if isinstance(end, Cancelled) else "error"

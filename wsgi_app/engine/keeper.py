@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from wsgi_app.config import Settings
-from wsgi_app.engine.ends import WORKER_LOST_JSON
+from wsgi_app.engine.ends import WORKER_LOST_JSON, lost_messages
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.report import tell_lost
 from wsgi_app.engine.threads import start_thread
@@ -97,7 +97,7 @@ class Keeper:
         """
         if not self._may_judge():
             return False
-        lost = self._store.settle_session(key, WORKER_LOST_JSON)
+        lost = self._store.settle_session(key, WORKER_LOST_JSON, lost_messages)
         tell_lost(lost, self._host, self._log_format)
         return bool(lost)
 
@@ -176,7 +176,7 @@ class Keeper:
         if not self._may_judge():
             return
         for worker_id in self._store.lost_workers():
-            lost = self._store.mark_lost(worker_id, WORKER_LOST_JSON)
+            lost = self._store.mark_lost(worker_id, WORKER_LOST_JSON, lost_messages)
             tell_lost(lost, self._host, self._log_format)
             log.warning("worker %s is lost, with %d turns", worker_id, len(lost))
 

@@ -32,6 +32,7 @@ from wsgi_app.events import CancelReason, EventId
 from wsgi_app.store.values import (
     Appended,
     BeginTurn,
+    Closing,
     Fence,
     Heartbeat,
     JournalSlice,
@@ -51,6 +52,7 @@ from wsgi_app.store.values import (
     WorkerInfo,
     WorkerView,
     mark_of,
+    no_messages,
 )
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "SECRET_BYTES",
     "Appended",
     "BeginTurn",
+    "Closing",
     "Fence",
     "Heartbeat",
     "JournalSlice",
@@ -78,6 +81,7 @@ __all__ = [
     "WorkerInfo",
     "WorkerView",
     "mark_of",
+    "no_messages",
 ]
 
 
@@ -256,14 +260,18 @@ class Store(ABC):
         """Find workers whose lease has run out; see `mark_lost`."""
 
     @abstractmethod
-    def mark_lost(self, worker_id: str, error: bytes) -> list[Fence]:
+    def mark_lost(self, worker_id: str, error: bytes, close: Closing = no_messages) -> list[Fence]:
         """End every turn of a dead worker with the terminal event ``error``, at seq `LOST_SEQ`.
 
-        Queued ones too. Answers the fences of those that it ended, and forgets the worker.
+        Queued ones too. ``close`` makes what a turn that ran adds to the history of the events
+        that its journal holds then. Answers the fences of those that it ended, and forgets the
+        worker.
         """
 
     @abstractmethod
-    def settle_session(self, key: SessionKey, error: bytes) -> list[Fence]:
+    def settle_session(
+        self, key: SessionKey, error: bytes, close: Closing = no_messages
+    ) -> list[Fence]:
         """End the session's turns that no living worker owns, like `mark_lost`.
 
         Such are turns of an unknown worker, and turns begun longer than a lease ago that their

@@ -13,6 +13,7 @@ from wsgi_app.store.base import (
     SECRET_BYTES,
     Appended,
     BeginTurn,
+    Closing,
     Fence,
     Heartbeat,
     JournalSlice,
@@ -27,16 +28,14 @@ from wsgi_app.store.base import (
     TurnClaim,
     WorkerInfo,
     WorkerView,
+    no_messages,
 )
 from wsgi_app.store.cursor import decode_cursor, encode_cursor
-from wsgi_app.store.memory_session import Session, Turn
+from wsgi_app.store.memory_session import Push, Session, Turn
 from wsgi_app.store.memory_starts import MemoryStarts
 from wsgi_app.store.memory_table import SessionTable
 from wsgi_app.store.memory_workers import WorkerTable
 from wsgi_app.store.refusals import refusal
-
-#: A signal and the worker that it goes to.
-Push = tuple[str, Signal]
 
 
 class MemoryStore(Store):
@@ -82,7 +81,7 @@ class MemoryStore(Store):
                 pushes = self._flag(session, key, None, "interrupted")
             owner = session.owner
             begun = session.begin(request, self._limits, self._clock())
-            pushes += _moved(key, session, owner)
+            pushes += session.moved(key, owner)
             self._sessions.pardon(key, request.run_id)
             self._sessions.note_busy(key)
             self._sessions.written(key, session)
@@ -98,7 +97,7 @@ class MemoryStore(Store):
             claim = session.claim(turn)
             if claim.state == "started":
                 self._sessions.written(fence.key, session)
-            pushes = _moved(fence.key, session, owner)
+            pushes = session.moved(fence.key, owner)
         self._send(pushes)
         return claim
 
@@ -227,7 +226,7 @@ class MemoryStore(Store):
         with self._lock:
             return self._workers.lost()
 
-    def mark_lost(self, worker_id: str, error: bytes) -> list[Fence]:
+    def mark_lost(self, worker_id: str, error: bytes, close: Closing = no_messages) -> list[Fence]:
         with self._lock:
             self._workers.forget(worker_id)
             lost = [
@@ -236,19 +235,21 @@ class MemoryStore(Store):
                 for turn in session.active_turns()
                 if turn.worker_id == worker_id
             ]
-            pushes = [push for found in lost for push in self._lose(*found, error)]
+            pushes = self._lose(lost, error, close)
         self._send(pushes)
         return [Fence(key, turn.number, turn.run_id) for key, _, turn in lost]
 
-    def settle_session(self, key: SessionKey, error: bytes) -> list[Fence]:
+    def settle_session(
+        self, key: SessionKey, error: bytes, close: Closing = no_messages
+    ) -> list[Fence]:
         with self._lock:
             session = self._sessions.get(key)
             if session is None:
                 return []
-            lost = [turn for turn in session.active_turns() if not self._is_owned(turn)]
-            pushes = [push for turn in lost for push in self._lose(key, session, turn, error)]
+            turns = [turn for turn in session.active_turns() if not self._is_owned(turn)]
+            pushes = self._lose([(key, session, turn) for turn in turns], error, close)
         self._send(pushes)
-        return [Fence(key, turn.number, turn.run_id) for turn in lost]
+        return [Fence(key, turn.number, turn.run_id) for turn in turns]
 
     # -- sessions
 
@@ -318,11 +319,15 @@ class MemoryStore(Store):
                 pushes.append((turn.worker_id, Signal("cancel", key, turn.number, turn.cancel)))
         return pushes
 
-    def _lose(self, key: SessionKey, session: Session, turn: Turn, error: bytes) -> list[Push]:
-        turn.lose(error)
-        session.end(turn, (), self._limits)
-        self._sessions.written(key, session)
-        return self._ended(key, session, turn)
+    def _lose(
+        self, lost: list[tuple[SessionKey, Session, Turn]], error: bytes, close: Closing
+    ) -> list[Push]:
+        pushes: list[Push] = []
+        for key, session, turn in lost:
+            session.lose(turn, error, close, self._limits)
+            self._sessions.written(key, session)
+            pushes += self._ended(key, session, turn)
+        return pushes
 
     def _ended(self, key: SessionKey, session: Session, turn: Turn) -> list[Push]:
         waiting = [other.worker_id for other in session.active_turns()]
@@ -340,9 +345,3 @@ class MemoryStore(Store):
                 signals = list(dict.fromkeys(signal for _, signal in pushes))
             for signal in signals:
                 listener(signal)
-
-
-def _moved(key: SessionKey, session: Session, owner_before: str) -> list[Push]:
-    if owner_before in ("", session.owner):
-        return []
-    return [(owner_before, Signal("moved", key, session.newest_turn))]

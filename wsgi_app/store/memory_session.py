@@ -14,17 +14,22 @@ from wsgi_app.events import LOST_SEQ, CancelReason, EventId, encode_json
 from wsgi_app.store.base import (
     MAX_READ_BYTES,
     BeginTurn,
+    Closing,
     Fence,
     JournalSlice,
     Message,
     SessionKey,
     SessionView,
+    Signal,
     StoreLimits,
     TurnBegun,
     TurnClaim,
     mark_of,
 )
 from wsgi_app.store.refusals import refusal
+
+#: A signal and the worker that it goes to.
+Push = tuple[str, Signal]
 
 
 class Turn:
@@ -246,6 +251,18 @@ class Session:
         if self.asking_turn == turn.number:
             self.asking_turn = None
         self._trim_journal(turn, limits.journal_bytes)
+
+    def lose(self, turn: Turn, error: bytes, close: Closing, limits: StoreLimits) -> None:
+        """End a dead worker's turn, with what its journal holds."""
+        messages = [encode_json(message) for message in close(turn.events)]
+        turn.lose(error)
+        self.end(turn, messages, limits)
+
+    def moved(self, key: SessionKey, owner_before: str) -> list[Push]:
+        """Tell the worker that was the owner, if another is now."""
+        if owner_before in ("", self.owner):
+            return []
+        return [(owner_before, Signal("moved", key, self.newest_turn))]
 
     def _trim_journal(self, ended: Turn, journal_bytes: int) -> None:
         size = sum(turn.journal_bytes for turn in self.turns.values())

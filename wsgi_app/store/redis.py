@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from redis import Redis
@@ -21,6 +21,7 @@ from wsgi_app.events import CancelReason, EventId
 from wsgi_app.store.base import (
     Appended,
     BeginTurn,
+    Closing,
     Fence,
     Heartbeat,
     JournalSlice,
@@ -36,10 +37,11 @@ from wsgi_app.store.base import (
     TurnClaim,
     WorkerInfo,
     WorkerView,
+    no_messages,
 )
 from wsgi_app.store.cursor import decode_cursor, encode_cursor
 from wsgi_app.store.redis_admission import begin_admitted
-from wsgi_app.store.redis_calls import Calls, Kept, pairs, triples
+from wsgi_app.store.redis_calls import Calls, Kept, pairs
 from wsgi_app.store.redis_edge import Edge
 from wsgi_app.store.redis_keys import (
     Keys,
@@ -47,6 +49,7 @@ from wsgi_app.store.redis_keys import (
     parse_worker_member,
     worker_member,
 )
+from wsgi_app.store.redis_lost import LostTurns
 from wsgi_app.store.redis_replies import cancel_reason, journal_slice, session_view, worker_views
 from wsgi_app.store.redis_rights import explain, explained
 from wsgi_app.store.redis_scripts import Argument, Call
@@ -78,6 +81,7 @@ class RedisStore(Store):
         self._keys = Keys(namespace)
         self._calls = Calls(limits or StoreLimits(), self._keys)
         self._edge = Edge(url, timeout_seconds, namespace if measured else None)
+        self._lost = LostTurns(self._edge, self._calls)
         self._start_thread = start_thread
         self._listeners: list[SignalThread] = []
 
@@ -200,16 +204,18 @@ class RedisStore(Store):
         lost = self._edge.run(self._calls.workers("lost_workers", []))
         return [worker_id.decode() for worker_id in lost]
 
-    def mark_lost(self, worker_id: str, error: bytes) -> list[Fence]:
+    def mark_lost(self, worker_id: str, error: bytes, close: Closing = no_messages) -> list[Fence]:
         runs: defaultdict[SessionKey, list[str]] = defaultdict(list)
         for member in self._edge.run(self._calls.workers("list_turns", [worker_id])):
             key, run_id = parse_worker_member(member.decode())
             runs[key].append(run_id)
-        lost = self._lose(runs, error, worker_id)
+        lost = self._lost.end(runs, error, close, worker_id)
         self._edge.run(self._calls.workers("leave", [], worker_id))
         return lost
 
-    def settle_session(self, key: SessionKey, error: bytes) -> list[Fence]:
+    def settle_session(
+        self, key: SessionKey, error: bytes, close: Closing = no_messages
+    ) -> list[Fence]:
         turns = pairs(self._run("settle_session", key))
         if not turns:
             return []
@@ -217,7 +223,7 @@ class RedisStore(Store):
         asked = self._calls.workers("owned_turns", [worker for _, worker in turns], *members)
         owned = self._edge.run(asked)
         lost = [run for (run, _), is_owned in zip_strict(turns, owned) if not is_owned]
-        return self._lose({key: lost} if lost else {}, error)
+        return self._lost.end({key: lost} if lost else {}, error, close)
 
     # -- sessions
 
@@ -325,21 +331,6 @@ class RedisStore(Store):
     def _enrol(self, fence: Fence, created: bytes) -> list[Call]:
         """Count a turn that was made anew, in a session that was created then ('' if not)."""
         return self._calls.renew_turns([Kept(fence, created.decode())] if created else [])
-
-    def _lose(
-        self, runs: Mapping[SessionKey, Sequence[str]], error: bytes, worker_id: str = ""
-    ) -> list[Fence]:
-        calls = [self._calls.mark_lost(key, error, worker_id, ids) for key, ids in runs.items()]
-        lost: list[Fence] = []
-        after: list[Call] = []
-        for key, (created, *ended) in zip_strict(runs, self._edge.run_all(calls)):
-            turns = triples(ended)
-            lost += [Fence(key, int(turn), run_id) for turn, run_id, _ in turns if turn]
-            # Those that had ended before may still have their places.
-            places = [(run_id, worker) for _, run_id, worker in turns]
-            after += self._calls.release_turns(key, places, created.decode())
-        self._edge.run_many(after)
-        return lost
 
 
 def _eviction_policy(server: Redis) -> str:

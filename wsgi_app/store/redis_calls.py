@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from wsgi_app.compat.python import zip_strict
@@ -16,6 +16,7 @@ from wsgi_app.store.base import (
     BeginTurn,
     Fence,
     JournalWrite,
+    Message,
     SessionKey,
     StartRate,
     StoreLimits,
@@ -38,6 +39,14 @@ class Kept(NamedTuple):
 
     fence: Fence
     created: str
+
+
+class LostRun(NamedTuple):
+    """What a lost run adds to the history, and of how many events that is made."""
+
+    #: None: of whatever there are.
+    events: int | None = 0
+    messages: Sequence[Message] = ()
 
 
 class Calls:
@@ -109,10 +118,16 @@ class Calls:
         """Note a follower."""
         return self.session("follow", key, self._lease, worker_id)
 
-    def mark_lost(self, key: SessionKey, error: bytes, worker_id: str, runs: Iterable[str]) -> Call:
+    def mark_lost(
+        self, key: SessionKey, error: bytes, worker_id: str, runs: Mapping[str, LostRun]
+    ) -> Call:
         """End runs of one worker, or of whichever ('')."""
         bounds = (self._limits.history_bytes, self._limits.journal_bytes)
-        return self.session("mark_lost", key, *bounds, error, worker_id, *runs)
+        told: list[Argument] = []
+        for run_id, (events, messages) in runs.items():
+            told += [run_id, "" if events is None else events, len(messages)]
+            told += map(encode_message, messages)
+        return self.session("mark_lost", key, *bounds, error, worker_id, *told)
 
     # -- of a tenant
 

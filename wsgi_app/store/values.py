@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Optional
 
@@ -267,3 +267,13 @@ class Signal(NamedTuple):
     key: SessionKey
     turn: int
     value: str = ""
+
+
+#: Makes messages of a turn's events, as JSON.
+Closing = Callable[[Sequence[bytes]], Sequence[Message]]
+
+
+def no_messages(events: Sequence[bytes]) -> Sequence[Message]:
+    """Leave a lost turn's answer out of the history."""
+    del events
+    return ()

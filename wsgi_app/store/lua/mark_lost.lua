@@ -1,13 +1,19 @@
--- ARGV: ttl, history_bytes, journal_bytes, error, worker ('' for whichever), run…
+-- ARGV: ttl, history_bytes, journal_bytes, error, worker ('' for whichever), and for each run: run,
+-- number of its events that its messages are made of ('' for whatever there are), number of messages,
+-- message…
 -- Answers: {creation of the session or '', turn, run, worker, …} of those that it ended, and without
--- a turn of those that had ended before
+-- a turn of those that had ended before; or, if some have other events, {'unread', turn, run, …} of
+-- these, and has done nothing
 use(KEYS[1])
 local history_bytes, journal_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
 local event, worker = ARGV[4], ARGV[5]
-local lost = { get('created') or '' }
+local lost, unread = { get('created') or '' }, { 'unread' }
 local ending = {}
-for place = 6, #ARGV do
-  local run = ARGV[place]
+local place = 6
+while place <= #ARGV do
+  local run, events, messages = ARGV[place], ARGV[place + 1], tonumber(ARGV[place + 2])
+  local from = place + 3
+  place = from + messages
   local turn = get('turn:' .. run)
   local owner = turn and get('worker:' .. turn)
   if not owner then
@@ -15,18 +21,25 @@ for place = 6, #ARGV do
       lost[#lost + 1] = value
     end
   elseif worker == '' or worker == owner then
-    ending[#ending + 1] = { turn, run, owner }
+    ending[#ending + 1] = { turn, run, owner, from, place - 1 }
+    if events ~= '' and tonumber(events) ~= redis.call('LLEN', journal(turn)) then
+      unread[#unread + 1] = turn
+      unread[#unread + 1] = run
+    end
   end
+end
+if #unread > 1 then
+  return unread
 end
 -- The runs come in any order; what leaves the journal depends on the order of the ends.
 table.sort(ending, function(a, b) return tonumber(a[1]) < tonumber(b[1]) end)
 for _, values in ipairs(ending) do
-  local turn = values[1]
+  local turn, run, owner, from, to = unpack(values)
   set('lost:' .. turn, event)
   redis.call('HINCRBY', s, 'bytes:' .. turn, #event)
   redis.call('HINCRBY', s, 'journal_bytes', #event)
-  finish_turn(turn, 1, 0, history_bytes, journal_bytes)
-  for _, value in ipairs(values) do
+  finish_turn(turn, from, to, history_bytes, journal_bytes)
+  for _, value in ipairs({ turn, run, owner }) do
     lost[#lost + 1] = value
   end
 end

@@ -1,0 +1,73 @@
+"""Ends the turns of workers that are gone, in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from wsgi_app.compat.python import zip_strict
+from wsgi_app.events import EventId
+from wsgi_app.store.base import Closing, Fence, SessionKey
+from wsgi_app.store.redis_calls import Calls, LostRun, pairs, triples
+from wsgi_app.store.redis_edge import Edge
+from wsgi_app.store.redis_replies import journal_slice
+from wsgi_app.store.redis_scripts import Call
+
+#: How often events are read again of a turn that still gets some; its worker lives then.
+TRIES: Final = 3
+EVENTS_AT_ONCE: Final = 1000
+
+
+class LostTurns:
+    """Ends turns with what their journals hold; has no state of its own."""
+
+    def __init__(self, edge: Edge, calls: Calls) -> None:
+        self._edge = edge
+        self._calls = calls
+
+    def end(
+        self,
+        runs: Mapping[SessionKey, Sequence[str]],
+        error: bytes,
+        close: Closing,
+        worker_id: str = "",
+    ) -> list[Fence]:
+        """End these runs, of one worker or of whichever; raises StoreUnavailable.
+
+        Each session's are ended in one script, which does nothing if a journal holds other events
+        than those that were read: first none, as of most.
+        """
+        waiting = {key: {run_id: LostRun() for run_id in ids} for key, ids in runs.items()}
+        lost: list[Fence] = []
+        after: list[Call] = []
+        for left in reversed(range(TRIES + 1)):
+            calls = [self._calls.mark_lost(key, error, worker_id, waiting[key]) for key in waiting]
+            for key, (created, *told) in zip_strict(list(waiting), self._edge.run_all(calls)):
+                if created == b"unread":
+                    unread = {
+                        run_id: self._read(key, int(turn), close, is_last=left == 1)
+                        for turn, run_id in pairs(told)
+                    }
+                    waiting[key].update(unread)
+                    continue
+                del waiting[key]
+                turns = triples(told)
+                lost += [Fence(key, int(turn), run_id) for turn, run_id, _ in turns if turn]
+                # Those that had ended before may still have their places.
+                places = [(run_id, worker) for _, run_id, worker in turns]
+                after += self._calls.release_turns(key, places, created.decode())
+            if not waiting:
+                break
+        self._edge.run_many(after)
+        return lost
+
+    def _read(self, key: SessionKey, turn: int, close: Closing, *, is_last: bool) -> LostRun:
+        events: list[bytes] = []
+        while True:
+            call = self._calls.read(key, EventId(turn, len(events)), EVENTS_AT_ONCE, "")
+            found = journal_slice(self._edge.run(call))
+            new = [event for at, event in found.events if at.turn == turn] if found else []
+            if not new:
+                break
+            events += new
+        return LostRun(None if is_last else len(events), close(events))
