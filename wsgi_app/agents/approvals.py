@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar, overload
 
 from wsgi_app.agents.shown_call import shown_call
-from wsgi_app.agents.tools import AnyTool, CallRefused, CallRequest, PreparedCall, Tool
+from wsgi_app.agents.tools import (
+    AnyTool,
+    CallRefused,
+    CallRequest,
+    PreparedCall,
+    Tool,
+    ToolServer,
+    lane_of,
+)
 from wsgi_app.engine import Turn
 
 #: What an approval's answer looks like; a client without a form may send text.
@@ -39,13 +47,29 @@ def refusal_reason(answer: Any) -> str | None:
     return None if text.lower() in {"", "no", "n", "false"} else text
 
 
+_Server = TypeVar("_Server", bound=ToolServer)
+
+
+@overload
+def approve(tool: _Server) -> _Server: ...
+
+
+@overload
 def approve(
     tool: AnyTool | Callable[..., Any], *, timeout_seconds: float | None = None
-) -> ApprovedTool:
+) -> ApprovedTool: ...
+
+
+def approve(
+    tool: AnyTool | ToolServer | Callable[..., Any], *, timeout_seconds: float | None = None
+) -> ApprovedTool | ToolServer:
     """A tool that asks the user before each call; ``timeout_seconds`` as for `Tool`.
 
-    The answer ``true`` lets it run. Anything else refuses; a text is told to the model as why.
+    Of a server of tools, such as an `McpServer`, each tool asks. The answer ``true`` lets a call
+    run. Anything else refuses; a text is told to the model as why.
     """
+    if isinstance(tool, ToolServer):
+        return tool.approved()
     if isinstance(tool, AnyTool):
         return ApprovedTool(tool)
     return ApprovedTool(Tool(tool, timeout_seconds=timeout_seconds))
@@ -59,6 +83,8 @@ class ApprovedTool:
         self.name = tool.name
         self.description = tool.description
         self.parameters = tool.parameters
+        self.lane = lane_of(tool)
+        self.source = getattr(tool, "source", None)
 
     def prepare(self, turn: Turn, call: CallRequest) -> PreparedCall:
         """See `AnyTool.prepare`: bad arguments are refused before anybody is asked."""

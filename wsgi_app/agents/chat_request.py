@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from wsgi_app.agents.call_arguments import arguments_to_repeat
 from wsgi_app.agents.chat_stream import ChatStep
+from wsgi_app.agents.descriptions import instructions, short_description
 from wsgi_app.agents.model_api import ModelRequest, Prompt, sendable
 from wsgi_app.agents.reasoning_details import DETAIL_FIELDS
 from wsgi_app.agents.tools import AnyTool, is_strict
@@ -72,8 +73,9 @@ class ChatConversation:
 
     def _messages(self) -> list[Any]:
         system, messages = split_system(self._history)
-        if self._prompt.system:
-            system.insert(0, self._prompt.system)
+        own = instructions(self._prompt.system, self._prompt.tools)
+        if own:
+            system.insert(0, own)
         messages += self._own
         if any(_REASONING in message for message in messages):
             messages = [_with_empty_reasoning(message) for message in messages]
@@ -85,7 +87,7 @@ class ChatConversation:
 def _tool(tool: AnyTool) -> dict[str, Any]:
     function: dict[str, Any] = {
         "name": tool.name,
-        "description": tool.description,
+        "description": short_description(tool),
         "parameters": tool.parameters,
     }
     if is_strict(tool):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from wsgi_app.agents.chat_request import ChatConversation
 from wsgi_app.agents.model_api import Conversation, ModelStep, Prompt, checked_options
 from wsgi_app.agents.responses_request import ResponsesConversation
+from wsgi_app.agents.tool_offer import MAX_TOOLS, MIN_TOOLS, Offer, called_in
 from wsgi_app.agents.toolbox import Toolbox
 from wsgi_app.agents.tools import AnyTool, ToolConnections, ToolServer
 from wsgi_app.engine import Turn
@@ -19,6 +21,8 @@ from wsgi_app.tracing import spanned
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
+
+log = logging.getLogger("wsgi_app")
 
 _APIS: Final[dict[str, Callable[[Prompt, Sequence[Any], Any], Conversation]]] = {
     "chat": ChatConversation,
@@ -37,8 +41,11 @@ class OpenAIAgent:
     reads ``OPENAI_API_KEY`` and ``OPENAI_BASE_URL``. ``api``: ``"chat"`` for
     ``/chat/completions``, which most servers have, ``"responses"`` for ``/responses``, where
     OpenAI's models keep their reasoning between steps. ``options``: further fields of each request
-    (``{"temperature": 0}``), as the API's reference or the server's has them. Raises ConfigError
-    without the openai package (the extra ``openai``).
+    (``{"temperature": 0}``), as the API's reference or the server's has them. ``max_tools``: how
+    many tools the model is shown, of all sources together; providers refuse a request with more.
+    ``too_many_tools``: with ``"find"`` the model gets a tool that looks for those left out, with
+    ``"refuse"`` more functions are a ValueError, and more tools of servers end the turn with an
+    error. Raises ConfigError without the openai package (the extra ``openai``).
 
     Called by any number of turns at once, each in its own thread; nothing changes after
     construction but the state of ``_client``, which see.
@@ -54,9 +61,14 @@ class OpenAIAgent:
         *,
         api: Literal["chat", "responses"] = "chat",
         options: Mapping[str, Any] | None = None,
+        max_tools: int = MAX_TOOLS,
+        too_many_tools: Literal["find", "refuse"] = "find",
     ) -> None:
         if api not in _APIS:
             raise ValueError(f"api is one of {', '.join(_APIS)}: {api!r}")
+        if too_many_tools not in ("find", "refuse") or max_tools < MIN_TOOLS:
+            text = f"too_many_tools is find or refuse, max_tools at least {MIN_TOOLS}"
+            raise ValueError(f"{text}: {too_many_tools!r}, {max_tools!r}")
         with needs("openai", "OpenAIAgent"):
             from wsgi_app.agents.openai_client import OpenAIClient  # noqa: PLC0415 - it loads openai
 
@@ -68,6 +80,12 @@ class OpenAIAgent:
         self._client = OpenAIClient(client)
         self._begin_conversation = _APIS[api]
         self._options = checked_options(options)
+        self._max_tools = max_tools
+        self._refuses_more = too_many_tools == "refuse"
+        #: The tools that the log was told of last; any turn's thread writes it, whole.
+        self._told_left_out: list[str] = []
+        if self._refuses_more and len(self._toolbox.tools) > max_tools:
+            raise ValueError(f"{len(self._toolbox.tools)} tools are more than {max_tools}")
 
     def open_session(self) -> OpenAIAgent | OpenAISession:
         """The agent of one session: this one, unless sources of tools need connections."""
@@ -80,14 +98,19 @@ class OpenAIAgent:
         TurnError with code ``step_limit``.
         """
         if not self._servers:
-            yield from self.answer(turn, self._toolbox)
+            yield from self.answer(turn)
             return
         with closing(OpenAISession(self, self._connect())) as session:
             yield from session(turn)
 
-    def answer(self, turn: Turn, toolbox: Toolbox) -> Iterator[ToolCall | ToolResult]:
-        """Answer a turn with these tools; see `__call__`."""
-        conversation = self._conversation(turn, toolbox)
+    def answer(
+        self, turn: Turn, servers: ToolConnections | None = None
+    ) -> Iterator[ToolCall | ToolResult]:
+        """Answer a turn with the agent's own tools and those of servers; see `__call__`."""
+        offer = Offer(self._max_tools, called_in(turn.history))
+        toolbox = self._update(offer, turn, servers)
+        prompt = Prompt(self._model, self._system, offer.shown, self._options, turn.kept)
+        conversation = self._begin_conversation(prompt, turn.history, turn.message)
         max_steps = self._max_steps or turn.max_steps
         for steps_left in range(max_steps - 1, -1, -1):
             step = self._ask(turn, conversation)
@@ -102,6 +125,8 @@ class OpenAIAgent:
                 turn.keep(call.call_id, kept)
             results = yield from toolbox.run(turn, calls)
             conversation.add_results(results)
+            if servers is not None and servers.has_new_tools:
+                toolbox = self._update(offer, turn, servers)
         raise TurnError(
             f"The model needs more than {max_steps} steps.",
             {"max_steps": max_steps},
@@ -116,18 +141,26 @@ class OpenAIAgent:
             found["gen_ai.usage.output_tokens"] = step.usage.output_tokens
             return step
 
-    def toolbox(self, more: Sequence[AnyTool]) -> Toolbox:
-        """The agent's own tools and these."""
-        return Toolbox([*self._toolbox.tools, *more])
+    def _update(self, offer: Offer, turn: Turn, servers: ToolConnections | None) -> Toolbox:
+        """Offer the tools that there are now; raises TurnError for too many, if that is set."""
+        more = () if servers is None else servers.tools(turn)
+        tools = [*self._toolbox.tools, *more]
+        if self._refuses_more and len(tools) > self._max_tools:
+            raise TurnError(
+                f"The agent has {len(tools)} tools, more than {self._max_tools}.",
+                {"tools": len(tools), "max_tools": self._max_tools},
+            )
+        toolbox = offer.update(tools)
+        left_out = [tool.name for tool in offer.left_out]
+        if left_out != self._told_left_out:
+            self._told_left_out = left_out
+            log.warning("%d tools are left out, to be found: %s", len(left_out), left_out)
+        return toolbox
 
     def _connect(self) -> ToolConnections:
         # Servers of one kind share their connections' names; there is one kind so far.
         taken = [tool.name for tool in self._toolbox.tools]
         return self._servers[0].connect(self._servers, taken)
-
-    def _conversation(self, turn: Turn, toolbox: Toolbox) -> Conversation:
-        prompt = Prompt(self._model, self._system, toolbox.tools, self._options, turn.kept)
-        return self._begin_conversation(prompt, turn.history, turn.message)
 
 
 class OpenAISession:
@@ -142,8 +175,7 @@ class OpenAISession:
 
     def __call__(self, turn: Turn) -> Iterator[ToolCall | ToolResult]:
         """Answer a turn; raises TurnError too when a server of tools cannot be used."""
-        toolbox = self._agent.toolbox(self._connections.tools(turn))
-        yield from self._agent.answer(turn, toolbox)
+        yield from self._agent.answer(turn, self._connections)
 
     def close(self) -> None:
         """End the connections."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from wsgi_app.agents.descriptions import instructions, short_description
 from wsgi_app.agents.model_api import ModelRequest, Prompt, sendable
 from wsgi_app.agents.responses_stream import ResponsesStep
 from wsgi_app.agents.tools import AnyTool, is_strict
@@ -40,8 +41,9 @@ class ResponsesConversation:
     def request(self) -> ModelRequest:
         """See `Conversation.request`."""
         system, messages = split_system(self._history)
-        if self._prompt.system:
-            system.insert(0, self._prompt.system)
+        own = instructions(self._prompt.system, self._prompt.tools)
+        if own:
+            system.insert(0, own)
         options = self._prompt.options
         request: dict[str, Any] = {
             "model": self._prompt.model,
@@ -92,7 +94,7 @@ def _tool(tool: AnyTool) -> dict[str, Any]:
     return {
         "type": "function",
         "name": tool.name,
-        "description": tool.description,
+        "description": short_description(tool),
         "parameters": tool.parameters,
         # This API takes it for granted, and refuses most schemas then.
         "strict": is_strict(tool),

@@ -8,7 +8,7 @@ import queue
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Union
 
 from wsgi_app.agents.tools import (
     AnyTool,
@@ -16,6 +16,7 @@ from wsgi_app.agents.tools import (
     CallRequest,
     Tool,
     describe_error,
+    lane_of,
     parse_object,
 )
 from wsgi_app.engine import Turn
@@ -26,6 +27,11 @@ log = logging.getLogger("wsgi_app")
 
 #: A step's further calls wait until those before them are done.
 MAX_CALLS_AT_ONCE: Final = 16
+
+#: Calls with their places in their step.
+_Lane = list[tuple[int, CallRequest]]
+#: Results with the calls' places, and the ends of the threads that made them.
+_Finished = queue.SimpleQueue[Union[tuple[int, ToolResult], Future[None]]]
 
 
 class Toolbox:
@@ -47,9 +53,10 @@ class Toolbox:
     ) -> Generator[ToolCall | ToolResult, None, list[ToolResult]]:
         """Yield the calls' events, run them, yield each result when it is there; answer all.
 
-        One call runs in the turn's thread, several in threads of their own. Whatever is wrong with
-        a call, and every exception of a tool but a TurnError, becomes a result of status ``error``
-        that the model can mend. The answer is in the order of ``calls``.
+        One call runs in the turn's thread, several in threads of their own, but for those that
+        share a lane, see `lane_of`. Whatever is wrong with a call, and every exception of a tool
+        but a TurnError, becomes a result of status ``error`` that the model can mend. The answer
+        is in the order of ``calls``.
         """
         for call in calls:
             yield ToolCall(call.tool, call.call_id, parse_object(call.arguments) or {})
@@ -73,14 +80,36 @@ class Toolbox:
     def _run_at_once(
         self, turn: Turn, calls: Sequence[CallRequest]
     ) -> Iterator[tuple[int, ToolResult]]:
-        finished: queue.SimpleQueue[tuple[int, Future[ToolResult]]] = queue.SimpleQueue()
-        for place, call in enumerate(calls):
-            future = turn.start_thread(partial(self._result, turn, call))
-            future.add_done_callback(partial(_put, finished, place))
+        finished: _Finished = queue.SimpleQueue()
+        for lane in self._lanes(calls):
+            future = turn.start_thread(partial(self._run_lane, turn, lane, finished))
+            future.add_done_callback(finished.put)
         for _ in calls:
-            place, done = finished.get()  # the turn's end cancels them all
+            done = finished.get()
+            while isinstance(done, Future):  # a lane's end, which may be the turn's
+                turn.check()
+                done.result()
+                done = finished.get()
             turn.check()
-            yield place, done.result()
+            yield done
+
+    def _lanes(self, calls: Sequence[CallRequest]) -> list[_Lane]:
+        """The calls by what runs them: each one by itself, or several one after the other."""
+        lanes: list[_Lane] = []
+        shared: dict[int, _Lane] = {}
+        for numbered in enumerate(calls):
+            key = lane_of(self._by_name.get(numbered[1].tool))
+            if key is not None and id(key) in shared:
+                shared[id(key)].append(numbered)
+                continue
+            lanes.append([numbered])
+            if key is not None:
+                shared[id(key)] = lanes[-1]
+        return lanes
+
+    def _run_lane(self, turn: Turn, lane: _Lane, finished: _Finished) -> None:
+        for place, call in lane:
+            finished.put((place, self._result(turn, call)))
 
     def _result(self, turn: Turn, call: CallRequest) -> ToolResult:
         try:
@@ -106,11 +135,3 @@ class Toolbox:
 
 def _as_tool(tool: AnyTool | Callable[..., Any]) -> AnyTool:
     return tool if isinstance(tool, AnyTool) else Tool(tool)
-
-
-def _put(
-    finished: queue.SimpleQueue[tuple[int, Future[ToolResult]]],
-    place: int,
-    done: Future[ToolResult],
-) -> None:
-    finished.put((place, done))

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 #: A longer error text is cut: it is a hint for the model, not a log.
 MAX_ERROR_CHARS: Final = 500
-#: What providers of the chat-completions API accept (their reference, "tools").
-MAX_DESCRIPTION_CHARS: Final = 1024
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
@@ -69,6 +67,10 @@ class AnyTool(Protocol):
 class ToolConnections(Protocol):
     """The connections of one session to its servers of tools."""
 
+    @property
+    def has_new_tools(self) -> bool:
+        """Whether `tools` would list others than it did last."""
+
     def tools(self, turn: Turn) -> Sequence[AnyTool]:
         """All tools as they are now, for this turn; raises TurnError when there is a fault."""
 
@@ -83,6 +85,9 @@ class ToolServer(Protocol):
     @staticmethod
     def connect(servers: Any, taken: Collection[str]) -> ToolConnections:
         """Connect a session to several servers of a kind; ``taken`` are the names of others."""
+
+    def approved(self) -> ToolServer:
+        """The same server, each call of which asks the user first."""
 
 
 class Tool:
@@ -110,7 +115,7 @@ class Tool:
         self.timeout_seconds = timeout_seconds
         self.strict = strict
         self.name = _name_of(function)
-        self.description = (inspect.getdoc(function) or "")[:MAX_DESCRIPTION_CHARS]
+        self.description = inspect.getdoc(function) or ""
         hints = _hints_of(function, self.name)
         parameters = inspect.signature(function).parameters.values()
         self._turn_names = [p.name for p in parameters if hints.get(p.name) is Turn]
@@ -137,6 +142,11 @@ class Tool:
         if inspect.iscoroutine(result):
             result = turn.run_async(result if seconds is None else _within(result, seconds))
         return self._as_json(result)
+
+
+def lane_of(tool: AnyTool | None) -> object:
+    """What a tool's calls share with others that run one after the other; None: with none."""
+    return getattr(tool, "lane", None)
 
 
 def is_strict(tool: AnyTool) -> bool:
