@@ -46,6 +46,8 @@ async def watch(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> Han
     """Note headers, refuse the newest protocol if asked to, and list tools in pages."""
     if ctx.request is not None and "authorization" in ctx.request.headers:
         note(ctx.request.headers["authorization"])
+    if ctx.method == "server/discover":
+        note(ctx.method)
     if ctx.method == "server/discover" and "LEGACY" in os.environ:
         raise MCPError(METHOD_NOT_FOUND, "Method not found")
     result = await call_next(ctx)

@@ -43,7 +43,6 @@ class TurnBench:
         if_busy: Literal["reject", "enqueue", "interrupt"] = "reject",
         history: list[Message] | None = None,
         ephemeral: bool = False,
-        regenerates: bool = False,
     ) -> TurnRun:
         """Start a turn."""
         number = next(self._numbers)
@@ -53,7 +52,6 @@ class TurnBench:
             worker_id=self.runner.worker_id,
             message=message,
             if_busy=if_busy,
-            regenerates=regenerates,
         )
         order = TurnOrder(
             message=message,
@@ -63,7 +61,6 @@ class TurnBench:
             context=copy_context(),
             history=history,
             ephemeral=ephemeral,
-            regenerates=regenerates,
         )
         run = self.runner.begin(begin, order).run
         assert run is not None

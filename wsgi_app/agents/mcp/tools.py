@@ -13,23 +13,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mcp_types import (
-    AudioContent,
-    CallToolResult,
-    ContentBlock,
-    EmbeddedResource,
-    ImageContent,
-    TextContent,
-    TextResourceContents,
-    Tool,
-)
+from mcp_types import Tool as RemoteTool
 
-from wsgi_app.agents.mcp_connection import McpConnection
-from wsgi_app.agents.mcp_link import McpEndpoint
+from wsgi_app.agents.approvals import ApprovedTool
+from wsgi_app.agents.mcp.connection import McpConnection
+from wsgi_app.agents.mcp.endpoint import Approve, McpEndpoint
+from wsgi_app.agents.mcp.results import output_of
 from wsgi_app.agents.tool_schema import with_items
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.tools import (
-    MAX_DESCRIPTION_CHARS,
+    AnyTool,
     CallRefused,
     CallRequest,
     PreparedCall,
@@ -57,7 +50,18 @@ class McpTool:
     parameters: dict[str, Any]
     connection: McpConnection
     #: As the server knows it.
-    remote_name: str
+    remote: RemoteTool
+
+    @property
+    def lane(self) -> McpConnection | None:
+        """See `lane_of`: what may change something at a server waits for what did before."""
+        is_free = self.connection.endpoint.parallel_calls or _reads_only(self.remote)
+        return None if is_free else self.connection
+
+    @property
+    def source(self) -> str:
+        """The server's name, for who looks for a tool."""
+        return self.connection.name
 
     def prepare(self, turn: Turn, call: CallRequest) -> PreparedCall:
         """See `AnyTool.prepare`: what it gives calls the server, and waits.
@@ -71,8 +75,8 @@ class McpTool:
         return PreparedCall(arguments, lambda: self._run(turn, arguments))
 
     def _run(self, turn: Turn, arguments: dict[str, Any]) -> Any:
-        result = turn.run_async(self.connection.call(turn, self.remote_name, arguments))
-        output = _output(result)
+        result = turn.run_async(self.connection.call(turn, self.remote, arguments))
+        output = output_of(result)
         if result.is_error:
             raise CallRefused(as_text(output))
         return bounded_json(output)
@@ -87,19 +91,27 @@ class McpConnections:
 
     def __init__(self, servers: Sequence[McpEndpoint], taken: Collection[str] = ()) -> None:
         """``taken``: the names of the agent's other tools, which stay theirs."""
-        self._connections = [McpConnection(server) for server in servers]
+        self._connections = [
+            McpConnection(server, name)
+            for server, name in zip(servers, _names_of(servers), strict=True)
+        ]
         self._taken = taken
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
-    def tools(self, turn: Turn) -> list[McpTool]:
+    @property
+    def has_new_tools(self) -> bool:
+        """Whether a server has told that its tools are others than those listed last."""
+        return any(connection.has_new_tools for connection in self._connections)
+
+    def tools(self, turn: Turn) -> list[AnyTool]:
         """All servers' tools, as they are now; connects where there is no connection.
 
         Blocks the turn's thread, until the turn ends or a server's time is over. Raises TurnError
         when a server cannot be used.
         """
-        return turn.run_async(self._list_tools())
+        return turn.run_async(self._list_tools(turn))
 
     def close(self) -> None:
         """End all connections and the programs behind them; a call still running fails.
@@ -121,15 +133,15 @@ class McpConnections:
         except concurrent.futures.TimeoutError:
             log.warning("MCP servers are still ending: %s", [c.name for c in self._connections])
 
-    async def _list_tools(self) -> list[McpTool]:
+    async def _list_tools(self, turn: Turn) -> list[AnyTool]:
         with self._lock:
             self._loop = asyncio.get_running_loop()
             closed = self._closed
         if closed:
             await self._close()
-        listings = [connection.list_tools() for connection in self._connections]
+        listings = [connection.list_tools(turn) for connection in self._connections]
         results = await asyncio.gather(*listings, return_exceptions=True)
-        found: list[tuple[McpConnection, Tool]] = []
+        found: list[tuple[McpConnection, RemoteTool]] = []
         for connection, result in zip(self._connections, results, strict=True):
             if isinstance(result, BaseException):
                 raise result
@@ -140,12 +152,14 @@ class McpConnections:
         await asyncio.gather(*(connection.close() for connection in self._connections))
 
 
-def _named(found: Sequence[tuple[McpConnection, Tool]], taken: Collection[str]) -> list[McpTool]:
+def _named(
+    found: Sequence[tuple[McpConnection, RemoteTool]], taken: Collection[str]
+) -> list[AnyTool]:
     """Give each tool a name that the model may use and that no other tool has."""
     count = Counter([_valid(tool.name) for _, tool in found])
     count.update(taken)
     used = set(taken)
-    tools = []
+    tools: list[AnyTool] = []
     for connection, tool in found:
         name = _valid(tool.name)
         if count[name] > 1:
@@ -167,36 +181,33 @@ def _unused(name: str, used: Collection[str]) -> str:
     return next(candidate for candidate in numbered if candidate not in used)
 
 
-def _as_tool(connection: McpConnection, tool: Tool, name: str) -> McpTool:
+def _as_tool(connection: McpConnection, tool: RemoteTool, name: str) -> AnyTool:
     # Providers refuse an object without properties, which JSON schema allows.
     parameters = with_items({"type": "object", "properties": {}, **tool.input_schema})
-    description = (tool.description or tool.title or "")[:MAX_DESCRIPTION_CHARS]
-    return McpTool(name, description, parameters, connection, tool.name)
+    description = tool.description or tool.title or ""
+    made = McpTool(name, description, parameters, connection, tool)
+    return ApprovedTool(made) if asks_first(connection.endpoint.approve, tool) else made
 
 
-def _output(result: CallToolResult) -> Any:
-    """Make one JSON value of a result: its data if it has any, else its text or its parts."""
-    data = result.structured_content
-    if data is not None and not result.is_error:
-        # The official server's form of what is no object.
-        return data["result"] if isinstance(data, dict) and list(data) == ["result"] else data
-    parts = [_part(block) for block in result.content]
-    return parts[0] if len(parts) == 1 else parts
+def asks_first(approve: Approve, tool: RemoteTool) -> bool:
+    """Whether a tool's calls wait for the user's approval."""
+    if isinstance(approve, frozenset):
+        return tool.name in approve
+    if approve != "destructive":
+        return approve == "always"
+    hints = tool.annotations
+    is_harmless = hints is not None and hints.destructive_hint is False
+    return not (is_harmless or _reads_only(tool))
 
 
-def _part(block: ContentBlock) -> Any:
-    """Text as it is; of images and sound only what they are: a model cannot read them here."""
-    if isinstance(block, TextContent):
-        return block.text
-    if isinstance(block, EmbeddedResource) and isinstance(block.resource, TextResourceContents):
-        return block.resource.text
-    part = block.model_dump(mode="json", by_alias=True, exclude_none=True)
-    if isinstance(block, ImageContent | AudioContent):
-        part["size_bytes"] = _decoded_bytes(part.pop("data"))
-    elif isinstance(block, EmbeddedResource):
-        part["resource"]["size_bytes"] = _decoded_bytes(part["resource"].pop("blob"))
-    return part
+def _reads_only(tool: RemoteTool) -> bool:
+    return tool.annotations is not None and tool.annotations.read_only_hint is True
 
 
-def _decoded_bytes(base64: str) -> int:
-    return len(base64) * 3 // 4 - base64[-2:].count("=")
+def _names_of(servers: Sequence[McpEndpoint]) -> list[str]:
+    """The servers' names; of those that were given none, the address if two had the same."""
+    count = Counter(server.name for server in servers)
+    return [
+        server.long_name if count[server.name] > 1 and server.long_name else server.name
+        for server in servers
+    ]
