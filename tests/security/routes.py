@@ -180,7 +180,7 @@ def opened(  # noqa: PLR0913 - the same
 ) -> Iterator[http.client.HTTPResponse]:
     """Send a route's request and give its answer, whose head is there.
 
-    ``body`` is sent instead of the route's own, ``query`` beside the one in its path.
+    ``body`` is sent instead of the route's own, ``query`` before the one in its path.
     """
     method, route = name.split(maxsplit=1)[0], ROUTES[name]
     fields = dict(headers or {})
@@ -190,9 +190,9 @@ def opened(  # noqa: PLR0913 - the same
     if body is None and document is not None:
         body = json.dumps(document).encode()
         fields = {"Content-Type": "application/json", **fields}
-    path = PREFIX + route.path(target)
-    if query:
-        path += ("&" if "?" in path else "?") + query
+    path, _, own = (PREFIX + route.path(target)).partition("?")
+    # The first of two values counts.
+    path = "?".join(filter(None, (path, "&".join(filter(None, (query, own))))))
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=15)
     with closing(connection):
         connection.request(method, path, body, fields)

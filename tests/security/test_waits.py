@@ -48,7 +48,7 @@ ENOUGH_SECONDS = 3
 #: Requests that would wait long, if they were let.
 PATIENT = {
     "GET /v1/responses/<response_id>": "stream=true&starting_after=9999999999",
-    "GET /chat/<session_id>/poll": "wait=55",
+    "GET /chat/<session_id>/poll": "after=1-1&wait=55",
 }
 
 
