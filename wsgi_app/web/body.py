@@ -13,12 +13,17 @@ from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from wsgi_app.compat.flask import lift_body_limit, limited_body
-from wsgi_app.delivery.server import client_socket, open_chunked_body
+from wsgi_app.delivery.server import client_socket, is_body_here, open_chunked_body
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import RequestError
+from wsgi_app.web.mount import current_mount
 
 #: How long a client may pause in its body: its request's thread waits.
 PAUSE_SECONDS = 15.0
+#: How long a body may take in all that does not come with its request's head.
+BODY_SECONDS = 30.0
+#: The same where its tenant has no place left for that.
+HASTY_BODY_SECONDS = 0.25
 #: What a refused client may still send before the connection is broken off.
 MAX_DISCARDED_BYTES = 67_108_864
 #: How long it may take for that where there is a place for it: its thread is held meanwhile.
@@ -31,7 +36,8 @@ _CHUNK_BYTES = 65_536
 def read_body(request: Request, max_bytes: int) -> bytes:
     """The whole body.
 
-    Raises RequestError ``too_large``, ``length_required``, or ``invalid_json`` if it breaks off.
+    Raises RequestError ``too_large``, ``length_required``, ``invalid_json`` if it breaks off, and
+    ``at_capacity`` if it comes slowly while its tenant's places are taken.
     """
     if not open_chunked_body(request.environ):
         raise RequestError(
@@ -42,24 +48,43 @@ def read_body(request: Request, max_bytes: int) -> bytes:
         raise _too_large(max_bytes)
     client = client_socket(request.environ)
     before = None if client is None else client.gettimeout()
+    patient = True
     try:
         if client is not None:
             client.settimeout(PAUSE_SECONDS)
         # One byte more: a body of unknown length is cut at the limit without a word.
-        with limited_body(request, max_bytes + 1):
+        with _in_time(request, client) as patient, limited_body(request, max_bytes + 1):
             body = request.get_data()
     except RequestEntityTooLarge:
         raise _too_large(max_bytes) from None  # by a limit of the site's, which is lower
     except Exception:  # noqa: BLE001 - every server has its own kinds for a body that breaks off
-        raise _broken_off() from None
+        raise _broken_off(patient=patient) from None
     finally:
         if client is not None:
             client.settimeout(before)
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
     if len(body) < (request.content_length or 0):
-        raise _broken_off()
+        raise _broken_off(patient=patient)
     return body
+
+
+@contextmanager
+def _in_time(request: Request, client: socket.socket | None) -> Iterator[bool]:
+    """Bound how long the block waits for a body that is not here yet: it holds its thread.
+
+    Gives whether there is a place for that, else it is short.
+    """
+    if client is None or is_body_here(request.environ, client):
+        yield True
+        return
+    place = current_mount().take_place()
+    try:
+        with _broken_off_after(BODY_SECONDS if place else HASTY_BODY_SECONDS, client):
+            yield place is not None
+    finally:
+        if place is not None:
+            place.give_back()
 
 
 def has_body(request: Request) -> bool:
@@ -131,5 +156,7 @@ def _too_large(max_bytes: int) -> RequestError:
     return RequestError("too_large", "The body is too large.", {"max_bytes": max_bytes})
 
 
-def _broken_off() -> RequestError:
+def _broken_off(*, patient: bool) -> RequestError:
+    if not patient:
+        return RequestError("at_capacity", "Too many bodies come slowly; try again.")
     return RequestError("invalid_json", "The body could not be read to its end.")

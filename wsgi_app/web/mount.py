@@ -23,7 +23,7 @@ from wsgi_app.delivery.parking import Parking
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.delivery.server import ServerFacts, find_leaving, find_server, prepare_leaving
 from wsgi_app.delivery.server.warnings import server_warnings
-from wsgi_app.delivery.slots import Delivery, Slot, StreamSlots
+from wsgi_app.delivery.slots import Delivery, Place, Slot, StreamSlots
 from wsgi_app.engine.about import AboutWorker
 from wsgi_app.engine.drain import drain_when
 from wsgi_app.engine.registry import register_host
@@ -232,6 +232,12 @@ class Mount:
             if error.code == "at_capacity":
                 self.warn_once(error.code, _full(error))
             raise
+
+    def take_place(self) -> Place | None:
+        """Take a place for a wait of this request: of its tenant's, or of all strangers'."""
+        self.learn_server()
+        principal = g.get("wsgi_app_principal")
+        return self.slots.take_place(principal and principal.tenant)
 
     @contextmanager
     def place(self, key: SessionKey) -> Iterator[bool]:

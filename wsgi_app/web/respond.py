@@ -113,12 +113,7 @@ def exception_response(error: Exception) -> Response:
 
 def _discard_body() -> None:
     """Take in a refused body; who sends it slowly holds one of few places, or is not waited for."""
-    place = None
-    if has_body(request):
-        principal = g.get("wsgi_app_principal")
-        mount = current_mount()
-        mount.learn_server()
-        place = mount.slots.take_place(principal and principal.tenant)
+    place = current_mount().take_place() if has_body(request) else None
     try:
         discard_body(request, DISCARD_SECONDS if place else HASTY_SECONDS)
     finally:

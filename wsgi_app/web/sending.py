@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from flask import Response, g, request
+from flask import Response, request
 
 from wsgi_app.delivery.disconnect import Watch
 from wsgi_app.delivery.generator import MAX_CHUNK_BYTES
@@ -76,9 +76,7 @@ def bound_answer(response: Response, mount: Mount | None = None) -> Response:
         return response
     response.direct_passthrough = False  # such a body would not be closed by its response
     if request.method in ("GET", "HEAD") and not _fits(client, _size_of(response)):
-        principal = g.get("wsgi_app_principal")
-        mount.learn_server()
-        place = mount.slots.take_place(principal and principal.tenant)
+        place = mount.take_place()
         if place is None:
             response.close()
             count_refused("at_capacity")

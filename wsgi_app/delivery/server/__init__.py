@@ -3,6 +3,7 @@
 Servers tell applications little of this, and each in its own way: one file for each question.
 """
 
+from wsgi_app.delivery.server.body import is_body_here as is_body_here
 from wsgi_app.delivery.server.body import open_chunked_body as open_chunked_body
 from wsgi_app.delivery.server.client import SOCKET_KEYS as SOCKET_KEYS
 from wsgi_app.delivery.server.client import client_disconnected as client_disconnected

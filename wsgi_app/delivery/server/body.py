@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import socket
+import ssl
+import struct
 import sys
 import tempfile
+import termios
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -29,6 +34,24 @@ def open_chunked_body(environ: dict[str, Any]) -> bool:
         return False
     environ[TERMINATED] = True
     return True
+
+
+def is_body_here(environ: dict[str, Any], client: socket.socket) -> bool:
+    """Whether a read of the whole body will wait for nothing; False where the server hides that."""
+    try:
+        missing = int(environ.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return False
+    if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+        return False
+    # What gunicorn has read behind the request's head (its http/unreader.py).
+    reader = getattr(environ.get("wsgi.input"), "reader", None)
+    ahead = getattr(getattr(reader, "unreader", None), "buf", None)
+    if isinstance(ahead, io.BytesIO):
+        missing -= ahead.getbuffer().nbytes
+    if missing > 0 and not isinstance(client, ssl.SSLSocket):
+        missing -= struct.unpack("i", fcntl.ioctl(client.fileno(), termios.FIONREAD, b"\0" * 4))[0]
+    return missing <= 0
 
 
 def _ends_by_itself(body: Any) -> bool:
