@@ -10,9 +10,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any
 
 from wsgi_app.engine.loop import LoopThread
+from wsgi_app.engine.turn import leave_turn
 
 log = logging.getLogger("wsgi_app")
 
@@ -36,7 +38,8 @@ class AgentFactory:
 
     def __call__(self, wait: Wait) -> tuple[Any, bool]:
         """Make an agent, and say whether it is one for all sessions; raises what making does."""
-        made = self._life or self._make()
+        life = self._life
+        made = life if life is not None and not life.failed else self._make()
         if inspect.iscoroutine(made):
             return wait(self._loop.submit(made)), False
         if hasattr(made, "__aenter__"):
@@ -68,7 +71,9 @@ class _Life:
         self._ended: Future[None] = Future()
         self._closing: asyncio.Event
         self._task: asyncio.Task[None]
-        loop.call_soon(lambda: self._begin(manager))
+        context = copy_context()  # with the app's, so that the site's settings are there
+        context.run(leave_turn)
+        context.run(loop.call_soon, lambda: self._begin(manager))
 
     @property
     def failed(self) -> bool:

@@ -208,7 +208,7 @@ class Turn:
         return await self._host.ask_async(prompt, schema)
 
 
-_current: ContextVar[Turn] = ContextVar("wsgi_app_turn")
+_current: ContextVar[Turn | None] = ContextVar("wsgi_app_turn")
 
 
 def current_turn() -> Turn:
@@ -217,12 +217,20 @@ def current_turn() -> Turn:
     For code that gets no `Turn`, such as a framework's tool: threads and tasks started with the
     agent's context variables find it too. Raises LookupError outside of agents.
     """
-    return _current.get()
+    turn = _current.get()
+    if turn is None:
+        raise LookupError("this code belongs to no turn")
+    return turn
 
 
 def enter_turn(turn: Turn) -> None:
     """Make ``turn`` the `current_turn` of the caller's context, which must be the turn's own."""
     _current.set(turn)
+
+
+def leave_turn() -> None:
+    """Make the caller's context that of no turn: what runs in it outlives the one that began it."""
+    _current.set(None)
 
 
 #: Takes its turn, and returns or yields strings and events; see the README.
