@@ -72,6 +72,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_readers_per_tenant: Count = 1000
     max_readers_per_turn: Count = 100
     max_sessions_per_tenant: Count = 10_000
+    max_stored_bytes_per_tenant: Count = 10_737_418_240
     max_turns: Count = 2000
     stream_slots: Optional[Count] = None
     max_slots_per_tenant: Optional[Count] = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from tests.store.steps import (
@@ -21,6 +23,7 @@ from tests.store.steps import (
     run_turn,
     start,
 )
+from tests.support.waiting import wait_for
 from wsgi_app.errors import Fenced, RequestError
 from wsgi_app.store.base import SessionKey, Store, StoreLimits, TurnBegun
 
@@ -192,6 +195,44 @@ def test_tenant_has_so_many_sessions(make_store: MakeStore) -> None:
     assert run_turn(store, SessionKey("rival", "s-3")).turn == 1
     store.delete_session(OTHER)
     assert run_turn(store, third).turn == 1
+
+
+REPLY = 400 * "x"
+
+
+def test_tenant_stores_so_many_bytes(make_store: MakeStore) -> None:
+    """A tenant whose sessions hold its bound of bytes starts nothing, until some are forgotten."""
+    store = make_store(
+        StoreLimits(max_stored_bytes_per_tenant=4000, history_bytes=500, journal_bytes=500)
+    )
+    for _ in range(20):  # a session's own bounds keep it small
+        run_turn(store, reply=REPLY)
+    full = [SessionKey(KEY.tenant, f"full-{number}") for number in range(20)]
+    with refused("too_many_sessions"):
+        for key in full:
+            run_turn(store, key, reply=REPLY)
+    with refused("too_many_sessions"):
+        run_turn(store)
+    assert run_turn(store, SessionKey("rival", "s-1")).turn == 1
+    assert sum(store.delete_session(key) for key in full) >= 4
+    run_turn(store)
+    for key in full[:4]:  # what was deleted counts no more
+        run_turn(store, key, reply=REPLY)
+
+
+def test_expired_sessions_bytes_do_not_count(make_store: MakeStore) -> None:
+    """The bytes of a session that has expired are its tenant's to use again."""
+    store = make_store(StoreLimits(max_stored_bytes_per_tenant=400, session_ttl_seconds=0.8))
+    run_turn(store, reply=REPLY)
+    with refused("too_many_sessions"):
+        run_turn(store, OTHER)
+
+    def begins() -> bool:
+        with suppress(RequestError):
+            return start(store, OTHER).turn == 1
+        return False
+
+    wait_for(begins, "room for another session")
 
 
 @pytest.mark.parametrize(

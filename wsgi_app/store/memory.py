@@ -128,7 +128,7 @@ class MemoryStore(Store):
             if last_seq < first_seq + len(events) - 1:
                 return last_seq
             session.end(turn, encoded, self._limits)
-            self._sessions.written(fence.key, session)
+            self._sessions.ended(fence.key, session)
             pushes = self._ended(fence.key, session, turn)
         self._send(pushes)
         return last_seq

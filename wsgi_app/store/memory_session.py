@@ -264,6 +264,10 @@ class Session:
             return []
         return [(owner_before, Signal("moved", key, self.newest_turn))]
 
+    def stored_bytes(self) -> int:
+        """What its turns and messages have as JSON."""
+        return sum(t.journal_bytes for t in self.turns.values()) + sum(map(len, self._messages))
+
     def _trim_journal(self, ended: Turn, journal_bytes: int) -> None:
         size = sum(turn.journal_bytes for turn in self.turns.values())
         for turn in list(self.turns.values()):

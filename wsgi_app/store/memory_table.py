@@ -25,6 +25,9 @@ class SessionTable:
         # When the ban of a run that was deleted with its session ends.
         self._deleted_runs: OrderedDict[tuple[SessionKey, str], float] = OrderedDict()
         self._counts: Counter[str] = Counter()
+        # What sessions held when a turn of each last ended, and their sums per tenant.
+        self._stored: dict[SessionKey, int] = {}
+        self._stored_by_tenant: Counter[str] = Counter()
         # Sessions in which a turn runs or waits, per tenant; pruned when counted.
         self._busy: defaultdict[str, set[SessionKey]] = defaultdict(set)
         self._last_created_at = 0.0
@@ -107,6 +110,18 @@ class SessionTable:
         session.updated_at = max(self._clock(), session.updated_at)
         self.renew(key, session)
 
+    def ended(self, key: SessionKey, session: Session) -> None:
+        """Note a turn's end, which is a write."""
+        self._note_stored(key, session.stored_bytes())
+        self.written(key, session)
+
+    def _note_stored(self, key: SessionKey, size: int) -> None:
+        self._stored_by_tenant[key.tenant] += size - self._stored.pop(key, 0)
+        if size:
+            self._stored[key] = size
+        if not self._stored_by_tenant[key.tenant]:
+            del self._stored_by_tenant[key.tenant]
+
     def renew(self, key: SessionKey, session: Session) -> None:
         """Let the session's lifetime begin now."""
         session.expires_at = self._clock() + self._limits.session_ttl_seconds
@@ -137,6 +152,7 @@ class SessionTable:
 
     def _forget(self, key: SessionKey) -> None:
         del self._sessions[key]
+        self._note_stored(key, 0)
         self._counts[key.tenant] -= 1
         if not self._counts[key.tenant]:
             del self._counts[key.tenant]
@@ -161,6 +177,8 @@ class SessionTable:
         tenant = request.key.tenant
         if session is None and self._counts[tenant] >= self._limits.max_sessions_per_tenant:
             raise refusal("too_many_sessions")
+        if self._stored_by_tenant[tenant] >= self._limits.max_stored_bytes_per_tenant:
+            raise refusal("too_much_stored")
         if self._count_active_turns(tenant) >= self._limits.max_turns_per_tenant:
             raise refusal("too_many_turns")
 

@@ -115,11 +115,13 @@ class RedisStore(Store):
                 answers.append(Appended(reply[0], cancel_reason(reply[1]), bool(reply[2])))
                 after += self._enrol(write.fence, reply[3])
             else:
-                last_seq, ended, worker, created = reply
+                last_seq, ended, worker, created, stored = reply
                 answers.append(Appended(last_seq, None))
                 if ended:
                     run = (write.fence.run_id, worker.decode())
-                    after += self._calls.release_turns(write.fence.key, [run], created.decode())
+                    after += self._calls.release_turns(
+                        write.fence.key, [run], created.decode(), stored_bytes=stored
+                    )
                 else:
                     after += self._enrol(write.fence, created)
         # What of this fails, the next heartbeat or the end of a lease puts right.

@@ -150,6 +150,7 @@ class Calls:
                 tenant_member(key, request.run_id),
                 self._limits.max_turns_per_tenant,
                 self._limits.max_sessions_per_tenant,
+                self._limits.max_stored_bytes_per_tenant,
                 *(rate or ()),
             ],
         )
@@ -176,10 +177,15 @@ class Calls:
         created: str = "",
         *,
         deleted: bool = False,
+        stored_bytes: int | None = None,
     ) -> list[Call]:
-        """Give back the places of ended runs (each with its worker), or of their session too."""
+        """Give back the places of ended runs (each with its worker), or of their session too.
+
+        ``stored_bytes`` are what the session holds now; None if that is not known.
+        """
         members = [tenant_member(key, run_id) for run_id, _ in runs]
-        session = (key.session_id, created, int(deleted))
+        stored = "" if stored_bytes is None else stored_bytes
+        session = (key.session_id, created, int(deleted), stored)
         return [
             self._tenant("release_turns", key.tenant, *session, *members),
             *(

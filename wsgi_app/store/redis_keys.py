@@ -52,8 +52,9 @@ class Keys:
         return f"{self._start}{{{_tag(key)}}}:s"
 
     def tenant(self, tenant: str) -> list[str]:
-        """A tenant's turns, its sessions by creation and by expiry, and its turns that ask."""
-        return [self._of_tenant(tenant, part) for part in ("turns", "created", "expires", "asking")]
+        """A tenant's turns, its sessions by creation and expiry, its turns that ask, its bytes."""
+        parts = ("turns", "created", "expires", "asking", "stored")
+        return [self._of_tenant(tenant, part) for part in parts]
 
     def starts(self, tenant: str, rate: StartRate) -> list[str]:
         """A tenant's starts in the window before the current one, and in that; per rate."""

@@ -13,9 +13,12 @@ _MESSAGES: Final = {
     "rate_limited": "This tenant has started too many turns; wait.",
     "queue_full": "Too many turns of this session are waiting.",
     "too_many_sessions": "This tenant has too many sessions.",
+    "too_much_stored": "This tenant's sessions hold too many bytes; delete some of them.",
     "too_many_turns": "This tenant has too many turns at once.",
     "no_pending_input": "No such question waits for an answer.",
 }
+#: Reasons that clients know by another one's code.
+_TOLD_AS: Final = {"too_much_stored": "too_many_sessions"}
 
 
 class TooManyStarts(RequestError):  # noqa: N818 - named as the reason, like the others
@@ -28,4 +31,6 @@ class TooManyStarts(RequestError):  # noqa: N818 - named as the reason, like the
 
 def refusal(code: str, *, turn: str | None = None) -> RequestError:
     """The error for one of a store's reasons; ``turn`` is the one that keeps the session busy."""
-    return RequestError(code, _MESSAGES[code], None if turn is None else {"turn_id": turn})
+    return RequestError(
+        _TOLD_AS.get(code, code), _MESSAGES[code], None if turn is None else {"turn_id": turn}
+    )

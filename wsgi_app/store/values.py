@@ -50,6 +50,8 @@ class StoreLimits(Struct, frozen=True, kw_only=True):
     #: Turns that wait for their users' answers; those above it count among the others.
     max_asking_turns_per_tenant: int = 100
     max_sessions_per_tenant: int = 10_000
+    #: Events and history of its sessions, as they were when a turn of each last ended.
+    max_stored_bytes_per_tenant: int = 10_737_418_240
     max_idempotency_keys: int = 1000
     session_ttl_seconds: float = 86_400
     lease_seconds: float = 10
@@ -66,6 +68,7 @@ class StoreLimits(Struct, frozen=True, kw_only=True):
             max_turns_per_tenant=settings.max_turns_per_tenant,
             max_asking_turns_per_tenant=settings.max_asking_turns_per_tenant,
             max_sessions_per_tenant=settings.max_sessions_per_tenant,
+            max_stored_bytes_per_tenant=settings.max_stored_bytes_per_tenant,
             session_ttl_seconds=settings.session_ttl_seconds,
             lease_seconds=settings.lease_seconds,
             journal_bytes=2 * settings.max_output_bytes,

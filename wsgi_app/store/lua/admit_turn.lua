@@ -1,12 +1,13 @@
 -- KEYS: those of the tenant; with a rate its starts in the window before the current one, and in that
 -- ARGV: ttl, lease, session, turn's member, max_turns_per_tenant, max_sessions_per_tenant,
---       with a rate: starts, in so many seconds
+--       max_stored_bytes_per_tenant, with a rate: starts, in so many seconds
 -- Answers: {'', created, window} or {code, whether a place that was taken just now may come back,
 --          window}, where the window is what read_starts answers
 local lease, session, member = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max_turns, max_sessions = tonumber(ARGV[5]), tonumber(ARGV[6])
-local rate, window_seconds = tonumber(ARGV[7]), tonumber(ARGV[8])
-local windows = { KEYS[5], KEYS[6] }
+local max_stored = tonumber(ARGV[7])
+local rate, window_seconds = tonumber(ARGV[8]), tonumber(ARGV[9])
+local windows = { KEYS[6], KEYS[7] }
 -- Longer than a request takes from here to its refusal by the session.
 local UNSETTLED = 100000
 
@@ -28,6 +29,9 @@ purge()
 local known = redis.call('ZSCORE', EXPIRES, session)
 if not known and redis.call('ZCARD', EXPIRES) >= max_sessions then
   return refuse('too_many_sessions', false)
+end
+if tonumber(redis.call('HGET', STORED, '') or 0) >= max_stored then
+  return refuse('too_much_stored', false)
 end
 if not is_known(member) and redis.call('ZCARD', TURNS) >= max_turns then
   local newest = redis.call('ZREVRANGE', TURNS, 0, 0, 'WITHSCORES')[2]

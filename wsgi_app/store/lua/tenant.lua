@@ -3,9 +3,10 @@
 --   KEYS[2]  sorted set: sessions by creation (µs)
 --   KEYS[3]  sorted set: sessions by expiry (µs)
 --   KEYS[4]  sorted set: turns that wait for an answer of their user, as the first; in one of the two
+--   KEYS[5]  hash: bytes that a session held when a turn of it last ended, by session; '' has their sum
 -- A member of the first has no other life than its lease; the second and third have the same ones.
 
-local TURNS, CREATED, EXPIRES, ASKING = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local TURNS, CREATED, EXPIRES, ASKING, STORED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local CHUNK = 1000
 
 local time = redis.call('TIME')
@@ -16,6 +17,18 @@ local function int(number)
   return string.format('%.0f', number)
 end
 
+local function note_stored(session, bytes)
+  local before = tonumber(redis.call('HGET', STORED, session) or 0)
+  if bytes > 0 then
+    redis.call('HSET', STORED, session, int(bytes))
+  else
+    redis.call('HDEL', STORED, session)
+  end
+  if bytes ~= before then
+    redis.call('HINCRBY', STORED, '', int(bytes - before))
+  end
+end
+
 local function purge()
   redis.call('ZREMRANGEBYSCORE', TURNS, '-inf', int(now))
   redis.call('ZREMRANGEBYSCORE', ASKING, '-inf', int(now))
@@ -24,12 +37,15 @@ local function purge()
     if #gone > 0 then
       redis.call('ZREM', EXPIRES, unpack(gone))
       redis.call('ZREM', CREATED, unpack(gone))
+      for _, session in ipairs(gone) do
+        note_stored(session, 0)
+      end
     end
   until #gone < CHUNK
 end
 
 local function renew()
-  for _, key in ipairs({ TURNS, CREATED, EXPIRES, ASKING }) do
+  for _, key in ipairs({ TURNS, CREATED, EXPIRES, ASKING, STORED }) do
     redis.call('PEXPIRE', key, int(ttl))
   end
 end
