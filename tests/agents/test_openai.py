@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.agents.bench import AgentBench
+from tests.agents.bench import AgentBench, events_of
 from tests.support.conversation import (
     FAILURE,
     PROMPT,
@@ -17,6 +17,7 @@ from tests.support.conversation import (
     read_file,
 )
 from tests.support.upstream import Upstream
+from tests.support.upstream_script import Call, Text, ToolCalls
 from wsgi_app import OpenAIAgent
 
 #: What every kind of agent should say; where one differs, its test says how and why.
@@ -96,3 +97,14 @@ def test_a_cancel_ends_it_at_any_point(bench: AgentBench) -> None:
 def test_two_hundred_turns_leave_nothing(bench: AgentBench) -> None:
     """No thread, task, file or process is left of 200 turns, half of them cancelled."""
     bench.leave_nothing(200)
+
+
+def test_a_thread_comes_with_the_first_tool(bench: AgentBench) -> None:
+    """A turn that only waits for its model has no thread; one whose model calls a tool gets one."""
+    alone = bench.start((Text(("hello",)),))
+    bench.finish(alone)
+    assert alone.thread is None
+    with_tool = bench.start((ToolCalls((Call("add", {"a": 1, "b": 2}),)),), (Text(("3",)),))
+    bench.finish(with_tool)
+    assert with_tool.thread is not None
+    assert events_of(with_tool)[-1]["reply"] == "3"

@@ -26,9 +26,8 @@ class TurnBench:
 
     def __init__(self, store_class: type[MemoryStore] = MemoryStore, **settings: Any) -> None:
         made = Settings(**settings)
-        self._agents: dict[tuple[str, str], Callable[..., Any]] = {}
         self.store = store_class(StoreLimits.from_settings(made))
-        self.runner = Runner(made, self.store, lambda: _Switch(self))
+        self.runner = Runner(made, self.store, lambda: _Hosted(self))
         #: Whose ``forget_session`` is called, if it has one.
         self.remembering: Any = None
         self._numbers = itertools.count(1)
@@ -61,16 +60,12 @@ class TurnBench:
             context=copy_context(),
             history=history,
             ephemeral=ephemeral,
+            agent=agent,
         )
         run = self.runner.begin(begin, order).run
         assert run is not None
-        self._agents[begin.key.session_id, str(run.fence.turn)] = agent
         run.start()
         return run
-
-    def answer(self, turn: Turn) -> Any:
-        """Have the turn's agent answer it."""
-        return self._agents[turn.session_id, turn.turn_id](turn)
 
     def run(self, agent: Callable[..., Any], message: str = "hi") -> list[AnyEvent]:
         """Run a turn to its end and give its events."""
@@ -79,14 +74,14 @@ class TurnBench:
         return events_of(run)
 
 
-class _Switch:
-    """The one agent of a bench, which has each turn's own answer."""
+class _Hosted:
+    """The hosted agent of a bench, which is asked to forget sessions: turns bring their own."""
 
     def __init__(self, bench: TurnBench) -> None:
         self._bench = bench
 
-    def __call__(self, turn: Turn) -> Any:
-        return self._bench.answer(turn)
+    def __call__(self, turn: Turn) -> None:
+        raise AssertionError(f"turn {turn.turn_id} has brought its agent")
 
     async def forget_session(self, session: SessionName) -> None:
         """Hand it on."""

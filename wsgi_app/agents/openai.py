@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from wsgi_app.agents.chat_request import ChatConversation
 from wsgi_app.agents.model_api import Conversation, ModelStep, Prompt, checked_options
@@ -14,6 +14,7 @@ from wsgi_app.agents.tool_offer import MAX_TOOLS, MIN_TOOLS, Offer, called_in
 from wsgi_app.agents.toolbox import Toolbox
 from wsgi_app.agents.tools import AnyTool, ToolConnections, ToolServer
 from wsgi_app.engine import Turn
+from wsgi_app.engine.agent_run import Rest
 from wsgi_app.errors import TurnError
 from wsgi_app.events import ToolCall, ToolResult
 from wsgi_app.extras import needs
@@ -47,8 +48,8 @@ class OpenAIAgent:
     ``"refuse"`` more functions are a ValueError, and more tools of servers end the turn with an
     error. Raises ConfigError without the openai package (the extra ``openai``).
 
-    Called by any number of turns at once, each in its own thread; nothing changes after
-    construction but the state of ``_client``, which see.
+    Called by any number of turns at once, each in its own thread or on the io loop; nothing changes
+    after construction but the state of ``_client``, which see.
     """
 
     def __init__(  # noqa: PLR0913 - one per thing that an author may want to say
@@ -103,23 +104,42 @@ class OpenAIAgent:
         with closing(OpenAISession(self, self._connect())) as session:
             yield from session(turn)
 
+    def begin_on_loop(self, turn: Turn) -> Coroutine[Any, Any, Rest] | None:
+        """Ask the model the first time without a thread; see `BeginsOnLoop`."""
+        return None if self._servers else self._begin_on_loop(turn)
+
+    async def _begin_on_loop(self, turn: Turn) -> Rest:
+        exchange = self._open_exchange(turn, None)
+        with self._asked() as found:
+            step = await self._client.ask(exchange.conversation, turn.emit)
+            _note_usage(found, step)
+        turn.add_usage(step.usage)
+        return (lambda turn: self._go_on(turn, exchange, step)) if step.calls else None
+
     def answer(
         self, turn: Turn, servers: ToolConnections | None = None
     ) -> Iterator[ToolCall | ToolResult]:
         """Answer a turn with the agent's own tools and those of servers; see `__call__`."""
+        exchange = self._open_exchange(turn, servers)
+        yield from self._go_on(turn, exchange, self._ask(turn, exchange.conversation))
+
+    def _open_exchange(self, turn: Turn, servers: ToolConnections | None) -> _Exchange:
         offer = Offer(self._max_tools, called_in(turn.history))
         toolbox = self._update(offer, turn, servers)
         prompt = Prompt(self._model, self._system, offer.shown, self._options, turn.kept)
         conversation = self._begin_conversation(prompt, turn.history, turn.message)
+        return _Exchange(conversation, offer, toolbox, servers)
+
+    def _go_on(
+        self, turn: Turn, exchange: _Exchange, step: ModelStep
+    ) -> Iterator[ToolCall | ToolResult]:
+        """Run the calls of a step and ask again, until there are none."""
+        conversation, offer, toolbox, servers = exchange
         max_steps = self._max_steps or turn.max_steps
-        for steps_left in range(max_steps - 1, -1, -1):
-            step = self._ask(turn, conversation)
-            turn.add_usage(step.usage)
+        for _ in range(max_steps - 1):
             calls = step.calls
             if not calls:
                 return
-            if not steps_left:
-                break
             kept = conversation.kept()
             for call in calls if kept else ():
                 turn.keep(call.call_id, kept)
@@ -127,19 +147,24 @@ class OpenAIAgent:
             conversation.add_results(results)
             if servers is not None and servers.has_new_tools:
                 toolbox = self._update(offer, turn, servers)
-        raise TurnError(
-            f"The model needs more than {max_steps} steps.",
-            {"max_steps": max_steps},
-            code="step_limit",
-        )
+            step = self._ask(turn, conversation)
+        if step.calls:
+            raise TurnError(
+                f"The model needs more than {max_steps} steps.",
+                {"max_steps": max_steps},
+                code="step_limit",
+            )
 
     def _ask(self, turn: Turn, conversation: Conversation) -> ModelStep:
-        asked = {"gen_ai.operation.name": "chat", "gen_ai.request.model": self._model}
-        with spanned(f"chat {self._model}", asked) as found:
+        with self._asked() as found:
             step = turn.run_io(self._client.ask(conversation, turn.emit))
-            found["gen_ai.usage.input_tokens"] = step.usage.input_tokens
-            found["gen_ai.usage.output_tokens"] = step.usage.output_tokens
-            return step
+            _note_usage(found, step)
+        turn.add_usage(step.usage)
+        return step
+
+    def _asked(self) -> AbstractContextManager[dict[str, str | int]]:
+        asked = {"gen_ai.operation.name": "chat", "gen_ai.request.model": self._model}
+        return spanned(f"chat {self._model}", asked)
 
     def _update(self, offer: Offer, turn: Turn, servers: ToolConnections | None) -> Toolbox:
         """Offer the tools that there are now; raises TurnError for too many, if that is set."""
@@ -161,6 +186,20 @@ class OpenAIAgent:
         # Servers of one kind share their connections' names; there is one kind so far.
         taken = [tool.name for tool in self._toolbox.tools]
         return self._servers[0].connect(self._servers, taken)
+
+
+class _Exchange(NamedTuple):
+    """What one turn has with its model."""
+
+    conversation: Conversation
+    offer: Offer
+    toolbox: Toolbox
+    servers: ToolConnections | None
+
+
+def _note_usage(found: dict[str, str | int], step: ModelStep) -> None:
+    found["gen_ai.usage.input_tokens"] = step.usage.input_tokens
+    found["gen_ai.usage.output_tokens"] = step.usage.output_tokens
 
 
 class OpenAISession:

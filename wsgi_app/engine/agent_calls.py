@@ -144,6 +144,12 @@ class AgentCalls:
         self._refuse_on_loop(coroutine)
         return self._waits.wait(self._services.io.submit(coroutine))
 
+    def start_on_io_loop(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run host code on the io loop; the turn's end cancels it."""
+        future = self._services.io.submit(coroutine)
+        self._waits.add(future)
+        return future
+
     def run_on_agents_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """See `Turn.run_async`."""
         self._refuse_on_loop(coroutine)

@@ -77,6 +77,10 @@ class TurnReport:
         with inside(span):
             yield
 
+    def inside_turn(self) -> AbstractContextManager[Any]:
+        """Make the turn's span the caller's current one, if it goes on."""
+        return inside(self._span)
+
     def inside_tool(self, call_id: str) -> AbstractContextManager[Any]:
         """Make the span of a tool's call the caller's current one."""
         return inside(self._tool_spans.get(call_id))

@@ -1,4 +1,4 @@
-"""One execution of a turn: what its thread does, and how it comes to exactly one end."""
+"""One execution of a turn: how it begins, and how it comes to exactly one end."""
 
 from __future__ import annotations
 
@@ -9,21 +9,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from wsgi_app.engine.agent_calls import AgentCalls
+from wsgi_app.engine.agent_run import AgentRun
 from wsgi_app.engine.clock import TurnClock
-from wsgi_app.engine.ends import AGENT_ERROR, OUTPUT_TOO_LARGE, TURN_TIMEOUT, as_error, was_lost
-from wsgi_app.engine.forgetting import forget_if_deleted
-from wsgi_app.engine.history import answer_messages, for_agent
+from wsgi_app.engine.ends import AGENT_ERROR, OUTPUT_TOO_LARGE, TURN_TIMEOUT, was_lost
+from wsgi_app.engine.history import answer_messages
 from wsgi_app.engine.log import EventLog, Wakeup
 from wsgi_app.engine.order import Services, TurnOrder
-from wsgi_app.engine.output import send_answer
 from wsgi_app.engine.place import wait_for_place
 from wsgi_app.engine.question import Questions
 from wsgi_app.engine.readers import Readers
 from wsgi_app.engine.report import TurnReport
-from wsgi_app.engine.switch_interval import switch_interval
-from wsgi_app.engine.threads import start_thread
-from wsgi_app.engine.turn import Agent, Turn, enter_turn
-from wsgi_app.errors import TurnError
 from wsgi_app.events import (
     Cancelled,
     CancelReason,
@@ -55,13 +50,11 @@ class TurnRun:
         self.terminal: Terminal | None = None
         self.published = threading.Event()
         settings = services.settings
-        self.thread: threading.Thread | None = None
         self._order = order
         self._services = services
         self._history = history
         #: Whether the store lets it run; before that it waits for its place.
         self.running = history is not None
-        self._replaces = order.regenerates and history is not None
         self._lock = threading.Lock()
         self._started = False
         self._place_wakeup = Wakeup()
@@ -88,6 +81,16 @@ class TurnRun:
             inside_tool=self._report.inside_tool,
             too_large=lambda: self._end(OUTPUT_TOO_LARGE),
         )
+        self._agent = AgentRun(
+            fence,
+            order,
+            services,
+            calls=self._calls,
+            report=self._report,
+            wait_for_place=self._wait_for_place,
+            end=self._end,
+            has_ended=lambda: self.ended,
+        )
         if history is None:
             self._report.wait()
         else:
@@ -97,15 +100,15 @@ class TurnRun:
     # -- for request threads
 
     def start(self) -> None:
-        """Start the turn's thread, once."""
+        """Start the turn's agent, once."""
         with self._lock:
             if self._started or self.ended:
                 return
             self._started = True
         try:
-            self.thread = start_thread(lambda: self._order.context.run(self._main), "turn")
-        except RuntimeError:
-            log.exception("a turn's thread cannot be started")
+            self._agent.start(self._history)
+        except Exception:
+            log.exception("a turn's agent cannot be started")
             self._end(AGENT_ERROR)
 
     def cancel(self, reason: CancelReason) -> bool:
@@ -122,8 +125,12 @@ class TurnRun:
 
     def goes_on(self) -> bool:
         """Whether code of the agent still runs in one of the turn's threads."""
-        started = self.thread is not None and self.thread.is_alive()
-        return started or self._calls.has_threads()
+        return self._agent.goes_on() or self._calls.has_threads()
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The agent's thread, if it has had one."""
+        return self._agent.thread
 
     def wake_queued(self) -> None:
         """Ask for the turn's place now: the one before it may have ended."""
@@ -180,64 +187,6 @@ class TurnRun:
             self.cancel("disconnected")
 
     # -- the turn's thread
-
-    def _main(self) -> None:
-        try:
-            if self._history is None:
-                self._history = self._wait_for_place()
-            if self._history is not None and not self.ended:
-                with self._order.app_context(), self._report.traced():
-                    self._drive(self._history)
-        finally:
-            # Whatever left the lines above, a turn without an end must not stay.
-            self._end(AGENT_ERROR)
-
-    def _drive(self, history: list[Message]) -> None:
-        given = self._order.history
-        turn = Turn(
-            self._calls,
-            self._order.message,
-            for_agent(
-                given if given is not None else history, self._services.settings.max_history_bytes
-            ),
-            self._order.metadata,
-            self._services.workdirs,
-            passing=self._order.passing or self._order.ephemeral,
-            replaces=self._replaces,
-        )
-        enter_turn(turn)
-        try:
-            self._answer(turn)
-        except TurnError as error:
-            self._end(as_error(error))
-        except BaseException:
-            # All of them: sys.exit in an agent must not end its turn without an event.
-            if not self.ended:
-                key = self.fence.key
-                log.exception("an agent failed in turn %d of %s", self.fence.turn, key.session_id)
-            self._end(AGENT_ERROR)
-        else:
-            self._end(None)
-
-    def _answer(self, turn: Turn) -> None:
-        if self._order.agent is not None:
-            self._send(self._order.agent, turn)
-            return
-        agents = self._services.session_agents
-        agent = agents.take(self.fence.key, self._calls.wait)
-        try:
-            self._send(agent, turn)
-        finally:
-            agents.give_back(self.fence.key, agent)
-            if self.ended:
-                forget_if_deleted(self._services.store, agents, self.fence, turn.session)
-
-    def _send(self, agent: Agent, turn: Turn) -> None:
-        try:
-            with switch_interval.competing():
-                send_answer(agent(turn), self._calls.emit, self._calls.run_agent_task)
-        finally:
-            self._calls.agent_returned()
 
     def _wait_for_place(self) -> list[Message] | None:
         place = wait_for_place(

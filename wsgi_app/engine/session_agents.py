@@ -48,11 +48,19 @@ class SessionAgents:
         self._lock = threading.Lock()
         self._kept: dict[SessionKey, _Kept] = {}
         self._takes = 0
-        self._shared: Any = None
+<<<<<<< HEAD
+        #: The agent of all sessions, once it is known that there is one.
+        self.shared: Any = None
         #: An agent that is one for all and gives the sessions' own; set once.
         self._opener: Any = None
         #: Whether agents are told of deleted sessions; None until one was made.
         self.told_of_deletions: bool | None = None
+=======
+        #: The agent of all sessions, once it is known that there is one.
+        self.shared: Any = None
+        #: Of an agent that is one for all and gives the sessions' own; set once.
+        self._open_session: Callable[[], Any] | None = None
+>>>>>>> f687d4e (Begin a model's turn without a thread)
 
     def take(self, key: SessionKey, wait: Wait = Future.result) -> Any:
         """The session's agent, for a turn; give it back with `give_back`.
@@ -61,8 +69,8 @@ class SessionAgents:
 
         Raises what making an agent raises, and TurnCancelled if that took until after the turn.
         """
-        if self._shared is not None:
-            return self._shared
+        if self.shared is not None:
+            return self.shared
         with self._lock:
             self._takes += 1
             number = self._takes
@@ -73,8 +81,14 @@ class SessionAgents:
         if kept is not None:
             # Its turn has ended, but not its code: two turns must not share an agent.
             self.discard(key)
+<<<<<<< HEAD
         agent, is_shared = self._make_one(wait)
         if is_shared:
+=======
+        agent = self._make_one()
+        if not hasattr(agent, "close"):
+            self.shared = agent
+>>>>>>> f687d4e (Begin a model's turn without a thread)
             return agent
         self._keep(key, _Kept(agent, time.monotonic(), in_use=True, number=number))
         return agent
@@ -105,7 +119,7 @@ class SessionAgents:
 
     def _share(self, agent: Any, *, is_shared: bool) -> tuple[Any, bool]:
         if is_shared:
-            self._shared = agent
+            self.shared = agent
         return agent, is_shared
 
     def forget(self, name: SessionName, timeout_seconds: float) -> None:
@@ -132,7 +146,7 @@ class SessionAgents:
     def _forget(self, name: SessionName, wait: Wait) -> None:
         with self._lock:
             kept = next((kept.agent for kept in self._kept.values()), None)
-        agent = self._opener or self._shared or kept
+        agent = self._opener or self.shared or kept
         made = None
         if agent is None:
             made, is_shared = self._make_one(wait)
