@@ -104,7 +104,7 @@ def test_a_thread_comes_with_the_first_tool(bench: AgentBench) -> None:
     alone = bench.start((Text(("hello",)),))
     bench.finish(alone)
     assert alone.thread is None
-    with_tool = bench.start((ToolCalls((Call("add", {"a": 1, "b": 2}),)),), (Text(("3",)),))
+    with_tool = bench.start((ToolCalls((Call("c1", "add", '{"a": 1, "b": 2}'),)),), (Text(("3",)),))
     bench.finish(with_tool)
     assert with_tool.thread is not None
     assert events_of(with_tool)[-1]["reply"] == "3"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from openai.resources.chat.completions import AsyncCompletions
 from tests.agents.bench import AgentBench, Host
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Cut, Refuse, Text
-from wsgi_app import OpenAIAgent
+from wsgi_app import OpenAIAgent, Turn
 
 #: A header that the package itself writes for each try.
 OF_THE_PACKAGE = "x-stainless-retry-count"
@@ -23,6 +24,10 @@ def bench(host: Host, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Ag
     for name, value in upstream.environment.items():
         monkeypatch.setenv(name, value)
     return host(OpenAIAgent("m"))
+
+
+def _answer_with_an_agent_of_its_own(turn: Turn) -> Any:
+    return OpenAIAgent("m")(turn)
 
 
 def tries(upstream: Upstream) -> list[str | None]:
@@ -70,6 +75,21 @@ def test_a_lost_connection_is_tried_again(bench: AgentBench, upstream: Upstream)
     cut = (Cut(),)
     assert bench.talk(cut, (Text(("late",)),))[-1]["reply"] == "late"
     assert len(upstream.requests) == 2
+
+
+def test_connections_go_with_their_agent(
+    bench: AgentBench, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An agent that was made for one turn leaves no connection behind, and no fault in the log."""
+    run = bench.turns.start(_answer_with_an_agent_of_its_own, "hello")
+    bench.finish(run)
+    [connection] = {
+        id(request.connection): request.connection for request in upstream.requests
+    }.values()
+    del run
+    gc.collect()
+    connection.wait_closed()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 def test_who_watches_the_package_sees_all(

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from contextvars import ContextVar
-from copy import copy
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import openai
 
@@ -20,16 +16,13 @@ import openai.resources.chat.chat
 import openai.resources.chat.completions
 import openai.resources.responses
 from openai import (
-    DEFAULT_CONNECTION_LIMITS,
-    DEFAULT_TIMEOUT,
     AsyncAPIResponse,
     AsyncOpenAI,
-    DefaultAsyncHttpxClient,
 )
 
 from wsgi_app.agents.answer_reader import AnswerReader
 from wsgi_app.agents.model_api import Conversation, ModelRequest, ModelStep
-from wsgi_app.agents.openai_direct import MAX_ERROR_BYTES, DirectWay, HttpClient
+from wsgi_app.agents.openai_connect import Connected, connect, tell_user
 from wsgi_app.agents.shorter_history import SHORTENED, note_shortening
 from wsgi_app.agents.upstream_errors import (
     BrokenOffError,
@@ -43,14 +36,11 @@ from wsgi_app.agents.upstream_errors import (
 from wsgi_app.compat.python import aclosing, next_of
 from wsgi_app.errors import UpstreamError
 from wsgi_app.events import AnyEvent, Status, Usage
-from wsgi_app.extras import INSTALL
 
 log = logging.getLogger("wsgi_app")
 
 #: What the openai package's methods insist on; an argument without a value is one to them.
 _REQUIRED: Final = frozenset({"model", "messages", "input"})
-#: A turn holds one connection at a time, and the host bounds the turns: the pool must not.
-MAX_CONNECTIONS: Final = 100_000
 #: A stream ends at once after its last event; the connection is kept if it does so in this time.
 STREAM_END_SECONDS: Final = 0.1
 #: How long the count of tokens and ``[DONE]`` are waited for once the answer has its reason: some
@@ -60,37 +50,18 @@ GRACE_SECONDS: Final = 1.0
 #: package itself repeats what fails before the stream, as often as its client says.
 MAX_STREAM_RETRIES: Final = 1
 RETRY_SECONDS: Final = 0.5
-#: A user who sees nothing for so long is told why.
-TOLD_WAIT_SECONDS: Final = 2.0
-
-#: What a task's request says to its turn's user.
-_tell: ContextVar[Callable[[AnyEvent], None]] = ContextVar("_tell")
-_request_numbers: Final = itertools.count(1)
-
-
-class _Connected(NamedTuple):
-    """The ways to a provider.
-
-    ``typed``: the client's methods get a request's fields as arguments, where tools find them that
-    look into the calls of a client of the author's.
-    """
-
-    client: AsyncOpenAI
-    direct: DirectWay | None
-    typed: bool = False
 
 
 class OpenAIClient:
     """Asks the provider, with one client for each event loop, or with the author's own.
 
-    Each event loop touches its own entry of ``_connected`` alone; nothing else changes.
+    Each event loop touches its own entry of ``_connected`` alone; nothing else changes. The
+    connections end with the loop, or when nobody has the client any more.
     """
 
     def __init__(self, client: AsyncOpenAI | None = None) -> None:
         self._client = client
-        self._connected: dict[
-            asyncio.AbstractEventLoop, tuple[_Connected, AsyncGenerator[_Connected, None]]
-        ] = {}
+        self._connected: dict[asyncio.AbstractEventLoop, Connected] = {}
 
     async def ask(
         self, conversation: Conversation, emit: Callable[[str | AnyEvent], None]
@@ -99,7 +70,7 @@ class OpenAIClient:
 
         Raises UpstreamError, which the log tells with its cause.
         """
-        _tell.set(emit)
+        tell_user.set(emit)
         try:
             connected = await self._connect()
             retries_left = min(connected.client.max_retries, MAX_STREAM_RETRIES)
@@ -129,64 +100,13 @@ class OpenAIClient:
             log.warning("the model provider failed: %s", describe(error))
             raise
 
-    async def _connect(self) -> _Connected:
+    async def _connect(self) -> Connected:
         if self._client is not None:
-            return _Connected(self._client, None, typed=True)
+            return Connected(self._client, None, typed=True)
         loop = asyncio.get_running_loop()
         if loop not in self._connected:
-            lifetime = self._keep_connected(loop)
-            self._connected[loop] = await lifetime.__anext__(), lifetime
-        return self._connected[loop][0]
-
-    async def _keep_connected(
-        self, loop: asyncio.AbstractEventLoop
-    ) -> AsyncGenerator[_Connected, None]:
-        """Make a client whose connections end with the loop, which closes its open generators."""
-        # Of httpx or httpx2, whichever this version of the openai package builds on.
-        limits = type(DEFAULT_CONNECTION_LIMITS)(max_connections=MAX_CONNECTIONS)
-        # Servers of one's own often want no key, but the openai package insists on one.
-        api_key = os.environ.get("OPENAI_API_KEY") or "none"
-        hooks = {"response": [_drop_long_error]}
-        http_client = _http_client(limits=limits, event_hooks=hooks)
-        # The turn's deadline bounds all reads. A limit for each would be a timer set anew with each
-        # token, a twelfth of the loop's time (measured).
-        timeout = copy(DEFAULT_TIMEOUT)
-        timeout.read = None
-        async with _Client(api_key=api_key, http_client=http_client, timeout=timeout) as client:
-            direct = DirectWay(client) if isinstance(http_client, HttpClient) else None
-            try:
-                yield _Connected(client, direct)
-            finally:
-                del self._connected[loop]
-                if direct is not None:
-                    await direct.close()
-
-
-def _http_client(**options: Any) -> Any:
-    """The package's client over aiohttp, else the one it always has."""
-    try:
-        return HttpClient(**options)
-    except RuntimeError:  # its word for a missing aiohttp
-        told = "the openai package lacks its extra aiohttp: a token costs more (%s)"
-        log.warning(told, INSTALL.format(extra="openai"))
-        return DefaultAsyncHttpxClient(**options)
-
-
-class _Client(AsyncOpenAI):
-    """The package's client, which names each request without asking the system for random bytes.
-
-    No header tells the name, but that took a tenth of the loop's time when many turns began. And
-    it tells the turn's user when a provider has it wait long before a request is made again.
-    """
-
-    def _idempotency_key(self) -> str:
-        return f"request-{next(_request_numbers)}"
-
-    def _calculate_retry_timeout(self, *args: Any, **options: Any) -> float:
-        seconds = super()._calculate_retry_timeout(*args, **options)
-        if seconds >= TOLD_WAIT_SECONDS:
-            _tell.get()(Status(f"The model provider is busy: asked again in {seconds:.0f} s."))
-        return seconds
+            self._connected[loop] = await connect(self)
+        return self._connected[loop]
 
 
 async def _read(step: ModelStep, stream: AsyncGenerator[bytes, None]) -> None:
@@ -222,7 +142,7 @@ async def _read_rest(
             deadline = loop.time() + GRACE_SECONDS
 
 
-async def _stream(connected: _Connected, request: ModelRequest) -> AsyncGenerator[bytes, None]:
+async def _stream(connected: Connected, request: ModelRequest) -> AsyncGenerator[bytes, None]:
     """Read the answer's raw bytes; whatever goes wrong on the way is an UpstreamError."""
     async with AsyncExitStack() as stack:
         pieces = await _open(stack, connected, request)
@@ -235,7 +155,7 @@ async def _stream(connected: _Connected, request: ModelRequest) -> AsyncGenerato
 
 
 async def _open(
-    stack: AsyncExitStack, connected: _Connected, request: ModelRequest
+    stack: AsyncExitStack, connected: Connected, request: ModelRequest
 ) -> AsyncIterator[bytes]:
     client, direct, typed = connected
     try:
@@ -275,13 +195,6 @@ def _ask_package(
     opened: AbstractAsyncContextManager[AsyncAPIResponse[Any]]
     opened = create(**arguments, extra_body=body)
     return opened
-
-
-async def _drop_long_error(response: Any) -> None:
-    """Close an error's answer that may be endless; the openai package would read it whole."""
-    length = response.headers.get("content-length", "")
-    if response.is_error and not (length.isdecimal() and int(length) <= MAX_ERROR_BYTES):
-        await response.aclose()
 
 
 async def _exhaust(body: AsyncIterator[bytes]) -> None:

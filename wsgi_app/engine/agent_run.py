@@ -1,4 +1,4 @@
-"""The run of one turn's agent: in a thread of its own, or on the io loop as long as it only waits."""
+"""The run of one turn's agent: in a thread, or on the io loop as long as it only waits."""
 
 from __future__ import annotations
 

@@ -48,19 +48,12 @@ class SessionAgents:
         self._lock = threading.Lock()
         self._kept: dict[SessionKey, _Kept] = {}
         self._takes = 0
-<<<<<<< HEAD
         #: The agent of all sessions, once it is known that there is one.
         self.shared: Any = None
         #: An agent that is one for all and gives the sessions' own; set once.
         self._opener: Any = None
         #: Whether agents are told of deleted sessions; None until one was made.
         self.told_of_deletions: bool | None = None
-=======
-        #: The agent of all sessions, once it is known that there is one.
-        self.shared: Any = None
-        #: Of an agent that is one for all and gives the sessions' own; set once.
-        self._open_session: Callable[[], Any] | None = None
->>>>>>> f687d4e (Begin a model's turn without a thread)
 
     def take(self, key: SessionKey, wait: Wait = Future.result) -> Any:
         """The session's agent, for a turn; give it back with `give_back`.
@@ -81,14 +74,8 @@ class SessionAgents:
         if kept is not None:
             # Its turn has ended, but not its code: two turns must not share an agent.
             self.discard(key)
-<<<<<<< HEAD
         agent, is_shared = self._make_one(wait)
         if is_shared:
-=======
-        agent = self._make_one()
-        if not hasattr(agent, "close"):
-            self.shared = agent
->>>>>>> f687d4e (Begin a model's turn without a thread)
             return agent
         self._keep(key, _Kept(agent, time.monotonic(), in_use=True, number=number))
         return agent
