@@ -24,7 +24,7 @@ WORK ?= tokens
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-parked test-sites test-models test-gevent test-matrix test-stores test-extensions resolve-sites check format lint lock bench packages clients clean
+.PHONY: help run test test-all test-parked test-sites test-models test-agents test-gevent test-matrix test-stores test-extensions resolve-sites check format lint lock bench packages clients clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -39,7 +39,7 @@ test: $(DEVELOPMENT) packages clients ## the core tests, under 10 minutes on 2 c
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-all: $(DEVELOPMENT) packages clients ## all tests, the long ones too
-	@$(BIN)/python -m pytest -m "not sites and not models" -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not sites and not models and not agents" -n $(JOBS) --dist loadfile --no-loadscope-reorder
 	@$(MAKE) --no-print-directory test-parked test-gevent
 
 # What concerns delivery, drain, crashes and the store, once more with parked streams.
@@ -57,6 +57,9 @@ test-sites: $(DEVELOPMENT) packages ## real applications with the host mounted (
 
 test-models: $(DEVELOPMENT) packages ## real model servers and gateways (MODEL=llama_cpp: one of them)
 	@$(BIN)/python -m pytest -m models tests/models$(if $(MODEL),/test_$(MODEL).py)
+
+test-agents: $(DEVELOPMENT) packages clients ## agents with the frameworks, databases and MCP servers that teams have
+	@$(BIN)/python -m pytest -m "slow or agents" -n 2 --dist loadfile tests/agents tests/agents_real
 
 # The same, and the built-in agent, on gunicorn's gevent workers.
 GEVENT_TESTS := $(PARKED_TESTS) $(addprefix tests/test_,openai_agent.py websocket.py given_up_questions.py) tests/gevent

@@ -1,0 +1,1 @@
+"""Agents with what teams really have: public servers, frameworks, databases."""
