@@ -16,6 +16,7 @@ from tests.support.client import Answer, Client, chat_body, new_session
 from tests.support.processes import temporary_folder
 from tests.support.refusals import check_refusal, unharmed
 from tests.support.servers import NGINX_LISTEN, NGINX_UPSTREAM, gunicorn, nginx
+from tests.support.service import project_nginx
 from tests.support.waiting import wait_for
 from wsgi_app.auth.development import kept_token
 
@@ -265,6 +266,21 @@ def test_development_mode_refuses_a_bare_proxy() -> None:
             with nginx(text, upstreams=[server]) as proxy:
                 check_refusal(Client(proxy).call("GET", "/sessions"), 401, "unauthorized")
                 check_refusal(Client(proxy).call("GET", "/metrics"), 401, "unauthorized")
+
+
+def test_the_projects_nginx_is_no_developer() -> None:
+    """Behind deploy/nginx.conf neither `dev` nor this machine's right to the metrics counts."""
+    env = {"AGENT_METRICS_LOCAL": "1"}
+    with (
+        gunicorn("tests.support.apps:scripted_app()", env=env) as server,
+        project_nginx([server]) as proxy,
+    ):
+        assert Client(server).call("GET", "/sessions").status == 200
+        assert Client(server, None).call("GET", "/metrics").status == 200
+        for host in ("localhost", "127.0.0.1", "rebound.example"):
+            for path in ("/sessions", "/metrics"):
+                answer = Client(proxy).call("GET", path, headers={"Host": host})
+                assert answer.status == 401, (host, path, answer.body)
 
 
 def test_dev_is_no_operator(developer: Client) -> None:

@@ -32,6 +32,16 @@ def server() -> Iterator[Gunicorn]:
         yield host
 
 
+@pytest.fixture(params=["gunicorn", pytest.param("nginx", marks=pytest.mark.slow)])
+def entry(request: pytest.FixtureRequest, server: Gunicorn) -> Iterator[Server]:
+    """The worker, straight and through the project's nginx."""
+    if request.param == "gunicorn":
+        yield server
+        return
+    with project_nginx([server]) as proxy:
+        yield proxy
+
+
 def check_beta(server: Server) -> None:
     """Fail unless another tenant's turns, streams and waits are served."""
     beta = ReadingClient(server, BETA)
@@ -41,12 +51,12 @@ def check_beta(server: Server) -> None:
         stream.wait_comments(1)
 
 
-def test_idle_readers_take_no_more_than_their_share(server: Gunicorn) -> None:
+def test_idle_readers_take_no_more_than_their_share(entry: Server) -> None:
     """Of 56 streams of one tenant half are served; its turns start all the same."""
     with ExitStack() as stack:
         statuses = []
         for _ in range(SLOTS):
-            alpha = ReadingClient(server, ALPHA)
+            alpha = ReadingClient(entry, ALPHA)
             stream = stack.enter_context(alpha.stream("GET", f"/events?session={new_session()}"))
             statuses.append(stream.status)
             if stream.status == 200:
@@ -55,22 +65,20 @@ def test_idle_readers_take_no_more_than_their_share(server: Gunicorn) -> None:
         check_refusal(
             alpha.call("GET", f"/events?session={new_session()}"), 429, "too_many_readers"
         )
-        check_beta(server)
+        check_beta(entry)
         assert alpha.chat_json(new_session(), {"text": "x"}).status == 200
-    with project_nginx([server]) as proxy:
-        check_beta(proxy)
 
 
-def test_idle_websockets_count_too(server: Gunicorn) -> None:
+def test_idle_websockets_count_too(entry: Server) -> None:
     """A WebSocket holds a thread for as long as it is open, whether a turn runs or not."""
     name = "WS /ws/chat/<session_id>"
     with ExitStack() as stack:
         statuses = []
         for _ in range(SLOTS):
-            answer = opened(server, name, Target(new_session()), bearer(ALPHA))
+            answer = opened(entry, name, Target(new_session()), bearer(ALPHA))
             statuses.append(stack.enter_context(answer).status)
         assert statuses == [101] * SHARE + [429] * (SLOTS - SHARE)
-        check_beta(server)
+        check_beta(entry)
 
 
 def test_a_repeated_start_is_a_waiting_reader(server: Gunicorn) -> None:
