@@ -72,9 +72,20 @@ def test_a_safe_string_is_text(client: ReadingClient) -> None:
     """A token of markupsafe is sent, stored and joined as the text that it is."""
     session = new_session()
     frames = run_odd(client, session, "markup")
-    assert types_of(frames) == ["token", "token", "done"]
-    assert text_of(frames) == frames[-1].data["reply"] == "<b>&"
-    assert client.session(session)["messages"][-1]["content"] == "<b>&"
+    assert types_of(frames) == [*4 * ["token"], "done"]
+    assert text_of(frames) == frames[-1].data["reply"] == "<b>&<i>&"
+    assert client.session(session)["messages"][-1]["content"] == "<b>&<i>&"
+
+
+def test_tool_events_take_what_a_tool_may_return(client: ReadingClient) -> None:
+    """Subclasses of text and numbers in an agent's own tool events are these, models their data."""
+    session = new_session()
+    frames = run_odd(client, session, "rich data")
+    assert types_of(frames) == ["tool_call", "tool_result", "done"]
+    call, result = (frame.data for frame in frames[:2])
+    assert (call["tool"], call["input"]) == ("look_up", {"at": "<b>", "row": {"id": 7, "of": "x"}})
+    assert result["output"] == ["<b>", 7, {"id": 8, "of": "\ufffd"}, 0.5]
+    assert [frame.text for frame in client.replay(session, "0-0")] == [f.text for f in frames]
 
 
 def test_every_cancel_callback_runs(client: ReadingClient) -> None:

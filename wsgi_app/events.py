@@ -179,7 +179,21 @@ class MarkedEvent(NumberedEvent, frozen=True, gc=False):
     mark: str
 
 
-_encoder = msgspec.json.Encoder()
+def _plain(value: Any) -> Any:
+    """What agents' data may hold beside JSON's types: subclasses of these, pydantic's models."""
+    # Not str(value) and the like: a subclass may have another form.
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if hasattr(value, "model_dump") and not isinstance(value, type):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value)} has no form in JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
@@ -187,12 +201,13 @@ def encode_json(value: Any) -> bytes:
     """Encode to one line of JSON.
 
     A lone surrogate (half a character, as a cut token may hold) becomes U+FFFD, since UTF-8 has no
-    form for it. Raises TypeError for a value that JSON cannot hold.
+    form for it. Subclasses of text and numbers are what they extend, and pydantic's models what
+    they dump. Raises TypeError for a value that JSON cannot hold.
     """
     try:
         return _encoder.encode(value)
     except UnicodeEncodeError:
-        return _encoder.encode(_without_surrogates(msgspec.to_builtins(value)))
+        return _encoder.encode(_without_surrogates(msgspec.to_builtins(value, enc_hook=_plain)))
 
 
 def encode_event(event: AnyEvent) -> bytes:

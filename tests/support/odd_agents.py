@@ -8,15 +8,34 @@ from typing import Any
 
 from flask import Flask
 from markupsafe import Markup
+from pydantic import BaseModel
 
 from tests.support.agents import observe
-from wsgi_app import AgentHost, ToolResult, Turn, TurnError, Usage
+from wsgi_app import AgentHost, ToolCall, ToolResult, Turn, TurnError, Usage
 from wsgi_app.events import Token
 
 #: How long an agent waits for an answer before it gives its question up.
 PATIENCE_SECONDS = 0.3
 #: Below the stack's own limit, above what a reader's thread can decode.
 DEEP = 900
+
+
+class Id(int):
+    """A number with a name."""
+
+    def __str__(self) -> str:
+        return f"id-{int(self)}"
+
+
+class Share(float):
+    """The same with a point."""
+
+
+class Row(BaseModel):
+    """What a tool of a framework may return."""
+
+    id: int
+    of: Any
 
 
 class ForeignInteger:
@@ -124,7 +143,11 @@ ODD: dict[str, Any] = {
     "give up and wait": _give_up_and_wait,
     "give up and ask": _give_up_and_ask,
     "ask after expiry": _ask_after_expiry,
-    "markup": lambda _: [Markup("<b>"), "&"],
+    "markup": lambda _: [Markup("<b>"), "&", Token(Markup("<i>")), "&"],
+    "rich data": lambda _: [
+        ToolCall(Markup("look_up"), "c-1", {"at": Markup("<b>"), "row": Row(id=Id(7), of="x")}),
+        ToolResult("look_up", "c-1", [Markup("<b>"), Id(7), Row(id=8, of="\ud800"), Share(0.5)]),
+    ],
     "failing callback": _failing_callback,
     "fine": lambda _: "fine",
 }

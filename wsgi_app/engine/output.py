@@ -52,6 +52,8 @@ def check_output(item: Any, kinds: tuple[type[Event], ...] = AGENT_EVENTS) -> Ou
             # Checked by hand: decoding every token again would cost as much as the rest.
             if not isinstance(event.content, str):
                 raise TurnError("The agent sent an event whose content is no text.")
+            if type(event.content) is not str:  # one that would escape what it is joined with
+                event = type(event)(str.__str__(event.content))
             return Output(event, json, len(event.content.encode("utf-8", "replace")))
         decoded = decode_event(json)
         _check_depth(msgspec.to_builtins(decoded), MAX_DEPTH)
