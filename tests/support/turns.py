@@ -42,6 +42,7 @@ class TurnBench:
         if_busy: Literal["reject", "enqueue", "interrupt"] = "reject",
         history: list[Message] | None = None,
         ephemeral: bool = False,
+        regenerates: bool = False,
     ) -> TurnRun:
         """Start a turn."""
         number = next(self._numbers)
@@ -51,6 +52,7 @@ class TurnBench:
             worker_id=self.runner.worker_id,
             message=message,
             if_busy=if_busy,
+            regenerates=regenerates,
         )
         order = TurnOrder(
             message=message,
@@ -61,6 +63,7 @@ class TurnBench:
             history=history,
             ephemeral=ephemeral,
             agent=agent,
+            regenerates=regenerates,
         )
         run = self.runner.begin(begin, order).run
         assert run is not None

@@ -19,7 +19,9 @@ from pydantic import ValidationError
 from wsgi_app.agents.langgraph_memory import (
     AnyGraph,
     as_messages,
+    before_newest,
     knows,
+    marks,
     recall,
     take_out,
 )
@@ -102,9 +104,10 @@ class LangGraphAgent:
 
     async def _try(self, turn: Turn) -> None:
         watch = ModelWatch(turn)
-        config = self._config_for(turn, watch)
+        message_id = str(uuid4())
+        config = self._config_for(turn, watch, message_id)
         try:
-            await self._answer(turn, config, GraphStream(turn, watch))
+            await self._answer(turn, config, GraphStream(turn, watch), message_id)
             watch.tell_cut()
         except GraphRecursionError as error:
             limit = config["recursion_limit"]
@@ -120,7 +123,9 @@ class LangGraphAgent:
             log.warning("the model provider failed: %s", describe(failure))
             raise failure from failure.__cause__
 
-    async def _answer(self, turn: Turn, config: RunnableConfig, stream: GraphStream) -> None:
+    async def _answer(
+        self, turn: Turn, config: RunnableConfig, stream: GraphStream, message_id: str
+    ) -> None:
         graph, options = self._graph, {}
         remembers = self._saver is not None and not turn.passing
         if not remembers:
@@ -133,7 +138,6 @@ class LangGraphAgent:
             config,
             {**options, "context": self._context_for(turn), "subgraphs": self._subgraphs},
         )
-        message_id = str(uuid4())
         try:
             before = await self._recall(turn, run) if remembers else None
             await run.follow(self._input_for(turn, before, message_id))
@@ -143,14 +147,19 @@ class LangGraphAgent:
                 await run.forget(message_id)
             raise
 
-    def _config_for(self, turn: Turn, watch: ModelWatch) -> RunnableConfig:
+    def _config_for(self, turn: Turn, watch: ModelWatch, message_id: str) -> RunnableConfig:
         configurable = {"thread_id": self._thread_id(turn.session)}
-        config = merge_configs(self._config, {"configurable": configurable, "callbacks": [watch]})
+        own: RunnableConfig = {
+            "configurable": configurable,
+            "callbacks": [watch],
+            "metadata": marks(turn.turn_id, message_id),
+        }
+        config = merge_configs(self._config, own)
         # Not to be merged, which would drop the limit that is LangChain's default.
         config["recursion_limit"] = turn.max_steps
-        for own in (self._graph.config, self._config):
-            if own is not None and "recursion_limit" in own:
-                config["recursion_limit"] = own["recursion_limit"]
+        for given in (self._graph.config, self._config):
+            if given is not None and "recursion_limit" in given:
+                config["recursion_limit"] = given["recursion_limit"]
         return config
 
     def _context_for(self, turn: Turn) -> Any:
@@ -163,6 +172,8 @@ class LangGraphAgent:
         if not self._is_lasting and not await run.knows_history():
             await self.forget_session(turn.session)
             return None
+        if turn.replaces and not await run.rewind():
+            await self.forget_session(turn.session)
         return await run.recall()
 
     def _input_for(self, turn: Turn, before: list[BaseMessage] | None, message_id: str) -> Any:
@@ -188,6 +199,8 @@ class _Run:
         options: dict[str, Any],
     ) -> None:
         self.config = config
+        #: Where the next run goes on from.
+        self._begin_at = config
         self._turn = turn
         self._stream = stream
         self._graph = graph
@@ -200,7 +213,13 @@ class _Run:
 
     async def recall(self) -> list[BaseMessage] | None:
         """See `recall`."""
-        return await recall(self._graph, self.config, self._turn.history)
+        return await recall(self._graph, self._begin_at, self._turn.history)
+
+    async def rewind(self) -> bool:
+        """Begin before the exchange that the turn replaces; False if nothing is before it."""
+        found = await before_newest(self._graph, self.config, self._turn)
+        self._begin_at = found or self.config
+        return found is not None
 
     async def forget(self, message_id: str) -> None:
         """See `take_out`."""
@@ -222,7 +241,8 @@ class _Run:
 
     async def _run(self, given: Any) -> None:
         """Run the graph until it ends or waits."""
-        parts = self._graph.astream(given, self.config, stream_mode=_MODES, **self._options)
+        begin_at, self._begin_at = self._begin_at, self.config
+        parts = self._graph.astream(given, begin_at, stream_mode=_MODES, **self._options)
         try:
             async with aclosing(cast("AsyncGenerator[Any, None]", parts)):
                 async for part in parts:

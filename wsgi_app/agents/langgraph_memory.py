@@ -15,18 +15,22 @@ from langchain_core.messages import (
     convert_to_messages,
 )
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import merge_configs
 from langgraph.constants import START
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.pregel import Pregel
 from langgraph.types import StateSnapshot
 
 from wsgi_app.agents.missed import Remembered, join_texts, missed
+from wsgi_app.engine import Turn
 from wsgi_app.engine.valid_messages import NO_RESULT
 from wsgi_app.store.base import Message
 
 AnyGraph = Pregel[Any, Any, Any, Any]
 #: The reducer of a state's messages that lets all of them be replaced.
 _REPLACING: Final = "_add_messages"
+_TURN: Final = "agent_turn"
+_RUN: Final = "agent_run"
 
 
 def as_messages(history: Sequence[Message]) -> list[BaseMessage]:
@@ -73,6 +77,44 @@ async def knows(graph: AnyGraph, config: RunnableConfig, history: Sequence[Messa
         return bool(history)
     asked = {str(message.text) for message in messages if isinstance(message, HumanMessage)}
     return any(one["role"] == "user" and one["content"] in asked for one in history)
+
+
+def marks(turn_id: str, message_id: str) -> dict[str, str]:
+    """Metadata of a turn's checkpoints, by which `before_newest` knows them."""
+    return {_TURN: turn_id, _RUN: message_id}
+
+
+async def before_newest(
+    graph: AnyGraph, config: RunnableConfig, turn: Turn
+) -> RunnableConfig | None:
+    """Where the thread stood before the exchange that a turn replaces; None if at its start."""
+    newest = state = await graph.aget_state(config)
+    if state.metadata is None or _is_before(state, turn):
+        return config
+    while _run_of(state) == _run_of(newest):
+        if state.parent_config is None:
+            return None
+        state = await graph.aget_state(state.parent_config)
+        if state.metadata is None:
+            return None  # whoever prunes threads has taken it
+    checkpoint_id = state.config["configurable"]["checkpoint_id"]
+    return merge_configs(config, {"configurable": {"checkpoint_id": checkpoint_id}})
+
+
+def _is_before(newest: StateSnapshot, turn: Turn) -> bool:
+    """Whether the replaced turn has written nothing: it failed before it could."""
+    if (newest.metadata or {}).get(_TURN) == str(int(turn.turn_id) - 1):
+        return False
+    asked = [str(m.text) for m in _messages_of(newest) if isinstance(m, HumanMessage)]
+    known = [one["content"] for one in turn.history if one["role"] == "user"]
+    return bool(asked) and asked[-1:] == known[-1:]
+
+
+def _run_of(state: StateSnapshot) -> str | None:
+    """Which turn wrote a checkpoint; before they were marked, by the message that it answers."""
+    mark = (state.metadata or {}).get(_RUN)
+    asked = [message for message in _messages_of(state) if isinstance(message, HumanMessage)]
+    return str(mark) if mark else (asked[-1].id if asked else None)
 
 
 async def take_out(graph: AnyGraph, config: RunnableConfig, message_id: str) -> None:
