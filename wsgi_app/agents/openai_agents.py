@@ -25,6 +25,7 @@ from agents import (
     ToolCallOutputItem,
     TResponseInputItem,
 )
+from agents.memory import Session
 from agents.run_config import ToolErrorFormatterArgs
 from agents.tool import Tool
 from agents.tool_context import ToolContext
@@ -32,6 +33,7 @@ from pydantic_core import to_jsonable_python
 
 from wsgi_app.agents.answer_end import CUT_OFF
 from wsgi_app.agents.approvals import approval_prompt, approval_schema, is_approval, refusal_reason
+from wsgi_app.agents.openai_agents_session import MakeSession, opened, prepare, take_out
 from wsgi_app.agents.openai_agents_translate import (
     ModelState,
     call_input,
@@ -45,7 +47,7 @@ from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.tools import describe_error
 from wsgi_app.agents.upstream_errors import CUT_OFF_DETAILS, describe, missing_answer
 from wsgi_app.compat.python import aclosing
-from wsgi_app.engine import Turn
+from wsgi_app.engine import SessionName, Turn
 from wsgi_app.errors import TurnCancelled, TurnError, UpstreamError
 from wsgi_app.events import Status, Thinking, ToolCall, ToolResult, Usage, encode_json
 
@@ -77,6 +79,12 @@ class AgentsSdkAgent:
     send prompts to OpenAI, is off, token counts are asked for, and a model that calls an unknown
     tool is told so.
 
+    ``session``: makes a session of the SDK by its id, such as
+    ``lambda session_id: SQLiteSession(session_id, "agents.db")``; without it the agent gets the
+    host's history. It is made for each turn, and closed behind it if it has ``close()``; what it
+    holds stays until the host's session is deleted. A turn whose client keeps the conversation
+    has none.
+
     A tool that needs approval makes a question of the turn: yes runs it, anything else is told to
     the model as the reason why not. Called by any number of turns at once, each in a task on the
     ``agents`` loop; nothing changes after construction.
@@ -89,11 +97,13 @@ class AgentsSdkAgent:
         context: Callable[[Turn], Any] | None = None,
         max_turns: int | None = None,
         run_config: RunConfig | None = None,
+        session: MakeSession | None = None,
     ) -> None:
         self._agent = agent
         self._context = context
         self._max_turns = max_turns
         self._run_config = run_config
+        self._session = session
 
     async def __call__(self, turn: Turn) -> None:
         """Answer a turn.
@@ -102,18 +112,41 @@ class AgentsSdkAgent:
         guardrail that says no.
         """
         try:
-            await answer_in_context(turn, lambda: self._answer(turn))
+            if self._session is None or turn.passing:
+                await answer_in_context(turn, lambda: self._answer(turn, input_items(turn), None))
+            else:
+                await self._go_on(turn, self._session)
         except UpstreamError as error:
             log.warning("the model provider failed: %s", describe(error))
             raise
 
-    async def _answer(self, turn: Turn) -> None:
+    async def forget_session(self, session: SessionName) -> None:
+        """Clear the SDK's session, for good."""
+        if self._session is not None:
+            async with opened(self._session, session.thread_id) as own:
+                await own.clear_session()
+
+    async def _go_on(self, turn: Turn, make_session: MakeSession) -> None:
+        """Answer a turn of a session that the SDK remembers."""
+        async with opened(make_session, turn.session.thread_id) as session:
+            await prepare(session, turn)
+            try:
+                await self._answer(turn, turn.message, session)
+            except Exception:
+                # The message may be what the provider refuses, and would be so in each later turn.
+                if not turn.has_output:
+                    await take_out(session, turn.message)
+                raise
+
+    async def _answer(
+        self, turn: Turn, message: str | list[TResponseInputItem], session: Session | None
+    ) -> None:
         max_turns = self._max_turns or turn.max_steps
         format_error = self._run_config.tool_error_formatter if self._run_config else None
         report = _Report(turn, max_turns, format_error)
         run_config = self._make_run_config(report)
         context = self._context(turn) if self._context else turn
-        given: list[TResponseInputItem] | RunState[Any] = input_items(turn)
+        given: str | list[TResponseInputItem] | RunState[Any] = message
         while True:
             result = Runner.run_streamed(
                 self._agent,
@@ -122,6 +155,7 @@ class AgentsSdkAgent:
                 max_turns=max_turns,
                 hooks=report,
                 run_config=run_config,
+                session=session,
             )
             await report.follow(result)
             if not result.interruptions:

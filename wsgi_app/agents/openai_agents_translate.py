@@ -54,11 +54,12 @@ def input_items(turn: Turn) -> list[TResponseInputItem]:
     """The history and the message as Responses API items, which the SDK takes for any model."""
     history, message = fold_system(turn.history, turn.message)
     messages = [*history, {"role": "user", "content": message}]
-    items = [item for message in messages for item in _items_of(message)]
+    items = [item for message in messages for item in items_of(message)]
     return cast("list[TResponseInputItem]", items)
 
 
-def _items_of(message: dict[str, Any]) -> Sequence[dict[str, Any]]:
+def items_of(message: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    """An earlier message as Responses API items."""
     if message["role"] == "tool":
         answered = {"call_id": _earlier(message["tool_call_id"]), "output": message["content"]}
         return [{"type": "function_call_output", **answered}]
