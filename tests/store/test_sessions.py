@@ -11,6 +11,7 @@ from tests.store.steps import (
     KEY,
     OTHER,
     MakeStore,
+    at_once,
     contents,
     end,
     enqueue,
@@ -33,6 +34,21 @@ def describe(store: Store, key: SessionKey = KEY) -> SessionView:
     view = store.describe_session(key)
     assert view is not None
     return view
+
+
+def test_long_sessions_are_read_few_at_a_time(make_store: MakeStore) -> None:
+    """Many reads of a long history are refused or whole, and hold up none of a short one."""
+    store = make_store(StoreLimits())
+    run_turn(store, reply=4_000_000 * "x")
+    run_turn(store, OTHER, reply="short")
+    found = at_once([*64 * [lambda: describe(store)], *8 * [lambda: describe(store, OTHER)]])
+    assert all(isinstance(view, SessionView) for view in found[64:])
+    whole = [view for view in found[:64] if isinstance(view, SessionView)]
+    assert whole
+    assert all(len(str(view.messages[-1]["content"])) == 4_000_000 for view in whole)
+    refusals = [one for one in found[:64] if not isinstance(one, SessionView)]
+    assert {getattr(one, "code", one) for one in refusals} <= {"at_capacity"}
+    assert bool(refusals) == store.shared
 
 
 def test_unknown_session_has_no_description(store: Store) -> None:

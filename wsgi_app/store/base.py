@@ -282,7 +282,8 @@ class Store(ABC):
     def describe_session(self, key: SessionKey, *, messages: bool = True) -> SessionView | None:
         """Describe a session; None for an unknown one.
 
-        Its messages may be many megabytes: who needs none says so.
+        Its messages may be many megabytes: who needs none says so. Raises RequestError
+        ``at_capacity`` where too many such are read at once.
         """
 
     @abstractmethod

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from redis import Redis
 
@@ -19,6 +19,7 @@ from wsgi_app.compat.python import zip_strict
 from wsgi_app.errors import Fenced, StoreUnavailable
 from wsgi_app.events import CancelReason, EventId
 from wsgi_app.store.base import (
+    MAX_READ_BYTES,
     Appended,
     BeginTurn,
     Closing,
@@ -49,12 +50,15 @@ from wsgi_app.store.redis_keys import (
     parse_worker_member,
     worker_member,
 )
+from wsgi_app.store.redis_large import LargeReads
 from wsgi_app.store.redis_lost import LostTurns
 from wsgi_app.store.redis_replies import cancel_reason, journal_slice, session_view, worker_views
 from wsgi_app.store.redis_rights import explain, explained
 from wsgi_app.store.redis_scripts import Argument, Call
 from wsgi_app.store.redis_signals import SignalThread, StartThread
 from wsgi_app.store.refusals import refusal
+
+_ANY_SIZE: Final = 2**53
 
 
 class RedisStore(Store):
@@ -82,6 +86,7 @@ class RedisStore(Store):
         self._calls = Calls(limits or StoreLimits(), self._keys)
         self._edge = Edge(url, timeout_seconds, namespace if measured else None)
         self._lost = LostTurns(self._edge, self._calls)
+        self._large_reads = LargeReads()
         self._start_thread = start_thread
         self._listeners: list[SignalThread] = []
 
@@ -230,7 +235,11 @@ class RedisStore(Store):
     # -- sessions
 
     def describe_session(self, key: SessionKey, *, messages: bool = True) -> SessionView | None:
-        return session_view(key, self._run("describe_session", key, int(messages)))
+        reply = self._run("describe_session", key, MAX_READ_BYTES if messages else 0)
+        if reply is not None and reply[-1] == b"large":
+            with self._large_reads.one():
+                reply = self._run("describe_session", key, _ANY_SIZE)
+        return session_view(key, reply)
 
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
         before = ("", "")
