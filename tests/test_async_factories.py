@@ -166,12 +166,12 @@ def test_a_turn_that_is_cancelled_does_not_wait_for_the_agent() -> None:
     bench.runner.close(SECONDS)
     bench.runner = Runner(Settings(), MemoryStore(), _factory_of(make))
     bench.store = bench.runner.store  # type: ignore[assignment] # the one above
-    run = bench.start(answer)
+    run = bench.start(None)
     wait_for(lambda: entered, "it is being made")
     run.cancel("user")
     wait_for(lambda: not run.goes_on(), "the turn's thread has ended")
     opened.set()
-    next_run = bench.start(answer)
+    next_run = bench.start(None)
     assert next_run.wait_ended(SECONDS)
     assert [event.__class__.__name__ for event in events_of(next_run)] == ["Token", "Done"]
     assert entered == [1]

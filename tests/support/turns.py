@@ -34,7 +34,7 @@ class TurnBench:
 
     def start(  # noqa: PLR0913 - the wishes of a turn, by keyword
         self,
-        agent: Callable[..., Any],
+        agent: Callable[..., Any] | None,
         message: str = "hi",
         app_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
         *,
@@ -44,7 +44,7 @@ class TurnBench:
         ephemeral: bool = False,
         regenerates: bool = False,
     ) -> TurnRun:
-        """Start a turn."""
+        """Start a turn; without an agent by what the runner makes."""
         number = next(self._numbers)
         begin = BeginTurn(
             key=key or SessionKey("tenant", f"session-{number}"),

@@ -151,15 +151,17 @@ class AgentRun:
             self._end(AGENT_ERROR)
 
     def _answer(self, turn: Turn) -> None:
-        if self._order.agent is not None:
-            self._send(self._order.agent, turn)
-            return
         agents = self._services.session_agents
-        agent = agents.take(self._fence.key, self._calls.wait)
         try:
-            self._send(agent, turn)
+            if self._order.agent is not None:
+                self._send(self._order.agent, turn)
+                return
+            agent = agents.take(self._fence.key, self._calls.wait)
+            try:
+                self._send(agent, turn)
+            finally:
+                agents.give_back(self._fence.key, agent)
         finally:
-            agents.give_back(self._fence.key, agent)
             if self._has_ended():
                 forget_if_deleted(self._services.store, agents, self._fence, turn.session)
 
