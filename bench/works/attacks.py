@@ -24,10 +24,6 @@ from tests.support.servers import Gunicorn, Redis, Server, gunicorn, redis_serve
 from tests.support.service import project_nginx
 
 QUIET: Final = "quiet"
-#: Those that need a proxy which collects requests, and those that it changes.
-BEHIND_NGINX: Final = frozenset(
-    {QUIET, "websocket_flood", "unread_documents", "unread_polls", "idle_readers", "slow_bodies"}
-)
 VICTIM: Final = "beta-token"
 PATIENCE_SECONDS: Final = 15.0
 LOOK_SECONDS: Final = 0.1
@@ -51,9 +47,8 @@ def measure(options: argparse.Namespace, programs: Programs, tell: Tell) -> list
     rows = []
     for entry in options.entries.split(","):
         for attack in options.attacks.split(","):
-            if entry == "gunicorn" or attack in BEHIND_NGINX:
-                rows.append(_measure_one(options, entry, attack))
-                tell(f"{attack} at {entry}: {rows[-1]['per_second']:.1f} turns a second")
+            rows.append(_measure_one(options, entry, attack))
+            tell(f"{attack} at {entry}: {rows[-1]['per_second']:.1f} turns a second")
     return rows
 
 

@@ -105,7 +105,7 @@ def test_a_body_in_pieces_waits_with_a_place() -> None:
         head = HEAD_OF_TENANT.replace(b"1000000", b"%d" % len(body))
         for client in (first, second):  # a slot and a place of the reserve
             client.sendall(head + body[:10])
-            refused_soon = select.select([client], [], [], 0.6)[0]
+            refused_soon = select.select([client], [], [], 0.4)[0]
             assert not refused_soon
         third.sendall(head + body[:10])
         assert third.recv(65_536).startswith(b"HTTP/1.1 503 ")

@@ -100,10 +100,12 @@ def unread_documents(port: int) -> None:
 
 def unread_polls(port: int) -> None:
     """Ask for 8 MB of events, 70 times, and read nothing."""
-    client, session = _client(port), new_session()
-    body = {"message": "hi", "metadata": {"steps": [{"blobs": 65}]}}
-    client.call("POST", f"/chat/{session}", body, headers={"Accept": "application/json"})
-    _read_nothing(port, f"{PREFIX}/chat/{session}/poll?after=0-0", TOKEN)
+    _read_nothing(port, f"{PREFIX}/chat/{_long_session(port)}/poll?after=0-0", TOKEN)
+
+
+def unread_sessions(port: int) -> None:
+    """The same with the session's messages, of 4 MB."""
+    _read_nothing(port, f"{PREFIX}/session/{_long_session(port)}", TOKEN)
 
 
 def idle_readers(port: int) -> None:
@@ -145,8 +147,8 @@ def slow_strangers(port: int) -> None:
 ATTACKS: Final[Mapping[str, Callable[[int], None]]] = {
     made.__name__: made
     for made in (
-        *(deaf_agents, websocket_flood, unread_documents, unread_polls, idle_readers),
-        *(response_waits, unknown_sessions, slow_bodies, slow_strangers),
+        *(deaf_agents, websocket_flood, unread_documents, unread_polls, unread_sessions),
+        *(idle_readers, response_waits, unknown_sessions, slow_bodies, slow_strangers),
     )
 }
 
@@ -161,6 +163,15 @@ def _connect(port: int) -> socket.socket:
         client.close()
         raise
     return client
+
+
+def _long_session(port: int) -> str:
+    """Have a turn say as much as it may."""
+    session = new_session()
+    body = {"message": "hi", "metadata": {"steps": [{"blobs": 65}]}}
+    headers = {"Accept": "application/json"}
+    _client(port).call("POST", f"/chat/{session}", body, headers=headers)
+    return session
 
 
 def _read_nothing(port: int, path: str, token: str | None) -> None:
