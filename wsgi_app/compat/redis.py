@@ -6,7 +6,7 @@ import inspect
 from contextlib import suppress
 from typing import Any, Final
 
-from redis import Redis
+from redis import ConnectionPool, Redis
 from redis.client import PubSub
 from redis.connection import UnixDomainSocketConnection
 
@@ -50,6 +50,21 @@ def unix_socket_options(options: dict[str, Any]) -> dict[str, Any]:
     except TypeError:
         return {name: one for name, one in options.items() if name != "socket_connect_timeout"}
     return options
+
+
+#: From 5.3 on a pool asks for no command's name, and warns of one.
+_NAME: Final = (
+    ("EVALSHA",)
+    if inspect.signature(ConnectionPool.get_connection).parameters["command_name"].default
+    is inspect.Parameter.empty
+    else ()
+)
+
+
+def get_connection(pool: ConnectionPool) -> Any:
+    """Take a connection out of a pool, to be given back with ``pool.release``."""
+    take: Any = pool.get_connection  # redis-py has no types for it
+    return take(*_NAME)
 
 
 def disconnect(pubsub: PubSub) -> None:

@@ -22,7 +22,7 @@ ADMISSION_POLL_SECONDS: Final = 0.01
 def begin_admitted(edge: Edge, calls: Calls, request: BeginTurn) -> TurnBegun:
     """See `Store.begin_turn`: a session's own refusal goes before the tenant's, but for the rate's.
 
-    Two round trips: the tenant's place and the session may lie on two servers of a cluster.
+    One round trip; two where the tenant's place and the session may lie on servers of a cluster.
     """
     try:
         answer, starts = _try(edge, calls, request)
@@ -44,8 +44,9 @@ def _try(edge: Edge, calls: Calls, request: BeginTurn) -> tuple[Reply, StartCoun
     """What ``lua/begin_turn.lua`` answers, and the count if this start is in it."""
     deadline = time.monotonic() + ADMISSION_SECONDS
     while True:
-        admission = edge.run_all([calls.own_turn(request), calls.admit_turn(request)])
-        code, created, window = admission[1]
+        steps = [calls.own_turn(request), calls.admit_turn(request)]
+        steps += [calls.begin_admitted(request)] if edge.is_alone else []
+        _, (code, created, window), *answers = edge.run_all(steps)
         starts = _count(window, request.rate) if request.rate else None
         refused: RequestError | None = None
         if starts is not None and code == b"rate_limited":
@@ -54,7 +55,9 @@ def _try(edge: Edge, calls: Calls, request: BeginTurn) -> tuple[Reply, StartCoun
                 raise refused
         elif code:
             refused = refusal(code.decode())
-        answer = edge.run(calls.begin_turn(request, "" if refused else created.decode()))
+        if not answers:
+            answers = [edge.run(calls.begin_turn(request, "" if refused else created.decode()))]
+        [answer] = answers
         if answer[0] != b"unadmitted" or refused is None:
             return answer, None if refused else starts
         # A place that was taken a moment ago may be given back.

@@ -95,6 +95,19 @@ class Calls:
             int(request.regenerates),
         )
 
+    def begin_admitted(self, request: BeginTurn) -> Call:
+        """Begin a turn behind `own_turn` and `admit_turn` in one round trip, if they went well.
+
+        For a server that has all of their keys.
+        """
+        begin, key, run_id = self.begin_turn(request, ""), request.key, request.run_id
+        others = [self._keys.worker(request.worker_id), *self._keys.tenant(key.tenant)]
+        members = [worker_member(key, run_id), tenant_member(key, run_id)]
+        return begin._replace(
+            keys=[*begin.keys, *others],
+            arguments=[*begin.arguments, key.session_id, *members],
+        )
+
     def write(self, write: JournalWrite) -> Call:
         """An append or a finish."""
         if write.messages is None:

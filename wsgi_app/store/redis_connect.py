@@ -26,7 +26,8 @@ from redis.sentinel import Sentinel
 from wsgi_app.compat.python import zip_strict
 from wsgi_app.compat.redis import maintenance_options, protocol_options, unix_socket_options
 from wsgi_app.errors import ConfigError
-from wsgi_app.store.redis_scripts import Call
+from wsgi_app.store.redis_exchange import exchange
+from wsgi_app.store.redis_scripts import Argument, Call
 from wsgi_app.store.redis_url import BadOptionError, parse_hosts, server_options
 
 #: The longest list of keys for one script, so that it does not hold up the server.
@@ -88,30 +89,31 @@ class OneNode(Nodes):
         self._known = set() if known is None else known
 
     def run(self, call: Call) -> Reply:
-        return _run(self._client, call)
+        outcome = self.run_many([call])[0]
+        if isinstance(outcome, RedisError):
+            raise outcome
+        return outcome
 
     def run_many(self, calls: Sequence[Call]) -> list[Outcome]:
-        if len(calls) == 1:
-            return [_outcome(self.run, calls[0])]
-        pipeline = self._client.pipeline(transaction=False)
-        for call in calls:
-            operands: tuple[Any, ...] = (len(call.keys), *call.keys, *call.arguments)
-            if call.script.sha in self._known:
-                pipeline.evalsha(call.script.sha, *operands)
-            else:
-                # With its text: to be run again by itself, it would come behind later ones.
-                pipeline.eval(call.script.text, *operands)
+        commands = [self._command(call) for call in calls]
         try:
-            outcomes = pipeline.execute(raise_on_error=False)
+            outcomes = exchange(self._client.connection_pool, commands)
         except RedisError as error:
             return [error] * len(calls)
         self._known.update(call.script.sha for call in calls)
-        if any(isinstance(outcome, NoScriptError) for outcome in outcomes):
-            self._known.clear()  # the server has begun anew
+        if not any(isinstance(outcome, NoScriptError) for outcome in outcomes):
+            return outcomes
+        self._known.clear()  # the server has begun anew
         return [
-            _outcome(self.run, call) if isinstance(outcome, NoScriptError) else outcome
+            self.run_many([call])[0] if isinstance(outcome, NoScriptError) else outcome
             for call, outcome in zip_strict(calls, outcomes)
         ]
+
+    def _command(self, call: Call) -> tuple[Argument, ...]:
+        is_known = call.script.sha in self._known
+        # With its text: to be run again by itself, it would come behind later ones.
+        name = ("EVALSHA", call.script.sha) if is_known else ("EVAL", call.script.text)
+        return (*name, len(call.keys), *call.keys, *call.arguments)
 
     def group(self, key: str, place: int) -> Hashable:  # noqa: ARG002 - any keys go together
         return place // MAX_KEYS

@@ -91,6 +91,12 @@ class Edge:
             return [error] * len(calls)
         return [self._judge(one) if isinstance(one, Exception) else one for one in outcomes]
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether one server has all keys; raises StoreUnavailable."""
+        with self._judged():
+            return self._connected().alone
+
     def group(self, key: str, place: int) -> Hashable:
         """Name the script call which this key, the ``place``-th of a list, may share."""
         with self._judged():

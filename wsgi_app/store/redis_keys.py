@@ -8,6 +8,7 @@ percent-encoded, so that none can end a tag or pass for another.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -16,6 +17,7 @@ from wsgi_app.events import encode_json
 from wsgi_app.store.base import Message, SessionKey, Signal, StartRate
 
 
+@lru_cache(maxsize=4096)  # a call of the store names its session and tenant ten times
 def _quote(name: str) -> str:
     return quote(name, safe="", errors="surrogatepass")
 

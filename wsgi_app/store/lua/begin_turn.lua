@@ -1,9 +1,18 @@
+-- KEYS: the session's; behind an admission in the same round trip the worker's turns and the
+--       tenant's keys, see workers.lua and tenant.lua
 -- ARGV: ttl, run, worker, message, if_busy, key ('' or '=' and it), digest, max_queued_turns,
---       max_idempotency_keys, created ('' if the tenant may have no more), regenerates ('1' or '0')
+--       max_idempotency_keys, created ('' if the tenant may have no more), regenerates ('1' or '0'),
+--       with further keys: session, turn's members in the worker's and in the tenant's
 -- Answers: {state, turn, {message…}}, {'refused', code, turn} or {'unadmitted'}
 use(KEYS[1])
 local run, worker, message, if_busy, key, digest = unpack(ARGV, 2, 7)
 local max_queued, max_keys, created = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
+if #KEYS > 1 then
+  local _, own, turns, known, _, asking = unpack(KEYS)
+  local is_admitted = redis.call('ZSCORE', own, ARGV[13])
+    and (redis.call('ZSCORE', turns, ARGV[14]) or redis.call('ZSCORE', asking, ARGV[14]))
+  created = is_admitted and int(redis.call('ZSCORE', known, ARGV[12]) or now) or ''
+end
 
 local function begun(turn)
   local state = get('state:' .. turn)
