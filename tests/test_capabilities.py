@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -39,10 +40,19 @@ def test_a_rows_version_is_the_locked_one(client: str) -> None:
     if named is None:
         return  # no package
     package, version = named.groups()
-    packages = json.loads((CLIENTS / "package.json").read_text())["dependencies"]
+    packages = _named_in(CLIENTS / "package.json") | _named_in(
+        CLIENTS / "commands" / "package.json"
+    )
     npm = [f"{name}@{there}".removeprefix("npm:") for name, there in packages.items()]
     npm += [there.removeprefix("npm:") for there in packages.values()]
-    python = re.findall(
-        r"^([\w.-]+)==([\w.]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
-    )
+    locks = (ROOT / "requirements.lock", CLIENTS / "frameworks" / "requirements.txt")
+    pins = "\n".join(lock.read_text() for lock in locks)
+    python = re.findall(r"^([\w.-]+)(?:\[\w+\])?==([\w.]+)", pins, re.MULTILINE)
     assert f"{package}@{version}" in npm or (package, version) in python
+
+
+def _named_in(package: Path) -> dict[str, str]:
+    """What a folder's clients are, opencode's program by its name alone."""
+    found = json.loads(package.read_text())
+    named = {**found["dependencies"], **found.get("optionalDependencies", {})}
+    return {name.replace("opencode-linux-x64", "opencode"): there for name, there in named.items()}

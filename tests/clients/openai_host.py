@@ -17,7 +17,7 @@ ORPHAN_SECONDS = 2
 
 
 @contextmanager
-def openai_host(app: str = "scripted_app") -> Iterator[Gunicorn]:
+def openai_host(app: str = "tests.support.apps:scripted_app") -> Iterator[Gunicorn]:
     """Run two workers that share a store, so that requests of a conversation land on both."""
     with redis_server() as store:
         env = {
@@ -26,7 +26,7 @@ def openai_host(app: str = "scripted_app") -> Iterator[Gunicorn]:
             "AGENT_ORPHAN_SECONDS": str(ORPHAN_SECONDS),
             "AGENT_MAX_TURNS_PER_TENANT": "1000",
         }
-        with gunicorn(f"tests.support.apps:{app}()", workers=2, threads=24, env=env) as server:
+        with gunicorn(f"{app}()", workers=2, threads=24, env=env) as server:
             yield server
 
 

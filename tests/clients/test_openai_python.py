@@ -376,7 +376,7 @@ def test_a_deleted_response_is_gone(server: Gunicorn, client: OpenAI) -> None:
 
 def test_an_answer_may_come_before_the_question_is_stored() -> None:
     """On another worker it waits for the question that its client has seen already."""
-    with openai_host("late_journal") as server, new_client(server.url) as client:
+    with openai_host("tests.support.apps:late_journal") as server, new_client(server.url) as client:
         for _ in range(5):  # on either worker, by chance
             first = respond(client, {"ask": "Which colour?"}, {"text": "."})
             call = open_call(first)
