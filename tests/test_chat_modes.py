@@ -150,7 +150,7 @@ def test_silence_is_filled_with_keep_alives(client: ReadingClient) -> None:
     session = new_session()
     with client.chat(session, {"text": "x"}, {"hold": 1}) as stream:
         stream.until("token")
-        comments = [one for one in stream.wait_comments(7) if not one.text.startswith("run ")]
+        comments = stream.wait_comments(6)
         assert {comment.text for comment in comments[1:]} == {"keep-alive"}
         pauses = [b.at - a.at for a, b in zip(comments[1:], comments[2:])]
         assert all(0.1 < pause < 0.6 for pause in pauses), pauses
