@@ -38,7 +38,8 @@ def test_a_store_that_forgot_all_is_noticed() -> None:
 
 def mark_of(client: ReadingClient, session: str) -> str:
     """What the stream of a session's only turn says of its run."""
-    with client.events(session, "0-0") as stream:
+    headers = {"X-Run-Marks": "1", "Last-Event-ID": "0-0"}
+    with client.stream("GET", f"/chat/{session}/events", headers=headers) as stream:
         list(stream)
     marks = [c.text.removeprefix("run ") for c in stream.comments if c.text.startswith("run ")]
     assert len(marks) == 1
@@ -76,10 +77,11 @@ def test_polls_and_many_streams_do_the_same(
 ) -> None:
     """`after` of a poll and each place of a stream of many sessions take marks too."""
     session, before, now = reborn
-    answer = client.poll(session, f"1-5.{before}", 0)
+    answer = client.poll(session, f"1-5.{before}&marks=1", 0)
     assert [event["type"] for event in answer["events"]][:2] == ["gap", "token"]
     assert answer["events"][1]["run"] == now
     assert client.poll(session, f"1-5.{now}", 0)["events"][0]["id"] == "1-6"
+    assert "run" not in client.poll(session, "0-0", 0)["events"][0]
     path = f"/events?session={session}&last_event_id=1-5.{before}"
     with client.stream("GET", path) as many:
         ids = [many.next() for _ in range(2)]

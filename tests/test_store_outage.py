@@ -126,7 +126,8 @@ def test_store_that_comes_back_empty_is_repaired() -> None:
     with service(hosts=1, workers=1) as shared:
         client = shared.direct[0]
         client.chat_json("live", {"text": "old"})
-        with client.chat("live", {"tokens": TOKENS, "pause": PAUSE_SECONDS}) as stream:
+        steps = {"tokens": TOKENS, "pause": PAUSE_SECONDS}
+        with client.chat("live", steps, query="?marks=1") as stream:
             stream.until("token")
             port = shared.store.port
             shared.store.kill()

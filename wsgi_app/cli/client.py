@@ -80,6 +80,7 @@ class HostClient:
         self._session.auth = _Bearer(token)
         # A compressed stream arrives in lumps.
         self._session.headers["Accept-Encoding"] = "identity"
+        self._session.headers["X-Run-Marks"] = "1"  # for exact cursors
 
     def start(self, session_id: str, message: str, key: str) -> EventStream:
         """Start a turn, or attach to the one that an earlier request with ``key`` started."""

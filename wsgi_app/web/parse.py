@@ -188,6 +188,11 @@ def native_wire(request: Request) -> str:
     return query_value(request, "wire", NativeWire, "native")
 
 
+def wants_marks(request: Request) -> bool:
+    """Whether the client asks for the marks of runs, in the query or by a header."""
+    return "1" in (request.headers.get("X-Run-Marks"), request.args.get("marks"))
+
+
 def wants_json(request: Request) -> bool:
     """Whether the client prefers one JSON answer to a stream.
 

@@ -25,6 +25,7 @@ from wsgi_app.web.parse import (
     native_wire,
     poll_cursor,
     query_value,
+    wants_marks,
 )
 from wsgi_app.web.respond import (
     PASSING_CODES,
@@ -196,4 +197,6 @@ def _read_poll(
 
 def _poll_response(events: list[NumberedEvent], start: Cursor, *, running: bool) -> Response:
     last = events[-1].id if events else start.place
-    return json_response(PollAnswer([native.with_id(one) for one in events], str(last), running))
+    marks = wants_marks(request)
+    told = [native.with_id(one, marks=marks) for one in events]
+    return json_response(PollAnswer(told, str(last), running))

@@ -23,7 +23,7 @@ from wsgi_app.store.base import SessionKey
 from wsgi_app.web.answers import TurnAnswer
 from wsgi_app.web.body import DISCARD_SECONDS, HASTY_SECONDS, discard_body, has_body
 from wsgi_app.web.mount import Mount, current_mount
-from wsgi_app.web.parse import batch_seconds, native_wire
+from wsgi_app.web.parse import batch_seconds, native_wire, wants_marks
 from wsgi_app.web.site_errors import as_site_error
 from wsgi_app.web.stream import StreamResponse
 from wsgi_app.wire import agentflow, native, sse
@@ -218,12 +218,18 @@ def _native_encoder(retry_milliseconds: int) -> Encoder:
     elif request.args.get("named") == "1":
         make_frame = partial(native.encode_frame, named=True)
 
+    marks = wants_marks(request)
+
     def encode(numbered: NumberedEvent) -> bytes:
         nonlocal is_first
-        if not is_first:
-            return make_frame(numbered)
+        retry = jittered(retry_milliseconds) if is_first else None
         is_first = False
-        return make_frame(numbered, retry_milliseconds=jittered(retry_milliseconds))
+        made = (
+            make_frame(numbered)
+            if retry is None
+            else make_frame(numbered, retry_milliseconds=retry)
+        )
+        return native.mark_comment(numbered) + made if marks else made
 
     return encode
 

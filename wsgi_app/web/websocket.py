@@ -20,7 +20,7 @@ from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.access import demand
 from wsgi_app.web.mount import Mount, count_resume, session_key
-from wsgi_app.web.parse import check_session_id, decode_json
+from wsgi_app.web.parse import check_session_id, decode_json, wants_marks
 from wsgi_app.web.respond import count_refused
 from wsgi_app.web.turns import TurnRequest, begin_turn
 from wsgi_app.wire.ids import RequestId, TurnId
@@ -125,6 +125,7 @@ class _Chat:
         self._client = client
         self._wakeup = wakeup
         self._feed: Feed | None = None
+        self._marks = wants_marks(request)
 
     def run(self) -> None:
         """Serve the client; raises ReaderGone when it has left or was sent away."""
@@ -160,7 +161,7 @@ class _Chat:
             self._refuse(error)
             return
         for numbered in merge_backlog(events):
-            self._client.send(encode_json(with_id(numbered)).decode())
+            self._client.send(encode_json(with_id(numbered, marks=self._marks)).decode())
         if feed.ended:
             self.close()
 

@@ -13,24 +13,20 @@ from wsgi_app.wire.sse import frame, numbered_frame
 def encode_frame(
     numbered: NumberedEvent, *, named: bool = False, retry_milliseconds: int | None = None
 ) -> bytes:
-    """Make an event's SSE frame; ``named`` adds an ``event:`` line for addEventListener.
-
-    A comment tells the mark of the run that begins with it.
-    """
+    """Make an event's SSE frame; ``named`` adds an ``event:`` line for addEventListener."""
     if retry_milliseconds is None and not named:
-        made = numbered_frame(numbered.id.turn, numbered.id.seq, numbered.json)
-    else:
-        made = frame(
-            numbered.json,
-            event_id=str(numbered.id),
-            event=_name(numbered) if named else "",
-            retry_milliseconds=retry_milliseconds,
-        )
-    return (
-        b": run %s\n%s" % (numbered.mark.encode(), made)
-        if isinstance(numbered, MarkedEvent)
-        else made
+        return numbered_frame(numbered.id.turn, numbered.id.seq, numbered.json)
+    return frame(
+        numbered.json,
+        event_id=str(numbered.id),
+        event=_name(numbered) if named else "",
+        retry_milliseconds=retry_milliseconds,
     )
+
+
+def mark_comment(numbered: NumberedEvent) -> bytes:
+    """What stands before the first event of a run, for clients that ask for marks."""
+    return b": run %s\n" % numbered.mark.encode() if isinstance(numbered, MarkedEvent) else b""
 
 
 def encode_session_frame(
@@ -69,10 +65,10 @@ def encode_refusal(message: str, last_event_id: str, retry_milliseconds: int) ->
     )
 
 
-def with_id(numbered: NumberedEvent) -> dict[str, Any]:
+def with_id(numbered: NumberedEvent, *, marks: bool = False) -> dict[str, Any]:
     """Make an event's object with its ``id``, for answers that are one JSON document.
 
-    The first of a run tells its mark too.
+    With ``marks`` the first of a run tells its mark too.
     """
-    mark = {"run": numbered.mark} if isinstance(numbered, MarkedEvent) else {}
+    mark = {"run": numbered.mark} if marks and isinstance(numbered, MarkedEvent) else {}
     return {"id": str(numbered.id), **mark, **msgspec.to_builtins(numbered.event)}

@@ -61,10 +61,12 @@ Sessions = Annotated[
 #: An event's id, or nothing.
 Cursor = Annotated[str, Meta(extra_json_schema={"pattern": rf"^$|{CURSOR_PATTERN}"})]
 Named = Annotated[str, Meta(description="`1` adds `event:` lines, for addEventListener.")]
+Marks = Annotated[str, Meta(description="`1` tells the mark of each run with its first event.")]
 STREAM_QUERY: Final = {
     "batch_ms": BatchMilliseconds,
     "named": Named,
     "wire": NativeWire,
+    "marks": Marks,
 }
 TURN_HEADERS: Final = ("X-Session-Id", "X-Turn-Id")
 
@@ -134,7 +136,7 @@ OPERATIONS: Final[Operations] = {
     ),
     read.get_poll: Operation(
         group="Reading",
-        query={"after": Cursor, "wait": PollWaitSeconds},
+        query={"after": Cursor, "wait": PollWaitSeconds, "marks": Marks},
         replies={**answers(PollAnswer, "The events after the cursor."), 204: NOTHING},
         codes=("invalid_request", "not_found", "draining", *STORE_CODES),
     ),

@@ -20,6 +20,7 @@ const POLL_WAIT_SECONDS = 20; // below the patience of the proxies that need pol
 const POLL_PAUSE_MS = 1_000; // between polls that do not wait, since the host has no slot left
 const SESSION_LOOK_MS = 1_000;
 const MAX_TOKENS = 10; // tried for one request
+const MARKS = "marks=1"; // asks for the marks of runs
 const HELD_BACK = "This network holds streams back.";
 const PASSING_STATUS = new Set([408, 425, 429, 502, 503, 504]);
 const TERMINAL = new Set(["done", "error", "cancelled"]);
@@ -324,7 +325,7 @@ export class EventStream {
   }
 
   async #send(connection) {
-    const request = this.#client.request(this.#path(), {
+    const request = this.#client.request(`${this.#path()}?${MARKS}`, {
       method: "POST",
       headers: { Accept: "text/event-stream", ...this.#post.headers },
       json: this.#post.json,
@@ -354,7 +355,7 @@ export class EventStream {
     const headers = { Accept: "text/event-stream" };
     if (this.#cursor !== null) headers["Last-Event-ID"] = this.cursor;
     this.#expectFirstByte(connection);
-    return this.#client.request(`${this.#path()}/events`, { headers, signal: connection.signal });
+    return this.#client.request(`${this.#path()}/events?${MARKS}`, { headers, signal: connection.signal });
   }
 
   #expectFirstByte(connection) {
@@ -423,7 +424,7 @@ export class EventStream {
     const limitMs = POLL_WAIT_SECONDS * 1000 + CALL_TIMEOUT_MS;
     connection.expect(limitMs, () => new ConnectionFault("The server does not answer."));
     const signal = connection.signal;
-    const response = await this.#client.request(`${this.#path()}/poll?${query}`, { signal });
+    const response = await this.#client.request(`${this.#path()}/poll?${MARKS}&${query}`, { signal });
     if (response.status === 404) return null;
     if (!response.ok) throw await HostError.from(response);
     const answer = await readJson(response);
@@ -669,6 +670,7 @@ export class AgentWebSocket {
     const url = this.#client.url(`ws/chat/${encodeURIComponent(this.#sessionId)}`);
     url.protocol = url.protocol.replace("http", "ws");
     url.searchParams.set("ticket", ticket);
+    url.searchParams.set("marks", "1");
     const socket = new this.#WebSocket(url.href);
     this.#socket = socket;
     const closed = new Promise((resolve) => socket.addEventListener("close", resolve));
