@@ -1,4 +1,7 @@
-"""An application whose model uses a real MCP server's tools; ``NOTES`` is the server's."""
+"""An application whose model uses a real MCP server's tools; ``NOTES`` is the server's.
+
+``MCP_PROGRAM`` names another program of this folder, ``MCP_URL`` a server over HTTP beside it.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,12 @@ from wsgi_app.agents.mcp import McpServer
 
 def make_agent() -> OpenAIAgent:
     """A model with the tools of a program."""
-    program = str(ROOT / "tests/support/mcp_server.py")
+    program = str(ROOT / "tests/support" / os.environ.get("MCP_PROGRAM", "mcp_server.py"))
     env = {"PYTHONPATH": str(ROOT), "NOTES": os.environ["NOTES"]}
-    return OpenAIAgent("test-model", tools=[McpServer.stdio(sys.executable, [program], env)])
+    servers = [McpServer.stdio(sys.executable, [program], env)]
+    if "MCP_URL" in os.environ:
+        servers.append(McpServer.http(os.environ["MCP_URL"], name="site"))
+    return OpenAIAgent("test-model", tools=servers)
 
 
 def mcp_app() -> Flask:
