@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 from tests.support.processes import (
+    Process,
     find_program,
     free_port,
     install_program,
@@ -23,10 +24,33 @@ MAKE_SECONDS = 120
 ASK_SECONDS = 30
 
 
-class Postgres(NamedTuple):
-    """Where it listens; its one user ``site`` needs no password."""
+class Postgres:
+    """A server; its one user ``site`` needs no password. Used by one thread."""
 
-    port: int
+    def __init__(self, port: int, command: list[str]) -> None:
+        self.port = port
+        self._command = command
+        self._running = ExitStack()
+        self._process: Process | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        process = self._running.enter_context(started(self._command))
+        process.wait_until(lambda: "ready to accept connections" in process.log())
+        self._process = process
+
+    def stop(self) -> None:
+        """End it, and its clients' connections."""
+        if self._process is not None:
+            self._process.signal(signal.SIGINT)  # SIGTERM would wait for the clients
+        self._running.close()
+
+    def restart(self) -> None:
+        """Kill it, and start it again with what it holds."""
+        assert self._process is not None
+        self._process.signal(signal.SIGQUIT)
+        self._running.close()
+        self.start()
 
     @property
     def address(self) -> str:
@@ -41,7 +65,7 @@ class Postgres(NamedTuple):
 
     def ask(self, query: str) -> str:
         """Run a statement and return its rows as text."""
-        ask = [_program("psql"), "--no-psqlrc", "-At", "-c", query]
+        ask = [program("psql"), "--no-psqlrc", "-At", "-c", query]
         done = subprocess.run(
             [*ask, f"postgresql://{self.address}"],
             check=True,
@@ -67,16 +91,19 @@ def postgres() -> Iterator[Postgres]:
             folder.chmod(0o777)
             as_nobody = [find_program("setpriv", "util-linux"), "--reuid=65534", "--clear-groups"]
         data = str(folder / "data")
-        make = [_program("initdb"), "-D", data, "-U", "site", "-A", "trust", "-N"]
+        make = [program("initdb"), "-D", data, "-U", "site", "-A", "trust", "-N"]
         subprocess.run([*as_nobody, *make], check=True, capture_output=True, timeout=MAKE_SECONDS)
-        serve = [_program("postgres"), "-D", data, "-p", str(port)]
+        serve = [program("postgres"), "-D", data, "-p", str(port)]
         options = ["-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-        with started([*as_nobody, *serve, *options]) as process:
-            process.wait_until(lambda: "ready to accept connections" in process.log())
-            yield Postgres(port)
+        server = Postgres(port, [*as_nobody, *serve, *options])
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     """Where a program of PostgreSQL's is: Debian keeps the server's outside of everybody's PATH."""
     install_program("psql", "postgresql")
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
