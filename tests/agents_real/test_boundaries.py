@@ -169,7 +169,7 @@ def stop(rig: Remembering, client: ReadingClient, sessions: list[Stopped], end: 
     """Stop the turns, and wait until workers answer again."""
     before = rig.worker_pids()
     if end == "database restart":
-        rig.database.restart()
+        rig.database.crash()
     if end in ("cancel", "database restart"):
         for one in sessions:
             client.cancel(one.session)

@@ -22,6 +22,7 @@ from tests.support.processes import (
 
 MAKE_SECONDS = 120
 ASK_SECONDS = 30
+READY = "ready to accept connections"
 
 
 class Postgres:
@@ -36,7 +37,7 @@ class Postgres:
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
         process = self._running.enter_context(started(self._command))
-        process.wait_until(lambda: "ready to accept connections" in process.log())
+        process.wait_until(lambda: READY in process.log())
         self._process = process
 
     def stop(self) -> None:
@@ -45,12 +46,13 @@ class Postgres:
             self._process.signal(signal.SIGINT)  # SIGTERM would wait for the clients
         self._running.close()
 
-    def restart(self) -> None:
-        """Kill it, and start it again with what it holds."""
-        assert self._process is not None
-        self._process.signal(signal.SIGQUIT)
-        self._running.close()
-        self.start()
+    def crash(self) -> None:
+        """Kill one of its processes: it ends all others, with every connection, and begins anew."""
+        process = self._process
+        assert process is not None
+        starts = process.log().count(READY)
+        os.kill(process.children()[0], signal.SIGKILL)
+        process.wait_until(lambda: process.log().count(READY) > starts)
 
     @property
     def address(self) -> str:

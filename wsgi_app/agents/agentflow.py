@@ -25,7 +25,7 @@ from wsgi_app.agents.shown_call import shown_call
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.upstream_errors import describe, from_openai, status_error
 from wsgi_app.compat.python import aclosing, task_context
-from wsgi_app.engine import Turn, current_turn
+from wsgi_app.engine import SessionName, Turn, current_turn
 from wsgi_app.engine.history import as_text
 from wsgi_app.errors import TurnError, UpstreamError
 
@@ -44,9 +44,9 @@ class AgentFlowAgent:
 
     ``config``: makes from the turn what is added to the config of its runs, and beats it. A graph
     without a checkpointer, which is one with an `InMemoryCheckpointer`, gets the host's history.
-    One with another checkpointer remembers by itself, below the thread id
-    ``<tenant>/<session_id>``: it gets the new message alone, and the history only when it
-    remembers nothing. What ``interrupt()`` or a breakpoint asks becomes a question of the turn,
+    One with another checkpointer remembers by itself, under `SessionName.thread_id`, until the
+    session is deleted: it gets the new message, and of the history what it does not know. What
+    ``interrupt()`` or a breakpoint asks becomes a question of the turn,
     and so does the result of a remote tool. AGENT_MAX_STEPS is the recursion limit.
 
     Called by any number of turns at once, each in a task on the ``agents`` loop; nothing changes
@@ -82,11 +82,17 @@ class AgentFlowAgent:
             raise failure  # noqa: B904 - its cause is known, and may be in the error's own chain
         finally:
             await _end_tools(turn)
-            run.forget()
+            await run.forget()
+
+    async def forget_session(self, session: SessionName) -> None:
+        """Delete the session's thread, for good."""
+        saver = self._graph._state_graph._container.get(BaseCheckpointer)  # noqa: SLF001 - the same
+        if type(saver) is not InMemoryCheckpointer:
+            await _clear(saver, {"thread_id": session.thread_id, "user_id": session.tenant})
 
     def _config_for(self, turn: Turn) -> dict[str, Any]:
         return {
-            "thread_id": f"{turn.tenant}/{turn.session_id}",
+            "thread_id": turn.session.thread_id,
             "user_id": turn.tenant,
             "recursion_limit": turn.max_steps,
             **(self._config(turn) if self._config is not None else {}),
@@ -109,7 +115,8 @@ class _Run:
         self._config = config
         self._stream = GraphStream(turn)
         #: Whether the saver is the one that AgentFlow gives a graph which has none.
-        self._forgets = type(saver) is InMemoryCheckpointer
+        self._is_default = type(saver) is InMemoryCheckpointer
+        self._forgets = self._is_default or turn.passing
         if self._forgets:
             config["thread_id"] = uuid4().hex
 
@@ -145,9 +152,12 @@ class _Run:
         failure.__cause__ = error
         return failure
 
-    def forget(self) -> None:
+    async def forget(self) -> None:
         """Take the turn out of the memory that AgentFlow would keep it in for ever."""
         if not self._forgets:
+            return
+        if not self._is_default:
+            await _clear(self._saver, self._config)
             return
         thread_id = self._config["thread_id"]
         for kept in vars(self._saver).values():
@@ -169,12 +179,7 @@ class _Run:
         state = await saver.aget_state_cache(config) or await saver.aget_state(config)
         if state is None:
             return False
-        if self._turn.turn_id == "1":
-            # Of a session of that name which was deleted, or has expired.
-            await saver.aclear_state(config)
-            await saver.aclean_thread(config)
-            return False
-        if mend(state):
+        if mend(state, self._turn.history, replaces=self._turn.replaces):
             await saver.aput_state(config, state)
             await saver.aput_state_cache(config, state)
         return True
@@ -196,6 +201,11 @@ class _Run:
             results.append(tool_message(call.id, output))
         self._stream.ignore(results)
         return {"messages": results}
+
+
+async def _clear(saver: BaseCheckpointer[Any], config: dict[str, Any]) -> None:
+    await saver.aclear_state(config)
+    await saver.aclean_thread(config)
 
 
 async def _end_tools(turn: Turn) -> None:

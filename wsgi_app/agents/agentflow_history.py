@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from agentflow.core.state import AgentState, Message
@@ -9,14 +10,17 @@ from agentflow.core.state.execution_state import ExecutionState, ExecutionStatus
 from agentflow.core.state.message_block import TextBlock, ToolResultBlock
 from agentflow.utils.constants import START
 
+from wsgi_app.agents.missed import Remembered, join_texts, missed
 from wsgi_app.engine.valid_messages import NO_RESULT
+from wsgi_app.store.base import Message as ChatMessage
 
 
-def to_message(chat_message: dict[str, Any]) -> Message:
+def to_message(chat_message: ChatMessage) -> Message:
     """A chat message of the host's history."""
     role, text = chat_message["role"], chat_message.get("content") or ""
     if role == "tool":
-        return tool_message(chat_message["tool_call_id"], text)
+        unknown = text == NO_RESULT
+        return tool_message(chat_message["tool_call_id"], text, is_error=unknown)
     return Message(
         role=role,
         content=[TextBlock(text=text)] if text else [],
@@ -31,28 +35,49 @@ def tool_message(call_id: str, output: Any, *, is_error: bool = False) -> Messag
     return Message.tool_message([block])
 
 
-def mend(state: AgentState) -> bool:
+def mend(state: AgentState, history: Sequence[ChatMessage], *, replaces: bool) -> bool:
     """Make a state fit for a new message; False if it is already.
 
     AgentFlow would go on where a cancelled or failed turn has stopped, and its calls without a
-    result would be refused by providers.
+    result would be refused by providers. ``replaces``: whether its newest exchange goes.
     """
-    if state.execution_meta.status == ExecutionStatus.COMPLETED:
+    stopped = state.execution_meta.status != ExecutionStatus.COMPLETED
+    before = _without_newest(state.context) if replaces else state.context
+    told = missed(_remembered(before), history, stopped=stopped and not replaces)
+    if not (stopped or replaces or told):
         return False
-    state.context = [*state.context, *_answers_to_open_calls(state.context)]
+    state.context = [*before, *map(to_message, told)]
     thread_id = state.execution_meta.thread_id
     state.execution_meta = ExecutionState(current_node=START, thread_id=thread_id)
     return True
 
 
-def _answers_to_open_calls(context: list[Message]) -> list[Message]:
-    answered: set[str] = set()
-    for message in reversed(context):
-        if message.role == "tool":
-            results = [block for block in message.content if isinstance(block, ToolResultBlock)]
-            answered.update(block.call_id for block in results)
-        else:
-            calls = message.tools_calls or ()
-            open_ids = [call["id"] for call in calls if call["id"] not in answered]
-            return [tool_message(call_id, NO_RESULT, is_error=True) for call_id in open_ids]
-    return []
+def _without_newest(context: Sequence[Message]) -> list[Message]:
+    asked = [place for place, message in enumerate(context) if message.role == "user"]
+    return list(context[: asked[-1]] if asked else context)
+
+
+def _remembered(context: Sequence[Message]) -> Remembered:
+    """What the newest exchange is."""
+    asked = [place for place, message in enumerate(context) if message.role == "user"]
+    answer = context[asked[-1] + 1 :] if asked else context
+    said = [message for message in answer if message.role == "assistant"]
+    calls = [str(call["id"]) for message in said for call in message.tools_calls or ()]
+    results = {
+        block.call_id
+        for message in answer
+        for block in message.content
+        if isinstance(block, ToolResultBlock)
+    }
+    last = answer[-1] if answer else None
+    return Remembered(
+        user=_text_of(context[asked[-1]]) if asked else None,
+        calls=set(calls),
+        open_calls=[call_id for call_id in calls if call_id not in results],
+        said=join_texts(map(_text_of, said)),
+        is_answered=last is not None and last.role == "assistant" and not last.tools_calls,
+    )
+
+
+def _text_of(message: Message) -> str:
+    return "".join(block.text for block in message.content if isinstance(block, TextBlock))
