@@ -27,6 +27,7 @@ def stream_frames(  # noqa: PLR0913 - the parts of a stream, the optional ones b
     *,
     start: Callable[[], None],
     keepalive_seconds: float,
+    keep_alive: bytes = KEEP_ALIVE,
     batch_seconds: float = 0.0,
     opening: bytes = b"",
     burst_seconds: float | None = None,
@@ -46,7 +47,7 @@ def stream_frames(  # noqa: PLR0913 - the parts of a stream, the optional ones b
             if events:
                 yield from _write(reader, map(encode, events))
             elif not reader.ended:
-                yield from _write(reader, [KEEP_ALIVE])
+                yield from _write(reader, [keep_alive])
     except ReaderGone:
         reader.cut()
     except RequestError as error:

@@ -17,7 +17,6 @@ from wsgi_app.delivery.send import send_at_once
 from wsgi_app.errors import RequestError
 from wsgi_app.events import InputRequest, NumberedEvent
 from wsgi_app.wire.merge import merge_backlog, merge_text
-from wsgi_app.wire.sse import KEEP_ALIVE
 
 if TYPE_CHECKING:
     from wsgi_app.delivery.parking import Parking
@@ -49,6 +48,7 @@ class ParkedStream:
         encode: Encoder,
         *,
         sent_bytes: int,
+        keep_alive: bytes,
         batch_seconds: float,
         closed: Callable[[], None],
     ) -> None:
@@ -65,6 +65,7 @@ class ParkedStream:
         self._feed = reader.park(self.wake)
         self._encode = encode
         self._sent_bytes = sent_bytes
+        self._keep_alive = keep_alive
         self._batch_seconds = batch_seconds
         self._on_closed = closed
         self._entered = False
@@ -121,7 +122,7 @@ class ParkedStream:
                 self.hang_up(timed_out=True)
             return
         if now - self._wrote_at >= self._parking.keepalive_seconds:
-            self._frames = iter([KEEP_ALIVE])
+            self._frames = iter([self._keep_alive])
             self.advance()
         elif not self._feed.live and now - self._asked_at >= LOOK_SECONDS:
             self.has_news = True

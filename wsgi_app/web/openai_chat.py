@@ -27,6 +27,7 @@ from wsgi_app.web.respond import json_response, shaped, stream_response
 from wsgi_app.web.turns import OpenTurn, TurnRequest, open_turn
 from wsgi_app.wire.openai_chat import ChatCollector, ChatEncoder, Completion, completion_id
 from wsgi_app.wire.openai_chat_request import ChatCompletionBody
+from wsgi_app.wire.sse import KEEP_ALIVE_BLOCK
 
 
 @shaped(openai_error)
@@ -98,6 +99,7 @@ def _stream(mount: Mount, opened: OpenTurn, encoder: ChatEncoder) -> Response:
         opened.start,
         encode=until_end(opened.reader, encoder),
         opening=encoder.opening(),
+        keep_alive=KEEP_ALIVE_BLOCK,
     )
     response.call_on_close(lambda: _give_up(mount, opened) if encoder.answer.asks else None)
     return response

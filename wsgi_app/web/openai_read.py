@@ -22,6 +22,7 @@ from wsgi_app.web.turns import OpenTurn
 from wsgi_app.wire.openai_ids import ResponseRef
 from wsgi_app.wire.openai_messages import bad_request
 from wsgi_app.wire.openai_responses import ResponseBuilder, ResponseEncoder, StreamEvent
+from wsgi_app.wire.sse import KEEP_ALIVE_BLOCK
 
 #: How long a stream waits for what its reader has seen already, on a worker that hears of it late.
 CATCH_UP_SECONDS: Final = 2.0
@@ -66,7 +67,14 @@ def stream_from(
     if encoder.ended:
         opened.reader.finish()
     return stream_response(
-        mount, opened.reader, opened.key, opened.turn, opened.start, encode=encode, opening=opening
+        mount,
+        opened.reader,
+        opened.key,
+        opened.turn,
+        opened.start,
+        encode=encode,
+        opening=opening,
+        keep_alive=KEEP_ALIVE_BLOCK,
     )
 
 

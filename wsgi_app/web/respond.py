@@ -153,6 +153,7 @@ def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones
     *,
     encode: Encoder | None = None,
     opening: bytes = b"",
+    keep_alive: bytes = sse.KEEP_ALIVE,
     headers: dict[str, str] | None = None,
     resumes: bool = False,
 ) -> Response:
@@ -163,7 +164,13 @@ def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones
     terminal event, so that a server that cannot stream may answer in bursts.
     """
     response = events_response(
-        mount, reader, start, encode=encode, opening=opening, resumes=resumes
+        mount,
+        reader,
+        start,
+        encode=encode,
+        opening=opening,
+        keep_alive=keep_alive,
+        resumes=resumes,
     )
     response.headers["X-Session-Id"] = key.session_id
     response.headers["X-Turn-Id"] = str(turn)
@@ -178,6 +185,7 @@ def events_response(  # noqa: PLR0913 - the same
     *,
     encode: Encoder | None = None,
     opening: bytes = b"",
+    keep_alive: bytes = sse.KEEP_ALIVE,
     resumes: bool = False,
 ) -> Response:
     """Answer like `stream_response`, with what may be of many sessions."""
@@ -189,6 +197,7 @@ def events_response(  # noqa: PLR0913 - the same
         encode or _native_encoder(retry),
         start=start,
         opening=opening,
+        keep_alive=keep_alive,
         batch_seconds=batch_seconds(request),
         headers=STREAM_HEADERS,
         burst_seconds=burst_seconds,

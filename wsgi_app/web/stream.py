@@ -17,7 +17,7 @@ from wsgi_app.delivery.reader import Reader
 from wsgi_app.web.foreign import tell_collector, tell_joiner
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.unsent import close_if_unsent
-from wsgi_app.wire.sse import OPENING
+from wsgi_app.wire.sse import KEEP_ALIVE, OPENING
 
 log = logging.getLogger("wsgi_app")
 
@@ -114,6 +114,7 @@ class StreamResponse(EventStream):
         opening: bytes,
         batch_seconds: float,
         headers: Mapping[str, str],
+        keep_alive: bytes = KEEP_ALIVE,
         burst_seconds: float | None = None,
     ) -> None:
         """``start`` is called when the ``opening`` is out, and in any case at the end.
@@ -125,6 +126,7 @@ class StreamResponse(EventStream):
             encode,
             start=start,
             keepalive_seconds=reader.keepalive_seconds(mount.settings.keepalive_seconds),
+            keep_alive=keep_alive,
             batch_seconds=batch_seconds,
             opening=opening,
             burst_seconds=burst_seconds,
@@ -137,6 +139,7 @@ class StreamResponse(EventStream):
         self._encode = encode
         self._start = start
         self._opening = OPENING + opening
+        self._keep_alive = keep_alive
         self._batch_seconds = batch_seconds
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
@@ -170,6 +173,7 @@ class StreamResponse(EventStream):
             self._reader,
             self._encode,
             sent_bytes=len(self._opening),
+            keep_alive=self._keep_alive,
             batch_seconds=self._batch_seconds,
             closed=self.close,
         )

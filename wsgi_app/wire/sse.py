@@ -3,6 +3,9 @@
 Lines end in LF, an event is one ``data:`` line. A keep-alive is a comment line with one newline:
 with an empty line behind it, openai for Python, fetch-event-source and httpx-sse read an event out
 of what came before. For the same reason ``retry:`` stands only in a block that has data.
+
+OpenAI's wires have neither ids nor ``retry:``, so that nothing comes of an empty line there. They
+send it: gateways (Portkey) pass on blocks, and hold back a comment until one ends.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import Final
 
 MIME_TYPE: Final = "text/event-stream"
 KEEP_ALIVE: Final = b": keep-alive\n"
+KEEP_ALIVE_BLOCK: Final = b": keep-alive\n\n"
 #: Sent before the agent does anything, so that the client has its headers.
 OPENING: Final = b": connected\n"
 
