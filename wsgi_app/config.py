@@ -77,6 +77,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stream_slots: Optional[Count] = None
     max_slots_per_tenant: Optional[Count] = None
     delivery: Optional[Literal["thread", "parked", "auto"]] = None
+    affinity: Literal["owner", "any"] = "owner"
     max_streams: Count = 5000
     log_format: LogFormat = "text"
     cors_origins: tuple[Origin, ...] = ()

@@ -160,7 +160,7 @@ def _recycle(worker: Any) -> None:
 
     One of a gunicorn's at a time, and its replacement takes requests before it leaves.
     """
-    if not any(runner.is_clogged for runner in _live_runners()):
+    if not any(runner.abandoned.is_clogged for runner in _live_runners()):
         return
     starts = getattr(worker, STARTS_ATTRIBUTE, None)
     note = getattr(worker, NOTE_ATTRIBUTE, None)

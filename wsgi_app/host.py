@@ -12,6 +12,7 @@ from flask import Blueprint, Flask
 
 from wsgi_app.auth import Authenticate, make_authenticator
 from wsgi_app.config import Settings, load_settings, setting_name, with_namespace
+from wsgi_app.engine.agent_factory import Given
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import ConfigError
@@ -97,7 +98,7 @@ def _factory_of(agent: Agent | Callable[[], Any]) -> Callable[[], Agent]:
     Raises ConfigError for what can be neither.
     """
     if hasattr(agent, "open_session") and not inspect.isclass(agent):
-        return lambda: agent  # type: ignore[return-value] # what it opens takes an argument
+        return Given(agent)  # what it opens takes an argument
     try:
         parameters = inspect.signature(agent).parameters.values()
     except (TypeError, ValueError) as error:
@@ -110,7 +111,7 @@ def _factory_of(agent: Agent | Callable[[], Any]) -> Callable[[], Agent]:
     if needed and inspect.isclass(agent):
         raise ConfigError(f"{agent.__name__} is a class that needs arguments: pass an object")
     if needed:
-        return lambda: agent  # type: ignore[return-value] # it takes an argument
+        return Given(agent)
     return agent  # type: ignore[return-value] # it takes none
 
 

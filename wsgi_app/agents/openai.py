@@ -88,6 +88,11 @@ class OpenAIAgent:
         if self._refuses_more and len(self._toolbox.tools) > max_tools:
             raise ValueError(f"{len(self._toolbox.tools)} tools are more than {max_tools}")
 
+    @property
+    def has_state(self) -> bool:
+        """Whether a session's connections to servers of tools stay in its worker."""
+        return bool(self._servers)
+
     def open_session(self) -> OpenAIAgent | OpenAISession:
         """The agent of one session: this one, unless sources of tools need connections."""
         return OpenAISession(self, self._connect()) if self._servers else self

@@ -94,6 +94,8 @@ class AgentCalls:
         if isinstance(output.event, (ToolCall, ToolResult)):
             self._count_tool(output.event)
             self._services.journal.hurry(self.fence)
+        elif self._order.adopted and self._log.last_seq == 1:
+            self._services.journal.hurry(self.fence)  # its reader is on the other worker
 
     def keep(self, call_id: str, value: Any) -> None:
         """See `Turn.keep`; raises TypeError for what is no JSON."""

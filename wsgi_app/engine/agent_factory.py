@@ -22,6 +22,17 @@ log = logging.getLogger("wsgi_app")
 Wait = Callable[["Future[Any]"], Any]
 
 
+class Given:
+    """The factory of an agent that is there already."""
+
+    def __init__(self, agent: Any) -> None:
+        self.agent = agent
+
+    def __call__(self) -> Any:
+        """The agent."""
+        return self.agent
+
+
 class AgentFactory:
     """Makes agents; what is ``async`` runs on the worker's agent loop.
 

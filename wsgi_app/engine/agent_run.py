@@ -20,7 +20,7 @@ from wsgi_app.engine.switch_interval import switch_interval
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.turn import Agent, Turn, enter_turn
 from wsgi_app.errors import TurnError
-from wsgi_app.events import Terminal
+from wsgi_app.events import Status, Terminal
 from wsgi_app.store.base import Fence, Message
 
 log = logging.getLogger("wsgi_app")
@@ -78,7 +78,8 @@ class AgentRun:
 
         Raises RuntimeError if there can be no thread any more.
         """
-        self._replaces = self._order.regenerates and history is not None
+        starts_at_once = history is not None or self._order.adopted
+        self._replaces = self._order.regenerates and starts_at_once
         agent = self._order.agent or self._services.session_agents.shared
         begin: Any = getattr(agent, "begin_on_loop", None)
         if begin is None or history is None or not self._begin_on_loop(begin, history):
@@ -157,6 +158,8 @@ class AgentRun:
                 self._send(self._order.agent, turn)
                 return
             agent = agents.take(self._fence.key, self._calls.wait)
+            if self._order.notice and agents.shared is None:
+                self._calls.emit(Status(self._order.notice))
             try:
                 self._send(agent, turn)
             finally:

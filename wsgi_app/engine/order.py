@@ -47,6 +47,10 @@ class TurnOrder(Struct, frozen=True, kw_only=True):
     agent: Optional[Agent] = None
     #: How long it goes on without readers; None is AGENT_ORPHAN_SECONDS.
     orphan_seconds: Optional[float] = None
+    #: Whether another worker has begun it, or this one has taken it back.
+    adopted: bool = False
+    #: What the user is told if the agent's object is new.
+    notice: str = ""
 
     def orphan_after(self, default_seconds: float) -> float | None:
         """How long the turn goes on without readers; None is to its end."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from collections import Counter
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from wsgi_app.config import Settings
+from wsgi_app.engine.abandoned import Abandoned
 from wsgi_app.engine.about import AboutWorker
+from wsgi_app.engine.affinity import Adopted, Affinity
 from wsgi_app.engine.births import Births
 from wsgi_app.engine.ephemeral import EphemeralSessions
 from wsgi_app.engine.following import Following
@@ -34,6 +37,7 @@ from wsgi_app.store.base import (
     BeginTurn,
     Fence,
     Heartbeat,
+    Message,
     SessionKey,
     Signal,
     Store,
@@ -41,16 +45,6 @@ from wsgi_app.store.base import (
     WorkerInfo,
 )
 
-#: More agent threads than this that go on after their turn's end make the worker not ready.
-MAX_ABANDONED_THREADS = 16
-#: The most that one tenant's count for that while turns of others run, which would have to end.
-MAX_COUNTED_PER_TENANT = MAX_ABANDONED_THREADS // 2
-#: But threads that have gone on for so long do not end by themselves.
-STUCK_AFTER_SECONDS = 300.0
-#: What an agent's code may take behind its turn's end before it takes its tenant's place.
-ENDING_SECONDS = 0.25
-#: How long an agent may take to notice its turn's end before its thread counts as abandoned.
-ABANDONED_AFTER_SECONDS = 5.0
 #: The longest that a cancel request waits for the end.
 CANCEL_WAIT_SECONDS = 1.0
 #: The same where too many requests wait already.
@@ -98,6 +92,15 @@ class Runner:
         )
         self._live = LiveTurns()
         self._runs = RunTable(settings.max_turns)
+        self.abandoned = Abandoned(self._runs, settings.max_turns_per_tenant)
+        self.affinity = Affinity(
+            store,
+            self.worker_id,
+            self.loops.io,
+            self._session_agents,
+            self._run_taken,
+            wanted=settings.affinity == "owner",
+        )
         #: Called before the loops end, with the seconds that each may take.
         self.before_close: list[Callable[[float], None]] = []
         store.listen(self._on_signal, self.worker_id, self._resync)
@@ -117,33 +120,48 @@ class Runner:
 
         Raises RequestError when this worker or the store refuses; nothing was begun then.
         """
-        self._check_places(request.key.tenant)
+        self.abandoned.check_places(request.key.tenant)
         with self._runs.beginning(request.key):
             return self._begin(request, order)
 
-    def _check_places(self, tenant: str) -> None:
-        """Refuse a tenant whose ended turns' code holds all its places on this worker."""
-        most = self.settings.max_turns_per_tenant
-        all_of_it, overdue = self._runs.count_leaving(tenant, most, ENDING_SECONDS)
-        if overdue >= most or all_of_it >= 2 * most:
-            told = "This tenant's ended turns have not stopped yet; wait."
-            raise RequestError("too_many_turns", told)
-
     def _begin(self, request: BeginTurn, order: TurnOrder) -> BegunTurn:
         self.keeper.start()
+        owner, order = self.affinity.find_owner(request.key, order)
+        if owner:
+            request = replace(request, worker_id=owner)
         begun = self._begin_in_store(request)
         if begun.state == "attached":
             return BegunTurn(begun.turn, None)
         fence = Fence(request.key, begun.turn, request.run_id)
+        self.births.tell(request.key)
+        if owner:
+            regenerates = order.regenerates and begun.state == "started"
+            self.affinity.offer(fence, owner, replace(order, regenerates=regenerates))
+            return BegunTurn(begun.turn, None, begun.starts)
         history = begun.history if begun.state == "started" else None
+        return BegunTurn(begun.turn, self._add_run(fence, order, history), begun.starts)
+
+    def _add_run(self, fence: Fence, order: TurnOrder, history: list[Message] | None) -> TurnRun:
         run = TurnRun(fence, order, self._services, history)
         self._live.note_begun()
         early = self._runs.add(run)
         self._journal.add(run)
         if early is not None:
             run.cancel(early)
-        self.births.tell(request.key)
-        return BegunTurn(begun.turn, run, begun.starts)
+        return run
+
+    def _run_taken(self, fence: Fence, take: Callable[[], Adopted | None]) -> None:
+        """Run a turn that another worker has begun, or that this one takes back."""
+        self.abandoned.check_places(fence.key.tenant)
+        self.keeper.start()
+        with self._runs.beginning(fence.key):
+            taken = take()
+            if taken is None:
+                return
+            run = self._add_run(fence, *taken)
+        self._journal.follow(fence)  # its readers are on the other worker
+        run.readers.wait_again()
+        run.start()
 
     def _begin_in_store(self, request: BeginTurn) -> TurnBegun:
         try:
@@ -227,31 +245,9 @@ class Runner:
     @property
     def warnings(self) -> list[str]:
         """What is not wrong but not right."""
-        abandoned = self.count_abandoned()
+        abandoned = self.abandoned.count()
         threads = f"{abandoned} agent threads go on after their turn has ended"
         return [*([threads] if abandoned else []), *self.loops.warnings()]
-
-    def count_abandoned(self) -> int:
-        """Count agent threads that go on although their turn has ended a while ago."""
-        return len(self._abandoned(ABANDONED_AFTER_SECONDS))
-
-    @property
-    def is_clogged(self) -> bool:
-        """Whether so many of them go on that this worker should be replaced."""
-        counts = Counter(run.fence.key.tenant for run in self._abandoned(ABANDONED_AFTER_SECONDS))
-        running = {run.fence.key.tenant for run in self._runs.all() if not run.ended}
-        counted = sum(
-            min(count, MAX_COUNTED_PER_TENANT) if running - {tenant} else count
-            for tenant, count in counts.items()
-        )
-        if counted > MAX_ABANDONED_THREADS:
-            return True
-        most = min(MAX_COUNTED_PER_TENANT, self.settings.max_turns_per_tenant)
-        return len(self._abandoned(STUCK_AFTER_SECONDS)) >= most
-
-    def _abandoned(self, seconds: float) -> list[TurnRun]:
-        ended_before = time.monotonic() - seconds
-        return [run for run in self._runs.prune() if run.ended_at < ended_before]
 
     # -- for the keeper (Kept)
 
@@ -340,6 +336,9 @@ class Runner:
             found = self._runs.note_cancel(signal.key, signal.turn, reason)
             if found is not None:
                 found.cancel(reason)
+            return
+        if signal.kind == "offer":
+            self.affinity.adopt(Fence(signal.key, signal.turn, signal.value))
             return
         found = self.find(signal.key, signal.turn)
         if found is None:

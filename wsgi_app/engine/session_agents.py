@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple
 
-from wsgi_app.engine.agent_factory import AgentFactory, Wait
+from wsgi_app.engine.agent_factory import AgentFactory, Given, Wait
 from wsgi_app.engine.loop import LoopThread
 from wsgi_app.engine.session_name import SessionName
 from wsgi_app.engine.threads import start_thread
@@ -34,8 +34,8 @@ class SessionAgents:
     """Makes agents: one for all sessions, or one per session if they have ``close()``.
 
     An agent with ``open_session()`` is one for all that gives, without an argument, the agent of a
-    session: itself, or one with ``close()``. One with ``forget_session(name)``, sync or async, is
-    told of each session that is deleted.
+    session: itself, or one with ``close()``. Where it has a false ``has_state``, it gives itself.
+    One with ``forget_session(name)``, sync or async, is told of each session that is deleted.
 
     Touched by turns' threads, by the store's signals and by the keeper; ``_lock`` guards the table,
     and is held neither while an agent is made nor while one is closed: both are users' code.
@@ -43,6 +43,9 @@ class SessionAgents:
 
     def __init__(self, make: Callable[[], Any], idle_seconds: float, loop: LoopThread) -> None:
         self._make = AgentFactory(make, loop)
+        given = make.agent if isinstance(make, Given) else None
+        opens = hasattr(given, "open_session") or hasattr(given, "close")
+        self._has_state = given is None or bool(getattr(given, "has_state", opens))
         self._loop = loop
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
@@ -79,6 +82,15 @@ class SessionAgents:
             return agent
         self._keep(key, _Kept(agent, time.monotonic(), in_use=True, number=number))
         return agent
+
+    @property
+    def may_have_state(self) -> bool:
+        """Whether sessions may have agents of their own, which stay in this worker."""
+        return self._has_state and self.shared is None
+
+    def has(self, key: SessionKey) -> bool:
+        """Whether the session's agent is here."""
+        return key in self._kept
 
     def _keep(self, key: SessionKey, made: _Kept) -> None:
         """Keep an agent, unless a newer turn has come meanwhile and made its own."""

@@ -29,6 +29,7 @@ from collections.abc import Callable, Sequence
 
 from wsgi_app.errors import Fenced, StoreUnavailable
 from wsgi_app.events import CancelReason, EventId
+from wsgi_app.store.offers import Offers
 from wsgi_app.store.values import (
     Appended,
     BeginTurn,
@@ -98,6 +99,8 @@ class Store(ABC):
 
     #: Whether other workers see the same data.
     shared: bool
+    #: How a turn is handed to another worker; None where there is none.
+    offers: Offers | None = None
 
     @abstractmethod
     def begin_turn(self, request: BeginTurn) -> TurnBegun:

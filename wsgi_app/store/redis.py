@@ -52,6 +52,7 @@ from wsgi_app.store.redis_keys import (
 )
 from wsgi_app.store.redis_large import LargeReads
 from wsgi_app.store.redis_lost import LostTurns
+from wsgi_app.store.redis_offers import RedisOffers
 from wsgi_app.store.redis_replies import cancel_reason, journal_slice, session_view, worker_views
 from wsgi_app.store.redis_rights import explain, explained
 from wsgi_app.store.redis_scripts import Argument, Call
@@ -86,6 +87,7 @@ class RedisStore(Store):
         self._calls = Calls(limits or StoreLimits(), self._keys)
         self._edge = Edge(url, timeout_seconds, namespace if measured else None)
         self._lost = LostTurns(self._edge, self._calls)
+        self.offers = RedisOffers(self._edge, self._calls)
         self._large_reads = LargeReads()
         self._start_thread = start_thread
         self._listeners: list[SignalThread] = []

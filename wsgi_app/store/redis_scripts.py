@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Union
 _SHARED: Final = {
     ("session",): {
         *("begin_turn", "claim_turn", "append", "follow", "read", "request_cancel", "heartbeat"),
+        *("offer_turn", "take_turn"),
         *("open_input", "post_input", "take_input", "close_input"),
         *("settle_session", "describe_session", "delete_session"),
     },

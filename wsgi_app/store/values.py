@@ -263,10 +263,11 @@ class Signal(NamedTuple):
     claimed) to the workers of waiting turns and of followers too, and to followers when the session
     is deleted. ``events`` (the journal has grown) goes to followers. ``moved`` (another worker runs
     the session's turns from now on, or the session was deleted) goes to the worker that ran them
-    before.
+    before. ``offer`` (a turn, whose run id is ``value``, waits to be taken, see `Offers`) goes to
+    the worker that is to take it.
     """
 
-    kind: Literal["cancel", "input", "follow", "ended", "events", "moved"]
+    kind: Literal["cancel", "input", "follow", "ended", "events", "moved", "offer"]
     key: SessionKey
     turn: int
     value: str = ""

@@ -59,6 +59,6 @@ def get_metrics(mount: Mount) -> Response:
 def _check_ready(mount: Mount) -> None:
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave.")
-    if mount.runner.is_clogged:
+    if mount.runner.abandoned.is_clogged:
         raise RequestError("at_capacity", "Too many agent threads do not end.")
     mount.store.ping()

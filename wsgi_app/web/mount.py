@@ -113,6 +113,7 @@ class Mount:
             if self._worker is None or self._worker.pid != os.getpid():
                 store = self._make_store()
                 self._worker = Worker(self.settings, store, self._make_agent, self.slots)
+                self._worker.runner.affinity.app_context = self.app_context
                 note_worker()
                 self.slots.tell()
                 if (leaving := find_leaving()) is not None:

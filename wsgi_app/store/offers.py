@@ -1,0 +1,34 @@
+"""Turns that one worker begins and another is to run: an optional part of a store.
+
+A store that workers share has it as `Store.offers`. Both operations are atomic against all others,
+raise `Fenced` for a turn that has ended, and StoreUnavailable.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from wsgi_app.store.values import Fence, Message
+
+
+class Taken(NamedTuple):
+    """What was offered, and what the turn starts with; None while it is queued."""
+
+    order: bytes
+    history: list[Message] | None
+
+
+class Offers(ABC):
+    """What is offered can be taken once, by whoever is first."""
+
+    @abstractmethod
+    def offer(self, fence: Fence, worker_id: str, order: bytes) -> None:
+        """Keep what the turn's run is made from, and send ``worker_id`` the signal ``offer``."""
+
+    @abstractmethod
+    def take(self, fence: Fence, worker_id: str, *, offered: bool) -> Taken | None:
+        """Make the turn this worker's, and return it; None if somebody was faster.
+
+        ``offered``: it was begun in this worker's name.
+        """
