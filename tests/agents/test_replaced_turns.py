@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from flask import Flask
 from langgraph.checkpoint.memory import InMemorySaver
 
 from tests.agents.bench import AgentBench, Host
@@ -16,6 +17,7 @@ from tests.support.upstream import Upstream
 from tests.support.upstream_refusals import each_call_has_its_result, roles_take_turns
 from tests.support.upstream_script import Call, Stall, Text, ToolCalls
 from tests.support.waiting import wait_for
+from wsgi_app import AgentHost
 from wsgi_app.agents.langgraph import LangGraphAgent
 from wsgi_app.engine.session_name import SessionName
 from wsgi_app.store.base import SessionKey
@@ -99,6 +101,49 @@ def test_an_answer_behind_a_stopped_one_is_replaced(bench: AgentBench, upstream:
     bench.talk(say("one"), key=KEY)
     bench.talk(say("two"), key=KEY, regenerates=True)
     assert seen(upstream) == ["user", "half\n\n(This answer was stopped here.)", "user"]
+
+
+def ai_sdk(text: str, *, trigger: str = "submit-message", message_id: str = "m") -> dict[str, Any]:
+    """What the AI SDK posts for a chat's only message."""
+    message = {"id": "m", "role": "user", "parts": [{"type": "text", "text": text}]}
+    return {"id": "s", "messages": [message], "trigger": trigger, "messageId": message_id}
+
+
+def ag_ui(run: str) -> dict[str, Any]:
+    """What AG-UI posts for a thread's only message."""
+    fixed: dict[str, Any] = {"state": {}, "tools": [], "context": [], "forwardedProps": {}}
+    message = {"id": "m", "role": "user", "content": "hi"}
+    return {"threadId": "s", "runId": run, "messages": [message], **fixed}
+
+
+#: A path, its first request, and one that takes its place.
+WIRES = {
+    "regenerate": (
+        "/ai-sdk/chat",
+        ai_sdk("hi", message_id=""),
+        ai_sdk("hi", trigger="regenerate-message", message_id="answer"),
+    ),
+    "edit": ("/ai-sdk/chat", ai_sdk("hi", message_id=""), ai_sdk("hello")),
+    "repeated run": ("/ag-ui", ag_ui("r-1"), ag_ui("r-2")),
+}
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_clients_replace_what_the_graph_remembers(
+    upstream: Upstream, saver: Saver, wire: str
+) -> None:
+    """The AI SDK's regenerate and edit, and AG-UI's repeated run: the model gets one message."""
+    path, first, second = WIRES[wire]
+    app = Flask("site")
+    agent = LangGraphAgent(async_graph(upstream, [add], checkpointer=saver))
+    AgentHost(agent).init_app(app, url_prefix="/agents")
+    for body in (first, second):
+        headers = {"Authorization": "Bearer dev"}
+        answer = app.test_client().post(f"/agents{path}", json=body, headers=headers)
+        assert answer.status_code == 200, answer.data
+        assert b"upstream" in answer.data
+    assert len(upstream.requests) == 2
+    assert seen(upstream) == ["user"]
 
 
 def test_what_failed_before_it_was_written_takes_nothing_with_it(
