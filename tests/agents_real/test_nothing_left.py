@@ -206,8 +206,9 @@ def test_many_stopped_turns_leave_nothing(rig: Remembering, agent: str) -> None:
     tables = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
     rows = {table: rig.database.ask(f"select count(*) from {table}") for table in tables}  # noqa: S608 - the names are ours
     assert set(rows.values()) == {"0"}, rows
-    with closing(sqlite3.connect(rig.folder / "sdk.db")) as connection:
-        assert connection.execute("select count(*) from agent_messages").fetchone() == (0,)
+    if agent == "sdk-session":
+        with closing(sqlite3.connect(rig.folder / "sdk.db")) as connection:
+            assert connection.execute("select count(*) from agent_messages").fetchone() == (0,)
     assert threading.active_count() < 50
 
 
