@@ -55,6 +55,7 @@ class _Offered(Struct, frozen=True, kw_only=True):
     on_disconnect: Literal["cancel", "continue"]
     history: Optional[list[Message]]
     regenerates: bool
+    passing: bool
     request_id: str
     orphan_seconds: Optional[float]
 
