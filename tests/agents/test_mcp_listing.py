@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.mcp_rig import ODD_PROGRAM, rigged, served, stdio
+from tests.support.processes import ROOT
 from wsgi_app.agents.mcp import McpServer
 
 
@@ -54,6 +56,16 @@ def test_a_server_of_the_older_protocol_is_asked_for_the_newer_one_once(tmp_path
     with rigged(notes, replace(server, protocol="legacy")) as rig:
         rig.turn(lambda _, tools: tools)
     assert rig.noted().count("server/discover") == 1
+
+
+def test_a_server_that_leaves_questions_unanswered_need_not_be_asked(tmp_path: Path) -> None:
+    """``protocol="legacy"`` spares the wait of 10 s for what such a server does not know."""
+    notes = tmp_path / "notes"
+    program = str(ROOT / "tests/support/mcp_task_server.py")
+    with rigged(notes, stdio(notes, {"SILENT": "1"}, program=program, protocol="legacy")) as rig:
+        begun_at = time.monotonic()
+        assert rig.call("plain") == "plain"
+        assert time.monotonic() - begun_at < 8
 
 
 def test_a_server_that_writes_what_is_no_message_is_told_of_once(

@@ -62,3 +62,9 @@ def old_server(script: Path, env: Mapping[str, str] | None = None, **options: An
     """A server of one's own, made with the older SDK."""
     made = environment("mcp-1", OLD_SDK, with_host=False)
     return McpServer.stdio(str(made / "bin" / "python"), [str(script)], env, name="old", **options)
+
+
+def fast_server(script: Path, **options: Any) -> McpServer:
+    """A server of one's own, made with FastMCP."""
+    made = environment("fastmcp", "fastmcp==4.2.3", with_host=False)
+    return McpServer.stdio(str(made / "bin" / "python"), [str(script)], name="fast", **options)

@@ -16,6 +16,7 @@ import pytest
 from tests.agents.bench import AgentBench
 from tests.agents_real.mcp_servers import (
     browser_server,
+    fast_server,
     node_command,
     node_server,
     old_server,
@@ -33,6 +34,7 @@ from wsgi_app.agents.tools import AnyTool
 pytestmark = [pytest.mark.agents, pytest.mark.timeout(900)]
 
 OLD_SERVER = Path(__file__).parent / "old_sdk_server.py"
+FAST_SERVER = Path(__file__).parent / "fastmcp_server.py"
 PNG = bytes.fromhex("89504e470d0a1a0a") + bytes(range(256)) * 400
 
 
@@ -244,6 +246,17 @@ def test_the_older_sdk_fills_the_log_once(notes: Path, capfd: pytest.CaptureFixt
         with rigged(notes, server) as rig:
             assert rig.call("add", '{"a": 1, "b": 2}') == 3
     assert capfd.readouterr().err.count("Failed to validate request") == 1
+
+
+def test_fastmcp_asks_where_the_older_protocol_is_set(notes: Path) -> None:
+    """Its ctx.elicit() reaches such connections alone; arrays say what is in them."""
+    with rigged(notes, fast_server(FAST_SERVER)) as rig:
+        schema = rig.turn(lambda _, tools: tools["place"].parameters)["properties"]["at"]
+        assert schema["items"] == {"anyOf": [{"type": "integer"}, {"type": "string"}]}
+        assert rig.call("add", '{"a": 1, "b": 2}') == 3
+        assert isinstance(rig.call("pick_colour"), ValueError)
+    with rigged(notes, fast_server(FAST_SERVER, protocol="legacy")) as rig:
+        assert rig.answered("pick_colour", "blue").result == "blue"
 
 
 def test_a_large_result_holds_nobody(notes: Path) -> None:

@@ -1,7 +1,8 @@
 """A small MCP server of the version 2025-11-25 whose tools run as tasks, over standard streams.
 
 By hand, since the tests' own SDK has no tasks. Environment: ``NOTES``, a file to which it writes
-what happens to its tasks; ``NO_TASKS``, to say nothing of tasks in what it can do.
+what happens to its tasks; ``NO_TASKS``, to say nothing of tasks in what it can do; ``SILENT``, to
+leave requests unanswered that it does not know.
 """
 
 from __future__ import annotations
@@ -91,10 +92,11 @@ def main() -> None:
     """Answer one request after the other."""
     for line in sys.stdin:
         message = json.loads(line)
-        if "id" not in message:
+        is_known = message["method"] in KNOWN
+        if "id" not in message or ("SILENT" in os.environ and not is_known):
             continue
         made: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
-        if message["method"] in KNOWN:
+        if is_known:
             made["result"] = answer(message["method"], message.get("params") or {})
         else:
             made["error"] = {"code": -32601, "message": "Method not found"}
