@@ -116,10 +116,14 @@ class McpLink:
             self._scope.deadline = anyio.current_time() + END_SECONDS
 
     async def _listen(self, client: Client) -> None:
-        """Hear of new tools as the newer protocols tell of them: to those who ask."""
+        """Hear of new tools as the newer protocols tell of them: to those who ask.
+
+        Not over HTTP, where that is a request without an end: a server that is told to end waits
+        for its requests (uvicorn does, for ever).
+        """
         tools = client.server_capabilities.tools
         is_older = client.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS
-        if is_older or tools is None or not tools.list_changed:
+        if is_older or not self.wire.is_stateful or tools is None or not tools.list_changed:
             return
         try:
             async with client.listen(tools_list_changed=True) as changes:
