@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from tests.models.rules import KEY
 from tests.models.server import HERE, Program, running
@@ -16,7 +17,7 @@ LITELLM = "litellm[proxy]==1.108.7\n"
 
 
 @contextmanager
-def litellm(models: Mapping[str, Mapping[str, str]]) -> Iterator[Program]:
+def litellm(models: Mapping[str, Mapping[str, Any]]) -> Iterator[Program]:
     """Run LiteLLM's proxy with models of these names and ``litellm_params``."""
     made = environment("litellm", LITELLM, with_host=False)
     settings = {
