@@ -17,6 +17,7 @@ from wsgi_app import OpenAIAgent
 from wsgi_app.agents import approve
 from wsgi_app.agents.mcp import McpServer
 from wsgi_app.agents.mcp.tools import asks_first
+from wsgi_app.agents.tool_offer import MAX_TOOLS
 
 SAY = (Text(("Done.",)),)
 
@@ -30,8 +31,9 @@ def calls(*names: str, arguments: str = '{"name": "%s"}') -> tuple[AnyStep, ...]
 class Talk:
     """The built-in agent with one server. Used by the test's thread alone."""
 
-    def __init__(self, upstream: Upstream, *tools: Any) -> None:
-        self.session: Any = OpenAIAgent("test-model", tools=list(tools)).open_session()
+    def __init__(self, upstream: Upstream, *tools: Any, **options: Any) -> None:
+        agent = OpenAIAgent("test-model", tools=list(tools), **options)
+        self.session: Any = agent.open_session()
         self.bench = AgentBench(self.session, upstream)
 
     def __call__(self, *scripts: tuple[AnyStep, ...], answer: Any = True) -> list[dict[str, Any]]:
@@ -139,6 +141,43 @@ def test_a_tool_that_comes_in_the_middle_of_a_turn_is_there_at_once(
     assert outputs == ["grown", "new"]
     listed = [[t["function"]["name"] for t in r.body["tools"]] for r in upstream.requests]
     assert ["grown" in names for names in listed] == [False, True, True]
+
+
+def test_one_budget_holds_for_functions_and_servers(
+    upstream: Upstream, notes: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server's 200 tools and a function: 128 in each request, with a search for the others."""
+
+    def own() -> str:
+        """Be the agent's own."""
+        return "own"
+
+    find = (ToolCalls((Call("c1", "find_tool", '{"query": "greet 199"}'),)),)
+    use = (ToolCalls((Call("c2", "greet_199", '{"name": "you"}'),)),)
+    server = stdio(notes, {"EXTRA_TOOLS": "200"}, name="many")
+    events = Talk(upstream, own, server)(find, use, SAY)
+    outputs = [event["output"] for event in events if event["type"] == "tool_result"]
+    assert outputs[0]["tools"][0] == {"name": "greet_199", "description": "Greet someone."}
+    assert outputs[1] == "Hello you"
+    listed = [[t["function"] for t in r.body["tools"]] for r in upstream.requests]
+    assert all(len(tools) <= MAX_TOOLS for tools in listed)
+    names = [tool["name"] for tool in listed[0]]
+    assert names[0] == "own"
+    assert "greet_199" not in names
+    assert "not listed here: many (" in listed[0][names.index("find_tool")]["description"]
+    assert "tools are left out" in caplog.text
+
+
+def test_too_many_tools_of_a_server_end_the_turn_where_that_is_set(
+    upstream: Upstream, notes: Path
+) -> None:
+    """With ``refuse`` the turn's error says how many there are; the model is not asked."""
+    talk = Talk(upstream, stdio(notes), max_tools=10, too_many_tools="refuse")
+    (error,) = talk(SAY)
+    count = error["details"]["tools"]
+    assert count > 10
+    assert error["message"] == f"The agent has {count} tools, more than 10."
+    assert upstream.requests == []
 
 
 def test_options_are_checked_when_they_are_given() -> None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.mcp_rig import ODD_PROGRAM, rigged, served, stdio
+from tests.support.mcp_rig import ODD_PROGRAM, rigged, stdio
 from tests.support.processes import ROOT
 from wsgi_app.agents.mcp import McpServer
+from wsgi_app.agents.mcp.tools import names_of
 
 
-@pytest.mark.parametrize("option", ["tools", "approve"])
+@pytest.mark.parametrize("option", ["tools", pytest.param("approve", marks=pytest.mark.slow)])
 def test_a_name_that_no_tool_has_ends_the_turn(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, option: str
 ) -> None:
@@ -35,15 +35,14 @@ def test_a_name_that_no_tool_has_ends_the_turn(
     assert "It has: add, " in caplog.text
 
 
-def test_servers_on_one_host_have_names_of_their_own(tmp_path: Path) -> None:
+def test_servers_on_one_host_have_names_of_their_own() -> None:
     """Where no name is given, the port or the path tells two servers of a host apart."""
-    notes = tmp_path / "notes"
-    with served(notes) as (_, one), served(notes) as (_, two):
-        servers = [McpServer.http(url, tools=["add", "greet"]) for url in (one, two)]
-        with rigged(notes, *servers) as rig:
-            names = rig.turn(lambda _, tools: list(tools))
-    ports = [url.split(":")[2].partition("/")[0] for url in (one, two)]
-    assert names == [f"127_0_0_1_{p}_mcp_{name}" for p in ports for name in ("add", "greet")]
+    urls = ["https://mcp.example/a/mcp", "https://mcp.example:8443/b/?key=secret"]
+    unnamed = [McpServer.http(url) for url in urls]
+    assert names_of(unnamed[:1]) == ["mcp.example"]
+    assert names_of(unnamed) == ["mcp.example/a/mcp", "mcp.example:8443/b"]
+    named = [McpServer.http(url, name="it") for url in urls]
+    assert names_of([*named, unnamed[0]]) == ["it", "it", "mcp.example"]
 
 
 def test_a_server_of_the_older_protocol_is_asked_for_the_newer_one_once(tmp_path: Path) -> None:
@@ -53,8 +52,6 @@ def test_a_server_of_the_older_protocol_is_asked_for_the_newer_one_once(tmp_path
     for _ in range(2):
         with rigged(notes, server) as rig:
             rig.turn(lambda _, tools: tools)
-    with rigged(notes, replace(server, protocol="legacy")) as rig:
-        rig.turn(lambda _, tools: tools)
     assert rig.noted().count("server/discover") == 1
 
 

@@ -114,6 +114,7 @@ def test_a_server_that_is_busy_for_ever_is_replaced(
         assert len(rig.pids()) == 2
 
 
+@pytest.mark.slow
 def test_a_server_that_has_answered_no_call_is_asked_before_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,7 +93,7 @@ class McpConnections:
         """``taken``: the names of the agent's other tools, which stay theirs."""
         self._connections = [
             McpConnection(server, name)
-            for server, name in zip(servers, _names_of(servers), strict=True)
+            for server, name in zip(servers, names_of(servers), strict=True)
         ]
         self._taken = taken
         self._lock = threading.Lock()
@@ -204,7 +204,7 @@ def _reads_only(tool: RemoteTool) -> bool:
     return tool.annotations is not None and tool.annotations.read_only_hint is True
 
 
-def _names_of(servers: Sequence[McpEndpoint]) -> list[str]:
+def names_of(servers: Sequence[McpEndpoint]) -> list[str]:
     """The servers' names; of those that were given none, the address if two had the same."""
     count = Counter(server.name for server in servers)
     return [
