@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import interrupt
 from pydantic import SecretStr
 
 from tests.agents.bench import AgentBench, Host
@@ -219,4 +220,26 @@ def test_what_ran_in_a_subgraph_is_known_after_a_stop(
         *("user", "assistant", "tool", "assistant", "tool", "assistant", "user")
     ]
     assert ("tool", "seven boxes") in seen
+    assert upstream.refused == []
+
+
+def test_a_cancelled_interrupt_beside_a_result_keeps_the_session(
+    host: Host, upstream: Upstream, saver: Saver
+) -> None:
+    """A call that waits by ``interrupt()`` is answered for, and asks nothing in later turns."""
+
+    def confirm() -> str:
+        """Wait for the user."""
+        return str(interrupt("Go on?"))
+
+    upstream.refusals = (each_call_has_its_result, roles_take_turns)
+    graph = create_agent(make_model(upstream), [stock, confirm], checkpointer=saver)
+    bench = host(LangGraphAgent(graph))
+    both = (ToolCalls((Call("c1", "stock", "{}"), Call("c2", "confirm", "{}"))),)
+    run = bench.start(both, key=KEY)
+    wait_results(run, 1)
+    stop(run)
+    for _ in range(2):
+        assert [event["type"] for event in bench.talk(END_STEP, key=KEY)] == ["token", "done"]
+    assert ("tool", "seven boxes") in seen_by_model(upstream)
     assert upstream.refused == []
