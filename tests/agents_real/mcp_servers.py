@@ -51,11 +51,17 @@ def python_server(name: str, args: Sequence[str] = (), **options: Any) -> McpSer
     return McpServer.stdio(str(made / "bin" / f"mcp-server-{name}"), args, {}, name=name, **options)
 
 
-def browser_server(**options: Any) -> McpServer:
-    """The server that drives a browser, with Debian's chromium."""
+def browser_command() -> list[str]:
+    """The command of the server that drives a browser, with Debian's chromium."""
     program = find_program("chromium", "chromium")
     args = ["--headless", "--isolated", "--no-sandbox", f"--executable-path={program}"]
-    return node_server("playwright", args, **options)
+    return node_command("playwright", args)
+
+
+def browser_server(**options: Any) -> McpServer:
+    """The server that drives a browser."""
+    command, *args = browser_command()
+    return McpServer.stdio(command, args, name="playwright", **options)
 
 
 def old_server(script: Path, env: Mapping[str, str] | None = None, **options: Any) -> McpServer:

@@ -6,15 +6,14 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from tests.agents.bench import AgentBench
 from tests.agents_real.mcp_servers import (
+    browser_command,
     browser_server,
     fast_server,
     node_command,
@@ -22,6 +21,7 @@ from tests.agents_real.mcp_servers import (
     old_server,
     python_server,
 )
+from tests.agents_real.pages import pages
 from tests.support.mcp_rig import TURN_SECONDS, call, is_open, outcome, rigged, statuses_in
 from tests.support.processes import free_port, started
 from tests.support.upstream import Upstream
@@ -45,25 +45,10 @@ def notes(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[str]:
+def site() -> Iterator[str]:
     """A site of two pages."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    for name in ("one", "two"):
-        (folder / f"{name}.html").write_text(f"<title>{name}</title><p>This is page {name}.</p>")
-
-    class Handler(SimpleHTTPRequestHandler):
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args, directory=str(folder))
-
-        def log_message(self, *_args: Any) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join(10)
+    with pages() as url:
+        yield url
 
 
 def test_filesystem_names_media_and_reads_text(notes: Path, tmp_path: Path) -> None:
@@ -192,6 +177,19 @@ def test_a_browser_keeps_its_page(notes: Path, site: str) -> None:
         shot = json.dumps(rig.call("browser_take_screenshot"))
     assert all("one.html" in str(page) for page in seen), seen
     assert "iVBOR" not in shot
+
+
+def test_a_browser_over_http_says_why_it_refuses(
+    notes: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that serves another name alone: its 403 is the user's, its reason the log's."""
+    port = free_port()
+    with started([*browser_command(), "--port", str(port)]) as process:
+        process.wait_until(lambda: is_open(port), 60)
+        with rigged(notes, McpServer.http(f"http://127.0.0.1:{port}/mcp", name="it")) as rig:
+            refused = rig.refused()
+    assert refused["message"] == "The MCP server 'it' cannot be used: HTTP 403 Forbidden."
+    assert "Access is only allowed at localhost" in caplog.text
 
 
 def test_servers_of_pypi_do_what_they_are_for(notes: Path, tmp_path: Path, site: str) -> None:
