@@ -19,6 +19,7 @@ from typing import Any, Final
 from bench import plot, report
 from bench.programs import Programs
 from bench.works import Work
+from bench.works.affinity import AFFINITY
 from bench.works.attacks import ATTACKED
 from bench.works.budget import BUDGET
 from bench.works.crowd import CROWD
@@ -47,6 +48,7 @@ WORKS: Final[Mapping[str, Work]] = {
     "profile": PROFILE,
     "attacks": ATTACKED,
     "turns": TURNS,
+    "affinity": AFFINITY,
 }
 ALL: Final = "all"
 SHOW: Final = "show"

@@ -6,13 +6,17 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.support.client import new_session
+from tests.support.client import WANTS_JSON, Client, new_session
+from tests.support.mcp_rig import started_in
 from tests.support.reading import ReadingClient, wait_observed
 from tests.support.servers import Gunicorn, gunicorn, redis_server
+from tests.support.upstream import Upstream
+from tests.support.upstream_script import Call, Text, ToolCalls, scripted_message
 from wsgi_app.engine.affinity import BEGAN_ANEW
 
 APP = "tests.support.session_agents:session_agents_app()"
@@ -100,3 +104,20 @@ def test_an_owner_that_does_not_answer_is_not_waited_for(pair: Pair) -> None:
     assert [event["type"] for event in events] == ["status", "token", "done"]
     assert count(pair.clients[0], session) == "2"  # at the second worker, which has it now
     wait_observed(pair.hosts[0], "closed_agent", session)
+
+
+@pytest.mark.slow
+def test_a_session_has_one_mcp_server_on_two_workers(tmp_path: Path) -> None:
+    """Ten turns that come to two workers call tools of one program."""
+    add = (ToolCalls((Call("c1", "add", '{"a": 2, "b": 3}'),)),)
+    body = {"message": scripted_message(add, (Text(("Five.",)),))}
+    notes, app = tmp_path / "notes", "tests.support.mcp_app:mcp_app()"
+    with ExitStack() as stack:
+        env = {**stack.enter_context(Upstream()).environment, "NOTES": str(notes)}
+        env["AGENT_REDIS_URL"] = stack.enter_context(redis_server()).url
+        clients = [Client(stack.enter_context(gunicorn(app, env=env))) for _ in range(2)]
+        for number in range(TURNS):
+            client = clients[number % 2]
+            answer = client.call("POST", "/chat/one", body, headers=WANTS_JSON, seconds=60)
+            assert answer.json["reply"] == "Five."
+        assert len(started_in(notes)) == 1
