@@ -137,6 +137,10 @@ class AgentCalls:
         """See `Turn.on_cancel`."""
         self._waits.on_end(callback)
 
+    def on_return(self, callback: Callable[[], None]) -> None:
+        """See `Turn.on_return`."""
+        self._waits.on_return(callback)
+
     def wait(self, future: Future[T]) -> T:
         """Wait for a future; raises TurnCancelled, and cancels it, when the turn ends first."""
         return self._waits.wait(future)
@@ -249,8 +253,8 @@ class AgentCalls:
     # -- the end
 
     def agent_returned(self) -> None:
-        """Drop the callbacks: there is nothing left to wake."""
-        self._waits.forget_callbacks()
+        """Have closed what was left open; there is nothing left to wake."""
+        self._waits.agent_returned()
 
     def seal(self) -> None:
         """Refuse what the agent sends from now on, and tell its broken waits by the turn's end."""

@@ -29,6 +29,7 @@ class Waits:
         self._ended = False
         self._futures: set[Future[Any]] = set()
         self._callbacks: list[Callable[[], None]] = []
+        self._closers: list[Callable[[], None]] = []
 
     def add(self, future: Future[Any]) -> None:
         """Have a future cancelled when the turn ends; at once if it has."""
@@ -62,12 +63,19 @@ class Waits:
             if not self._ended:
                 self._callbacks.append(callback)
                 return
-        _run_all([callback])
+        _run_all([callback], "on_cancel")
 
-    def forget_callbacks(self) -> None:
-        """Drop the callbacks: the agent has come to its own end, there is nothing to wake."""
+    def on_return(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` run when the agent comes to its own end."""
+        with self._lock:
+            self._closers.append(callback)
+
+    def agent_returned(self) -> None:
+        """The agent has come to its own end: nothing is to be woken, but closed."""
         with self._lock:
             self._callbacks.clear()
+            closers, self._closers = self._closers, []
+        _run_all(closers, "on_return")
 
     def _forget(self, future: Future[Any]) -> None:
         with self._lock:
@@ -88,15 +96,15 @@ class Waits:
         if callbacks:
             # They are the agent's code, and may block: not in the canceller's thread.
             try:
-                start_thread(lambda: _run_all(callbacks), "on-cancel")
+                start_thread(lambda: _run_all(callbacks, "on_cancel"), "on-cancel")
             except RuntimeError:
                 log.exception("the thread of on_cancel callbacks cannot be started")
 
 
-def _run_all(callbacks: Sequence[Callable[[], None]]) -> None:
+def _run_all(callbacks: Sequence[Callable[[], None]], kind: str) -> None:
     for callback in callbacks:
         try:
             callback()
         except (Exception, TurnCancelled):
             # The others must run whatever one does, as turn.check() in it.
-            log.exception("an on_cancel callback failed")
+            log.exception("an %s callback failed", kind)
