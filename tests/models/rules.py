@@ -31,6 +31,8 @@ ORPHAN_SECONDS = 1
 #: How often a stop is timed.
 STOPS = 7
 HANG_UPS = 3
+#: Between two looks while a stop is timed, each of which takes a request.
+LOOK_SECONDS = 0.001
 #: Far above what is seen, far below what an answer to its end takes.
 STOP_SECONDS = 1.0
 #: A model that works so long after a stop works to its answer's end.
@@ -157,7 +159,9 @@ class ModelRules:
                 stream.abort()
             else:
                 stop(talk)
-            wait_for(lambda: not model.busy(), "the model works on nothing", TURN_SECONDS)
+            while model.busy():
+                assert time.monotonic() - began < TURN_SECONDS, "the model works on"
+                time.sleep(LOOK_SECONDS)
             seconds = time.monotonic() - began
             assert stop is None or list(stream)[-1].data["type"] == "cancelled"
         return seconds

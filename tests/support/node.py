@@ -28,7 +28,7 @@ def run_node(script: str, seconds: float = 60, **arguments: Any) -> list[dict[st
     try:
         done = subprocess.run(
             [str(node_program()), str(CLIENTS / script), json.dumps(arguments)],
-            env=clean_environment(),
+            env={**clean_environment(), "COPILOTKIT_TELEMETRY_DISABLED": "true"},
             capture_output=True,
             text=True,
             timeout=seconds,

@@ -1,7 +1,8 @@
-"""The AI SDK with the host as its model, by two of its packages."""
+"""The AI SDK's providers for OpenAI's APIs, and CopilotKit's runtime, before the host."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -34,13 +35,15 @@ def server() -> Iterator[Gunicorn]:
         yield server
 
 
-@pytest.fixture(scope="module", params=["responses", "chat", "compatible"])
+@pytest.fixture(scope="module", params=["responses", "chat", "compatible", "copilotkit"])
 def talk(request: pytest.FixtureRequest, server: Gunicorn) -> Talk:
-    """The conversations, over each API."""
+    """The conversations, over each wire."""
     install_packages(CLIENTS / "commands")
     before = len(turns(server))
+    is_copilotkit = request.param == "copilotkit"
     lines = run_node(
-        "commands/ai_sdk_providers.mjs",
+        f"commands/{'copilotkit' if is_copilotkit else 'ai_sdk_providers'}.mjs",
+        session=secrets.token_hex(8),
         url=server.url,
         key=DEVELOPMENT_TOKEN,
         provider=request.param,
