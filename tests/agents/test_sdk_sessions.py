@@ -74,7 +74,12 @@ def client(host: Host, upstream: Upstream) -> Iterator[AsyncOpenAI]:
     host(close).talk(END_STEP)
 
 
-@pytest.fixture(params=[OpenAIChatCompletionsModel, OpenAIResponsesModel])
+@pytest.fixture(
+    params=[
+        OpenAIChatCompletionsModel,
+        pytest.param(OpenAIResponsesModel, marks=pytest.mark.slow),
+    ]
+)
 def bench(
     request: pytest.FixtureRequest,
     host: Host,
