@@ -40,19 +40,20 @@ def test_a_rows_version_is_the_locked_one(client: str) -> None:
     if named is None:
         return  # no package
     package, version = named.groups()
-    packages = _named_in(CLIENTS / "package.json") | _named_in(
-        CLIENTS / "commands" / "package.json"
-    )
-    npm = [f"{name}@{there}".removeprefix("npm:") for name, there in packages.items()]
-    npm += [there.removeprefix("npm:") for there in packages.values()]
+    packages = [*_named_in(CLIENTS / "package.json")]
+    packages += _named_in(CLIENTS / "commands" / "package.json")
+    npm = [f"{name}@{there}".removeprefix("npm:") for name, there in packages]
+    npm += [there.removeprefix("npm:") for _, there in packages]
     locks = (ROOT / "requirements.lock", CLIENTS / "frameworks" / "requirements.txt")
     pins = "\n".join(lock.read_text() for lock in locks)
     python = re.findall(r"^([\w.-]+)(?:\[\w+\])?==([\w.]+)", pins, re.MULTILINE)
     assert f"{package}@{version}" in npm or (package, version) in python
 
 
-def _named_in(package: Path) -> dict[str, str]:
+def _named_in(package: Path) -> list[tuple[str, str]]:
     """What a folder's clients are, opencode's program by its name alone."""
     found = json.loads(package.read_text())
     named = {**found["dependencies"], **found.get("optionalDependencies", {})}
-    return {name.replace("opencode-linux-x64", "opencode"): there for name, there in named.items()}
+    return [
+        (name.replace("opencode-linux-x64", "opencode"), there) for name, there in named.items()
+    ]
