@@ -72,9 +72,10 @@ class Reader:
         self._finished = False
         self._cut = False
         self.gone = False
-        client = client_socket(environ)
-        disconnected = None if client is not None else client_disconnected(environ)
-        self._watch = watcher.watch(client, disconnected, self._set_gone)
+        self._watcher = watcher
+        self._environ = environ
+        # One that parks leaves its thread at once: only the io loop will watch its client.
+        self._watch: Watch | None = None if self.parks else self._begin_watch()
         self._probes = learns_by_writing(environ)
 
     @property
@@ -82,8 +83,24 @@ class Reader:
         """Whether nothing more will come."""
         return self._finished or self._feed.ended
 
+    def _begin_watch(self) -> Watch:
+        client = client_socket(self._environ)
+        disconnected = None if client is not None else client_disconnected(self._environ)
+        return self._watcher.watch(client, disconnected, self._set_gone)
+
+    def watch(self) -> None:
+        """Watch the client, whatever was planned."""
+        if self._watch is None:
+            self._watch = self._begin_watch()
+
+    def unwatch(self) -> None:
+        """Leave the socket alone: it is to be another's."""
+        if self._watch is not None:
+            self._watch.close()
+
     def hold_thread(self) -> None:
         """Be counted as one whose request's thread drains it, whatever was planned."""
+        self.watch()
         if self._slot is not None:
             self._slot.hold_thread()
 
@@ -113,10 +130,6 @@ class Reader:
         """Whether it is to be read without a thread."""
         return self._slot is not None and self._slot.parked
 
-    def unwatch(self) -> None:
-        """Leave the socket alone: it is to be another's."""
-        self._watch.close()
-
     def park(self, wake: Callable[[], None]) -> EventSource:
         """Have ``wake`` called when there may be events.
 
@@ -127,22 +140,26 @@ class Reader:
 
     def begin_write(self) -> None:
         """Start the clock of the write timeout."""
-        self._watch.writing_since = time.monotonic()
+        if self._watch is not None:
+            self._watch.writing_since = time.monotonic()
 
     def end_write(self) -> None:
         """Stop it: the server took the bytes."""
-        self._watch.writing_since = None
+        if self._watch is not None:
+            self._watch.writing_since = None
 
     def cut(self) -> None:
         """End the connection so that the client sees a cut, not an end."""
         self._cut = True
-        self._watch.cut()
+        if self._watch is not None:
+            self._watch.cut()
 
     def close(self) -> None:
         """Leave the turn, the slot and the socket; may be called twice."""
         if not self._closed:
             self._closed = True
-            self._watch.close()
+            if self._watch is not None:
+                self._watch.close()
             self._feed.close()
             if self._slot is not None:
                 self._slot.give_back()

@@ -6,7 +6,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from flask import Response
 
@@ -20,6 +20,9 @@ from wsgi_app.web.unsent import close_if_unsent
 from wsgi_app.wire.sse import KEEP_ALIVE, OPENING
 
 log = logging.getLogger("wsgi_app")
+
+#: So few fit into a new connection's buffer, whatever its client reads: no write waits for it.
+SMALL_BYTES: Final = 2048
 
 
 class EventStream(Response):
@@ -194,7 +197,9 @@ class StreamResponse(EventStream):
         except OSError:
             log.warning("a stream is not parked: this process may open no more files")
             return False
-        self._reader.begin_write()
+        if len(self._opening) > SMALL_BYTES:
+            self._reader.watch()
+            self._reader.begin_write()
         try:
             connection.write_head(self._opening)
         except OSError:
