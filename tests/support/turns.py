@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from typing import Any, Literal
 
+from wsgi_app.agents.provider_faults import provider_error
 from wsgi_app.config import Settings
 from wsgi_app.engine.order import TurnOrder
 from wsgi_app.engine.run import TurnRun
@@ -27,7 +28,7 @@ class TurnBench:
     def __init__(self, store_class: type[MemoryStore] = MemoryStore, **settings: Any) -> None:
         made = Settings(**settings)
         self.store = store_class(StoreLimits.from_settings(made))
-        self.runner = Runner(made, self.store, lambda: _Hosted(self))
+        self.runner = Runner(made, self.store, lambda: _Hosted(self), explain=provider_error)
         #: Whose ``forget_session`` is called, if it has one.
         self.remembering: Any = None
         self._numbers = itertools.count(1)

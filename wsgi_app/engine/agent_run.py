@@ -207,4 +207,5 @@ class AgentRun:
             key = self._fence.key
             told = "an agent failed in turn %d of %s"
             log.error(told, self._fence.turn, key.session_id, exc_info=error)
-        self._end(AGENT_ERROR)
+        known = self._services.explain(error)
+        self._end(AGENT_ERROR if known is None else as_error(known))

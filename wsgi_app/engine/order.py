@@ -18,6 +18,7 @@ from wsgi_app.engine.loop import LoopThread
 from wsgi_app.engine.session_agents import SessionAgents
 from wsgi_app.engine.turn import Agent
 from wsgi_app.engine.workdir import Workdirs
+from wsgi_app.errors import TurnError
 from wsgi_app.store.base import Message, Store
 
 
@@ -70,3 +71,5 @@ class Services(NamedTuple):
     session_agents: SessionAgents
     ephemeral: EphemeralSessions
     workdirs: Workdirs
+    #: The error to end with for one that an agent did not raise on purpose, if it is known.
+    explain: Callable[[BaseException], Optional[TurnError]]

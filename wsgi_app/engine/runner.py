@@ -30,7 +30,7 @@ from wsgi_app.engine.session_agents import SessionAgents
 from wsgi_app.engine.session_name import SessionName
 from wsgi_app.engine.turn import Agent
 from wsgi_app.engine.workdir import Workdirs
-from wsgi_app.errors import RequestError, StoreUnavailable
+from wsgi_app.errors import RequestError, StoreUnavailable, TurnError
 from wsgi_app.events import LOST_SEQ, CancelReason, Error, EventId
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import (
@@ -66,6 +66,7 @@ class Runner:
         store: Store,
         make_agent: Callable[[], Agent],
         about: AboutWorker | None = None,
+        explain: Callable[[BaseException], TurnError | None] = lambda _: None,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -89,6 +90,7 @@ class Runner:
             session_agents=self._session_agents,
             ephemeral=self._ephemeral,
             workdirs=Workdirs(settings.workdir, settings.host),
+            explain=explain,
         )
         self._live = LiveTurns()
         self._runs = RunTable(settings.max_turns)
@@ -272,8 +274,10 @@ class Runner:
             run = self.find(fence.key, fence.turn)
             if run is not None:
                 run.cancel(reason)
-        asking = [run.fence for run in self._runs.all() if run.questions.waiting]
-        for fence in (*beat.fenced, *asking):
+        for fence in (
+            *beat.fenced,
+            *(run.fence for run in self._runs.all() if run.questions.waiting),
+        ):
             # The journal finds out what has become of it, and takes an answer that no signal told.
             self._journal.hurry(fence)
 

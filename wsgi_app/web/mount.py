@@ -12,6 +12,7 @@ from typing import Any
 
 from flask import Flask, current_app, g, has_request_context, request
 
+from wsgi_app.agents.provider_faults import provider_error
 from wsgi_app.auth import Authenticator, DevelopmentMode, Principal
 from wsgi_app.compat.flask import is_context
 from wsgi_app.compat.flask_sqlalchemy import find_session
@@ -58,7 +59,7 @@ class Worker:
         self.pid = os.getpid()
         self.store = store
         self.tickets = Tickets(store.secret)
-        self.runner = Runner(settings, store, make_agent, AboutWorker(slots.count))
+        self.runner = Runner(settings, store, make_agent, AboutWorker(slots.count), provider_error)
         self.watcher = HangupWatcher(settings.write_timeout_seconds)
         self.parking = Parking(self.runner.loops.io, settings)
         self.runner.before_close.append(self.parking.leave)
