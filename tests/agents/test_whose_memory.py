@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from flask import Flask
 from langgraph.checkpoint.postgres import PostgresSaver
 
 from tests.agents.bench import AgentBench, Host
@@ -17,7 +18,7 @@ from tests.support.upstream import Upstream
 from tests.support.upstream_refusals import messages_of
 from tests.support.upstream_script import Stall, Text
 from tests.support.waiting import wait_for
-from wsgi_app import Turn
+from wsgi_app import AgentHost, Turn
 from wsgi_app.agents.langgraph import LangGraphAgent
 from wsgi_app.engine.session_name import SessionName
 from wsgi_app.errors import MemoryUnavailable
@@ -126,6 +127,31 @@ def test_passing_sessions_leave_nothing(bench: AgentBench, saver: PostgresSaver)
     bench.talk(END_STEP, key=KEY, history=said, ephemeral=True)
     assert rows_of(saver) == 0
     assert roles_of(bench.upstream) == ["user", "assistant", "user"]
+
+
+PASSING: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
+    "responses": ("responses", {"input": "hi", "store": False}),
+}
+
+
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "k-1"}], ids=["once", "repeatable"])
+@pytest.mark.parametrize("wire", PASSING)
+def test_wires_whose_clients_keep_the_conversation_leave_nothing(
+    upstream: Upstream, saver: PostgresSaver, wire: str, key: dict[str, str]
+) -> None:
+    """OpenAI's wires write no row, also where a key has the host keep the session for a while."""
+    path, body = PASSING[wire]
+    app = Flask("site")
+    agent = LangGraphAgent(async_graph(upstream, checkpointer=saver))
+    AgentHost(agent).init_app(app, url_prefix="/agents")
+    headers = {"Authorization": "Bearer dev", **key}
+    answer = app.test_client().post(
+        f"/agents/v1/{path}", json={"model": "m", **body}, headers=headers
+    )
+    assert answer.status_code == 200, answer.data
+    assert b"Hello from upstream" in answer.data
+    assert rows_of(saver) == 0
 
 
 def test_a_deletion_that_fails_is_told_and_repeated(

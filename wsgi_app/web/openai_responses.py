@@ -125,6 +125,7 @@ def _wanted(body: ResponseBody, before: SessionView | None = None) -> TurnReques
         idempotency_key=idempotency,
         digest=body_digest(request) if idempotency else "",
         ephemeral=before is None and body.store is False and idempotency is None,
+        passing=before is None and body.store is False,
         streams=bool(body.stream),
     )
 
