@@ -69,6 +69,11 @@ class ClientMessage:
         return self
 
     @property
+    def running(self) -> list[dict[str, Any]]:
+        """The calls that a page shows as running, and the questions that it asks."""
+        return [p for p in self.parts if p.get("state", "output-error") not in _TOOL_ENDS]
+
+    @property
     def sends_itself(self) -> bool:
         """Whether a front end that sends what is complete would send this message again."""
         starts = [i for i, part in enumerate(self._shown) if part["type"] == "step-start"]

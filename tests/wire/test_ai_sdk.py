@@ -120,6 +120,7 @@ def test_no_turn_makes_chunks_that_the_client_refuses(
     kinds = {Done: "finish", Cancelled: "abort", Error: "error"}
     assert client.ended == kinds[type(end)]
     assert client.ended == "error" or not client.sends_itself
+    assert not client.running
 
 
 @given(st.lists(EVENTS, max_size=10).map(renamed), ENDS, st.booleans(), st.data())
@@ -141,6 +142,15 @@ def test_no_continuation_makes_chunks_that_the_client_refuses(
     client = ClientMessage().take(shown + before.end_for_answer())
     rest: dict[str, Any] = {"after_question": question.request_id, "answer": True}
     client.take(transcript([*events, end], approvals=approvals, **rest))
+    assert client.ended == "error" or not client.sends_itself
+    assert not client.running
+
+
+@pytest.mark.parametrize("end", [Done("", "s", "1"), Cancelled("user"), Error("agent_error", "")])
+def test_a_call_without_a_result_is_closed(end: AnyEvent) -> None:
+    """However a turn ends, no page shows one of its calls as running for ever."""
+    client = ClientMessage().take(transcript([ToolCall("add", "c1", {}), Token("So."), end]))
+    assert [part["state"] for part in client.parts if "state" in part] == ["output-error"]
     assert client.ended == "error" or not client.sends_itself
 
 

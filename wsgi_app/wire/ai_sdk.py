@@ -25,6 +25,7 @@ from wsgi_app.events import (
     Usage,
     encode_json,
 )
+from wsgi_app.wire.ag_ui import NO_RESULT
 from wsgi_app.wire.questions import (
     ASK_TOOL,
     AskedQuestion,
@@ -150,6 +151,7 @@ class MessageStream:
             self._put("finish-step")
 
     def _end(self, event: Done | Error | Cancelled) -> None:
+        self._close_calls()
         self._enter_step()
         if self._is_empty:
             self._open_part("text")
@@ -194,6 +196,8 @@ class MessageStream:
     # -- tools; dynamic, since the front end does not know them
 
     def _add_call(self, call_id: str, tool: str, value: dict[str, Any]) -> None:
+        if call_id in self._open:
+            return  # it is the same call, told again
         if call_id in self._in_this_step:
             self._leave_step()
         self._put_input(call_id, tool, value)
@@ -221,6 +225,19 @@ class MessageStream:
         if self._in_this_step and not self._in_this_step & self._open:
             self._leave_step()
             self._enter_step()
+
+    def _close_calls(self) -> None:
+        """Close calls whose result never came: a page would show them as running for ever."""
+        is_empty = self._is_empty
+        for call_id in sorted(self._open):
+            self._put_no_result(call_id)
+        self._open.clear()
+        self._is_empty = is_empty  # what was closed may stand in an earlier step
+        if self._in_this_step:
+            self._leave_step()
+
+    def _put_no_result(self, call_id: str) -> None:
+        self._put("tool-output-error", toolCallId=call_id, errorText=NO_RESULT, dynamic=True)
 
     def _put_output(self, call_id: str, output: Any) -> None:
         self._put("tool-output-available", toolCallId=call_id, output=output, dynamic=True)
@@ -257,7 +274,11 @@ class MessageStream:
             return
         self.question = None
         # A call that waited for approval is closed by its own result.
-        if question.request_id in self._known and not isinstance(event, (Error, Cancelled)):
+        if question.request_id not in self._known:
+            return
+        if isinstance(event, (Error, Cancelled)):
+            self._put_no_result(question.request_id)
+        else:
             is_own = question.request_id == self._after_question
             self._enter_step()
             self._put_output(question.request_id, self._answer if is_own else ANSWERED)
