@@ -21,8 +21,17 @@ from wsgi_app.engine.question import QuestionPending, Questions
 from wsgi_app.engine.switch_interval import switch_interval
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.waits import Waits
-from wsgi_app.errors import Fenced, TurnCancelled
-from wsgi_app.events import InputRequest, ToolCall, ToolResult, Usage, encode_json
+from wsgi_app.errors import Fenced, TurnCancelled, TurnError
+from wsgi_app.events import (
+    AnyEvent,
+    InputRequest,
+    Thinking,
+    Token,
+    ToolCall,
+    ToolResult,
+    Usage,
+    encode_json,
+)
 from wsgi_app.store.base import Fence
 
 T = TypeVar("T")
@@ -69,6 +78,7 @@ class AgentCalls:
         self._waits = Waits()
         self._lock = threading.Lock()
         self._output_bytes = 0
+        self._running: dict[str, ToolCall] = {}  # calls without a result
         self._threads: list[threading.Thread] = []
 
     @property
@@ -88,6 +98,8 @@ class AgentCalls:
         if self.ended:
             raise TurnCancelled
         output = check_output(item)
+        if self._says_nothing(output.event):
+            return
         self._count_output(output.weight_bytes)
         if not self._log.append(output.event, output.json):
             raise TurnCancelled
@@ -96,6 +108,25 @@ class AgentCalls:
             self._services.journal.hurry(self.fence)
         elif self._order.adopted and self._log.last_seq == 1:
             self._services.journal.hurry(self.fence)  # its reader is on the other worker
+
+    def _says_nothing(self, event: AnyEvent) -> bool:
+        """Whether an event is empty text, or a call that runs already, told again.
+
+        Raises TurnError for another call of the same id: nobody could tell their results apart.
+        """
+        if isinstance(event, (Token, Thinking)):
+            return not event.content
+        if not isinstance(event, (ToolCall, ToolResult)):
+            return False
+        with self._lock:
+            running = self._running.pop(event.call_id, None)
+            if isinstance(event, ToolCall):
+                self._running[event.call_id] = running or event
+        if running is None or not isinstance(event, ToolCall):
+            return False
+        if running != event:
+            raise TurnError("The agent sent two calls at once with the same id.")
+        return True
 
     def keep(self, call_id: str, value: Any) -> None:
         """See `Turn.keep`; raises TypeError for what is no JSON."""

@@ -140,6 +140,8 @@ class _Answer:
             self._close_calls_if(len(self._results) == len(self._calls))
             (self._text_since_call if self._calls else self._text).append(event.content)
         elif isinstance(event, ToolCall):
+            if event.call_id in self._calls and event.call_id not in self._results:
+                return  # it is the same call, told again
             answered = len(self._results) == len(self._calls)
             self._close_calls_if(answered or event.call_id in self._calls)
             self._calls[event.call_id] = event

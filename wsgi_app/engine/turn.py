@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from wsgi_app.engine.history import take_kept
+from wsgi_app.engine.history import for_people, take_kept
 from wsgi_app.engine.session_name import SessionName
 from wsgi_app.engine.workdir import Workdirs
 from wsgi_app.errors import TurnCancelled
@@ -132,6 +132,14 @@ class Turn:
         Use it to close what the agent has left open. It must not wait for anything.
         """
         self._host.on_return(callback)
+
+    @property
+    def said(self) -> list[dict[str, Any]]:
+        """What was said before this turn: ``history`` as role and content alone, without calls.
+
+        For frameworks that keep calls in a form of their own. A list of its own each time.
+        """
+        return [{"role": m["role"], "content": m["content"]} for m in for_people(self.history)]
 
     def emit(self, item: str | AnyEvent) -> None:
         """Send a token (a str) or an event now, as ``yield`` does.
