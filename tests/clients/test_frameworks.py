@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import pytest
+from agents import Agent, Runner
+from agents.exceptions import ModelBehaviorError
+from agents.models.openai_responses import OpenAIResponsesModel
+from agents.run import RunConfig
+from openai import AsyncOpenAI
 
 from tests.clients.openai_host import openai_host
 from tests.clients.said import CLOSED, Turn, turns, turns_of
@@ -108,3 +114,21 @@ def test_a_stop_ends_the_turn(talk: Talk, server: Gunicorn) -> None:
     assert "Hello".startswith(talk.told["WAIT for me"]["text"].strip())
     (turn,) = talk.turns_of("WAIT for me")
     wait_observed(server, "cancelled", turn.session_id)
+
+
+def test_a_cut_answer_is_an_exception_in_the_agents_sdk(server: Gunicorn) -> None:
+    """What a length limit has cut is `response.incomplete`: streamed, that SDK raises for it."""
+
+    async def converse(message: str) -> Any:
+        url = f"{server.url}/agents/v1"
+        async with AsyncOpenAI(base_url=url, api_key=DEVELOPMENT_TOKEN) as client:
+            model = OpenAIResponsesModel(model="agent", openai_client=client)
+            config = RunConfig(tracing_disabled=True)
+            run = Runner.run_streamed(Agent(name="a", model=model), message, run_config=config)
+            async for _ in run.stream_events():
+                pass
+            return run.final_output
+
+    assert asyncio.run(converse("hello")) == "Hello world"
+    with pytest.raises(ModelBehaviorError, match="incomplete"):
+        asyncio.run(converse("CUT it"))

@@ -1,9 +1,9 @@
 """An agent that does what the user's message names, for clients that can say nothing else.
 
 The word may stand anywhere in the message, as frameworks wrap it: ``BREAK`` fails for good,
-``FALTER`` fails behind two words, ``WAIT`` streams two words and waits until it is stopped; any
-other message has two words for an answer. What it gets is printed as
-``observed heard <seconds> <session> <JSON>``.
+``FALTER`` fails behind two words, ``WAIT`` streams two words and waits until it is stopped, ``CUT``
+tells that a length limit has cut them off; any other message has two words for an answer. What
+it gets is printed as ``observed heard <seconds> <session> <JSON>``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from flask import Flask
 
 from tests.support.agents import observe
-from wsgi_app import AgentHost, Turn, TurnError
+from wsgi_app import AgentHost, Status, Turn, TurnError
+from wsgi_app.wire.openai_chat import CUT_OFF
 
 WORDS = ("Hello ", "world")
 #: Asks for an object, as instructor reads it.
@@ -25,7 +26,7 @@ DSPY_FIELD = "[[ ## answer ## ]]"
 WAIT_SECONDS = 60.0
 
 
-def said(turn: Turn) -> Iterator[str]:
+def said(turn: Turn) -> Iterator[str | Status]:
     """Do what the message says."""
     stopped = threading.Event()
     turn.on_cancel(stopped.set)
@@ -37,6 +38,8 @@ def said(turn: Turn) -> Iterator[str]:
     yield from _words(turn, DSPY_FIELD in json.dumps(heard))
     if "FALTER" in turn.message:
         raise TurnError("The shop is closed.")
+    if "CUT" in turn.message:
+        yield Status(CUT_OFF)
     if "WAIT" in turn.message:
         stopped.wait(WAIT_SECONDS)
         turn.check()
