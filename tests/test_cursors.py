@@ -82,7 +82,7 @@ def test_polls_and_many_streams_do_the_same(
     assert answer["events"][1]["run"] == now
     assert client.poll(session, f"1-5.{now}", 0)["events"][0]["id"] == "1-6"
     assert "run" not in client.poll(session, "0-0", 0)["events"][0]
-    path = f"/events?session={session}&last_event_id=1-5.{before}"
+    path = f"/events?session={session}&marks=1&last_event_id=1-5.{before}"
     with client.stream("GET", path) as many:
         ids = [many.next() for _ in range(2)]
     assert [frame and frame.data["type"] for frame in ids] == ["gap", "token"]

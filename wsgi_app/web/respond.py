@@ -244,8 +244,12 @@ def _native_encoder(retry_milliseconds: int) -> Encoder:
 
 
 def many_encoder(*, named: bool) -> Encoder:
-    """The native wire's encoder for many sessions; its first frame carries the reconnect time."""
+    """The native wire's encoder for many sessions; its first frame carries the reconnect time.
+
+    The ids are cursors, with marks for who asks for them: an EventSource gives them back so.
+    """
     retry: int | None = jittered_retry_milliseconds()
+    marks = wants_marks(request)
 
     def encode(numbered: NumberedEvent) -> bytes:
         nonlocal retry
@@ -253,7 +257,7 @@ def many_encoder(*, named: bool) -> Encoder:
         made = native.encode_session_frame(
             numbered,
             of_session.session_id,
-            ",".join(map(str, of_session.cursors)),
+            ",".join(str(one if marks else one.place) for one in of_session.cursors),
             named=named,
             retry_milliseconds=retry,
         )

@@ -147,6 +147,7 @@ OPERATIONS: Final[Operations] = {
             "last_event_id": Text,
             "batch_ms": BatchMilliseconds,
             "named": Named,
+            "marks": Marks,
         },
         headers=("Last-Event-ID",),
         replies={200: Reply("Goes on from turn to turn; its id is for all.", (MANY_EVENTS,))},
