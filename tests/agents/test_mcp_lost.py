@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -164,12 +165,14 @@ def test_a_servers_refusal_is_told_with_its_status(
     assert text in caplog.text
 
 
-def test_a_call_that_is_refused_tells_its_status(tmp_path: Path) -> None:
-    """A token that expires in the middle of a session: the model and the user get the status."""
+def answering(answer_call: Callable[[Any], Response]) -> Callable[..., Any]:
+    """A server of one tool, by hand; what it says to a call is the test's."""
 
     @Request.application
     def server(request: Request) -> Response:
         message = request.get_json(silent=True) or {}
+        if message.get("method") == "tools/call":
+            return answer_call(message)
         answers: dict[str, Any] = {
             "initialize": {
                 "protocolVersion": "2025-11-25",
@@ -180,10 +183,37 @@ def test_a_call_that_is_refused_tells_its_status(tmp_path: Path) -> None:
         }
         result = answers.get(message.get("method", ""))
         if result is None:
-            return Response(status=401 if "id" in message else 202)
+            return Response(status=400 if "id" in message else 202)
         answer = {"jsonrpc": "2.0", "id": message["id"], "result": result}
         return Response(json.dumps(answer), content_type="application/json")
 
+    return server
+
+
+def test_a_call_that_is_refused_tells_its_status(tmp_path: Path) -> None:
+    """A token that expires in the middle of a session: the model and the user get the status."""
+    server = answering(lambda _message: Response(status=401))
     with serving(server) as url, rigged(tmp_path / "notes", McpServer.http(url, name="it")) as rig:
         error = rig.call("add", ADD)
     assert str(error) == "the MCP server 'it' refused: HTTP 401 Unauthorized"
+
+
+def test_an_event_of_many_lines_is_bounded_too(tmp_path: Path) -> None:
+    """Lines that are short, without an end of their event, are not kept for ever."""
+    sent: list[int] = []
+
+    def endless(_message: Any) -> Response:
+        def lines() -> Iterator[bytes]:
+            for number in range(100_000):
+                sent.append(number)
+                yield b"data: " + b"x" * 1_000 + b"\n"
+
+        return Response(lines(), content_type="text/event-stream")
+
+    with serving(answering(endless)) as url:
+        server = McpServer.http(url, name="it", max_result_bytes=100_000)
+        with rigged(tmp_path / "notes", server) as rig:
+            error = rig.call("add", ADD)
+    assert isinstance(error, ConnectionError)
+    assert "may have been carried out" in str(error)
+    assert len(sent) < 50_000

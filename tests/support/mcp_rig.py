@@ -55,8 +55,14 @@ class Rig:
         )
 
     def wait_gone(self, pid: int) -> None:
-        """Wait until a server's process has ended, and its connection knows."""
+        """Wait until a server's process has ended, and its connection knows.
+
+        What is asked in the moment between them may have reached it, for all that can be known.
+        """
         wait_for(lambda: not is_running(pid), "the process has ended", TURN_SECONDS)
+        link = self.connections._connections[0]._link  # noqa: SLF001 - nothing else tells it
+        assert link is not None
+        wait_for(lambda: link.over, "the connection knows", TURN_SECONDS)
 
     def pids(self) -> list[int]:
         """The servers that were started."""

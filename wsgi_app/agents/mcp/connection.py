@@ -61,9 +61,10 @@ class McpConnection:
     async def list_tools(self, turn: Turn) -> list[RemoteTool]:
         """List the server's tools that the model gets; raises TurnError."""
         self._turn = turn
+        limit = self._endpoint.connect_timeout_seconds
         if self._link is not None and not self._link.over and self._link.was_open:
             try:
-                return await self._list_tools(ANSWER_SECONDS)
+                return await self._list_tools(min(ANSWER_SECONDS, limit))
             except TurnError:
                 raise
             except Exception as error:  # noqa: BLE001 - of a server that may be restarted
@@ -72,7 +73,7 @@ class McpConnection:
                 log.warning("MCP server %s: %s", self.name, describe_causes(error))
                 self._drop_link()
         try:
-            return await self._list_tools(self._endpoint.connect_timeout_seconds)
+            return await self._list_tools(limit)
         except TurnError:
             raise
         except Exception as error:

@@ -30,12 +30,10 @@ _NOT_FOUND: Final = 404
 #: What happens before a request is sent.
 _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _LENGTH_HEADERS: Final = frozenset({"content-length", "content-encoding", "transfer-encoding"})
-# Later versions of the package have a bound of their own, a lower one.
-_OPTIONS: Final[dict[str, Any]] = (
-    {"max_sse_event_size": None}
-    if "max_sse_event_size" in inspect.signature(streamable_http_client).parameters
-    else {}
-)
+#: Beyond a message's bound, for the other lines of its event.
+_EVENT_MARGIN_BYTES: Final = 65_536
+#: Later versions of the package bound an event of many lines; the first ones do not.
+_BOUNDS_EVENTS: Final = "max_sse_event_size" in inspect.signature(streamable_http_client).parameters
 
 
 class _Sent(msgspec.Struct):
@@ -49,9 +47,12 @@ async def open_http(url: str, headers: Mapping[str, str], wire: Wire) -> AsyncGe
     """Connect to a server."""
     # Reading has no limit here: a call has its own, and the server's own messages may be rare.
     timeout = httpx2.Timeout(HTTP_TIMEOUT_SECONDS, read=None)
+    options: dict[str, Any] = {}
+    if _BOUNDS_EVENTS:
+        options["max_sse_event_size"] = wire.max_message_bytes + _EVENT_MARGIN_BYTES
     async with (
         _Client(wire, headers=dict(headers), timeout=timeout) as client,
-        streamable_http_client(url, http_client=client, **_OPTIONS) as streams,
+        streamable_http_client(url, http_client=client, **options) as streams,
     ):
         yield streams
 
