@@ -274,10 +274,8 @@ class Runner:
             run = self.find(fence.key, fence.turn)
             if run is not None:
                 run.cancel(reason)
-        for fence in (
-            *beat.fenced,
-            *(run.fence for run in self._runs.all() if run.questions.waiting),
-        ):
+        asking = [run.fence for run in self._runs.all() if run.questions.waiting]
+        for fence in (*beat.fenced, *asking):
             # The journal finds out what has become of it, and takes an answer that no signal told.
             self._journal.hurry(fence)
 
@@ -345,9 +343,7 @@ class Runner:
             self.affinity.adopt(Fence(signal.key, signal.turn, signal.value))
             return
         found = self.find(signal.key, signal.turn)
-        if found is None:
-            return
-        if signal.kind == "follow":
+        if found is not None and signal.kind == "follow":
             self._journal.follow(found.fence)
-        else:
+        elif found is not None:
             self._journal.hurry(found.fence)
