@@ -35,7 +35,7 @@ from tests.support.upstream_script import (
 )
 from tests.support.waiting import wait_for
 from wsgi_app import OpenAIAgent
-from wsgi_app.agents import openai_client
+from wsgi_app.agents import openai_client, openai_connect
 from wsgi_app.agents.answer_end import CUT_OFF
 
 API_KEY = "sk-upstream-test-key"
@@ -355,7 +355,7 @@ def test_a_long_wait_for_a_provider_is_told(
     bench: AgentBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each time that the provider asks for one, and of a short one nothing."""
-    monkeypatch.setattr(openai_client, "TOLD_WAIT_SECONDS", 0.4)
+    monkeypatch.setattr(openai_connect, "TOLD_WAIT_SECONDS", 0.4)
     *told, token, _ = bench.talk((Refuse(429, 0.1),), (Refuse(503, 0.6),), (Text(("Hello",)),))
     assert (token["type"], [event["type"] for event in told]) == ("token", ["status"])
     assert "busy" in told[0]["content"]
