@@ -102,8 +102,8 @@ def test_an_owner_that_does_not_answer_is_not_waited_for(pair: Pair) -> None:
     finally:
         os.kill(owner, signal.SIGCONT)
     assert [event["type"] for event in events] == ["status", "token", "done"]
-    assert count(pair.clients[0], session) == "2"  # at the second worker, which has it now
     wait_observed(pair.hosts[0], "closed_agent", session)
+    assert count(pair.clients[0], session) == "2"  # at the second worker, which has it now
 
 
 @pytest.mark.slow
