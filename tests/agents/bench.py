@@ -73,7 +73,7 @@ class AgentBench:
                     self.turns.store.post_input(run.fence.key, entry.event.request_id, value)
         return run.published.is_set()
 
-    def cancel_anywhere(self, times: int = 20, seed: int = 1) -> None:
+    def cancel_anywhere(self, times: int = 10, seed: int = 1) -> None:
         """Cancel the conversation at random points; it must end at once, its requests too."""
         choose = random.Random(seed)  # noqa: S311 - no secret
         slow = tuple(_slowly(script) for script in SCRIPTS)

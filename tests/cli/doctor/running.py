@@ -23,6 +23,8 @@ class Diagnosis(NamedTuple):
     findings: dict[str, dict[str, str]]
     unchecked: dict[str, str]
     checked: list[str]
+    #: All findings, of which a check may have several.
+    all: list[dict[str, str]]
 
     @property
     def names(self) -> set[str]:
@@ -52,4 +54,5 @@ def run_doctor(
         {finding["check"]: finding for finding in report["findings"]},
         {gap["check"]: gap["reason"] for gap in report["unchecked"]},
         report["checked"],
+        report["findings"],
     )
