@@ -118,6 +118,7 @@ def test_a_cancel_does_not_wait_and_is_told_to_the_server(rig: Rig) -> None:
     assert rig.call("add", '{"a": 1, "b": 1}') == 2
 
 
+@pytest.mark.slow
 def test_a_call_has_a_time_limit_but_the_user_has_none(rig: Rig) -> None:
     """A tool that takes too long is an error, which the server is told; an answer may take long."""
     told = rig.noted().count("cancelled")

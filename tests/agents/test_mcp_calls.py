@@ -143,6 +143,7 @@ def test_a_tool_that_comes_in_the_middle_of_a_turn_is_there_at_once(
     assert ["grown" in names for names in listed] == [False, True, True]
 
 
+@pytest.mark.slow
 def test_one_budget_holds_for_functions_and_servers(
     upstream: Upstream, notes: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -45,6 +45,7 @@ def test_servers_on_one_host_have_names_of_their_own() -> None:
     assert names_of([*named, unnamed[0]]) == ["it", "it", "mcp.example"]
 
 
+@pytest.mark.slow
 def test_a_server_of_the_older_protocol_is_asked_for_the_newer_one_once(tmp_path: Path) -> None:
     """Of all connections of a worker the first asks; others know, and the log is spared."""
     notes = tmp_path / "notes"

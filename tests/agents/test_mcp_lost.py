@@ -69,6 +69,7 @@ class Served:
         self._served.__exit__(None, None, None)
 
 
+@pytest.mark.slow
 def test_a_program_that_ended_between_two_steps_is_started_again(tmp_path: Path) -> None:
     """The call that finds its program gone has not run: it runs in a new one, and is told of."""
     notes = tmp_path / "notes"
@@ -97,6 +98,7 @@ def test_a_call_that_may_have_run_is_not_repeated(tmp_path: Path) -> None:
         assert len(rig.pids()) == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_is_busy_for_ever_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ from wsgi_app.agents.tools import AnyTool, CallRefused
 from wsgi_app.events import InputRequest
 
 
+@pytest.mark.slow
 def test_the_second_of_two_questions_may_take_as_long_as_the_first(tmp_path: Path) -> None:
     """An answer to one call's question starts no clock of a call whose own question waits."""
     notes = tmp_path / "notes"

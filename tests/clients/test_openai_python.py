@@ -374,6 +374,7 @@ def test_a_deleted_response_is_gone(server: Gunicorn, client: OpenAI) -> None:
             client.responses.retrieve(response.id)
 
 
+@pytest.mark.slow
 def test_an_answer_may_come_before_the_question_is_stored() -> None:
     """On another worker it waits for the question that its client has seen already."""
     with openai_host("tests.support.apps:late_journal") as server, new_client(server.url) as client:

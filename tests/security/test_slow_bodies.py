@@ -34,6 +34,7 @@ def answer_to_drops(client: socket.socket) -> bytes:
     return client.recv(65_536) if readable else b""
 
 
+@pytest.mark.slow
 def test_a_refused_body_holds_no_thread_for_long() -> None:
     """Who is refused gets the answer within seconds, however slowly the body goes on coming."""
     with (

@@ -125,6 +125,7 @@ def test_unread_polls_stop_no_worker(server: Gunicorn, long_session: str) -> Non
     attack(server, f"/agents/chat/{long_session}/poll?after=0-0", ALPHA)
 
 
+@pytest.mark.slow
 def test_unread_polls_through_nginx_stop_no_worker(server: Gunicorn, long_session: str) -> None:
     """The project's nginx takes an answer only as fast as its client does: the same holds."""
     with project_nginx([server]) as proxy:

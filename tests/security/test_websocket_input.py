@@ -105,6 +105,7 @@ def test_input_takes_no_memory(server: Gunicorn) -> None:
     assert grown < MOST_MEGABYTES, f"{grown:.0f} MB"
 
 
+@pytest.mark.slow
 def test_input_through_nginx_takes_no_memory(server: Gunicorn) -> None:
     """The same through the project's nginx."""
     with project_nginx([server]) as proxy:
