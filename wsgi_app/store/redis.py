@@ -164,10 +164,10 @@ class RedisStore(Store):
             raise refusal("no_pending_input")
 
     def take_input(self, fence: Fence, request_id: str) -> bytes | None:
-        revived, *answer = self._run_fenced("take_input", fence, request_id)
-        moved = [self._calls.move_turn(fence, asks=False)] if answer else []
+        revived, answer = (*self._run_fenced("take_input", fence, request_id), None)[:2]
+        moved = [] if answer is None else [self._calls.move_turn(fence, asks=False)]
         self._edge.run_many([*self._enrol(fence, revived), *moved])
-        return answer[0] if answer else None
+        return cast("bytes | None", answer)
 
     def close_input(self, fence: Fence, request_id: str) -> None:
         if self._run_fenced("close_input", fence, request_id):
