@@ -13,7 +13,7 @@ from functools import partial
 
 import pytest
 
-from tests.store.steps import KEY, MakeStore, at_once, refused, request, run_turn, start
+from tests.store.steps import KEY, OTHER, MakeStore, at_once, refused, request, run_turn, start
 from tests.support.processes import ROOT, clean_environment
 from tests.support.servers import Redis
 from tests.support.waiting import wait_for
@@ -283,3 +283,12 @@ def test_turns_that_ask_leave_their_places(make_store: MakeStore) -> None:
     store.open_input(fences[3], "another")
     store.delete_session(fences[3].key)
     assert begins(store) == 0
+
+
+def test_a_look_for_an_answer_takes_no_place(make_store: MakeStore) -> None:
+    """A turn that asks stays among those that ask until there is an answer to take."""
+    store = make_store(StoreLimits(max_turns_per_tenant=1))
+    fence = start(store)
+    store.open_input(fence, "q")
+    assert store.take_input(fence, "q") is None
+    assert start(store, OTHER).turn == 1
