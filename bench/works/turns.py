@@ -7,7 +7,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Final, Optional
@@ -43,9 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure(options: argparse.Namespace, programs: Programs, tell: Tell) -> list[Row]:
     """Let the clients start turns on each server, round by round."""
     rows = []
-    with _tree(options.before) as tree:
+    servers = options.servers.split(",")
+    is_compared = any(server.endswith(BEFORE) for server in servers)
+    with _tree(options.before) if is_compared else nullcontext() as tree:
         for round_ in range(options.rounds):
-            servers = options.servers.split(",")
             for server in servers if round_ % 2 else reversed(servers):
                 wait_quiet(options.patience_seconds)
                 for row in _count(options, programs, server, tree):
@@ -76,15 +77,15 @@ def table(rows: list[Row]) -> str:
 
 
 def _count(
-    options: argparse.Namespace, programs: Programs, server: str, tree: Path
+    options: argparse.Namespace, programs: Programs, server: str, tree: Optional[Path]
 ) -> Iterator[Row]:
-    name, is_before = server.removesuffix(BEFORE), server.endswith(BEFORE)
+    name = server.removesuffix(BEFORE)
     setup = Setup(
         name,
         options.clients,
         workers=options.workers,
         pace_ms=options.pace_ms,
-        tree=tree if is_before else None,
+        tree=tree if server != name else None,
     )
     seconds = {
         "window_seconds": options.window_seconds,
@@ -135,10 +136,10 @@ def _label(server: str) -> str:
 
 
 @contextmanager
-def _tree(commit: Optional[str]) -> Iterator[Path]:
+def _tree(commit: str) -> Iterator[Path]:
     """A copy of the project as it was at a commit."""
     archive = subprocess.run(
-        ["git", "archive", "--format=tar", str(commit)], check=True, stdout=subprocess.PIPE
+        ["git", "archive", "--format=tar", commit], check=True, stdout=subprocess.PIPE
     )
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(fileobj=BytesIO(archive.stdout)) as packed:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import suppress
 from typing import Any, Final
+
+from wsgi_app.agents.turn_requests import shut
 
 #: What the HTTP library calls the moments at which a connection has a (new) socket.
 _CONNECTED: Final = ("connect_tcp.complete", "connect_unix_socket.complete", "start_tls.complete")
@@ -45,7 +46,7 @@ class ClientSockets:
             self._shut = True
             sockets, self._sockets = self._sockets, []
         for one in sockets:
-            _shut(one)
+            shut(one)
 
     def _trace_request(self, request: Any) -> None:
         request.extensions = {**request.extensions, "trace": self._trace}
@@ -59,10 +60,4 @@ class ClientSockets:
             self._sockets = [one for one in self._sockets if one.fileno() >= 0]
             self._sockets.append(connected)
         if is_shut:
-            _shut(connected)
-
-
-def _shut(one: socket.socket) -> None:
-    with suppress(OSError):  # it is closed, or the other side was faster
-        # Not its own method: an SSL socket's takes the TLS state away from who is reading.
-        socket.socket.shutdown(one, socket.SHUT_RDWR)
+            shut(connected)

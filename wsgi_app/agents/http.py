@@ -25,6 +25,7 @@ from wsgi_app.agents.turn_requests import (
 )
 from wsgi_app.agents.upstream_errors import incomplete_answer
 from wsgi_app.agents.watched_answer import WatchedAnswer, step_of, watched_answer
+from wsgi_app.compat.httpx import http_package
 from wsgi_app.engine.turn import Turn
 from wsgi_app.errors import TurnCancelled
 from wsgi_app.extras import needs
@@ -51,7 +52,7 @@ _MAX_KEPT_CONNECTIONS: Final = 100
 def openai_client(*, turn: Turn | None = None, **options: Any) -> openai.OpenAI:
     """Make a client of the openai package; ``options`` are its own."""
     package = _openai()
-    http = http_client(_http_package(), turn=turn)
+    http = http_client(http_package(), turn=turn)
     client: openai.OpenAI = package.OpenAI(**{"http_client": http, **options})
     return client
 
@@ -59,7 +60,7 @@ def openai_client(*, turn: Turn | None = None, **options: Any) -> openai.OpenAI:
 def async_openai_client(*, turn: Turn | None = None, **options: Any) -> openai.AsyncOpenAI:
     """Make an asynchronous client of the openai package; ``options`` are its own."""
     package = _openai()
-    http = async_http_client(_http_package(), turn=turn)
+    http = async_http_client(http_package(), turn=turn)
     client: openai.AsyncOpenAI = package.AsyncOpenAI(**{"http_client": http, **options})
     return client
 
@@ -69,14 +70,14 @@ def http_client(package: Any = None, *, turn: Turn | None = None, **options: Any
 
     ``turn`` is for requests from threads that do not know the current one.
     """
-    package = package or _http_package()
+    package = package or http_package()
     options = {**_client_options(package), **options}
     return package.Client(**{"transport": transport(package, turn=turn), **options})
 
 
 def async_http_client(package: Any = None, *, turn: Turn | None = None, **options: Any) -> Any:
     """Make an asynchronous client, like `http_client`."""
-    package = package or _http_package()
+    package = package or http_package()
     options = {**_client_options(package), **options}
     return package.AsyncClient(**{"transport": async_transport(package, turn=turn), **options})
 
@@ -86,7 +87,7 @@ def transport(package: Any = None, *, turn: Turn | None = None, **options: Any) 
 
     A client with a transport of its own reads no proxy from the environment: name it (``proxy``).
     """
-    package = package or _http_package()
+    package = package or http_package()
     inner = package.HTTPTransport(**{"limits": _limits(package), **options})
     # A public option of the pool, which the transport does not pass on.
     pool = inner._pool  # noqa: SLF001 - see above
@@ -96,7 +97,7 @@ def transport(package: Any = None, *, turn: Turn | None = None, **options: Any) 
 
 def async_transport(package: Any = None, *, turn: Turn | None = None, **options: Any) -> Any:
     """Make the transport of an asynchronous client, like `transport`."""
-    package = package or _http_package()
+    package = package or http_package()
     inner = package.AsyncHTTPTransport(**{"limits": _limits(package), **options})
     pool = inner._pool  # noqa: SLF001 - as in `transport`
     pool._network_backend = AsyncWatchedBackend(pool._network_backend)  # noqa: SLF001 - the same
@@ -174,14 +175,23 @@ class _AsyncBody(_Exchange):
         await self._inner.aclose()
 
 
-class _Transport:
-    """Sends a turn's requests by the library's own transport."""
+class _Sender:
+    """What both kinds of transports know: the library's own, and whose requests they send."""
 
-    body: type[_Body]
+    body: type[_Exchange]
 
     def __init__(self, inner: Any, turn: Turn | None) -> None:
         self._inner = inner
         self._turn = turn
+
+    def _watched(self, held: TurnRequest, request: Any, response: Any) -> Any:
+        watched = watched_answer(held.turn, request, response)
+        response.stream = self.body(response.stream, held, watched)
+        return response
+
+
+class _Transport(_Sender):
+    """Sends a turn's requests by the library's own transport."""
 
     def handle_request(self, request: Any) -> Any:
         held = begin_request(self._turn)
@@ -199,23 +209,14 @@ class _Transport:
             raise
         finally:
             sending.reset(token)
-        response.stream = self.body(
-            response.stream, held, watched_answer(held.turn, request, response)
-        )
-        return response
+        return self._watched(held, request, response)
 
     def close(self) -> None:
         self._inner.close()
 
 
-class _AsyncTransport:
+class _AsyncTransport(_Sender):
     """The same, asynchronous: what an ended turn's task gets is a cancel."""
-
-    body: type[_AsyncBody]
-
-    def __init__(self, inner: Any, turn: Turn | None) -> None:
-        self._inner = inner
-        self._turn = turn
 
     async def handle_async_request(self, request: Any) -> Any:
         held = begin_request(self._turn)
@@ -233,10 +234,7 @@ class _AsyncTransport:
             raise
         finally:
             sending.reset(token)
-        response.stream = self.body(
-            response.stream, held, watched_answer(held.turn, request, response)
-        )
-        return response
+        return self._watched(held, request, response)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -270,15 +268,6 @@ def _ask_plainly(request: Any) -> None:
 def _openai() -> Any:
     with needs("openai", "wsgi_app.agents.http"):
         return import_module("openai")
-
-
-def _http_package() -> Any:
-    """The one that the openai package builds on; httpx without it."""
-    try:
-        limits = import_module("openai").DEFAULT_CONNECTION_LIMITS
-    except ImportError:
-        return import_module("httpx")
-    return import_module(type(limits).__module__.partition(".")[0])
 
 
 def _limits(package: Any) -> Any:

@@ -14,13 +14,13 @@ from copy import copy
 from typing import Any, Final, NamedTuple
 
 from openai import (
-    DEFAULT_CONNECTION_LIMITS,
     DEFAULT_TIMEOUT,
     AsyncOpenAI,
     DefaultAsyncHttpxClient,
 )
 
 from wsgi_app.agents.openai_direct import MAX_ERROR_BYTES, DirectWay, HttpClient
+from wsgi_app.compat.httpx import http_package
 from wsgi_app.events import AnyEvent, Status
 from wsgi_app.extras import INSTALL
 
@@ -63,8 +63,7 @@ async def connect(owner: object) -> Connected:
 
 async def _keep_connected() -> AsyncGenerator[Connected, None]:
     """Make a client whose connections end with the loop, which closes its open generators."""
-    # Of httpx or httpx2, whichever this version of the openai package builds on.
-    limits = type(DEFAULT_CONNECTION_LIMITS)(max_connections=MAX_CONNECTIONS)
+    limits = http_package().Limits(max_connections=MAX_CONNECTIONS)
     # Servers of one's own often want no key, but the openai package insists on one.
     api_key = os.environ.get("OPENAI_API_KEY") or "none"
     hooks = {"response": [_drop_long_error]}

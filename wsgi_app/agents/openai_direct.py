@@ -15,19 +15,19 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import urllib.request
 from contextvars import ContextVar
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any, Final, NamedTuple, Optional
 
 import openai
-from openai import DEFAULT_CONNECTION_LIMITS, DEFAULT_TIMEOUT, AsyncOpenAI, DefaultAioHttpClient
+from openai import DEFAULT_TIMEOUT, AsyncOpenAI, DefaultAioHttpClient
 from openai.resources.chat.completions import AsyncCompletions
 from openai.resources.responses import AsyncResponses
 
 from wsgi_app.agents.model_api import ModelRequest
+from wsgi_app.compat.httpx import http_package
 from wsgi_app.events import encode_json
 
 log = logging.getLogger("wsgi_app")
@@ -42,10 +42,7 @@ _RESOURCES: Final[dict[str, type]] = {
     "chat/completions": AsyncCompletions,
     "responses": AsyncResponses,
 }
-#: httpx or httpx2, whichever this version of the openai package builds on.
-_HTTPX: Final[ModuleType] = sys.modules[
-    type(DEFAULT_CONNECTION_LIMITS).__module__.partition(".")[0]
-]
+_HTTPX: Final = http_package()
 #: Where functions come from that nobody has replaced.
 _ORIGINS: Final = tuple(
     f"{Path(str(module.__file__)).parent}{os.sep}" for module in (openai, _HTTPX)

@@ -33,14 +33,14 @@ class TurnRequest:
                 return
             self._sockets.append(one)
             if self._is_hung_up:
-                _shut(one)
+                shut(one)
 
     def hang_up(self) -> None:
         """End all reads and writes: closing from another thread would leave them waiting."""
         with self._lock:
             self._is_hung_up = True
             for one in self._sockets:
-                _shut(one)
+                shut(one)
 
     def release(self) -> None:
         """The request is over: its connection is the next one's."""
@@ -103,7 +103,8 @@ def begin_request(turn: Turn | None) -> TurnRequest | None:
     return request
 
 
-def _shut(one: Any) -> None:
+def shut(one: Any) -> None:
+    """End a socket's reads and writes, in whichever threads they wait."""
     with suppress(OSError):  # it is closed, or the other side was faster
         if isinstance(one, socket.socket):
             # Not its own method: an SSL socket's takes the TLS state away from who is reading.

@@ -104,7 +104,10 @@ class Affinity:
         return "", msgspec.structs.replace(order, notice=BEGAN_ANEW)
 
     def offer(self, fence: Fence, owner: str, order: TurnOrder) -> None:
-        """Hand over a turn that was begun in the owner's name; it runs here if that fails."""
+        """Hand over a turn that was begun in the owner's name; it runs here if nobody takes it.
+
+        One whose offer the store did not take ends as a lost worker's, with the lease.
+        """
         offered = _Offered(**{name: getattr(order, name) for name in _Offered.__struct_fields__})
         take_back = partial(self._take_back, fence, order, MAX_TRIES)
         try:
