@@ -10,7 +10,7 @@ from wsgi_app import Turn
 from wsgi_app.events import Cancelled, Done, EventId, InputRequest
 from wsgi_app.store.base import Fence
 from wsgi_app.store.memory import MemoryStore
-from wsgi_app.store.memory_session import Push
+from wsgi_app.store.memory.session import Push
 
 
 class MuteStore(MemoryStore):

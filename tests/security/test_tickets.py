@@ -17,7 +17,7 @@ from tests.support.reading import ReadingClient
 from tests.support.servers import Redis, Server, gunicorn, redis_server
 from tests.support.service import NAMESPACE
 from tests.support.sockets import connected
-from wsgi_app.store.redis_keys import Keys
+from wsgi_app.store.redis.keys import Keys
 from wsgi_app.tickets import SALT, TICKET_SECONDS
 
 TURN_SECONDS = 100

@@ -15,8 +15,8 @@ from wsgi_app.engine.threads import start_thread
 from wsgi_app.store.base import Store, StoreLimits
 from wsgi_app.store.memory import MemoryStore
 from wsgi_app.store.redis import RedisStore
-from wsgi_app.store.redis_keys import Keys
-from wsgi_app.store.redis_rights import acl_rule
+from wsgi_app.store.redis.keys import Keys
+from wsgi_app.store.redis.rights import acl_rule
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from redis import Redis as Client
 
 from tests.support.servers import Redis
 from wsgi_app.errors import StoreUnavailable
-from wsgi_app.store.redis_edge import MAX_CALLS, MAX_WAIT_SECONDS, Edge
+from wsgi_app.store.redis.edge import MAX_CALLS, MAX_WAIT_SECONDS, Edge
 
 TIMEOUT_SECONDS = 1.5
 #: Of one call, which the server holds back without holding up others.

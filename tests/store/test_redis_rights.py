@@ -17,8 +17,8 @@ from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.store.base import Signal
 from wsgi_app.store.redis import RedisStore
-from wsgi_app.store.redis_keys import Keys
-from wsgi_app.store.redis_rights import COMMANDS, acl_rule
+from wsgi_app.store.redis.keys import Keys
+from wsgi_app.store.redis.rights import COMMANDS, acl_rule
 
 NAMESPACE = "shop/agents"
 RULE = acl_rule(Keys(NAMESPACE))
@@ -114,7 +114,7 @@ def test_the_rule_is_documented() -> None:
 
 def test_every_command_of_a_script_is_in_the_rule() -> None:
     """What the scripts call, and nothing else of the data commands, may be called."""
-    folder = ROOT / "wsgi_app" / "store" / "lua"
+    folder = ROOT / "wsgi_app" / "store" / "redis" / "lua"
     texts = "".join(path.read_text() for path in folder.glob("*.lua"))
     called = {name.lower() for name in re.findall(r"redis\.call\('([A-Z]+)'", texts)}
     others = {"eval", "evalsha", "subscribe", "unsubscribe", "info", "ping"}

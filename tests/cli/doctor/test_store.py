@@ -14,7 +14,7 @@ from tests.support.waiting import wait_for
 from wsgi_app.cli.doctor.store_checks import check_clocks, check_redis
 from wsgi_app.store.base import WorkerInfo, WorkerView
 from wsgi_app.store.redis import RedisStore
-from wsgi_app.store.redis_facts import RedisFacts, examine_redis
+from wsgi_app.store.redis.facts import RedisFacts, examine_redis
 
 GOOD = RedisFacts("redis", "7.0.15", "noeviction", 1_000_000, 0, 0.0002, 0.01)
 #: The project's configuration, in a worker whose clock is ahead: libfaketime, which would shift a

@@ -21,7 +21,7 @@ from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import ConfigError, StoreUnavailable
 from wsgi_app.store.base import StoreLimits
 from wsgi_app.store.redis import RedisStore
-from wsgi_app.store.redis_facts import examine_redis
+from wsgi_app.store.redis.facts import examine_redis
 
 
 def examine_set_up(

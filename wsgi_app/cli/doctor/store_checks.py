@@ -8,7 +8,7 @@ from typing import Final
 
 from wsgi_app.cli.doctor.report import Finding
 from wsgi_app.store.base import WorkerView
-from wsgi_app.store.redis_facts import RedisFacts
+from wsgi_app.store.redis.facts import RedisFacts
 
 OLDEST_VERSION: Final = (6, 2)
 #: A store call is on every request's path; within one site a round trip takes well under this.

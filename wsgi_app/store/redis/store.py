@@ -41,22 +41,22 @@ from wsgi_app.store.base import (
     no_messages,
 )
 from wsgi_app.store.cursor import decode_cursor, encode_cursor
-from wsgi_app.store.redis_admission import begin_admitted
-from wsgi_app.store.redis_calls import Calls, Kept, pairs
-from wsgi_app.store.redis_edge import Edge
-from wsgi_app.store.redis_keys import (
+from wsgi_app.store.redis.admission import begin_admitted
+from wsgi_app.store.redis.calls import Calls, Kept, pairs
+from wsgi_app.store.redis.edge import Edge
+from wsgi_app.store.redis.keys import (
     Keys,
     decode_messages,
     parse_worker_member,
     worker_member,
 )
-from wsgi_app.store.redis_large import LargeReads
-from wsgi_app.store.redis_lost import LostTurns
-from wsgi_app.store.redis_offers import RedisOffers
-from wsgi_app.store.redis_replies import cancel_reason, journal_slice, session_view, worker_views
-from wsgi_app.store.redis_rights import explain, explained
-from wsgi_app.store.redis_scripts import Argument, Call
-from wsgi_app.store.redis_signals import SignalThread, StartThread
+from wsgi_app.store.redis.large import LargeReads
+from wsgi_app.store.redis.lost import LostTurns
+from wsgi_app.store.redis.offers import RedisOffers
+from wsgi_app.store.redis.replies import cancel_reason, journal_slice, session_view, worker_views
+from wsgi_app.store.redis.rights import explain, explained
+from wsgi_app.store.redis.scripts import Argument, Call
+from wsgi_app.store.redis.signals import SignalThread, StartThread
 from wsgi_app.store.refusals import refusal
 
 _ANY_SIZE: Final = 2**53

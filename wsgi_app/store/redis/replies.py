@@ -9,8 +9,8 @@ import msgspec
 
 from wsgi_app.events import LOST_SEQ, CancelReason, EventId
 from wsgi_app.store.base import JournalSlice, SessionKey, SessionView, WorkerInfo, WorkerView
-from wsgi_app.store.redis_calls import pairs, triples
-from wsgi_app.store.redis_keys import decode_messages
+from wsgi_app.store.redis.calls import pairs, triples
+from wsgi_app.store.redis.keys import decode_messages
 
 
 def session_view(key: SessionKey, reply: Any) -> SessionView | None:

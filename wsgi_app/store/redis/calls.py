@@ -22,13 +22,13 @@ from wsgi_app.store.base import (
     StoreLimits,
     WorkerInfo,
 )
-from wsgi_app.store.redis_keys import (
+from wsgi_app.store.redis.keys import (
     Keys,
     encode_message,
     tenant_member,
     worker_member,
 )
-from wsgi_app.store.redis_scripts import Argument, Call, script
+from wsgi_app.store.redis.scripts import Argument, Call, script
 
 #: How long a key that only shows the right to write is kept.
 PROBE_MILLISECONDS: Final = 60_000

@@ -14,7 +14,7 @@ from redis.exceptions import NoPermissionError, RedisError
 from wsgi_app.compat.redis import disconnect
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.store.base import Signal
-from wsgi_app.store.redis_keys import Keys, parse_signal
+from wsgi_app.store.redis.keys import Keys, parse_signal
 
 #: Starts a daemon thread with a name, as ``engine/threads.py`` does.
 StartThread = Callable[[Callable[[], None], str], threading.Thread]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from wsgi_app.errors import Fenced
 from wsgi_app.store.offers import Offers, Taken
-from wsgi_app.store.redis_calls import Calls
-from wsgi_app.store.redis_edge import Edge
-from wsgi_app.store.redis_keys import decode_messages, worker_member
+from wsgi_app.store.redis.calls import Calls
+from wsgi_app.store.redis.edge import Edge
+from wsgi_app.store.redis.keys import decode_messages, worker_member
 from wsgi_app.store.values import Fence
 
 

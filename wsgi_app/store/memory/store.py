@@ -31,10 +31,10 @@ from wsgi_app.store.base import (
     no_messages,
 )
 from wsgi_app.store.cursor import decode_cursor, encode_cursor
-from wsgi_app.store.memory_session import Push, Session, Turn
-from wsgi_app.store.memory_starts import MemoryStarts
-from wsgi_app.store.memory_table import SessionTable
-from wsgi_app.store.memory_workers import WorkerTable
+from wsgi_app.store.memory.session import Push, Session, Turn
+from wsgi_app.store.memory.starts import MemoryStarts
+from wsgi_app.store.memory.table import SessionTable
+from wsgi_app.store.memory.workers import WorkerTable
 from wsgi_app.store.refusals import refusal
 
 

@@ -14,7 +14,7 @@ from wsgi_app.store.values import BeginTurn, StartCount, StartRate, TurnBegun
 
 
 class MemoryStarts:
-    """Starts of all tenants in sliding windows, counted as ``lua/starts.lua`` does.
+    """Starts of all tenants in sliding windows, counted as ``redis/lua/starts.lua`` does.
 
     Touched by every thread; ``_lock`` guards the windows.
     """

@@ -23,9 +23,9 @@ from redis.exceptions import (
 
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.metrics import metrics
-from wsgi_app.store.redis_connect import Nodes, Reply, connector
-from wsgi_app.store.redis_rights import refusal_code
-from wsgi_app.store.redis_scripts import Call
+from wsgi_app.store.redis.connect import Nodes, Reply, connector
+from wsgi_app.store.redis.rights import refusal_code
+from wsgi_app.store.redis.scripts import Call
 
 log = logging.getLogger(__name__)
 

@@ -50,7 +50,7 @@ class Call(NamedTuple):
 @functools.cache
 def script(verb: str) -> Script:
     """Load the script of a verb, once per process."""
-    folder = resources.files("wsgi_app.store") / "lua"
+    folder = resources.files("wsgi_app.store.redis") / "lua"
     shared = next(files for files, verbs in _SHARED.items() if verb in verbs)
     texts = [(folder / f"{part}.lua").read_text("utf-8") for part in (*shared, verb)]
     text = "\n".join(texts)

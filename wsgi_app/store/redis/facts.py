@@ -7,7 +7,7 @@ import time
 from typing import Any, Final, NamedTuple
 
 from wsgi_app.compat.python import zip_strict
-from wsgi_app.store.redis_edge import Edge
+from wsgi_app.store.redis.edge import Edge
 
 #: Round trips of which the median is told.
 SAMPLES: Final = 15

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from wsgi_app.errors import RequestError, StoreUnavailable
-from wsgi_app.store.redis_calls import Calls
-from wsgi_app.store.redis_connect import Reply
-from wsgi_app.store.redis_edge import Edge
-from wsgi_app.store.redis_keys import decode_messages
+from wsgi_app.store.redis.calls import Calls
+from wsgi_app.store.redis.connect import Reply
+from wsgi_app.store.redis.edge import Edge
+from wsgi_app.store.redis.keys import decode_messages
 from wsgi_app.store.refusals import TooManyStarts, refusal
 from wsgi_app.store.values import BeginTurn, StartCount, StartRate, TurnBegun
 

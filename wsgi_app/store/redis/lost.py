@@ -8,10 +8,10 @@ from typing import Final
 from wsgi_app.compat.python import zip_strict
 from wsgi_app.events import EventId
 from wsgi_app.store.base import Closing, Fence, SessionKey
-from wsgi_app.store.redis_calls import Calls, LostRun, pairs, triples
-from wsgi_app.store.redis_edge import Edge
-from wsgi_app.store.redis_replies import journal_slice
-from wsgi_app.store.redis_scripts import Call
+from wsgi_app.store.redis.calls import Calls, LostRun, pairs, triples
+from wsgi_app.store.redis.edge import Edge
+from wsgi_app.store.redis.replies import journal_slice
+from wsgi_app.store.redis.scripts import Call
 
 #: How often events are read again of a turn that still gets some; its worker lives then.
 TRIES: Final = 3

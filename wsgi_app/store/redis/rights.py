@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from wsgi_app.errors import StoreUnavailable
-from wsgi_app.store.redis_keys import Keys
+from wsgi_app.store.redis.keys import Keys
 
 #: All commands of the store: those of its scripts, to run them, to listen, and to look after it.
 COMMANDS: Final = (

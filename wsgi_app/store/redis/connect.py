@@ -26,9 +26,9 @@ from redis.sentinel import Sentinel
 from wsgi_app.compat.python import zip_strict
 from wsgi_app.compat.redis import maintenance_options, protocol_options, unix_socket_options
 from wsgi_app.errors import ConfigError
-from wsgi_app.store.redis_exchange import exchange
-from wsgi_app.store.redis_scripts import Argument, Call
-from wsgi_app.store.redis_url import BadOptionError, parse_hosts, server_options
+from wsgi_app.store.redis.exchange import exchange
+from wsgi_app.store.redis.scripts import Argument, Call
+from wsgi_app.store.redis.url import BadOptionError, parse_hosts, server_options
 
 #: The longest list of keys for one script, so that it does not hold up the server.
 MAX_KEYS: Final = 500

@@ -9,7 +9,7 @@ from redis import ConnectionPool
 from redis.exceptions import ResponseError
 
 from wsgi_app.compat.redis import get_connection
-from wsgi_app.store.redis_scripts import Argument
+from wsgi_app.store.redis.scripts import Argument
 
 
 def exchange(pool: ConnectionPool, commands: Sequence[Sequence[Argument]]) -> list[Any]:
