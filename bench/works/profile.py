@@ -22,12 +22,12 @@ PROVIDER: Final = "reading the provider: openai, httpx, aiohttp"
 OTHER: Final = "other"
 #: A sample counts for the innermost frame that is in one of these; each with parts of its path.
 PARTS: Final = (
-    (PROVIDER, ("/openai/", "/httpx", "/aiohttp/", "agents/openai_client.py")),
+    (PROVIDER, ("-packages/openai/", "/httpx", "/aiohttp/", "agents/openai_client.py")),
     ("Redis, with its client", ("/redis/", "wsgi_app/store/")),
     ("the journal", ("engine/journal.py", "engine/keeper.py")),
     ("the agent: events of the provider, steps, tools", ("wsgi_app/agents/",)),
     ("the agent under measurement", ("bench/servers/",)),
-    ("delivery: frames, sockets", ("wsgi_app/delivery/", "wsgi_app/wire/")),
+    ("delivery: frames, sockets", ("wsgi_app/delivery/", "wsgi_app/wire/", "wsgi_app/wires/")),
     ("the engine", ("wsgi_app/engine/", "wsgi_app/events.py", "wsgi_app/metrics/")),
     ("the request: Flask, the routes", ("/flask/", "/werkzeug/", "wsgi_app/")),
     ("gunicorn", ("/gunicorn/",)),

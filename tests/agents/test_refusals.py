@@ -30,7 +30,7 @@ from tests.support.upstream_script import (
 from tests.support.waiting import wait_for
 from wsgi_app import OpenAIAgent
 from wsgi_app.store.base import SessionKey
-from wsgi_app.wire.openai_messages import read_messages, split_at_newest
+from wsgi_app.wires.openai.request.messages import read_messages, split_at_newest
 
 KEY = SessionKey("tenant", "refusals")
 ADD = ToolCalls((Call("functions.add:0", "add", '{"a": 1, "b": 2}'),))

@@ -20,7 +20,7 @@ from tests.clients.openai_host import doing, openai_host
 from tests.support.reading import wait_observed
 from tests.support.servers import Gunicorn
 from wsgi_app.auth import DEVELOPMENT_TOKEN
-from wsgi_app.wire.openai_ids import ResponseRef
+from wsgi_app.wires.openai.ids import ResponseRef
 
 TOOL = {"tool": {"name": "add", "input": {"a": 2}, "output": {"sum": 5}}}
 HOLD = {"hold": 1}

@@ -14,7 +14,7 @@ from flask import Flask
 
 from tests.support.client import new_session
 from tests.support.servers import Server
-from wsgi_app.wire.openai_ids import ResponseRef
+from wsgi_app.wires.openai.ids import ResponseRef
 
 PREFIX: Final = "/agents"
 UPGRADE: Final = {

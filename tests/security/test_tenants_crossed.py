@@ -24,7 +24,7 @@ from tests.security.routes import (
 from tests.support.client import new_session
 from tests.support.reading import ReadingClient
 from tests.support.servers import Server
-from wsgi_app.wire.openai_ids import ResponseRef
+from wsgi_app.wires.openai.ids import ResponseRef
 
 PRIVATE = "what alpha alone may know"
 

@@ -16,7 +16,7 @@ from flask import Flask
 
 from tests.support.agents import observe
 from wsgi_app import AgentHost, Status, Turn, TurnError
-from wsgi_app.wire.openai_chat import CUT_OFF
+from wsgi_app.wires.openai.encode.chat import CUT_OFF
 
 WORDS = ("Hello ", "world")
 #: Asks for an object, as instructor reads it.

@@ -21,7 +21,7 @@ from wsgi_app.events import (
     Usage,
     encode_event,
 )
-from wsgi_app.wire.openai_chat import CUT_OFF
+from wsgi_app.wires.openai.encode.chat import CUT_OFF
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 _SCHEMA: Final = {"type": "string", "enum": ["red", "blue"]}

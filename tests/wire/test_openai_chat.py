@@ -14,12 +14,11 @@ from wsgi_app.engine.history import for_agent
 from wsgi_app.engine.valid_messages import NO_RESULT
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Error, Gap
-from wsgi_app.web.openai_turns import failed_turn, openai_error
-from wsgi_app.wire import openai_chat
 from wsgi_app.wire.merge import merge_text
-from wsgi_app.wire.openai_chat import ChatCollector, ChatEncoder, Completion
-from wsgi_app.wire.openai_chat_request import ChatCompletionBody
-from wsgi_app.wire.openai_errors import error_object
+from wsgi_app.wires.openai.encode.chat import CUT_OFF, ChatCollector, ChatEncoder, Completion
+from wsgi_app.wires.openai.encode.errors import error_object
+from wsgi_app.wires.openai.request.chat import ChatCompletionBody
+from wsgi_app.wires.openai.routes.turns import failed_turn, openai_error
 
 COMPLETION = Completion("chatcmpl-1", "agent", 1)
 HI = {"role": "user", "content": "hi"}
@@ -77,7 +76,7 @@ def test_missing_events_are_told() -> None:
 
 def test_the_cut_off_notice_is_the_models() -> None:
     """The words that mean a length limit are those that the built-in agent sends."""
-    assert openai_chat.CUT_OFF == answer_end.CUT_OFF
+    assert CUT_OFF == answer_end.CUT_OFF
 
 
 def test_history_is_all_before_the_last_message() -> None:

@@ -34,9 +34,9 @@ from wsgi_app.events import (
     encode_event,
 )
 from wsgi_app.wire.merge import merge_text
-from wsgi_app.wire.openai_ids import ResponseRef
-from wsgi_app.wire.openai_responses import ResponseBuilder, ResponseEncoder, StreamEvent
-from wsgi_app.wire.openai_responses_request import ResponseBody, answer_value
+from wsgi_app.wires.openai.encode.responses import ResponseBuilder, ResponseEncoder, StreamEvent
+from wsgi_app.wires.openai.ids import ResponseRef
+from wsgi_app.wires.openai.request.responses import ResponseBody, answer_value
 
 REF = ResponseRef("s", 1, 0, 1, background=False)
 DELTAS = (

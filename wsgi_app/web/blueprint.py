@@ -28,14 +28,12 @@ from wsgi_app.web import (
     ai_sdk_routes,
     chat,
     health,
-    openai_routes,
     page,
     read,
     sessions,
 )
 from wsgi_app.web.foreign import tell_foreign_answer
 from wsgi_app.web.mount import EXTENSION_KEY, Mount, current_mount
-from wsgi_app.web.openai_turns import openai_error
 from wsgi_app.web.openapi import routes as openapi_routes
 from wsgi_app.web.probe import post_probe
 from wsgi_app.web.respond import exception_response, give_up_dropped
@@ -43,6 +41,8 @@ from wsgi_app.web.sending import bound_answer
 from wsgi_app.web.turns import add_headers
 from wsgi_app.web.unsent import watch_teardowns
 from wsgi_app.web.websocket import websocket
+from wsgi_app.wires.openai import routes as openai_routes
+from wsgi_app.wires.openai.routes.turns import openai_error
 
 View = Callable[..., Response]
 

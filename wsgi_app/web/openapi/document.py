@@ -15,9 +15,8 @@ from wsgi_app import errors
 from wsgi_app.compat.python import zip_strict
 from wsgi_app.events import AnyEvent
 from wsgi_app.limits import LIMIT_HEADERS
-from wsgi_app.web import access, openai_turns, probe
+from wsgi_app.web import access, probe
 from wsgi_app.web.answers import ErrorBody
-from wsgi_app.web.openapi import openai
 from wsgi_app.web.openapi.operation import (
     JSON,
     LOGIN_CODES,
@@ -31,8 +30,10 @@ from wsgi_app.web.openapi.operation import (
 )
 from wsgi_app.web.parse import IDEMPOTENCY_KEY_PATTERN
 from wsgi_app.web.respond import HAS_RETRY_AFTER, error_response
-from wsgi_app.wire import openai_errors
 from wsgi_app.wire.ids import SESSION_ID_PATTERN
+from wsgi_app.wires.openai.describe import OpenAIError
+from wsgi_app.wires.openai.encode.errors import STATUS_BY_CODE as OPENAI_STATUSES
+from wsgi_app.wires.openai.routes.turns import openai_error
 
 OPENAPI_VERSION: Final = "3.1.1"
 _REF_TEMPLATE: Final = "#/components/schemas/{name}"
@@ -92,7 +93,7 @@ class _Schemas:
     """The schemas of types, and the components that they refer to."""
 
     def __init__(self, operations: Iterable[Operation], max_message_chars: int) -> None:
-        kinds: list[Any] = [AnyEvent, ErrorBody, openai.OpenAIError]
+        kinds: list[Any] = [AnyEvent, ErrorBody, OpenAIError]
         for operation in operations:
             kinds += _kinds(operation)
         schemas, found = schema_components(kinds, ref_template=_REF_TEMPLATE)
@@ -241,8 +242,8 @@ def _responses(schemas: _Schemas, view: View, operation: Operation) -> dict[str,
     login = () if view.__name__ in access.OPEN else LOGIN_CODES
     shape = getattr(view, "error_shape", error_response)
     statuses = errors.STATUS_BY_CODE
-    if shape is openai_turns.openai_error:
-        statuses = {**statuses, **openai_errors.STATUS_BY_CODE}
+    if shape is openai_error:
+        statuses = {**statuses, **OPENAI_STATUSES}
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys((*login, *operation.codes)):
         by_status.setdefault(statuses[code], []).append(code)
@@ -303,7 +304,7 @@ def _error_content(schemas: _Schemas, shape: Any, codes: list[str]) -> dict[str,
     code: Mapping[str, Any] = {"properties": {"code": {"enum": codes}}}
     if shape is error_response:
         return {JSON: {"schema": {"allOf": [schemas.of(ErrorBody), code]}}}
-    if shape is openai_turns.openai_error:
+    if shape is openai_error:
         told = {"properties": {"error": code}}
-        return {JSON: {"schema": {"allOf": [schemas.of(openai.OpenAIError), told]}}}
+        return {JSON: {"schema": {"allOf": [schemas.of(OpenAIError), told]}}}
     return {TEXT: {"schema": {"type": "string"}}}

@@ -6,7 +6,6 @@ from typing import Any, Final, Literal, Optional, Union
 
 from msgspec import UNSET, Struct, UnsetType
 
-from wsgi_app.web import openai_chat, openai_models, openai_read, openai_responses
 from wsgi_app.web.openapi.operation import (
     BEGIN_CODES,
     BODY_CODES,
@@ -22,8 +21,9 @@ from wsgi_app.web.openapi.operation import (
     answers,
 )
 from wsgi_app.web.parse import BatchMilliseconds
-from wsgi_app.wire.openai_chat_request import ChatCompletionBody
-from wsgi_app.wire.openai_responses_request import ResponseBody
+from wsgi_app.wires.openai.request.chat import ChatCompletionBody
+from wsgi_app.wires.openai.request.responses import ResponseBody
+from wsgi_app.wires.openai.routes import chat, models, read, responses
 
 _HEADERS: Final = ("X-Session-Id", "X-Turn-Id")
 _RETRIES: Final = ("Idempotency-Key", "X-Stainless-Retry-Count")
@@ -274,9 +274,9 @@ _GROUP: Final = "OpenAI"
 _WHOLE_OR_STREAM: Final = "Whole, or with `stream` its events."
 
 OPERATIONS: Final[Operations] = {
-    openai_models.get_models: Operation(group=_GROUP, replies=answers(ModelList)),
-    openai_models.get_model: Operation(group=_GROUP, replies=answers(Model), codes=("not_found",)),
-    openai_chat.post_chat_completions: Operation(
+    models.get_models: Operation(group=_GROUP, replies=answers(ModelList)),
+    models.get_model: Operation(group=_GROUP, replies=answers(Model), codes=("not_found",)),
+    chat.post_chat_completions: Operation(
         group=_GROUP,
         body=ChatCompletionBody,
         query={"batch_ms": BatchMilliseconds},
@@ -286,7 +286,7 @@ OPERATIONS: Final[Operations] = {
         },
         codes=(*BODY_CODES, *BEGIN_CODES, *TURN_CODES, "not_found"),
     ),
-    openai_responses.post_responses: Operation(
+    responses.post_responses: Operation(
         group=_GROUP,
         body=ResponseBody,
         query={"batch_ms": BatchMilliseconds},
@@ -298,22 +298,22 @@ OPERATIONS: Final[Operations] = {
         },
         codes=(*BODY_CODES, *BEGIN_CODES, *TURN_CODES, "no_pending_input", "not_found"),
     ),
-    openai_read.get_response: Operation(
+    read.get_response: Operation(
         group=_GROUP,
         query={
             "stream": Literal["true", "false"],
-            "starting_after": openai_read.SequenceNumber,
+            "starting_after": read.SequenceNumber,
             "batch_ms": BatchMilliseconds,
         },
         replies={200: Reply(_WHOLE_OR_STREAM, (Content(JSON, ResponseDocument), RESPONSE_EVENTS))},
         codes=("invalid_request", "not_found", *READ_CODES),
     ),
-    openai_read.post_response_cancel: Operation(
+    read.post_response_cancel: Operation(
         group=_GROUP,
         replies=answers(ResponseDocument),
         codes=("invalid_request", "invalid_json", "too_large", "not_found", *STORE_CODES),
     ),
-    openai_read.delete_response: Operation(
+    read.delete_response: Operation(
         group=_GROUP,
         replies=answers(ResponseDeleted),
         codes=("invalid_request", "not_found", *STORE_CODES),

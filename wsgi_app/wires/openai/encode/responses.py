@@ -27,9 +27,9 @@ from wsgi_app.events import (
     Usage,
     encode_json,
 )
-from wsgi_app.wire.openai_chat import CUT_OFF, NOT_KEPT
-from wsgi_app.wire.openai_ids import PartRef, ResponseRef
-from wsgi_app.wire.openai_items import (
+from wsgi_app.wire.sse import frame
+from wsgi_app.wires.openai.encode.chat import CUT_OFF, NOT_KEPT
+from wsgi_app.wires.openai.encode.items import (
     ASK_USER,
     MESSAGE,
     REASONING,
@@ -40,7 +40,7 @@ from wsgi_app.wire.openai_items import (
     open_call,
     with_result,
 )
-from wsgi_app.wire.sse import frame
+from wsgi_app.wires.openai.ids import PartRef, ResponseRef
 
 _NO_USAGE: Final = Usage(0, 0, 0)
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}

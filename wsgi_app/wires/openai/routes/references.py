@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from wsgi_app.errors import RequestError
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.openai_read import find_response, snapshot
-from wsgi_app.wire.openai_ids import PartRef, ResponseRef
-from wsgi_app.wire.openai_items import REASONING
-from wsgi_app.wire.openai_messages import bad_request
+from wsgi_app.wires.openai.encode.items import REASONING
+from wsgi_app.wires.openai.ids import PartRef, ResponseRef
+from wsgi_app.wires.openai.request.messages import bad_request
+from wsgi_app.wires.openai.routes.read import find_response, snapshot
 
 Item = dict[str, Any]
 

@@ -20,8 +20,8 @@ from wsgi_app.store.base import SessionKey, SessionView
 from wsgi_app.web.mount import Mount, count_resume
 from wsgi_app.web.respond import error_headers, error_status, json_response
 from wsgi_app.web.turns import OpenTurn
-from wsgi_app.wire.openai_chat import failure
-from wsgi_app.wire.openai_errors import STATUS_BY_CODE, error_object
+from wsgi_app.wires.openai.encode.chat import failure
+from wsgi_app.wires.openai.encode.errors import STATUS_BY_CODE, error_object
 
 #: How long after a turn's end a retried request still gets its answer. The SDKs wait up to 8 s
 #: before they send a request again.

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Optional
 
 from msgspec import Meta, Struct
 
-from wsgi_app.wire.openai_messages import (
+from wsgi_app.wires.openai.request.messages import (
     Message,
     bad_request,
     read_messages,

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from wsgi_app.events import InputRequest
-from wsgi_app.wire.openai_ids import PartRef, ResponseRef
-from wsgi_app.wire.openai_messages import (
+from wsgi_app.wires.openai.ids import PartRef, ResponseRef
+from wsgi_app.wires.openai.request.messages import (
     Message,
     bad_request,
     output_text,

@@ -8,8 +8,8 @@ from flask import Response
 
 from wsgi_app.errors import RequestError
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.openai_turns import model_name, openai_error
 from wsgi_app.web.respond import json_response, shaped
+from wsgi_app.wires.openai.routes.turns import model_name, openai_error
 
 OWNER: Final = "wsgi-agent-host"
 

@@ -24,8 +24,8 @@ from wsgi_app.events import (
     Usage,
     encode_json,
 )
-from wsgi_app.wire.openai_errors import error_object
 from wsgi_app.wire.sse import frame
+from wsgi_app.wires.openai.encode.errors import error_object
 
 #: What an agent's model says before the end of an answer that reached its length limit.
 CUT_OFF: Final = "The answer is cut off: it reached the model's length limit."

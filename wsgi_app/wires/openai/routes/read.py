@@ -15,14 +15,14 @@ from wsgi_app.events import EventId, NumberedEvent
 from wsgi_app.store.base import SessionView
 from wsgi_app.web.body import read_body
 from wsgi_app.web.mount import Mount, session_key
-from wsgi_app.web.openai_turns import attach_turn, model_name, openai_error, until_end
 from wsgi_app.web.parse import batch_seconds, query_value
 from wsgi_app.web.respond import json_response, shaped, stream_response
 from wsgi_app.web.turns import OpenTurn
-from wsgi_app.wire.openai_ids import ResponseRef
-from wsgi_app.wire.openai_messages import bad_request
-from wsgi_app.wire.openai_responses import ResponseBuilder, ResponseEncoder, StreamEvent
 from wsgi_app.wire.sse import KEEP_ALIVE_BLOCK
+from wsgi_app.wires.openai.encode.responses import ResponseBuilder, ResponseEncoder, StreamEvent
+from wsgi_app.wires.openai.ids import ResponseRef
+from wsgi_app.wires.openai.request.messages import bad_request
+from wsgi_app.wires.openai.routes.turns import attach_turn, model_name, openai_error, until_end
 
 #: How long a stream waits for what its reader has seen already, on a worker that hears of it late.
 CATCH_UP_SECONDS: Final = 2.0

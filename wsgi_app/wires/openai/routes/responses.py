@@ -13,15 +13,22 @@ from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId, InputRequest, encode_json
 from wsgi_app.store.base import SessionKey, SessionView
 from wsgi_app.web.mount import Mount, current_principal, session_key
-from wsgi_app.web.openai_read import (
+from wsgi_app.web.parse import batch_seconds, idempotency_key, new_session_id, parse_body
+from wsgi_app.web.respond import json_response, shaped
+from wsgi_app.web.turns import OpenTurn, TurnRequest, open_turn
+from wsgi_app.wires.openai.encode.responses import ResponseBuilder, ResponseEncoder
+from wsgi_app.wires.openai.ids import ResponseRef
+from wsgi_app.wires.openai.request.messages import bad_request
+from wsgi_app.wires.openai.request.responses import ResponseBody, answer_value
+from wsgi_app.wires.openai.routes.read import (
     CATCH_UP_SECONDS,
     find_response,
     read_until,
     snapshot,
     stream_from,
 )
-from wsgi_app.web.openai_references import resolve
-from wsgi_app.web.openai_turns import (
+from wsgi_app.wires.openai.routes.references import resolve
+from wsgi_app.wires.openai.routes.turns import (
     attach_turn,
     begun_before,
     body_digest,
@@ -33,13 +40,6 @@ from wsgi_app.web.openai_turns import (
     openai_error,
     read_to_end,
 )
-from wsgi_app.web.parse import batch_seconds, idempotency_key, new_session_id, parse_body
-from wsgi_app.web.respond import json_response, shaped
-from wsgi_app.web.turns import OpenTurn, TurnRequest, open_turn
-from wsgi_app.wire.openai_ids import ResponseRef
-from wsgi_app.wire.openai_messages import bad_request
-from wsgi_app.wire.openai_responses import ResponseBuilder, ResponseEncoder
-from wsgi_app.wire.openai_responses_request import ResponseBody, answer_value
 
 #: Retries of a conversation's first request are looked for in spans of this length: this one, and
 #: the one before.

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from flask import Response
 
-from wsgi_app.web.openai_chat import post_chat_completions
-from wsgi_app.web.openai_models import get_model, get_models
-from wsgi_app.web.openai_read import delete_response, get_response, post_response_cancel
-from wsgi_app.web.openai_responses import post_responses
+from wsgi_app.wires.openai.routes.chat import post_chat_completions
+from wsgi_app.wires.openai.routes.models import get_model, get_models
+from wsgi_app.wires.openai.routes.read import delete_response, get_response, post_response_cancel
+from wsgi_app.wires.openai.routes.responses import post_responses
 
 ROUTES: list[tuple[str, str, Callable[..., Response]]] = [
     ("GET", "/v1/models", get_models),

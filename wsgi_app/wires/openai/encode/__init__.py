@@ -1,0 +1,1 @@
+"""From events to what OpenAI's clients read."""
