@@ -177,7 +177,7 @@ def test_module_map_names_what_exists() -> None:
         for group in groups:
             assert (ROOT / "wsgi_app" / group).exists(), group
         folder = groups[0] if groups[0].endswith("/") else ""
-        for name in re.findall(r"`([\w]+\.py|page/|memory/|redis/)`", what):
+        for name in re.findall(r"`([\w]+\.py|page/|base/|memory/|redis/)`", what):
             assert (ROOT / "wsgi_app" / folder / name).exists(), name
     for place in (ROOT / "wsgi_app").iterdir():
         if place.is_dir() and not place.name.startswith("__"):

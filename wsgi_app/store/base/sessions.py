@@ -1,0 +1,44 @@
+"""Sessions as a whole."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from wsgi_app.store.values import SessionKey, SessionPage, SessionView
+
+
+class SessionOperations(ABC):
+    """See `Store`."""
+
+    @abstractmethod
+    def describe_session(self, key: SessionKey, *, messages: bool = True) -> SessionView | None:
+        """Describe a session; None for an unknown one.
+
+        Its messages may be many megabytes: who needs none says so. Raises RequestError
+        ``at_capacity`` where too many such are read at once.
+        """
+
+    @abstractmethod
+    def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
+        """List a tenant's sessions by creation, newest first, at most ``limit`` (from 1).
+
+        Raises ValueError for a cursor that is none of ``next_cursor``.
+        """
+
+    @abstractmethod
+    def recent_sessions(self, tenants: Sequence[str], seconds: float) -> list[SessionKey]:
+        """List sessions of these tenants that were created within so long, in any order.
+
+        A session may be listed a moment before its first turn has begun, or after its deletion.
+        """
+
+    @abstractmethod
+    def delete_session(self, key: SessionKey, newest_turn: int | None = None) -> bool:
+        """Forget a session; False for an unknown one. A later one of its id starts with turn 1.
+
+        With ``newest_turn`` only while that turn is its newest; False if it is not.
+
+        Turns that run or wait get the cancel flag ``deleted``, as a signal alone; they are fenced
+        from then on, and cannot make the session anew.
+        """

@@ -1,0 +1,72 @@
+"""Sessions as a whole in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from wsgi_app.compat.python import zip_strict
+from wsgi_app.store.base import (
+    MAX_READ_BYTES,
+    SessionKey,
+    SessionPage,
+    SessionView,
+)
+from wsgi_app.store.base.sessions import SessionOperations
+from wsgi_app.store.cursor import decode_cursor, encode_cursor
+from wsgi_app.store.redis.calls import pairs
+from wsgi_app.store.redis.large import LargeReads
+from wsgi_app.store.redis.part import RedisPart
+from wsgi_app.store.redis.replies import session_view
+
+_ANY_SIZE: Final = 2**53
+
+
+class RedisSessions(RedisPart, SessionOperations):
+    """See `SessionOperations`."""
+
+    _large_reads: LargeReads
+
+    def describe_session(self, key: SessionKey, *, messages: bool = True) -> SessionView | None:
+        reply = self._run("describe_session", key, MAX_READ_BYTES if messages else 0)
+        if reply is not None and reply[-1] == b"large":
+            with self._large_reads.one():
+                reply = self._run("describe_session", key, _ANY_SIZE)
+        return session_view(key, reply)
+
+    def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
+        before = ("", "")
+        if cursor is not None:
+            created_at, session_id = decode_cursor(cursor)
+            before = (f"{created_at * 1e6:.0f}", session_id)
+        views: list[SessionView] = []
+        while len(views) <= limit:
+            rows = pairs(self._edge.run(self._calls.list_sessions(tenant, limit + 1, before)))
+            keys = [SessionKey(tenant, session_id) for session_id, _ in rows]
+            calls = [self._calls.session("describe_session", key, 0) for key in keys]
+            replies = zip_strict(keys, self._edge.run_all(calls))
+            # A session may have gone since it was listed.
+            found = [session_view(key, reply) for key, reply in replies]
+            views += [view for view in found if view is not None]
+            if len(rows) <= limit:
+                break
+            before = (rows[-1][1], rows[-1][0])
+        if len(views) <= limit:
+            return SessionPage(views, None)
+        last = views[limit - 1]
+        return SessionPage(views[:limit], encode_cursor(last.created_at, last.session_id))
+
+    def recent_sessions(self, tenants: Sequence[str], seconds: float) -> list[SessionKey]:
+        calls = [self._calls.recent_sessions(tenant, seconds) for tenant in tenants]
+        replies = zip_strict(tenants, self._edge.run_all(calls))
+        return [SessionKey(tenant, name.decode()) for tenant, names in replies for name in names]
+
+    def delete_session(self, key: SessionKey, newest_turn: int | None = None) -> bool:
+        reply = self._run("delete_session", key, "" if newest_turn is None else newest_turn)
+        if reply is None:
+            return False
+        created, *runs = reply
+        self._edge.run_many(
+            self._calls.release_turns(key, pairs(runs), created.decode(), deleted=True)
+        )
+        return True
