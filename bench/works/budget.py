@@ -28,7 +28,7 @@ from wsgi_app.engine.agent_calls import AgentCalls
 from wsgi_app.engine.log import EventLog, Wakeup
 from wsgi_app.events import EventId, Token, encode_event
 from wsgi_app.store.base import Fence, SessionKey
-from wsgi_app.wire.native import encode_frame
+from wsgi_app.wires.native.encode import encode_frame
 
 TEXT: Final = "@123:123456789012345 "
 #: As bench/upstream.c writes it.

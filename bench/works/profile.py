@@ -27,7 +27,7 @@ PARTS: Final = (
     ("the journal", ("engine/journal.py", "engine/keeper.py")),
     ("the agent: events of the provider, steps, tools", ("wsgi_app/agents/",)),
     ("the agent under measurement", ("bench/servers/",)),
-    ("delivery: frames, sockets", ("wsgi_app/delivery/", "wsgi_app/wire/", "wsgi_app/wires/")),
+    ("delivery: frames, sockets", ("wsgi_app/delivery/", "wsgi_app/frames/", "wsgi_app/wires/")),
     ("the engine", ("wsgi_app/engine/", "wsgi_app/events.py", "wsgi_app/metrics/")),
     ("the request: Flask, the routes", ("/flask/", "/werkzeug/", "wsgi_app/")),
     ("gunicorn", ("/gunicorn/",)),

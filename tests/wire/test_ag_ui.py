@@ -28,9 +28,9 @@ from wsgi_app.events import (
     Usage,
     encode_event,
 )
-from wsgi_app.wire.ag_ui import NO_RESULT, Run, RunEncoder
-from wsgi_app.wire.ag_ui_request import InterruptId, RunBody, read_answers
-from wsgi_app.wire.merge import merge_text
+from wsgi_app.frames.merge import merge_text
+from wsgi_app.wires.ag_ui.encode import NO_RESULT, Run, RunEncoder
+from wsgi_app.wires.ag_ui.request import InterruptId, RunBody, read_answers
 
 RUN: Final = Run("thread-1", "run-1", "0123456789ab")
 OLD_RUN: Final = RUN._replace(speaks_1=False)

@@ -14,9 +14,9 @@ from tests.support.servers import gunicorn
 from tests.support.sse import FrameParser
 from tests.wire.openai_logs import LOGS, golden, numbered
 from wsgi_app.events import LOST_SEQ, Error, Gap
-from wsgi_app.wire.agentflow import encode_frame
-from wsgi_app.wire.merge import merge_text
-from wsgi_app.wire.native import encode_frame as encode_native
+from wsgi_app.frames.merge import merge_text
+from wsgi_app.wires.agentflow.encode import encode_frame
+from wsgi_app.wires.native.encode import encode_frame as encode_native
 
 TURN = ({"events": ["status", "thinking"]}, {"tool": {"name": "add", "output": 5}}, {"tokens": 4})
 NAMES = ["status", "thinking", "tool_start", "tool_end", *(4 * ["message_chunk"]), "done"]

@@ -24,10 +24,10 @@ from wsgi_app.events import (
     ToolCall,
     ToolResult,
 )
-from wsgi_app.wire import ai_sdk
-from wsgi_app.wire.ai_sdk import MessageStream
-from wsgi_app.wire.ai_sdk_request import AiSdkChatBody, Answer, Continuation, read_request
-from wsgi_app.wire.merge import merge_text
+from wsgi_app.frames.merge import merge_text
+from wsgi_app.wires.ai_sdk import encode as ai_sdk
+from wsgi_app.wires.ai_sdk.encode import MessageStream
+from wsgi_app.wires.ai_sdk.request import AiSdkChatBody, Answer, Continuation, read_request
 
 CALL_IDS = st.sampled_from(["c1", "c2"])
 EVENTS: st.SearchStrategy[AnyEvent] = st.one_of(

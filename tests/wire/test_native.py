@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.wire.openai_logs import LOGS, golden, numbered
-from wsgi_app.wire.native import encode_frame, encode_session_frame, with_id
+from wsgi_app.wires.native.encode import encode_frame, encode_session_frame, with_id
 
 KINDS = ["text", "tool", "error", "cancel", "question"]
 

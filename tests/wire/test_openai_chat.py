@@ -14,7 +14,7 @@ from wsgi_app.engine.history import for_agent
 from wsgi_app.engine.valid_messages import NO_RESULT
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Error, Gap
-from wsgi_app.wire.merge import merge_text
+from wsgi_app.frames.merge import merge_text
 from wsgi_app.wires.openai.encode.chat import CUT_OFF, ChatCollector, ChatEncoder, Completion
 from wsgi_app.wires.openai.encode.errors import error_object
 from wsgi_app.wires.openai.request.chat import ChatCompletionBody

@@ -33,7 +33,7 @@ from wsgi_app.events import (
     ToolResult,
     encode_event,
 )
-from wsgi_app.wire.merge import merge_text
+from wsgi_app.frames.merge import merge_text
 from wsgi_app.wires.openai.encode.responses import ResponseBuilder, ResponseEncoder, StreamEvent
 from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.responses import ResponseBody, answer_value

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Cancelled, Done, Error, NumberedEvent, Thinking, Token
-from wsgi_app.wire.merge import merge_backlog, merge_text
-from wsgi_app.wire.sse import KEEP_ALIVE, OPENING
+from wsgi_app.frames.merge import merge_backlog, merge_text
+from wsgi_app.frames.sse import KEEP_ALIVE, OPENING
 
 log = logging.getLogger("wsgi_app")
 

@@ -11,8 +11,8 @@ from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.runner import Runner
 from wsgi_app.errors import RequestError
 from wsgi_app.events import LOST_SEQ, Cursor, EventId, MarkedEvent, NumberedEvent
+from wsgi_app.frames.merge import merge_backlog
 from wsgi_app.store.base import SessionKey
-from wsgi_app.wire.merge import merge_backlog
 
 #: How often it is looked whether the owner of a turn still lives, and this worker stays.
 LOOK_SECONDS: Final = 1.0

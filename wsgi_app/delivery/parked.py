@@ -16,7 +16,7 @@ from wsgi_app.delivery.reader import Reader
 from wsgi_app.delivery.send import send_at_once
 from wsgi_app.errors import RequestError
 from wsgi_app.events import InputRequest, NumberedEvent
-from wsgi_app.wire.merge import merge_backlog, merge_text
+from wsgi_app.frames.merge import merge_backlog, merge_text
 
 if TYPE_CHECKING:
     from wsgi_app.delivery.parking import Parking

@@ -16,15 +16,15 @@ from wsgi_app.delivery.slots import Slot
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.events import encode_json
+from wsgi_app.frames import sse
 from wsgi_app.store.base import SessionKey, WorkerView
 from wsgi_app.web.answers import CancelAnswer
+from wsgi_app.web.ids import SessionId, TurnId
 from wsgi_app.web.mount import Mount, current_principal
 from wsgi_app.web.page import send_file
 from wsgi_app.web.parse import check_session_id, parse_body
 from wsgi_app.web.respond import STREAM_HEADERS, json_response
 from wsgi_app.web.stream import EventStream
-from wsgi_app.wire import sse
-from wsgi_app.wire.ids import SessionId, TurnId
 
 log = logging.getLogger("wsgi_app")
 

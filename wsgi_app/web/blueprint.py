@@ -24,23 +24,21 @@ from wsgi_app.errors import ConfigError
 from wsgi_app.web import (
     access,
     admin,
-    ag_ui_routes,
-    ai_sdk_routes,
-    chat,
     health,
     page,
-    read,
-    sessions,
 )
 from wsgi_app.web.foreign import tell_foreign_answer
 from wsgi_app.web.mount import EXTENSION_KEY, Mount, current_mount
 from wsgi_app.web.openapi import routes as openapi_routes
-from wsgi_app.web.probe import post_probe
 from wsgi_app.web.respond import exception_response, give_up_dropped
 from wsgi_app.web.sending import bound_answer
 from wsgi_app.web.turns import add_headers
 from wsgi_app.web.unsent import watch_teardowns
-from wsgi_app.web.websocket import websocket
+from wsgi_app.wires.ag_ui import routes as ag_ui_routes
+from wsgi_app.wires.ai_sdk import routes as ai_sdk_routes
+from wsgi_app.wires.native.routes import chat, read, sessions
+from wsgi_app.wires.native.routes.probe import post_probe
+from wsgi_app.wires.native.routes.websocket import websocket
 from wsgi_app.wires.openai import routes as openai_routes
 from wsgi_app.wires.openai.routes.turns import openai_error
 

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Cursor
 from wsgi_app.web.body import read_body
-from wsgi_app.wire.ids import SESSION_ID_PATTERN, RequestId, SessionId, TurnId
+from wsgi_app.web.ids import SESSION_ID_PATTERN, RequestId, SessionId, TurnId
 
 T = TypeVar("T")
 

@@ -18,6 +18,7 @@ from wsgi_app.delivery.many_feeds import SessionEvent
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.errors import STATUS_BY_CODE, AgentHostError, RequestError
 from wsgi_app.events import Cancelled, Done, Error, InputRequest, NumberedEvent, encode_json
+from wsgi_app.frames import sse
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.answers import TurnAnswer
@@ -26,7 +27,8 @@ from wsgi_app.web.mount import Mount, current_mount
 from wsgi_app.web.parse import batch_seconds, native_wire, wants_marks
 from wsgi_app.web.site_errors import as_site_error
 from wsgi_app.web.stream import StreamResponse
-from wsgi_app.wire import agentflow, native, sse
+from wsgi_app.wires.agentflow import encode as agentflow
+from wsgi_app.wires.native import encode as native
 
 log = logging.getLogger("wsgi_app")
 

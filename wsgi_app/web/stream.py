@@ -14,10 +14,10 @@ from wsgi_app.delivery.generator import Encoder, stream_frames
 from wsgi_app.delivery.handover import Connection, find_connection, is_held_back, make_spare
 from wsgi_app.delivery.parked import ParkedStream
 from wsgi_app.delivery.reader import Reader
+from wsgi_app.frames.sse import KEEP_ALIVE, OPENING
 from wsgi_app.web.foreign import tell_collector, tell_joiner
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.unsent import close_if_unsent
-from wsgi_app.wire.sse import KEEP_ALIVE, OPENING
 
 log = logging.getLogger("wsgi_app")
 

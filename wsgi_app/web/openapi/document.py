@@ -15,8 +15,9 @@ from wsgi_app import errors
 from wsgi_app.compat.python import zip_strict
 from wsgi_app.events import AnyEvent
 from wsgi_app.limits import LIMIT_HEADERS
-from wsgi_app.web import access, probe
+from wsgi_app.web import access
 from wsgi_app.web.answers import ErrorBody
+from wsgi_app.web.ids import SESSION_ID_PATTERN
 from wsgi_app.web.openapi.operation import (
     JSON,
     LOGIN_CODES,
@@ -30,7 +31,7 @@ from wsgi_app.web.openapi.operation import (
 )
 from wsgi_app.web.parse import IDEMPOTENCY_KEY_PATTERN
 from wsgi_app.web.respond import HAS_RETRY_AFTER, error_response
-from wsgi_app.wire.ids import SESSION_ID_PATTERN
+from wsgi_app.wires.native.routes import probe
 from wsgi_app.wires.openai.describe import OpenAIError
 from wsgi_app.wires.openai.encode.errors import STATUS_BY_CODE as OPENAI_STATUSES
 from wsgi_app.wires.openai.routes.turns import openai_error

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Optional, Union
 from flask import Response
 from msgspec import Meta, Struct
 
-from wsgi_app.wire import sse
+from wsgi_app.frames import sse
 
 View = Callable[..., Response]
 

@@ -11,7 +11,6 @@ from wsgi_app.events import encode_json
 from wsgi_app.web import admin
 from wsgi_app.web.answers import CancelAnswer
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.openapi import ag_ui, ai_sdk, native
 from wsgi_app.web.openapi.document import Place, make_document
 from wsgi_app.web.openapi.operation import (
     BODY_CODES,
@@ -26,6 +25,9 @@ from wsgi_app.web.openapi.operation import (
     answers,
 )
 from wsgi_app.web.page import send_file
+from wsgi_app.wires.ag_ui import describe as ag_ui
+from wsgi_app.wires.ai_sdk import describe as ai_sdk
+from wsgi_app.wires.native import describe as native
 from wsgi_app.wires.openai import describe as openai
 
 _PATH: Final = "/openapi.json"

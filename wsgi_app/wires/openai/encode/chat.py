@@ -24,7 +24,7 @@ from wsgi_app.events import (
     Usage,
     encode_json,
 )
-from wsgi_app.wire.sse import frame
+from wsgi_app.frames.sse import frame
 from wsgi_app.wires.openai.encode.errors import error_object
 
 #: What an agent's model says before the end of an answer that reached its length limit.

@@ -27,7 +27,7 @@ from wsgi_app.events import (
     Usage,
     encode_json,
 )
-from wsgi_app.wire.sse import frame
+from wsgi_app.frames.sse import frame
 from wsgi_app.wires.openai.encode.chat import CUT_OFF, NOT_KEPT
 from wsgi_app.wires.openai.encode.items import (
     ASK_USER,

@@ -10,11 +10,11 @@ from flask import Response, request
 from msgspec.structs import replace
 
 from wsgi_app.errors import RequestError, StoreUnavailable
+from wsgi_app.frames.sse import KEEP_ALIVE_BLOCK
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.parse import batch_seconds, idempotency_key, new_session_id, parse_body
 from wsgi_app.web.respond import json_response, shaped, stream_response
 from wsgi_app.web.turns import OpenTurn, TurnRequest, open_turn
-from wsgi_app.wire.sse import KEEP_ALIVE_BLOCK
 from wsgi_app.wires.openai.encode.chat import ChatCollector, ChatEncoder, Completion, completion_id
 from wsgi_app.wires.openai.request.chat import ChatCompletionBody
 from wsgi_app.wires.openai.routes.turns import (

@@ -12,13 +12,13 @@ from msgspec import Meta
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId, NumberedEvent
+from wsgi_app.frames.sse import KEEP_ALIVE_BLOCK
 from wsgi_app.store.base import SessionView
 from wsgi_app.web.body import read_body
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, query_value
 from wsgi_app.web.respond import json_response, shaped, stream_response
 from wsgi_app.web.turns import OpenTurn
-from wsgi_app.wire.sse import KEEP_ALIVE_BLOCK
 from wsgi_app.wires.openai.encode.responses import ResponseBuilder, ResponseEncoder, StreamEvent
 from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.messages import bad_request

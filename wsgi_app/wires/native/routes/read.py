@@ -13,6 +13,7 @@ from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.delivery.slots import Slot
 from wsgi_app.errors import RequestError
 from wsgi_app.events import LOST_SEQ, Cursor, EventId, NumberedEvent
+from wsgi_app.frames import sse
 from wsgi_app.store.base import SessionKey, SessionView
 from wsgi_app.web.answers import PollAnswer
 from wsgi_app.web.mount import Mount, count_resume, session_key
@@ -36,7 +37,7 @@ from wsgi_app.web.respond import (
     refused_event_source,
     stream_response,
 )
-from wsgi_app.wire import native, sse
+from wsgi_app.wires.native import encode as native
 
 #: More would make an id longer than some proxies let a header be.
 MAX_SESSIONS_PER_STREAM: Final = 100

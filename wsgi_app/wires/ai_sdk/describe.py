@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, Literal, Union
 from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 
 from wsgi_app.events import Usage
-from wsgi_app.web import ai_sdk_routes
 from wsgi_app.web.openapi.operation import (
     BEGIN_CODES,
     BODY_CODES,
@@ -20,7 +19,8 @@ from wsgi_app.web.openapi.operation import (
     answers,
 )
 from wsgi_app.web.parse import BatchMilliseconds
-from wsgi_app.wire.ai_sdk_request import AiSdkChatBody
+from wsgi_app.wires.ai_sdk import routes
+from wsgi_app.wires.ai_sdk.request import AiSdkChatBody
 
 
 class StatusData(Struct):
@@ -105,20 +105,20 @@ _QUERY: Final = {"batch_ms": BatchMilliseconds, "version": Version}
 _GROUP: Final = "AI SDK"
 
 OPERATIONS: Final[Operations] = {
-    ai_sdk_routes.post_ai_sdk_chat: Operation(
+    routes.post_ai_sdk_chat: Operation(
         group=_GROUP,
         body=AiSdkChatBody,
         query=_QUERY,
         replies={200: _STREAM},
         codes=(*BODY_CODES, *BEGIN_CODES, "no_pending_input"),
     ),
-    ai_sdk_routes.get_ai_sdk_stream: Operation(
+    routes.get_ai_sdk_stream: Operation(
         group=_GROUP,
         query=_QUERY,
         replies={200: _STREAM, 204: Reply("No turn runs.")},
         codes=("invalid_request", *READ_CODES),
     ),
-    ai_sdk_routes.post_ai_sdk_stop: Operation(
+    routes.post_ai_sdk_stop: Operation(
         group=_GROUP,
         replies=answers(StopAnswer),
         codes=("invalid_request", "invalid_json", "too_large", *STORE_CODES),

@@ -16,16 +16,16 @@ from wsgi_app.engine.run import TurnRun
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import Cursor, Error, EventId, encode_json
 from wsgi_app.extras import missing_text
+from wsgi_app.frames.merge import merge_backlog
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.access import demand
+from wsgi_app.web.ids import RequestId, TurnId
 from wsgi_app.web.mount import Mount, count_resume, session_key
 from wsgi_app.web.parse import check_session_id, decode_json, wants_marks
 from wsgi_app.web.respond import count_refused
 from wsgi_app.web.turns import TurnRequest, begin_turn
-from wsgi_app.wire.ids import RequestId, TurnId
-from wsgi_app.wire.merge import merge_backlog
-from wsgi_app.wire.native import with_id
+from wsgi_app.wires.native.encode import with_id
 
 if TYPE_CHECKING:
     from wsgi_app.delivery.websocket import EventSocket

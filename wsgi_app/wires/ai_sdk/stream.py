@@ -9,10 +9,10 @@ from flask import Response, request
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.questions import UntilQuestion
 from wsgi_app.web.respond import stream_response
-from wsgi_app.wire import ai_sdk
-from wsgi_app.wire.ai_sdk_request import Answer
+from wsgi_app.wires.ai_sdk import encode as ai_sdk
+from wsgi_app.wires.ai_sdk.request import Answer
+from wsgi_app.wires.shared.questions import UntilQuestion
 
 
 def stream_turn(  # noqa: PLR0913 - the parts of a stream, the optional ones by name

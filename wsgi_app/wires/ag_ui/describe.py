@@ -6,8 +6,6 @@ from typing import Any, Final, Literal, Union
 
 from msgspec import UNSET, Struct, UnsetType
 
-from wsgi_app.web import ag_ui_routes
-from wsgi_app.web.openapi.ai_sdk import union
 from wsgi_app.web.openapi.operation import (
     BEGIN_CODES,
     BODY_CODES,
@@ -17,7 +15,9 @@ from wsgi_app.web.openapi.operation import (
     Reply,
 )
 from wsgi_app.web.parse import BatchMilliseconds
-from wsgi_app.wire.ag_ui_request import RunBody
+from wsgi_app.wires.ag_ui import routes
+from wsgi_app.wires.ag_ui.request import RunBody
+from wsgi_app.wires.ai_sdk.describe import union
 
 
 class Interrupt(Struct):
@@ -78,7 +78,7 @@ EVENTS: Final[dict[str, dict[str, Any]]] = {
 RUN_EVENTS: Final = Events(data=(union("AgUi", EVENTS),))
 
 OPERATIONS: Final[Operations] = {
-    ag_ui_routes.post_ag_ui: Operation(
+    routes.post_ag_ui: Operation(
         group="AG-UI",
         body=RunBody,
         query={"batch_ms": BatchMilliseconds},

@@ -11,21 +11,21 @@ from flask import Response, request
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import Cursor, EventId, InputRequest, encode_json
 from wsgi_app.store.base import SessionKey
-from wsgi_app.web.ai_sdk_stream import stream_turn
 from wsgi_app.web.body import read_body
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, check_session_id, invalid, parse_body
-from wsgi_app.web.questions import events_so_far, waiting_prompt
 from wsgi_app.web.respond import error_headers, error_status, json_response, shaped
 from wsgi_app.web.turns import TurnRequest, open_turn
-from wsgi_app.wire import ai_sdk
-from wsgi_app.wire.ai_sdk_request import (
+from wsgi_app.wires.ai_sdk import encode as ai_sdk
+from wsgi_app.wires.ai_sdk.request import (
     AiSdkChatBody,
     Answer,
     Continuation,
     Submission,
     read_request,
 )
+from wsgi_app.wires.ai_sdk.stream import stream_turn
+from wsgi_app.wires.shared.questions import events_so_far, waiting_prompt
 
 #: So much of a question is told in an error's text.
 MAX_PROMPT: Final = 500

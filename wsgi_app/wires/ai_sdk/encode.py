@@ -25,14 +25,14 @@ from wsgi_app.events import (
     Usage,
     encode_json,
 )
-from wsgi_app.wire.ag_ui import NO_RESULT
-from wsgi_app.wire.questions import (
+from wsgi_app.frames.sse import frame
+from wsgi_app.wires.ag_ui.encode import NO_RESULT
+from wsgi_app.wires.shared.asked import (
     ASK_TOOL,
     AskedQuestion,
     asking_call,
     asks_for_approval,
 )
-from wsgi_app.wire.sse import frame
 
 HEADERS: Final = {"x-vercel-ai-ui-message-stream": "v1"}
 DONE: Final = frame(b"[DONE]")

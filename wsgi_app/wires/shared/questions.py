@@ -16,7 +16,7 @@ from wsgi_app.events import (
 )
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount
-from wsgi_app.wire.questions import AskedQuestion
+from wsgi_app.wires.shared.asked import AskedQuestion
 
 _PAGE_EVENTS = 500
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from wsgi_app.events import Done, MarkedEvent, NumberedEvent, Status, encode_event, encode_json
-from wsgi_app.wire.sse import frame, numbered_frame
+from wsgi_app.frames.sse import frame, numbered_frame
 
 
 def encode_frame(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Optional
 
 from msgspec import Meta, Struct
 
-from wsgi_app.wire.ids import SessionId
+from wsgi_app.web.ids import SessionId
 
 #: So many answers are looked at; there is one question at a time.
 MAX_ANSWERS: Final = 16

@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple, Optional
 
 from msgspec import Struct
 
-from wsgi_app.wire.ids import SessionId
-from wsgi_app.wire.questions import ASK_TOOL
+from wsgi_app.web.ids import SessionId
+from wsgi_app.wires.shared.asked import ASK_TOOL
 
 #: So many of a message's answers are looked at, the newest first.
 MAX_ANSWERS: Final = 16

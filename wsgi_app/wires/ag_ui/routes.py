@@ -10,14 +10,14 @@ from flask import Response, request
 
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Cursor, EventId, InputRequest, encode_json
+from wsgi_app.frames.sse import OPENING
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, check_session_id, decode_json, invalid, parse_body
-from wsgi_app.web.questions import UntilQuestion, events_so_far, may_wait
 from wsgi_app.web.respond import STREAM_HEADERS, stream_response
 from wsgi_app.web.turns import TurnRequest, open_turn
-from wsgi_app.wire.ag_ui import Run, RunEncoder
-from wsgi_app.wire.ag_ui_request import (
+from wsgi_app.wires.ag_ui.encode import Run, RunEncoder
+from wsgi_app.wires.ag_ui.request import (
     InterruptId,
     RunAnswer,
     RunBody,
@@ -25,7 +25,7 @@ from wsgi_app.wire.ag_ui_request import (
     read_answers,
     run_tag,
 )
-from wsgi_app.wire.sse import OPENING
+from wsgi_app.wires.shared.questions import UntilQuestion, events_so_far, may_wait
 
 NOT_TAKEN: Final = "The agent waits for an answer; the message was not taken."
 

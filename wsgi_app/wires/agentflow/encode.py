@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from wsgi_app.events import Cancelled, Error, NumberedEvent, encode_event
-from wsgi_app.wire.sse import frame
+from wsgi_app.frames.sse import frame
 
 _NAMES: Final = {
     "token": "message_chunk",

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Union
 from msgspec import Meta
 
 from wsgi_app.events import CURSOR_PATTERN, AnyEvent, Token, ToolCall, ToolResult
-from wsgi_app.web import access, chat, health, page, probe, read, sessions, websocket
+from wsgi_app.web import access, health, page
 from wsgi_app.web.answers import (
     CancelAnswer,
     DeleteAnswer,
@@ -22,6 +22,7 @@ from wsgi_app.web.answers import (
     TicketAnswer,
     TurnAnswer,
 )
+from wsgi_app.web.ids import SESSION_ID_PATTERN
 from wsgi_app.web.openapi.operation import (
     BEGIN_CODES,
     BODY_CODES,
@@ -48,7 +49,7 @@ from wsgi_app.web.parse import (
     NewChatBody,
     PollWaitSeconds,
 )
-from wsgi_app.wire.ids import SESSION_ID_PATTERN
+from wsgi_app.wires.native.routes import chat, probe, read, sessions, websocket
 
 Sessions = Annotated[
     list[Annotated[str, Meta(pattern=SESSION_ID_PATTERN)]],

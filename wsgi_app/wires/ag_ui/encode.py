@@ -24,9 +24,9 @@ from wsgi_app.events import (
     Usage,
     encode_json,
 )
-from wsgi_app.wire.ag_ui_request import InterruptId
-from wsgi_app.wire.questions import AskedQuestion, asking_call, asks_for_approval
-from wsgi_app.wire.sse import frame
+from wsgi_app.frames.sse import frame
+from wsgi_app.wires.ag_ui.request import InterruptId
+from wsgi_app.wires.shared.asked import AskedQuestion, asking_call, asks_for_approval
 
 #: In place of a result that never came: a call without one is the page's to run.
 NO_RESULT: Final = "(The result of this call is unknown.)"

@@ -1,0 +1,1 @@
+"""Server-sent events: their frames, and what is merged into one."""

@@ -1,1 +1,0 @@
-"""Bytes and shapes on the network; pure functions of requests and events."""

@@ -1,0 +1,1 @@
+"""AgentFlow's names of the native events."""
