@@ -37,8 +37,9 @@ class JournaledTurn(Protocol):
     """What the journal needs of a turn."""
 
     fence: Fence
-    running: bool
 
+    @property
+    def running(self) -> bool: ...
     @property
     def log(self) -> EventLog: ...
     @property

@@ -19,6 +19,7 @@ from wsgi_app.engine.place import wait_for_place
 from wsgi_app.engine.question import Questions
 from wsgi_app.engine.readers import Readers
 from wsgi_app.engine.report import TurnReport
+from wsgi_app.engine.turn_state import Stage, TurnState
 from wsgi_app.events import (
     Cancelled,
     CancelReason,
@@ -35,8 +36,8 @@ class TurnRun:
     """A turn from its first event to its terminal one.
 
     Touched by its own thread, by request threads (readers, cancel), by the io loop (time limits)
-    and by the journal; its agent reaches it through `AgentCalls` alone. ``_lock`` guards the start
-    and the decision to end; nothing is called while it is held.
+    and by the journal; its agent reaches it through `AgentCalls` alone. Its stage is `TurnState`'s,
+    which `move` changes alone; ``_lock`` guards the start, and nothing is called while it is held.
     """
 
     def __init__(
@@ -45,16 +46,13 @@ class TurnRun:
         self.fence = fence
         self.begun_at = time.time()
         self.log = EventLog(fence.turn)
-        self.ended = False
-        self.ended_at = 0.0
         self.terminal: Terminal | None = None
         self.published = threading.Event()
         settings = services.settings
         self._order = order
         self._services = services
         self._history = history
-        #: Whether the store lets it run; before that it waits for its place.
-        self.running = history is not None
+        self._state = TurnState()
         self._lock = threading.Lock()
         self._started = False
         self._place_wakeup = Wakeup()
@@ -79,7 +77,7 @@ class TurnRun:
             questions=self.questions,
             count_tool=self._report.count_tool,
             inside_tool=self._report.inside_tool,
-            too_large=lambda: self._end(OUTPUT_TOO_LARGE),
+            too_large=lambda: self.move("ended", OUTPUT_TOO_LARGE),
         )
         self._agent = AgentRun(
             fence,
@@ -88,14 +86,28 @@ class TurnRun:
             calls=self._calls,
             report=self._report,
             wait_for_place=self._wait_for_place,
-            end=self._end,
+            end=lambda terminal: self.move("ended", terminal),
             has_ended=lambda: self.ended,
         )
         if history is None:
             self._report.wait()
         else:
-            self._report.run()
-            self._clock.start()
+            self.move("running")
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end is decided."""
+        return self._state.has_ended
+
+    @property
+    def ended_at(self) -> float:
+        """When it ended, on `time.monotonic`; 0 before."""
+        return self._state.ended_at
+
+    @property
+    def running(self) -> bool:
+        """Whether the store has let it run; before that it waits for its place."""
+        return self._state.has_run
 
     # -- for request threads
 
@@ -109,15 +121,15 @@ class TurnRun:
             self._agent.start(self._history)
         except Exception:
             log.exception("a turn's agent cannot be started")
-            self._end(AGENT_ERROR)
+            self.move("ended", AGENT_ERROR)
 
     def cancel(self, reason: CancelReason) -> bool:
         """End the turn with `cancelled`; False if it has ended already."""
-        return self._end(Cancelled(reason))
+        return self.move("ended", Cancelled(reason))
 
     def end_with(self, error: Error) -> bool:
         """End the turn with this error; False if it has ended already."""
-        return self._end(error)
+        return self.move("ended", error)
 
     def wait_ended(self, timeout_seconds: float) -> bool:
         """Wait until the terminal event is out; False when the time is over first."""
@@ -149,30 +161,23 @@ class TurnRun:
     def publish(self) -> None:
         """Let the readers see the end; the store knows it, or does not answer."""
         if self.terminal is not None:
-            if not self.published.is_set():
-                self._tell_end(self.terminal)
-            self.log.publish_terminal(self.terminal)
-            self.published.set()
-            if self._order.ephemeral:
-                self._services.ephemeral.add(self.fence)
+            self.move("out")
 
     def fence_off(self) -> None:
         """End a turn whose session is deleted, or which was taken for lost.
 
-        A lost one ends quietly: its end is in the store already. Raises StoreUnavailable.
+        Raises StoreUnavailable.
         """
         if was_lost(self._services.store, self.fence):
-            self._end(Cancelled("interrupted"))
-            self._report.leave()  # whoever ended it has counted it
-            self.log.cut_off()
-            self.published.set()
+            self.move("ended", Cancelled("interrupted"))
+            self.move("elsewhere")
             return
-        self._end(Cancelled("deleted"))
+        self.move("ended", Cancelled("deleted"))
         self.publish()
 
     def fail(self) -> None:
         """End the turn with an error that is safe to write, whatever its end was to be."""
-        if not self._end(AGENT_ERROR):
+        if not self.move("ended", AGENT_ERROR):
             self.terminal = AGENT_ERROR
 
     def take_answer(self) -> None:
@@ -196,31 +201,62 @@ class TurnRun:
             self.cancel(place)
             return None
         if place is not None:
-            self._clock.start()
-            self._report.run()
-            self.running = True
-            self._services.journal.hurry(self.fence)
+            self.move("running")
         return place
 
-    # -- the end
+    # -- the stages
 
-    def _end(self, terminal: Terminal | None) -> bool:
-        """Decide the turn's end, once; None is success."""
-        with self._lock:
-            if self.ended:
-                return False
-            self.ended = True
+    def move(self, to: Stage, terminal: Terminal | None = None) -> bool:
+        """Bring the turn on to a stage, and do all that this means; the one way to change it.
+
+        ``terminal``: with what it ends, None is success. False, and nothing done, if it is beyond
+        that stage already: of many ends that come together one counts.
+        """
+        if not self._state.move(to):
+            return False
+        if to == "running":
+            self._run()
+        elif to == "ended":
+            self._end(terminal)
+        else:
+            self._leave(to)
+        return True
+
+    def _run(self) -> None:
+        # 1. Its time begins, 2. it counts as one that runs, 3. what it says may be written.
+        self._clock.start()
+        self._report.run()
+        self._services.journal.hurry(self.fence)
+
+    def _end(self, terminal: Terminal | None) -> None:
+        # 1. Nothing more gets in, and 2. the end is fixed, before anything wakes the agent.
         self.log.seal()
-        self._calls.seal()  # before anything wakes the agent
-        self.ended_at = time.monotonic()
+        self._calls.seal()
         self.terminal = terminal or self._done()
+        # 3. Whatever waits with the turn stops: its readers' clock, its question, its time, its
+        # place.
         self.readers.close()
         self.questions.withdraw()
         self._clock.close()
         self._place_wakeup.set()
+        # 4. The agent is woken, so that it stops.
         self._calls.end()
+        # 5. The journal writes the end, and publishes it.
         self._services.journal.hurry(self.fence)
-        return True
+
+    def _leave(self, to: Stage) -> None:
+        # 1. It is counted, unless whoever has ended it has done so, 2. its readers see the end
+        # here or in the store, 3. and whoever waits for the end goes on.
+        if to == "elsewhere":
+            self._report.leave()
+            self.log.cut_off()
+        elif self.terminal is not None:
+            self._tell_end(self.terminal)
+            self.log.publish_terminal(self.terminal)
+        self.published.set()
+        # 4. A session for this turn alone is forgotten.
+        if self._order.ephemeral and to == "out":
+            self._services.ephemeral.add(self.fence)
 
     def _tell_end(self, terminal: Terminal) -> None:
         try:
@@ -239,7 +275,7 @@ class TurnRun:
             self.cancel("disconnected")
 
     def _time_out(self) -> None:
-        self._end(TURN_TIMEOUT)
+        self.move("ended", TURN_TIMEOUT)
 
     def _question_opened(self) -> None:
         self.readers.pause()

@@ -14,13 +14,13 @@ from wsgi_app.engine.abandoned import Abandoned
 from wsgi_app.engine.about import AboutWorker
 from wsgi_app.engine.affinity import Adopted, Affinity
 from wsgi_app.engine.births import Births
+from wsgi_app.engine.cancels import CANCEL_WAIT_SECONDS, Cancels
 from wsgi_app.engine.ephemeral import EphemeralSessions
 from wsgi_app.engine.following import Following
 from wsgi_app.engine.forgetting import delete_session
 from wsgi_app.engine.journal import Journal
 from wsgi_app.engine.keeper import Keeper
 from wsgi_app.engine.live import LiveTurns
-from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.loops import Loops
 from wsgi_app.engine.order import Services, TurnOrder
 from wsgi_app.engine.registry import register
@@ -28,29 +28,22 @@ from wsgi_app.engine.run import BegunTurn, TurnRun
 from wsgi_app.engine.run_table import RunTable
 from wsgi_app.engine.session_agents import SessionAgents
 from wsgi_app.engine.session_name import SessionName
+from wsgi_app.engine.signals import Signals
 from wsgi_app.engine.turn import Agent
 from wsgi_app.engine.workdir import Workdirs
-from wsgi_app.errors import RequestError, StoreUnavailable, TurnError
-from wsgi_app.events import LOST_SEQ, CancelReason, Error, EventId
-from wsgi_app.metrics import metrics
+from wsgi_app.errors import RequestError, TurnError
+from wsgi_app.events import CancelReason, Error
 from wsgi_app.store.base import (
     BeginTurn,
     Fence,
     Heartbeat,
     Message,
     SessionKey,
-    Signal,
     Store,
     TurnBegun,
     WorkerInfo,
 )
 
-#: The longest that a cancel request waits for the end.
-CANCEL_WAIT_SECONDS = 1.0
-#: The same where too many requests wait already.
-MOMENT_SECONDS = 0.05
-#: How often a turn of another worker is looked at, beside the signals.
-FOLLOW_POLL_SECONDS = 0.25
 IDLE_POLL_SECONDS = 0.02
 
 
@@ -94,6 +87,7 @@ class Runner:
         )
         self._live = LiveTurns()
         self._runs = RunTable(settings.max_turns)
+        self._cancels = Cancels(store, self._runs, self.following, self.follow, settings.host)
         self.abandoned = Abandoned(self._runs, settings.max_turns_per_tenant)
         self.affinity = Affinity(
             store,
@@ -105,7 +99,10 @@ class Runner:
         )
         #: Called before the loops end, with the seconds that each may take.
         self.before_close: list[Callable[[float], None]] = []
-        store.listen(self._on_signal, self.worker_id, self._resync)
+        signals = Signals(
+            self._runs, self._journal, self.following, self._session_agents, self.affinity
+        )
+        store.listen(signals.take, self.worker_id, self._resync)
         register(self)
 
     @property
@@ -190,39 +187,7 @@ class Runner:
         Answers their numbers, lowest first. Turns of this worker end without the store; raises
         StoreUnavailable only if there is none of them.
         """
-        began_at = time.monotonic()
-        local = self._runs.select(key, turn)
-        # Backwards, so that no waiting turn starts because the one before it ended.
-        cancelled = [run for run in reversed(local) if run.cancel(reason)]
-        numbers = {run.fence.turn for run in cancelled}
-        try:
-            stored = self.store.request_cancel(key, turn, reason)
-        except StoreUnavailable:
-            if not numbers:
-                raise
-            stored = []
-        elsewhere = set(stored) - {run.fence.turn for run in local}
-        deadline = time.monotonic() + wait_seconds
-        # All of them: one that ended by itself just now shall be stored before a DELETE.
-        for run in local:
-            run.wait_ended(max(0.0, deadline - time.monotonic()))
-        if elsewhere:
-            self._wait_ended_elsewhere(key, max(elsewhere), deadline)
-        if numbers or elsewhere:
-            metrics(self.settings.host).cancel_seconds.observe(time.monotonic() - began_at)
-        return sorted(numbers | elsewhere)
-
-    def _wait_ended_elsewhere(self, key: SessionKey, turn: int, deadline: float) -> None:
-        wakeup = Wakeup()
-        self.follow(key, wakeup.set)
-        try:
-            while time.monotonic() < deadline:
-                view = self.store.read(key, EventId(turn, LOST_SEQ), 0)
-                if view is None or view.live_turn is None or view.live_turn > turn:
-                    return
-                wakeup.wait(min(FOLLOW_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
-        finally:
-            self.following.leave(key, wakeup.set)
+        return self._cancels.cancel(key, turn, reason, wait_seconds)
 
     def delete_session(self, key: SessionKey, wait_seconds: float = CANCEL_WAIT_SECONDS) -> bool:
         """End what runs and forget the session, see `forgetting.delete_session`."""
@@ -316,34 +281,7 @@ class Runner:
             part.stop(max(0.1, deadline - time.monotonic()))
         self.store.close()
 
-    # -- signals
-
     def _resync(self) -> None:
         self.keeper.beat_soon()
         self.following.wake_all()
         self.births.tell_all()
-
-    def _on_signal(self, signal: Signal) -> None:
-        if signal.kind in ("events", "ended"):
-            self.following.wake(signal.key)
-        if signal.kind == "ended":
-            for run in self._runs.select(signal.key):
-                run.wake_queued()
-            return
-        if signal.kind == "moved":
-            self._session_agents.discard(signal.key)
-            return
-        if signal.kind == "cancel":
-            reason: CancelReason = signal.value  # type: ignore[assignment] # the store sends what request_cancel took
-            found = self._runs.note_cancel(signal.key, signal.turn, reason)
-            if found is not None:
-                found.cancel(reason)
-            return
-        if signal.kind == "offer":
-            self.affinity.adopt(Fence(signal.key, signal.turn, signal.value))
-            return
-        found = self.find(signal.key, signal.turn)
-        if found is not None and signal.kind == "follow":
-            self._journal.follow(found.fence)
-        elif found is not None:
-            self._journal.hurry(found.fence)

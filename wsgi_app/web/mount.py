@@ -26,10 +26,11 @@ from wsgi_app.delivery.server import ServerFacts, find_leaving, find_server, pre
 from wsgi_app.delivery.server.warnings import server_warnings
 from wsgi_app.delivery.slots import Delivery, Place, Slot, StreamSlots
 from wsgi_app.engine.about import AboutWorker
+from wsgi_app.engine.cancels import CANCEL_WAIT_SECONDS, MOMENT_SECONDS
 from wsgi_app.engine.drain import drain_when
 from wsgi_app.engine.registry import register_host
 from wsgi_app.engine.run import TurnRun
-from wsgi_app.engine.runner import CANCEL_WAIT_SECONDS, MOMENT_SECONDS, Runner
+from wsgi_app.engine.runner import Runner
 from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import RequestError
 from wsgi_app.events import CancelReason, Cursor

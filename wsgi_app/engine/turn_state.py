@@ -1,0 +1,49 @@
+"""Where a turn is in its life."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final, Literal
+
+#: ``waiting`` for its place in the session; ``running``; ``ended``, which readers do not know yet;
+#: ``out``: they do; ``elsewhere``: its end is another worker's, and in the store alone.
+Stage = Literal["waiting", "running", "ended", "out", "elsewhere"]
+_BEFORE: Final[dict[Stage, tuple[Stage, ...]]] = {
+    "waiting": (),
+    "running": ("waiting",),
+    "ended": ("waiting", "running"),
+    "out": ("ended",),
+    "elsewhere": ("ended",),
+}
+
+
+class TurnState:
+    """The stage of one turn, which only goes forward.
+
+    Read by any thread; written by `move` alone, under ``_lock``, for one caller a stage.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stage: Stage = "waiting"
+        #: Whether it ever had its place.
+        self.has_run = False
+        #: When it ended, on `time.monotonic`; 0 before.
+        self.ended_at = 0.0
+
+    def move(self, to: Stage) -> bool:
+        """Go on to a stage; False, and nothing done, for who comes second or from elsewhere."""
+        with self._lock:
+            if self._stage not in _BEFORE[to]:
+                return False
+            if to == "ended":
+                self.ended_at = time.monotonic()
+            self.has_run = self.has_run or to == "running"
+            self._stage = to
+            return True
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end is decided."""
+        return self._stage not in ("waiting", "running")
