@@ -1,4 +1,4 @@
-"""What the README says of clients is what their tests prove."""
+"""What docs/clients.md says of clients is what their tests prove."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.capabilities import README, SKILLS, facts, with_table
+from tests.support.capabilities import PAGE, SKILLS, facts, with_table
 from tests.support.node import CLIENTS
 from tests.support.processes import ROOT
 
 
-def test_the_readme_has_the_table() -> None:
-    """The README's table is made of capabilities.json; tests.support.capabilities writes it."""
-    readme = README.read_text()
-    assert with_table(readme) == readme
+def test_the_page_has_the_table() -> None:
+    """The page's table is made of capabilities.json; tests.support.capabilities writes it."""
+    text = PAGE.read_text()
+    assert with_table(text) == text
 
 
 @pytest.mark.parametrize("client", facts())

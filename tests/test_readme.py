@@ -1,37 +1,25 @@
-"""The README's commands and code are run, and its tables are true."""
+"""The README's commands and code are run."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tests.support.client import Client
+from tests.support.documentation import blocks
 from tests.support.processes import ROOT, clean_environment, free_port, started
 from tests.support.reading import ReadingClient
 from tests.support.servers import Server, answers_http, gunicorn
 from tests.support.sse import text_of
 from tests.support.waiting import wait_for
-from wsgi_app import OpenAIAgent
-from wsgi_app.config import Settings, setting_name
-from wsgi_app.errors import STATUS_BY_CODE
-from wsgi_app.web import admin
-from wsgi_app.web.blueprint import ROUTES
 
-README = (ROOT / "README.md").read_text()
 START_SECONDS = 240  # a fresh checkout makes its virtual environment first
-
-
-def blocks(language: str) -> list[str]:
-    """The README's code blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -113,72 +101,3 @@ def test_second_code_block_mounts_a_model_behind_the_sites_login() -> None:
         db.session.remove()
         db.engine.dispose()
     assert app.test_client().get("/agents/healthz").status_code == 200
-
-
-def test_third_code_block_gives_a_model_tools() -> None:
-    """The example of a timeout and an approval makes an agent of three tools."""
-
-    def stock_of(article: str) -> int:
-        """How many pieces of an article are in stock."""
-        return len(article)
-
-    def search(words: str) -> list[str]:
-        """Search the articles."""
-        return [words]
-
-    def delete_article(article: str) -> None:
-        """Delete an article."""
-
-    names = {
-        "OpenAIAgent": OpenAIAgent,
-        "stock_of": stock_of,
-        "search": search,
-        "delete_article": delete_article,
-    }
-    exec(blocks("python")[2], names)  # noqa: S102 - the README's own code
-    assert isinstance(names["agent"], OpenAIAgent)
-
-
-def test_settings_table_is_the_settings() -> None:
-    """Every setting is in the README, and every default that it tells is the real one."""
-    rows = dict(re.findall(r"^\| `(AGENT_\w+)` \|([^|]*)\|", README, re.MULTILINE))
-    known = {setting_name(field.name): field for field in msgspec.structs.fields(Settings)}
-    assert set(rows) == set(known)
-    for name, default in rows.items():
-        if default.strip().isdigit():
-            assert known[name].default == float(default), name
-
-
-def test_contract_table_is_the_routes() -> None:
-    """Every route is in the README, and no other."""
-    cells = re.findall(r"^\| (`(?:GET|POST|DELETE|WS) .*?) \|", README, re.MULTILINE)
-    told = {
-        (method, path.split("?")[0])
-        for cell in cells
-        for method, path in re.findall(r"`(GET|POST|DELETE|WS) (/[^` ]*)", cell)
-    }
-    assert told == {(method, rule) for method, rule, _ in (*ROUTES, *admin.ROUTES)}
-
-
-def test_error_table_holds_known_codes() -> None:
-    """Every error code in the README has the status it says there."""
-    for statuses, codes in re.findall(r"^\| ([0-9, ]+) \| (`.*`) \|$", README, re.MULTILINE):
-        allowed = {int(status) for status in statuses.split(",")}
-        for code in re.findall(r"`(\w+)`", codes):
-            assert STATUS_BY_CODE[code] in allowed, code
-
-
-def test_module_map_names_what_exists() -> None:
-    """Every file and folder in the module map exists, and every module group is in it."""
-    table = README.split("| module | what lives there |")[1].split("\n\n")[0]
-    for line in table.strip().splitlines()[1:]:
-        places, what = line.strip("|").split("|", 1)
-        groups = re.findall(r"`([\w/.]+)`", places)
-        for group in groups:
-            assert (ROOT / "wsgi_app" / group).exists(), group
-        folder = groups[0] if groups[0].endswith("/") else ""
-        for name in re.findall(r"`([\w]+\.py|page/|base/|memory/|redis/)`", what):
-            assert (ROOT / "wsgi_app" / folder / name).exists(), name
-    for place in (ROOT / "wsgi_app").iterdir():
-        if place.is_dir() and not place.name.startswith("__"):
-            assert f"`{place.name}/`" in table, place.name

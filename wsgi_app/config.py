@@ -35,7 +35,7 @@ Origin = Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]_-]+$")]
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The settings of one host; README.md describes each."""
+    """The settings of one host; docs/settings.md describes each."""
 
     redis_url: Optional[str] = None
     namespace: Optional[Namespace] = None

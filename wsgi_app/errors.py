@@ -1,7 +1,7 @@
 """The error tree: everything this package raises on purpose.
 
 AgentHostError                what a caller over HTTP may see: code, status, message
-├── RequestError              the request is refused (sections "Errors" of the README)
+├── RequestError              the request is refused (docs/http.md)
 ├── TurnError                 how a turn can end: becomes an ``error`` event
 │   └── UpstreamError         the model provider failed
 ├── StoreUnavailable          the store did not answer in time

@@ -31,8 +31,8 @@ class AgentHost:
     ``authenticate`` is called with the request and answers the tenant's name (or a `Principal`),
     None for 401; without it AGENT_TOKENS decide. ``before_stream`` is called in the request's
     context before a response begins to wait for events, to give back what the site holds (database
-    connections of Flask-SQLAlchemy are given back without it). ``settings`` are those of the
-    README without ``AGENT_``, in lower case.
+    connections of Flask-SQLAlchemy are given back without it). ``settings`` are those of
+    docs/settings.md without ``AGENT_``, in lower case.
 
     Nothing starts before the first request, or before the worker where gunicorn has the hooks, so
     that it may be made before gunicorn forks.

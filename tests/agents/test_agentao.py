@@ -21,6 +21,7 @@ from flask import Flask
 from tests.agents.bench import AgentBench, events_of
 from tests.agents.test_openai import GOLDEN
 from tests.support.conversation import FAILURE, add, pick_colour, read_file, transcript
+from tests.support.documentation import block
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import (
     Call,
@@ -34,7 +35,6 @@ from tests.support.upstream_script import (
     scripted_message,
 )
 from tests.support.waiting import wait_for
-from tests.test_readme import blocks
 from wsgi_app import AgentHost, Turn
 from wsgi_app.agents.agentao import AgentaoAgent, AgentaoSession
 from wsgi_app.store.base import SessionKey
@@ -423,12 +423,12 @@ def test_a_function_that_ignores_its_arguments_is_refused(
 
 
 def test_readme_shows_how(upstream: Upstream, home: Path) -> None:
-    """The README's lines mount agents in an app, and one answers."""
+    """The page's lines mount agents in an app, and one answers."""
     assert home.exists()
-    (block,) = [block for block in blocks("python") if "AgentaoAgent" in block]
+    code = block("python", "AgentaoAgent", "docs/frameworks.md")
     app = Flask("site")
     names = {"AgentHost": AgentHost, "app": app, "api_key": "sk-test", "base_url": upstream.url}
-    exec(block, names)  # noqa: S102 - the README's own code
+    exec(code, names)  # noqa: S102 - the page's own code
     headers = {"Authorization": "Bearer dev", "Accept": "application/json"}
     client = app.test_client()
     answer = client.post("/agentao/chat/s-1", json={"message": "hi"}, headers=headers)

@@ -24,6 +24,7 @@ from openai import AsyncOpenAI
 from tests.agents.bench import AgentBench, Host, events_of
 from tests.agents.test_openai import GOLDEN
 from tests.support.conversation import FAILURE, add, pick_colour, read_file
+from tests.support.documentation import block
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import (
     AnyStep,
@@ -38,7 +39,6 @@ from tests.support.upstream_script import (
     Usage,
 )
 from tests.support.waiting import wait_for
-from tests.test_readme import blocks
 from wsgi_app import AgentHost, Turn, current_turn
 from wsgi_app.agents.agentflow import AgentFlowAgent
 from wsgi_app.engine.run import TurnRun
@@ -521,10 +521,10 @@ def test_graphs_keep_their_services_apart(flow: Host, upstream: Upstream) -> Non
 
 
 def test_readme_shows_how(upstream: Upstream) -> None:
-    """The README's lines mount a graph in an app, and it answers."""
-    (block,) = [block for block in blocks("python") if "AgentFlowAgent" in block]
+    """The page's lines mount a graph in an app, and it answers."""
+    code = block("python", "AgentFlowAgent", "docs/frameworks.md")
     app = Flask("site")
-    exec(block, {"AgentHost": AgentHost, "app": app, "graph": react(upstream)})  # noqa: S102 - the README's own code
+    exec(code, {"AgentHost": AgentHost, "app": app, "graph": react(upstream)})  # noqa: S102 - the page's own code
     answer = app.test_client().post(
         "/flow/chat",
         json={"message": "hi"},

@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 
 from tests.agents.bench import Host
 from tests.agents.test_openai import GOLDEN
+from tests.support.documentation import block
 from tests.support.graphs import (
     Reply,
     asking,
@@ -42,7 +43,6 @@ from tests.support.upstream_script import (
     Usage,
 )
 from tests.support.waiting import wait_for
-from tests.test_readme import blocks
 from wsgi_app import AgentHost, Turn, current_turn
 from wsgi_app.agents.langgraph import LangGraphAgent
 from wsgi_app.store.base import SessionKey
@@ -334,11 +334,11 @@ def test_a_tool_that_may_fail_the_graph_fails_the_turn(host: Host, upstream: Ups
 
 
 def test_readme_shows_how(upstream: Upstream) -> None:
-    """The README's lines mount a graph in an app, and it answers."""
-    (block,) = [block for block in blocks("python") if "LangGraphAgent" in block]
+    """The page's lines mount a graph in an app, and it answers."""
+    code = block("python", "LangGraphAgent", "docs/frameworks.md")
     app = Flask("site")
     names = {"AgentHost": AgentHost, "app": app, "graph": async_graph(upstream)}
-    exec(block, names)  # noqa: S102 - the README's own code
+    exec(code, names)  # noqa: S102 - the page's own code
     answer = app.test_client().post(
         "/graph/chat",
         json={"message": "hi"},

@@ -20,6 +20,7 @@ from tests.agents.bench import AgentBench
 from tests.agents.test_openai import GOLDEN
 from tests.support.client import WANTS_JSON, Client
 from tests.support.conversation import FAILURE, SCRIPTS, transcript
+from tests.support.documentation import block
 from tests.support.mcp_rig import (
     CALL_SECONDS,
     MUTE,
@@ -41,7 +42,6 @@ from tests.support.turns import TurnBench
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls, scripted_message
 from tests.support.waiting import wait_for
-from tests.test_readme import blocks
 from wsgi_app import AgentHost, OpenAIAgent, Turn
 from wsgi_app.agents.mcp import McpServer
 from wsgi_app.agents.mcp.tools import McpConnections
@@ -424,10 +424,10 @@ def test_fifty_sessions_leave_nothing(notes: Path) -> None:
 
 
 def test_readme_shows_how() -> None:
-    """The README's lines mount a model with two servers in an app."""
-    (block,) = [block for block in blocks("python") if "McpServer" in block]
+    """The page's lines mount a model with two servers in an app."""
+    code = block("python", "McpServer", "docs/frameworks.md")
     app = Flask("site")
     names: dict[str, Any] = {"AgentHost": AgentHost, "app": app, "token": "secret"}
-    exec(block, names)  # noqa: S102 - the README's own code
+    exec(code, names)  # noqa: S102 - the page's own code
     assert [names["git"].name, names["search"].name] == ["git", "mcp.example"]
     assert app.test_client().get("/tools/healthz").status_code == 200

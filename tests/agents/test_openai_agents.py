@@ -29,6 +29,7 @@ from openai import AsyncOpenAI
 from tests.agents.bench import AgentBench, events_of
 from tests.agents.test_openai import GOLDEN
 from tests.support.conversation import SCRIPTS, add, pick_colour, read_file
+from tests.support.documentation import block
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import (
     AnyStep,
@@ -43,7 +44,6 @@ from tests.support.upstream_script import (
     scripted_message,
 )
 from tests.support.waiting import wait_for
-from tests.test_readme import blocks
 from wsgi_app import AgentHost, Turn, current_turn
 from wsgi_app.agents.openai_agents import AgentsSdkAgent
 from wsgi_app.errors import TurnError
@@ -482,11 +482,11 @@ def test_nothing_is_traced_unless_asked_for(host: Host, model: Model) -> None:
 
 
 def test_readme_shows_how(model: Model) -> None:
-    """The README's lines mount an agent in an app, and it answers."""
-    (block,) = [block for block in blocks("python") if "AgentsSdkAgent" in block]
+    """The page's lines mount an agent in an app, and it answers."""
+    code = block("python", "AgentsSdkAgent", "docs/frameworks.md")
     app = Flask("site")
     names = {"AgentHost": AgentHost, "app": app, "agent": sdk_agent(model)}
-    exec(block, names)  # noqa: S102 - the README's own code
+    exec(code, names)  # noqa: S102 - the page's own code
     answer = app.test_client().post(
         "/sdk/chat",
         json={"message": "hi"},

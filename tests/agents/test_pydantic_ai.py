@@ -31,6 +31,7 @@ from tests.agents.bench import AgentBench, events_of
 from tests.agents.test_openai import GOLDEN
 from tests.support import conversation
 from tests.support.conversation import SCRIPTS, add, pick_colour
+from tests.support.documentation import block
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import (
     AnyStep,
@@ -45,7 +46,6 @@ from tests.support.upstream_script import (
     Usage,
 )
 from tests.support.waiting import wait_for
-from tests.test_readme import blocks
 from wsgi_app import AgentHost, Turn, current_turn
 from wsgi_app.agents.pydantic_ai import PydanticAIAgent
 from wsgi_app.errors import TurnError
@@ -481,11 +481,11 @@ def test_files_of_a_tool_are_named(host: Host, model: Model) -> None:
 
 
 def test_readme_shows_how(model: Model) -> None:
-    """The README's lines mount an agent in an app, and it answers."""
-    (block,) = [block for block in blocks("python") if "PydanticAIAgent" in block]
+    """The page's lines mount an agent in an app, and it answers."""
+    code = block("python", "PydanticAIAgent", "docs/frameworks.md")
     app = Flask("site")
     names = {"AgentHost": AgentHost, "app": app, "agent": Agent(model)}
-    exec(block, names)  # noqa: S102 - the README's own code
+    exec(code, names)  # noqa: S102 - the page's own code
     answer = app.test_client().post(
         "/pydantic/chat",
         json={"message": "hi"},

@@ -18,7 +18,8 @@ from tests.cli.canned import canned, refusal
 from tests.cli.command import COMMAND, OWN_SETTINGS, chat, steps
 from tests.cli.cutting import cutting_proxy
 from tests.support.client import Client, new_session
-from tests.support.processes import ROOT, clean_environment, started
+from tests.support.documentation import block
+from tests.support.processes import clean_environment, started
 from tests.support.reading import ReadingClient
 from tests.support.servers import Gunicorn, Redis, gunicorn
 from tests.support.service import CONFIG, OPERATOR, owner_pid
@@ -275,14 +276,11 @@ def test_default_token_is_development_modes() -> None:
 
 def test_readmes_commands_work() -> None:
     """The README's lines do what it says, against the stand-alone app."""
-    blocks = re.findall(
-        r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    (block,) = [one for one in blocks if "wsgi-agent-host chat" in one]
+    commands = block("sh", "wsgi-agent-host chat", "README.md")
     with gunicorn() as server:
         env: dict[str, Any] = {**OWN_SETTINGS, "WSGI_AGENT_HOST_URL": server.url}
         done = subprocess.run(
-            ["sh", "-ec", block.replace(".venv/bin", str(Path(COMMAND).parent))],
+            ["sh", "-ec", commands.replace(".venv/bin", str(Path(COMMAND).parent))],
             input="what is 2*3?\n",
             env=clean_environment(env),
             capture_output=True,

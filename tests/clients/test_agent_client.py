@@ -14,8 +14,9 @@ import requests
 
 from tests.cli.cutting import cutting_proxy
 from tests.clients.holding import holding_proxy
+from tests.support.documentation import block
 from tests.support.node import CLIENTS, node_program, run_node
-from tests.support.processes import ROOT, clean_environment, free_port
+from tests.support.processes import clean_environment, free_port
 from tests.support.reading import ReadingClient, observed
 from tests.support.servers import Gunicorn, gunicorn, redis_server
 
@@ -197,11 +198,9 @@ def test_pages_of_the_site_are_refusals(guard: str, status: int) -> None:
         assert len(observed(site, "guarded", "GET")) == 2
 
 
-def test_readme_snippet(server: Gunicorn, tmp_path: Path) -> None:
-    """The README's example runs as it stands, beside the module that the host serves to all."""
-    readme = (ROOT / "README.md").read_text()
-    snippets = re.findall(r"^```js\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
-    (snippet,) = [one for one in snippets if "agent-client" in one]
+def test_the_example_of_the_page(server: Gunicorn, tmp_path: Path) -> None:
+    """The page's example runs as it stands, beside the module that the host serves to all."""
+    snippet = block("js", "agent-client", "docs/client.md")
     module = requests.get(f"{server.url}/agents/agent-client.js", timeout=10)
     (tmp_path / "agent-client.mjs").write_bytes(module.content)
     script = tmp_path / "hello.mjs"

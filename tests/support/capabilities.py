@@ -1,6 +1,6 @@
-"""Which client does what: the facts that the clients' tests prove, as the README's table.
+"""Which client does what: the facts that the clients' tests prove, as the table of docs/clients.md.
 
-``python -m tests.support.capabilities`` writes the table into the README.
+``python -m tests.support.capabilities`` writes the table into that page.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 from tests.support.node import CLIENTS
 from tests.support.processes import ROOT
 
-README: Final = ROOT / "README.md"
+PAGE: Final = ROOT / "docs" / "clients.md"
 BEGIN: Final = (
     "| client | streams | tools | stop | resume | questions |\n|---|---|---|---|---|---|\n"
 )
@@ -25,7 +25,7 @@ def facts() -> dict[str, dict[str, Any]]:
 
 
 def table() -> str:
-    """The README's table."""
+    """The page's table."""
     rows = [
         f"| {' | '.join([client, *(_cell(skills[name]) for name in SKILLS)])} |"
         for client, skills in sorted(facts().items(), key=lambda row: row[0].lower())
@@ -33,11 +33,11 @@ def table() -> str:
     return BEGIN + "\n".join(rows) + "\n"
 
 
-def with_table(readme: str) -> str:
-    """The README's text with the table as it has to be; raises ValueError if it has none."""
-    start = readme.index(BEGIN)
-    end = readme.find("\n\n", start)
-    return readme[:start] + table() + readme[len(readme) if end < 0 else end + 1 :]
+def with_table(text: str) -> str:
+    """The page's text with the table as it has to be; raises ValueError if it has none."""
+    start = text.index(BEGIN)
+    end = text.find("\n\n", start)
+    return text[:start] + table() + text[len(text) if end < 0 else end + 1 :]
 
 
 def _cell(skill: bool | str) -> str:  # noqa: FBT001 - as it stands in the file
@@ -47,4 +47,4 @@ def _cell(skill: bool | str) -> str:  # noqa: FBT001 - as it stands in the file
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text()))
+    PAGE.write_text(with_table(PAGE.read_text()))

@@ -249,5 +249,5 @@ def leave_turn() -> None:
     _current.set(None)
 
 
-#: Takes its turn, and returns or yields strings and events; see the README.
+#: Takes its turn, and returns or yields strings and events; see docs/writing-agents.md.
 Agent = Callable[[Turn], Any]

@@ -1,6 +1,6 @@
 """Measures the way from a host to its clients, through every proxy between, without a model.
 
-Each measurement is one or two requests of `POST /probe`; see the README's HTTP contract.
+Each measurement is one or two requests of `POST /probe`; see docs/http.md.
 """
 
 from __future__ import annotations

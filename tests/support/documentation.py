@@ -1,0 +1,23 @@
+"""The README and the pages of docs/, as the tests read them."""
+
+from __future__ import annotations
+
+import re
+
+from tests.support.processes import ROOT
+
+
+def page(name: str) -> str:
+    """The text of a page: ``README.md``, or a name such as ``docs/http.md``."""
+    return (ROOT / name).read_text()
+
+
+def blocks(language: str, name: str = "README.md") -> list[str]:
+    """A page's code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page(name), re.DOTALL | re.MULTILINE)
+
+
+def block(language: str, holds: str, name: str) -> str:
+    """The one code block of a page that holds these words."""
+    (found,) = [one for one in blocks(language, name) if holds in one]
+    return found

@@ -1,0 +1,125 @@
+"""The pages of docs/ are true: their code runs, their tables are whole, their links lead on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.support.documentation import blocks, page
+from tests.support.processes import ROOT
+from wsgi_app import OpenAIAgent
+from wsgi_app.config import Settings, setting_name
+from wsgi_app.errors import STATUS_BY_CODE
+from wsgi_app.web import admin
+from wsgi_app.web.blueprint import ROUTES
+
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+def test_readme_is_short() -> None:
+    """The README takes five minutes: at most 150 lines of at most 250 characters."""
+    lines = page("README.md").splitlines()
+    assert len(lines) <= 150
+    assert max(len(line) for line in lines if "curl" not in line) <= 250
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_to_files_and_headings(name: str) -> None:
+    """Each relative link names a file of the repository, and a heading that is in it."""
+    for target in re.findall(r"\]\((?!https?:)([^)#\s]*(?:#[^)\s]*)?)\)", page(name)):
+        path, _, heading = target.partition("#")
+        file = (ROOT / name).parent / path if path else ROOT / name
+        assert file.exists(), target
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            assert heading in {_anchor(title) for title in titles}, target
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def test_each_page_is_in_the_index() -> None:
+    """A reader finds each page from docs/index.md."""
+    index = page("docs/index.md")
+    for name in PAGES:
+        assert f"({Path(name).name})" in index or name in ("README.md", "docs/index.md"), name
+
+
+def test_an_example_gives_a_model_tools() -> None:
+    """The example of a timeout and an approval makes an agent of three tools."""
+
+    def stock_of(article: str) -> int:
+        """How many pieces of an article are in stock."""
+        return len(article)
+
+    def search(words: str) -> list[str]:
+        """Search the articles."""
+        return [words]
+
+    def delete_article(article: str) -> None:
+        """Delete an article."""
+
+    names = {
+        "OpenAIAgent": OpenAIAgent,
+        "stock_of": stock_of,
+        "search": search,
+        "delete_article": delete_article,
+    }
+    exec(blocks("python", "docs/writing-agents.md")[0], names)  # noqa: S102 - the page's own code
+    assert isinstance(names["agent"], OpenAIAgent)
+
+
+def test_settings_table_is_the_settings() -> None:
+    """Every setting is in docs/settings.md, with its real default."""
+    rows = dict(
+        re.findall(r"^\| `(AGENT_\w+)` \|([^|]*)\|", page("docs/settings.md"), re.MULTILINE)
+    )
+    known = {setting_name(field.name): field for field in msgspec.structs.fields(Settings)}
+    assert set(rows) == set(known)
+    for name, default in rows.items():
+        if default.strip().isdigit():
+            assert known[name].default == float(default), name
+
+
+def test_contract_table_is_the_routes() -> None:
+    """Every route is in docs/http.md or docs/wires.md, and no other."""
+    told_on = page("docs/http.md") + page("docs/wires.md")
+    cells = re.findall(r"^\| (`(?:GET|POST|DELETE|WS) .*?) \|", told_on, re.MULTILINE)
+    told = {
+        (method, path.split("?")[0])
+        for cell in cells
+        for method, path in re.findall(r"`(GET|POST|DELETE|WS) (/[^` ]*)", cell)
+    }
+    assert told == {(method, rule) for method, rule, _ in (*ROUTES, *admin.ROUTES)}
+
+
+def test_error_table_is_the_codes() -> None:
+    """Every error code is in docs/http.md, with its status."""
+    rows = re.findall(r"^\| ([0-9, ]+) \| (`.*) \|$", page("docs/http.md"), re.MULTILINE)
+    told = set()
+    for statuses, codes in rows:
+        allowed = {int(status) for status in statuses.split(",")}
+        for code in re.findall(r"`(\w+)`", codes):
+            assert STATUS_BY_CODE[code] in allowed, code
+            told.add(code)
+    assert told == set(STATUS_BY_CODE)
+
+
+def test_module_map_names_what_exists() -> None:
+    """Every file and folder in the module map exists, and every module group is in it."""
+    table = page("docs/architecture.md").split("| module | what lives there |")[1].split("\n\n")[0]
+    for line in table.strip().splitlines()[1:]:
+        places, what = line.strip("|").split("|", 1)
+        groups = re.findall(r"`([\w/.]+)`", places)
+        for group in groups:
+            assert (ROOT / "wsgi_app" / group).exists(), group
+        folder = groups[0] if groups[0].endswith("/") else ""
+        for name in re.findall(r"`([\w]+\.py|page/|base/|memory/|redis/)`", what):
+            assert (ROOT / "wsgi_app" / folder / name).exists(), name
+    for place in (ROOT / "wsgi_app").iterdir():
+        if place.is_dir() and not place.name.startswith("__"):
+            assert f"`{place.name}/`" in table, place.name
