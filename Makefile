@@ -19,12 +19,15 @@ DEVELOPMENT := $(VENV)/.development-$(VERSION)
 # The peers' packages stay out of the tests' environment.
 BENCH_VENV := .venv-bench
 BENCH := $(BENCH_VENV)/.bench-$(VERSION)
+# Sphinx and what it brings stay out of it too.
+DOCS_VENV := .venv-docs
+DOCS := $(DOCS_VENV)/.docs-$(VERSION)
 # `make bench WORK=… ARGS="…"`: which work is measured (bench/README.md), and its options.
 WORK ?= tokens
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-parked test-sites test-models test-agents test-gevent test-matrix test-stores test-extensions resolve-sites check format lint lock bench packages clients clean
+.PHONY: help run test test-all test-parked test-sites test-models test-agents test-gevent test-matrix test-stores test-extensions resolve-sites check format lint docs lock bench packages clients clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -76,7 +79,7 @@ test-stores: $(DEVELOPMENT) packages ## the store's tests on Redis, Valkey and R
 test-extensions: $(DEVELOPMENT) packages ## the extensions of docs/extensions.md, of today and of old sites
 	@$(BIN)/python -m pytest -m slow -n 2 tests/extensions
 
-check: lint ## format, lint, types, import direction and the core tests
+check: lint docs ## format, lint, types, import direction, documentation and the core tests
 	@$(MAKE) --no-print-directory test
 
 resolve-sites: $(DEVELOPMENT) ## whether the package resolves beside real applications' own pins (SITE=ckan: one of them)
@@ -91,6 +94,9 @@ lint: $(DEVELOPMENT) ## format, lint, types and import direction, without the te
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: $(DOCS) ## the documentation as a site, in docs/_build/html
+	@$(DOCS_VENV)/bin/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 lock: ## take the newest versions into the lock files (needs uv)
 	@scripts/lock
@@ -107,7 +113,7 @@ clients: $(DEVELOPMENT) packages
 	@$(BIN)/python -m tests.support.node
 
 clean: ## remove what the other targets made
-	@rm -rf $(VENV) $(BENCH_VENV) .venv-matrix .venv-agentflow .venv-apache .venv-sites .store-servers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(BENCH_VENV) $(DOCS_VENV) docs/_build docs/reference .venv-matrix .venv-agentflow .venv-apache .venv-sites .store-servers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(RUNTIME): requirements-runtime.lock pyproject.toml
 	@scripts/virtualenv $(VENV) requirements-runtime.lock
@@ -116,6 +122,10 @@ $(RUNTIME): requirements-runtime.lock pyproject.toml
 $(DEVELOPMENT): requirements.lock pyproject.toml
 	@scripts/virtualenv $(VENV) requirements.lock
 	@touch $@ $(RUNTIME) # it holds all that a run needs
+
+$(DOCS): docs/requirements.lock pyproject.toml
+	@scripts/virtualenv $(DOCS_VENV) docs/requirements.lock
+	@touch $@
 
 $(BENCH): bench/requirements.lock pyproject.toml
 	@scripts/virtualenv $(BENCH_VENV) bench/requirements.lock

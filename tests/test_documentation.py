@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import re
-from pathlib import Path
 
 import msgspec
 import pytest
 
+import wsgi_app
+from docs import reference_pages
 from tests.support.documentation import blocks, page
 from tests.support.processes import ROOT
 from wsgi_app import OpenAIAgent
+from wsgi_app.cli import COMMANDS
 from wsgi_app.config import Settings, setting_name
 from wsgi_app.errors import STATUS_BY_CODE
 from wsgi_app.web import admin
 from wsgi_app.web.blueprint import ROUTES
 
-PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+#: Folders that `make docs` makes.
+MADE = ("reference", "_build")
+DOCS = ROOT / "docs"
+PAGES = [
+    "README.md",
+    *(
+        str(path.relative_to(ROOT))
+        for path in sorted(DOCS.rglob("*.md"))
+        if path.parts[-2] not in MADE
+    ),
+]
 
 
 def test_readme_is_short() -> None:
@@ -46,7 +59,32 @@ def test_each_page_is_in_the_index() -> None:
     """A reader finds each page from docs/index.md."""
     index = page("docs/index.md")
     for name in PAGES:
-        assert f"({Path(name).name})" in index or name in ("README.md", "docs/index.md"), name
+        path = os.path.relpath(name, "docs")
+        assert f"({path})" in index or path == "index.md", name
+
+
+def test_reference_pages_hold_all_names() -> None:
+    """The pages that are made of the code name each route, event, code, command and metric."""
+    routes = reference_pages.http_page()
+    for method, rule, _ in ROUTES:
+        path = re.sub(r"<(?:path:)?(\w+)>", r"{\1}", rule)
+        assert method == "WS" or f"`{method} {path}`" in routes, rule
+    told = reference_pages.events_page()
+    for kind in reference_pages.event_types():
+        assert f"`{kind.__struct_config__.tag}`" in told
+    for code in STATUS_BY_CODE:
+        assert f"`{code}`" in told
+    commands = reference_pages.commands_page()
+    for command in COMMANDS:
+        assert f"## `{command}`" in commands
+    metrics = reference_pages.metrics_page()
+    assert len(reference_pages.metric_rows()) >= 20
+    for name, _, _ in reference_pages.metric_rows():
+        assert name in metrics
+    for name in wsgi_app.__all__:
+        assert f":: wsgi_app.{name}" in reference_pages.python_page()
+    for field in msgspec.structs.fields(Settings):
+        assert f"`{setting_name(field.name)}`" in reference_pages.settings_page()
 
 
 def test_an_example_gives_a_model_tools() -> None:
