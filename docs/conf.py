@@ -43,6 +43,8 @@ def read_page(_app: Any, name: str, source: list[str]) -> None:
         source[0] = moved_links(source[0], place, str(Path(place).parent))
     if name == "index":
         source[0] += "".join(_contents(part) for part in source[0].split("\n## ")[1:])
+    elif name.endswith("/README"):  # the list of a folder's pages
+        source[0] += _contents(source[0].lstrip("# "))
 
 
 def _contents(section: str) -> str:

@@ -37,6 +37,8 @@ COPIES: Final = {
     "readme.md": "README.md",
     "deploy.md": "deploy/README.md",
     "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "security-policy.md": "SECURITY.md",
 }
 
 
