@@ -94,9 +94,18 @@ def http_page() -> str:
         for method, operation in item.items():
             if method in ("get", "post", "delete"):
                 lines += [f"## `{method.upper()} {path}`", "", operation["summary"] + ".", ""]
+                lines += [_scopes(operation), ""]
                 lines += _table(("parameter", "in"), _parameters(operation))
                 lines += _table(("status", "what it means"), _statuses(operation))
     return "\n".join(lines)
+
+
+def _scopes(operation: dict[str, Any]) -> str:
+    """Who may call it, as its row in the code has it."""
+    scopes = [scope for one in operation["security"][:1] for scope in one["bearer"]]
+    told = " and ".join(f"`{scope}`" for scope in scopes) or "no login"
+    ticket = ", or a ticket" if any("ticket" in one for one in operation["security"]) else ""
+    return f"Needs {told}{ticket}."
 
 
 def openapi() -> dict[str, Any]:

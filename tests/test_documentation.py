@@ -16,9 +16,10 @@ from wsgi_app import OpenAIAgent
 from wsgi_app.cli import COMMANDS
 from wsgi_app.config import Settings, setting_name
 from wsgi_app.errors import STATUS_BY_CODE
-from wsgi_app.web import admin
-from wsgi_app.web.blueprint import ROUTES
+from wsgi_app.web.blueprint import ADMIN, OWN
+from wsgi_app.wires import find_wires
 
+ROWS = [row for wire in (OWN, ADMIN, *find_wires()) for row in wire.routes]
 #: Folders that `make docs` makes.
 MADE = ("reference", "_build")
 DOCS = ROOT / "docs"
@@ -69,9 +70,9 @@ def test_each_page_is_in_an_index() -> None:
 def test_reference_pages_hold_all_names() -> None:
     """The pages that are made of the code name each route, event, code, command and metric."""
     routes = reference_pages.http_page()
-    for method, rule, _ in ROUTES:
-        path = re.sub(r"<(?:path:)?(\w+)>", r"{\1}", rule)
-        assert method == "WS" or f"`{method} {path}`" in routes, rule
+    for row in ROWS:
+        path = re.sub(r"<(?:path:)?(\w+)>", r"{\1}", row.path)
+        assert row.method == "WS" or f"`{row.method} {path}`" in routes, row.path
     told = reference_pages.events_page()
     for kind in reference_pages.event_types():
         assert f"`{kind.__struct_config__.tag}`" in told
@@ -135,7 +136,7 @@ def test_contract_table_is_the_routes() -> None:
         for cell in cells
         for method, path in re.findall(r"`(GET|POST|DELETE|WS) (/[^` ]*)", cell)
     }
-    assert told == {(method, rule) for method, rule, _ in (*ROUTES, *admin.ROUTES)}
+    assert told == {(row.method, row.path) for row in ROWS}
 
 
 def test_error_table_is_the_codes() -> None:

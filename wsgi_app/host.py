@@ -19,6 +19,7 @@ from wsgi_app.errors import ConfigError
 from wsgi_app.store import MemoryStore, Store, StoreLimits
 from wsgi_app.web.blueprint import HostBlueprint
 from wsgi_app.web.mount import EXTENSION_KEY, Mount
+from wsgi_app.wires import find_wires
 
 log = logging.getLogger("wsgi_app")
 
@@ -66,7 +67,7 @@ class AgentHost:
         else below ``url_prefix``; `init_app`'s errors are raised then. Each app may register it
         once. ``admin`` and ``cors_origins`` are as the first app to do so has them.
         """
-        return HostBlueprint(self._mount, url_prefix)
+        return HostBlueprint(self._mount, find_wires(), url_prefix)
 
     def _mount(self, app: Flask, prefix: str | None, name: str) -> Mount:
         settings = load_settings(self._overrides, app.config, os.environ)

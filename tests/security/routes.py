@@ -14,6 +14,9 @@ from flask import Flask
 
 from tests.support.client import new_session
 from tests.support.servers import Server
+from wsgi_app.web.blueprint import OWN
+from wsgi_app.web.route import Route as Row
+from wsgi_app.wires import find_wires
 from wsgi_app.wires.openai.ids import ResponseRef
 
 PREFIX: Final = "/agents"
@@ -37,10 +40,9 @@ class Target(NamedTuple):
         return ResponseRef(self.session, 1, 0, 1_700_000_000, background=False).id
 
 
-class Route(NamedTuple):
-    """A route: the scopes that it needs, None for an open one; a path and a body for a target."""
+class Sample(NamedTuple):
+    """A path and a body for a target."""
 
-    scopes: tuple[str, ...] | None
     path: Callable[[Target], str]
     body: Callable[[Target], Any] = lambda _: None
 
@@ -80,47 +82,62 @@ def _response(target: Target) -> Any:
     return {"model": "agent", "input": "hi", "previous_response_id": target.response}
 
 
-READ, CHAT, CANCEL = ("read",), ("chat",), ("cancel",)
-DELETE: Final = ("chat", "cancel")
-
 #: By method (WS for a WebSocket) and rule below the prefix.
+SAMPLES: Final[dict[str, Sample]] = {
+    "POST /chat": Sample(_of("/chat"), _new_chat),
+    "POST /chat/<session_id>": Sample(_of("/chat/{session}"), _chat),
+    "POST /chat/<session_id>/cancel": Sample(_of("/chat/{session}/cancel")),
+    "POST /chat/<session_id>/input": Sample(_of("/chat/{session}/input"), _input),
+    "GET /chat/<session_id>/events": Sample(_of("/chat/{session}/events?last_event_id=0-0")),
+    "GET /chat/<session_id>/poll": Sample(_of("/chat/{session}/poll?after=0-0")),
+    "POST /chat/<session_id>/ticket": Sample(_of("/chat/{session}/ticket")),
+    "GET /events": Sample(_of("/events?session={session}&last_event_id=0-0")),
+    "GET /session/<session_id>": Sample(_of("/session/{session}")),
+    "DELETE /session/<session_id>": Sample(_of("/session/{session}")),
+    "GET /sessions": Sample(_of("/sessions")),
+    "WS /ws/chat/<session_id>": Sample(_of("/ws/chat/{session}")),
+    "POST /probe": Sample(_of("/probe"), lambda _: {"frames": 1, "interval_ms": 0}),
+    "GET /healthz": Sample(_of("/healthz")),
+    "GET /readyz": Sample(_of("/readyz")),
+    "GET /openapi.json": Sample(_of("/openapi.json")),
+    "GET /docs": Sample(_of("/docs")),
+    "GET /docs.css": Sample(_of("/docs.css")),
+    "GET /docs.js": Sample(_of("/docs.js")),
+    "GET /metrics": Sample(_of("/metrics")),
+    "GET /agent-client.js": Sample(_of("/agent-client.js")),
+    "GET /agent-client.d.ts": Sample(_of("/agent-client.d.ts")),
+    "POST /ag-ui": Sample(_of("/ag-ui"), _ag_ui),
+    "POST /ai-sdk/chat": Sample(_of("/ai-sdk/chat"), _ai_sdk),
+    "GET /ai-sdk/chat/<session_id>/stream": Sample(_of("/ai-sdk/chat/{session}/stream")),
+    "POST /ai-sdk/chat/<session_id>/stop": Sample(_of("/ai-sdk/chat/{session}/stop")),
+    "GET /v1/models": Sample(_of("/v1/models")),
+    "GET /v1/models/<path:model_id>": Sample(_of("/v1/models/agent")),
+    "POST /v1/chat/completions": Sample(_of("/v1/chat/completions"), _completion),
+    "POST /v1/responses": Sample(_of("/v1/responses"), _response),
+    "GET /v1/responses/<response_id>": Sample(_of("/v1/responses/{response}")),
+    "POST /v1/responses/<response_id>/cancel": Sample(_of("/v1/responses/{response}/cancel")),
+    "DELETE /v1/responses/<response_id>": Sample(_of("/v1/responses/{response}")),
+}
+
+
+class Route(NamedTuple):
+    """A route as its row says it: the scopes that it needs, None for an open one; and a sample."""
+
+    scopes: tuple[str, ...] | None
+    path: Callable[[Target], str]
+    body: Callable[[Target], Any]
+    ticket: bool
+
+
+def _route(row: Row) -> Route:
+    # `local` is for who asks from this machine, as these do; test_metrics asks from elsewhere.
+    scopes = None if row.local else row.scopes
+    return Route(scopes, *SAMPLES[f"{row.method} {row.path}"], row.ticket)
+
+
+#: All of them but the operator's, by method (WS for a WebSocket) and rule below the prefix.
 ROUTES: Final[dict[str, Route]] = {
-    "POST /chat": Route(CHAT, _of("/chat"), _new_chat),
-    "POST /chat/<session_id>": Route(CHAT, _of("/chat/{session}"), _chat),
-    "POST /chat/<session_id>/cancel": Route(CANCEL, _of("/chat/{session}/cancel")),
-    "POST /chat/<session_id>/input": Route(CHAT, _of("/chat/{session}/input"), _input),
-    "GET /chat/<session_id>/events": Route(READ, _of("/chat/{session}/events?last_event_id=0-0")),
-    "GET /chat/<session_id>/poll": Route(READ, _of("/chat/{session}/poll?after=0-0")),
-    "POST /chat/<session_id>/ticket": Route(READ, _of("/chat/{session}/ticket")),
-    "GET /events": Route(READ, _of("/events?session={session}&last_event_id=0-0")),
-    "GET /session/<session_id>": Route(READ, _of("/session/{session}")),
-    "DELETE /session/<session_id>": Route(DELETE, _of("/session/{session}")),
-    "GET /sessions": Route(READ, _of("/sessions")),
-    "WS /ws/chat/<session_id>": Route(READ, _of("/ws/chat/{session}")),
-    "POST /probe": Route(CHAT, _of("/probe"), lambda _: {"frames": 1, "interval_ms": 0}),
-    "GET /healthz": Route(None, _of("/healthz")),
-    "GET /readyz": Route(None, _of("/readyz")),
-    "GET /openapi.json": Route(None, _of("/openapi.json")),
-    "GET /docs": Route(None, _of("/docs")),
-    "GET /docs.css": Route(None, _of("/docs.css")),
-    "GET /docs.js": Route(None, _of("/docs.js")),
-    # To who asks from this machine, as these do; tests/test_metrics.py asks from elsewhere.
-    "GET /metrics": Route(None, _of("/metrics")),
-    "GET /agent-client.js": Route(None, _of("/agent-client.js")),
-    "GET /agent-client.d.ts": Route(None, _of("/agent-client.d.ts")),
-    "POST /ag-ui": Route(CHAT, _of("/ag-ui"), _ag_ui),
-    "POST /ai-sdk/chat": Route(CHAT, _of("/ai-sdk/chat"), _ai_sdk),
-    "GET /ai-sdk/chat/<session_id>/stream": Route(READ, _of("/ai-sdk/chat/{session}/stream")),
-    "POST /ai-sdk/chat/<session_id>/stop": Route(CANCEL, _of("/ai-sdk/chat/{session}/stop")),
-    "GET /v1/models": Route(READ, _of("/v1/models")),
-    "GET /v1/models/<path:model_id>": Route(READ, _of("/v1/models/agent")),
-    "POST /v1/chat/completions": Route(CHAT, _of("/v1/chat/completions"), _completion),
-    "POST /v1/responses": Route(CHAT, _of("/v1/responses"), _response),
-    "GET /v1/responses/<response_id>": Route(READ, _of("/v1/responses/{response}")),
-    "POST /v1/responses/<response_id>/cancel": Route(
-        CANCEL, _of("/v1/responses/{response}/cancel")
-    ),
-    "DELETE /v1/responses/<response_id>": Route(DELETE, _of("/v1/responses/{response}")),
+    f"{row.method} {row.path}": _route(row) for wire in (OWN, *find_wires()) for row in wire.routes
 }
 CLOSED: Final = [name for name, route in ROUTES.items() if route.scopes is not None]
 WRITING: Final = [name for name in CLOSED if not name.startswith(("GET", "WS"))]

@@ -22,11 +22,7 @@ from wsgi_app.tickets import SALT, TICKET_SECONDS
 
 TURN_SECONDS = 100
 #: What a ticket opens, for its session.
-OPENED = {
-    "GET /chat/<session_id>/events": 200,
-    "GET /chat/<session_id>/poll": 200,
-    "WS /ws/chat/<session_id>": 101,
-}
+OPENED = {name: 101 if name.startswith("WS") else 200 for name in ROUTES if ROUTES[name].ticket}
 
 
 @pytest.fixture(scope="module")

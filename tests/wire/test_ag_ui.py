@@ -29,8 +29,9 @@ from wsgi_app.events import (
     encode_event,
 )
 from wsgi_app.frames.merge import merge_text
-from wsgi_app.wires.ag_ui.encode import NO_RESULT, Run, RunEncoder
+from wsgi_app.wires.ag_ui.encode import Run, RunEncoder
 from wsgi_app.wires.ag_ui.request import InterruptId, RunBody, read_answers
+from wsgi_app.wires.shared.asked import NO_RESULT
 
 RUN: Final = Run("thread-1", "run-1", "0123456789ab")
 OLD_RUN: Final = RUN._replace(speaks_1=False)

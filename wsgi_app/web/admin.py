@@ -19,11 +19,23 @@ from wsgi_app.events import encode_json
 from wsgi_app.frames import sse
 from wsgi_app.store.base import SessionKey, WorkerView
 from wsgi_app.web.answers import CancelAnswer
+from wsgi_app.web.envelope import json_response
 from wsgi_app.web.ids import SessionId, TurnId
 from wsgi_app.web.mount import Mount, current_principal
+from wsgi_app.web.operation import (
+    BODY_CODES,
+    READ_CODES,
+    STORE_CODES,
+    Events,
+    Operation,
+    Reply,
+    answers,
+    file_of,
+)
 from wsgi_app.web.page import send_file
 from wsgi_app.web.parse import check_session_id, parse_body
-from wsgi_app.web.respond import STREAM_HEADERS, json_response
+from wsgi_app.web.respond import STREAM_HEADERS
+from wsgi_app.web.route import ADMIN, OPEN, Route
 from wsgi_app.web.stream import EventStream
 
 log = logging.getLogger("wsgi_app")
@@ -145,11 +157,22 @@ class _Viewer:
         self._wakeup.set()
 
 
+_EVENTS: Final = Operation(
+    group="Operation",
+    replies={200: Reply("A snapshot every second.", (Events(data=(AdminSnapshot,)),))},
+    codes=READ_CODES,
+)
+_CANCEL: Final = Operation(
+    group="Operation",
+    body=AdminCancelBody,
+    replies=answers(CancelAnswer, "Answered when the turn has ended, or after a second."),
+    codes=(*BODY_CODES, *STORE_CODES),
+)
 #: With AGENT_ADMIN alone.
-ROUTES: Final = [
-    ("GET", "/admin", get_admin),
-    ("GET", "/admin.js", get_admin_script),
-    ("GET", "/admin.css", get_admin_style),
-    ("GET", "/admin/events", get_admin_events),
-    ("POST", "/admin/cancel", post_admin_cancel),
-]
+ROUTES: Final = (
+    Route("GET", "/admin", get_admin, OPEN, file_of("Description", "text/html")),
+    Route("GET", "/admin.js", get_admin_script, OPEN, file_of("Description", "text/javascript")),
+    Route("GET", "/admin.css", get_admin_style, OPEN, file_of("Description", "text/css")),
+    Route("GET", "/admin/events", get_admin_events, ADMIN, _EVENTS),
+    Route("POST", "/admin/cancel", post_admin_cancel, ADMIN, _CANCEL),
+)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from flask import (
     Blueprint,
@@ -21,52 +21,21 @@ from werkzeug.routing import BaseConverter
 
 from wsgi_app.config import Settings
 from wsgi_app.errors import ConfigError
-from wsgi_app.web import (
-    access,
-    admin,
-    health,
-    page,
-)
+from wsgi_app.web import access, admin, health, page
 from wsgi_app.web.foreign import tell_foreign_answer
 from wsgi_app.web.mount import EXTENSION_KEY, Mount, current_mount
 from wsgi_app.web.openapi import routes as openapi_routes
-from wsgi_app.web.respond import exception_response, give_up_dropped
+from wsgi_app.web.refuse import exception_response
+from wsgi_app.web.respond import give_up_dropped
+from wsgi_app.web.route import UNKNOWN, RouteTable, View, Wire
 from wsgi_app.web.sending import bound_answer
 from wsgi_app.web.turns import add_headers
 from wsgi_app.web.unsent import watch_teardowns
-from wsgi_app.wires.ag_ui import routes as ag_ui_routes
-from wsgi_app.wires.ai_sdk import routes as ai_sdk_routes
-from wsgi_app.wires.native.routes import chat, read, sessions
-from wsgi_app.wires.native.routes.probe import post_probe
-from wsgi_app.wires.native.routes.websocket import websocket
-from wsgi_app.wires.openai import routes as openai_routes
-from wsgi_app.wires.openai.routes.turns import openai_error
 
-View = Callable[..., Response]
-
-ROUTES: list[tuple[str, str, View]] = [
-    ("POST", "/chat", chat.post_new_chat),
-    ("POST", "/chat/<session_id>", chat.post_chat),
-    ("POST", "/chat/<session_id>/cancel", chat.post_cancel),
-    ("POST", "/chat/<session_id>/input", chat.post_input),
-    ("GET", "/chat/<session_id>/events", read.get_events),
-    ("GET", "/chat/<session_id>/poll", read.get_poll),
-    ("POST", "/chat/<session_id>/ticket", access.post_ticket),
-    ("GET", "/events", read.get_many_events),
-    ("GET", "/session/<session_id>", sessions.get_session),
-    ("DELETE", "/session/<session_id>", sessions.delete_session),
-    ("GET", "/sessions", sessions.get_sessions),
-    ("WS", "/ws/chat/<session_id>", websocket),
-    ("POST", "/probe", post_probe),
-    ("GET", "/healthz", health.get_healthz),
-    ("GET", "/readyz", health.get_readyz),
-    ("GET", "/metrics", health.get_metrics),
-    *page.ROUTES,
-    *openapi_routes.ROUTES,
-    *ag_ui_routes.ROUTES,
-    *ai_sdk_routes.ROUTES,
-    *openai_routes.ROUTES,
-]
+#: What every host has beside its wires.
+OWN: Final = Wire("own", (*health.ROUTES, *page.ROUTES, *openapi_routes.ROUTES))
+#: What it has with AGENT_ADMIN.
+ADMIN: Final = Wire("admin", admin.ROUTES)
 CONVERTER_NAME = "wsgi_app_rest"
 
 
@@ -93,10 +62,14 @@ class HostBlueprint(Blueprint):
     """
 
     def __init__(
-        self, make_mount: Callable[[Flask, str | None, str], Mount], url_prefix: str | None
+        self,
+        make_mount: Callable[[Flask, str | None, str], Mount],
+        wires: Iterable[Wire],
+        url_prefix: str | None,
     ) -> None:
         self._make_mount = make_mount
-        self._is_filled = False
+        self._wires = wires
+        self._routes: RouteTable | None = None
         prefix = check_prefix(url_prefix)
         super().__init__(_name_of(prefix), __name__, url_prefix=prefix)
 
@@ -110,9 +83,11 @@ class HostBlueprint(Blueprint):
         if name in app.blueprints:
             raise ConfigError(f"another host is mounted at url_prefix={prefix!r}")
         mount = self._make_mount(app, prefix, name)
-        if not self._is_filled:
-            self._is_filled = True
-            _fill(self, mount.settings)
+        if self._routes is None:
+            with_admin = (ADMIN,) if mount.settings.admin else ()
+            self._routes = RouteTable((OWN, *with_admin, *self._wires))
+            _fill(self, self._routes, mount.settings)
+        mount.routes = self._routes
         super().register(app, {**options, "url_prefix": prefix})
 
 
@@ -129,20 +104,16 @@ def _name_of(url_prefix: str | None) -> str:
     return EXTENSION_KEY + (url_prefix or "").replace(".", "%2E")
 
 
-def _fill(blueprint: Blueprint, settings: Settings) -> None:
-    routes = ROUTES + (admin.ROUTES if settings.admin else [])
-    for method, rule, view in routes:
-        over = {"websocket": True} if method == "WS" else {"methods": [method]}
-        bound = _bind(view)
+def _fill(blueprint: Blueprint, routes: RouteTable, settings: Settings) -> None:
+    for route in routes.rows:
+        over = {"websocket": True} if route.method == "WS" else {"methods": [route.method]}
         # Slashes that are too many lead nowhere, not (before Werkzeug 2.2) to a redirect in HTML.
-        blueprint.add_url_rule(rule, view.__name__, bound, merge_slashes=False, **over)
-    blueprint.record(_add_catch_all)
+        bound = _bind(route.view)
+        blueprint.add_url_rule(route.path, route.name, bound, merge_slashes=False, **over)
+    blueprint.record(functools.partial(_add_catch_all, routes))
     blueprint.record(_watch_answers)
     blueprint.record(watch_teardowns)
-    shapes = {
-        view.__name__: view.error_shape for _, _, view in ROUTES if hasattr(view, "error_shape")
-    }
-    blueprint.before_request(access.guard({**shapes, access.UNKNOWN_TO_OPENAI: openai_error}))
+    blueprint.before_request(access.check_access)
     blueprint.after_request(bound_answer)  # runs last
     blueprint.after_request(add_headers)
     blueprint.after_request(tell_foreign_answer)
@@ -168,14 +139,15 @@ def _watch_answers(state: BlueprintSetupState) -> None:
         signal.connect(give_up_dropped, state.app)
 
 
-def _add_catch_all(state: BlueprintSetupState) -> None:
+def _add_catch_all(routes: RouteTable, state: BlueprintSetupState) -> None:
     """Answer everything else below the prefix, in JSON, whatever the method."""
     app: Flask = state.app  # type: ignore[assignment] # sansio's type; it is the app that registers
     prefix = state.url_prefix or ""
     app.url_map.converters[CONVERTER_NAME] = RestConverter
     rest = f"<{CONVERTER_NAME}:_path>"
-    paths = [(f"{prefix}/{rest}", "unknown"), (f"{prefix}/v1/{rest}", access.UNKNOWN_TO_OPENAI)]
-    for path, name in paths + ([(prefix, "unknown")] if prefix else []):
+    paths = [(f"{prefix}/{rest}", UNKNOWN)] + ([(prefix, UNKNOWN)] if prefix else [])
+    paths += [(f"{prefix}{one.root}/{rest}", one.unknown) for one in routes.wires if one.root]
+    for path, name in paths:
         endpoint = f"{state.name_prefix}.{state.name}.{name}".lstrip(".")
         app.view_functions[endpoint] = _unknown
         for upgrades in (False, True):

@@ -26,7 +26,7 @@ def tell_foreign_answer(response: Response) -> Response:
     its view, but by its after_request functions. Clients of the host's expect JSON: what sends
     them to a login page is seen as a broken host.
     """
-    is_foreign = "wsgi_app_error_shape" not in g  # the host's guard has not run
+    is_foreign = "wsgi_app_errors" not in g  # the host's guard has not run
     if is_foreign and (response.status_code in _REDIRECTS or response.mimetype == "text/html"):
         current_mount().warn_once(
             "guard",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from flask import Response, request
 
 from wsgi_app.auth import is_local
 from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.extras import missing_text
 from wsgi_app.metrics import are_counted
-from wsgi_app.web.answers import HealthAnswer, ReadyAnswer
+from wsgi_app.web.answers import HealthAnswer, NotReadyBody, ReadyAnswer
+from wsgi_app.web.envelope import error_response, json_response
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.respond import error_response, json_response
+from wsgi_app.web.operation import JSON, TEXT, Content, Operation, Reply, answers
+from wsgi_app.web.route import ADMIN, OPEN, Route
 
 
 def get_healthz(_mount: Mount) -> Response:
@@ -62,3 +66,23 @@ def _check_ready(mount: Mount) -> None:
     if mount.runner.abandoned.is_clogged:
         raise RequestError("at_capacity", "Too many agent threads do not end.")
     mount.store.ping()
+
+
+_HEALTH: Final = Operation(group="Operation", replies=answers(HealthAnswer))
+_READY: Final = Operation(
+    group="Operation",
+    replies={
+        **answers(ReadyAnswer),
+        503: Reply("Not now; `code` says why.", (Content(JSON, NotReadyBody),)),
+    },
+)
+_METRICS: Final = Operation(
+    group="Operation",
+    replies={200: Reply("Prometheus' text format.", (Content(TEXT),))},
+    description="With AGENT_METRICS_LOCAL no token is needed from this machine itself.",
+)
+ROUTES: Final = (
+    Route("GET", "/healthz", get_healthz, OPEN, _HEALTH),
+    Route("GET", "/readyz", get_readyz, OPEN, _READY),
+    Route("GET", "/metrics", get_metrics, ADMIN, _METRICS, local=True),
+)

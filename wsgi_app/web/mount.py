@@ -39,6 +39,7 @@ from wsgi_app.logs import request_id
 from wsgi_app.metrics import are_counted, metrics, note_worker
 from wsgi_app.store.base import SessionKey, Store
 from wsgi_app.tickets import Tickets
+from wsgi_app.web.route import RouteTable
 
 log = logging.getLogger("wsgi_app")
 
@@ -90,6 +91,8 @@ class Mount:
         self.start_rate = parse_rate(settings.rate_limit)
         self.slots = StreamSlots(settings)
         self.shared_store = shared_store
+        #: Its blueprint's.
+        self.routes = RouteTable()
         self._make_agent = make_agent
         self._make_store = make_store
         self._before_stream = before_stream

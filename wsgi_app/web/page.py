@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from flask import Blueprint, Response, send_from_directory
 
 from wsgi_app.web.mount import Mount
+from wsgi_app.web.operation import file_of
+from wsgi_app.web.route import OPEN, Route
 
 FOLDER = Path(__file__).parent / "page"
 CLIENT = "agent-client.js"
@@ -45,10 +48,16 @@ def get_client_types(_mount: Mount) -> Response:
     return send_file(CLIENT_TYPES)
 
 
-ROUTES = [
-    ("GET", f"/{CLIENT}", get_client),
-    ("GET", f"/{CLIENT_TYPES}", get_client_types),
-]
+ROUTES: Final = (
+    Route("GET", f"/{CLIENT}", get_client, OPEN, file_of("Files", "text/javascript")),
+    Route(
+        "GET",
+        f"/{CLIENT_TYPES}",
+        get_client_types,
+        OPEN,
+        file_of("Files", "application/typescript"),
+    ),
+)
 
 
 def send_file(name: str) -> Response:

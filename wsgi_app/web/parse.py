@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from typing import Annotated, Any, Final, Literal, TypeVar, Union
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from flask import Request
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta
 
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Cursor
 from wsgi_app.web.body import read_body
-from wsgi_app.web.ids import SESSION_ID_PATTERN, RequestId, SessionId, TurnId
+from wsgi_app.web.ids import SESSION_ID_PATTERN
 
 T = TypeVar("T")
 
@@ -25,45 +25,9 @@ _IDEMPOTENCY_KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 _AT_PATH = re.compile(r"(?s)(.*) - at `(?:key in )?\$\.?([^`]*)`\Z")
 _NAMED_FIELD = re.compile(r"(?s).* field `([^`]*)`")
 
-MAX_POLL_WAIT_SECONDS = 55.0
 MAX_BATCH_MILLISECONDS = 1000
 MAX_ECHO_CHARS = 100
-PollWaitSeconds = Annotated[float, Meta(ge=0, le=MAX_POLL_WAIT_SECONDS)]
 BatchMilliseconds = Annotated[float, Meta(ge=0, le=MAX_BATCH_MILLISECONDS)]
-#: What ``?wire=`` may name.
-NativeWire = Literal["native", "agentflow"]
-
-
-class ChatBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """The body of ``POST /chat/<session_id>``."""
-
-    message: Annotated[str, Meta(min_length=1)]
-    metadata: dict[str, Any] = {}
-    on_disconnect: Literal["cancel", "continue"] = "cancel"
-    if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
-
-    def digest(self) -> str:
-        """The same for a request and its retry, whatever the order of their fields."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
-
-
-class NewChatBody(ChatBody, forbid_unknown_fields=True, kw_only=True):
-    """The body of ``POST /chat``."""
-
-    session_id: Union[SessionId, UnsetType] = UNSET
-
-
-class CancelBody(Struct, forbid_unknown_fields=True):
-    """The body of ``POST …/cancel``, which may be missing."""
-
-    turn_id: Union[TurnId, UnsetType] = UNSET
-
-
-class InputBody(Struct, forbid_unknown_fields=True):
-    """The body of ``POST …/input``."""
-
-    request_id: RequestId
-    value: Any
 
 
 def parse_body(request: Request, kind: type[T], max_bytes: int, *, optional: bool = False) -> T:
@@ -146,18 +110,14 @@ def new_session_id(tenant: str, key: str | None) -> str:
     return hashlib.sha256(f"{len(tenant)}:{tenant}:{key}".encode()).hexdigest()[:32]
 
 
-def last_event_id(request: Request, query_name: str = "last_event_id") -> Cursor | None:
+def last_event_id(request: Request) -> Cursor | None:
     """The reader's cursor: the Last-Event-ID header beats the query."""
-    text = request.headers.get("Last-Event-ID") or request.args.get(query_name)
-    return _parse_cursor(text, query_name)
+    text = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
+    return parse_cursor(text, "last_event_id")
 
 
-def poll_cursor(request: Request) -> Cursor | None:
-    """The poll's cursor."""
-    return _parse_cursor(request.args.get("after"), "after")
-
-
-def _parse_cursor(text: str | None, field: str) -> Cursor | None:
+def parse_cursor(text: str | None, field: str) -> Cursor | None:
+    """Read a cursor, which may be missing."""
     if not text:
         return None
     try:
@@ -181,22 +141,3 @@ def query_value(request: Request, name: str, kind: Any, default: T) -> T:
 def batch_seconds(request: Request) -> float:
     """How long a stream may collect text before it sends it."""
     return query_value(request, "batch_ms", BatchMilliseconds, 0.0) / 1000
-
-
-def native_wire(request: Request) -> str:
-    """Which names a stream of the native routes gives its events: ``native`` or ``agentflow``."""
-    return query_value(request, "wire", NativeWire, "native")
-
-
-def wants_marks(request: Request) -> bool:
-    """Whether the client asks for the marks of runs, in the query or by a header."""
-    return "1" in (request.headers.get("X-Run-Marks"), request.args.get("marks"))
-
-
-def wants_json(request: Request) -> bool:
-    """Whether the client prefers one JSON answer to a stream.
-
-    Equal weights mean a stream: many clients send ``application/json, text/plain, */*`` always.
-    """
-    accept = request.accept_mimetypes
-    return accept["application/json"] > accept["text/event-stream"]

@@ -6,18 +6,16 @@ from typing import Any, Final, Literal, Union
 
 from msgspec import UNSET, Struct, UnsetType
 
-from wsgi_app.web.openapi.operation import (
+from wsgi_app.web.operation import (
     BEGIN_CODES,
     BODY_CODES,
     Events,
     Operation,
-    Operations,
     Reply,
 )
 from wsgi_app.web.parse import BatchMilliseconds
-from wsgi_app.wires.ag_ui import routes
 from wsgi_app.wires.ag_ui.request import RunBody
-from wsgi_app.wires.ai_sdk.describe import union
+from wsgi_app.wires.shared.describe import union
 
 
 class Interrupt(Struct):
@@ -77,12 +75,10 @@ EVENTS: Final[dict[str, dict[str, Any]]] = {
 }
 RUN_EVENTS: Final = Events(data=(union("AgUi", EVENTS),))
 
-OPERATIONS: Final[Operations] = {
-    routes.post_ag_ui: Operation(
-        group="AG-UI",
-        body=RunBody,
-        query={"batch_ms": BatchMilliseconds},
-        replies={200: Reply("The run's events.", (RUN_EVENTS,), ("X-Session-Id", "X-Turn-Id"))},
-        codes=(*BODY_CODES, *BEGIN_CODES, "no_pending_input"),
-    ),
-}
+RUN: Final = Operation(
+    group="AG-UI",
+    body=RunBody,
+    query={"batch_ms": BatchMilliseconds},
+    replies={200: Reply("The run's events.", (RUN_EVENTS,), ("X-Session-Id", "X-Turn-Id"))},
+    codes=(*BODY_CODES, *BEGIN_CODES, "no_pending_input"),
+)

@@ -26,10 +26,8 @@ from wsgi_app.events import (
 )
 from wsgi_app.frames.sse import frame
 from wsgi_app.wires.ag_ui.request import InterruptId
-from wsgi_app.wires.shared.asked import AskedQuestion, asking_call, asks_for_approval
+from wsgi_app.wires.shared.asked import NO_RESULT, AskedQuestion, asking_call, asks_for_approval
 
-#: In place of a result that never came: a call without one is the page's to run.
-NO_RESULT: Final = "(The result of this call is unknown.)"
 PROTOCOL_VERSION: Final = "1.0"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Final
 
 from flask import Response, request
@@ -15,7 +14,9 @@ from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, check_session_id, decode_json, invalid, parse_body
 from wsgi_app.web.respond import STREAM_HEADERS, stream_response
+from wsgi_app.web.route import CHAT, Route, Wire
 from wsgi_app.web.turns import TurnRequest, open_turn
+from wsgi_app.wires.ag_ui import describe
 from wsgi_app.wires.ag_ui.encode import Run, RunEncoder
 from wsgi_app.wires.ag_ui.request import (
     InterruptId,
@@ -46,9 +47,6 @@ def post_ag_ui(mount: Mount) -> Response:
         if asking is None:
             raise
         return _meet_question(mount, key, body, asking)
-
-
-ROUTES: list[tuple[str, str, Callable[..., Response]]] = [("POST", "/ag-ui", post_ag_ui)]
 
 
 def _body(mount: Mount) -> RunBody:
@@ -179,3 +177,6 @@ def _meet_question(mount: Mount, key: SessionKey, body: RunBody, asking: RunEnco
     response.headers["X-Session-Id"] = key.session_id
     response.headers["X-Turn-Id"] = str(interrupt.turn)
     return response
+
+
+WIRE: Final = Wire("ag_ui", (Route("POST", "/ag-ui", post_ag_ui, CHAT, describe.RUN),))

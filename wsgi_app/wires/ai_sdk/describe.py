@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, Union
 
-from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
+from msgspec import Meta, Struct, UnsetType
 
 from wsgi_app.events import Usage
-from wsgi_app.web.openapi.operation import (
+from wsgi_app.web.operation import (
     BEGIN_CODES,
     BODY_CODES,
     READ_CODES,
     STORE_CODES,
     Events,
+    Header,
     Operation,
-    Operations,
     Reply,
     answers,
 )
 from wsgi_app.web.parse import BatchMilliseconds
-from wsgi_app.wires.ai_sdk import routes
 from wsgi_app.wires.ai_sdk.request import AiSdkChatBody
+from wsgi_app.wires.shared.describe import union
 
 
 class StatusData(Struct):
@@ -74,53 +74,35 @@ CHUNKS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def union(prefix: str, types: dict[str, dict[str, Any]]) -> Any:
-    """Make a type of each, named after its ``type``, and the union of them all."""
-    made = [
-        defstruct(
-            prefix + "".join(word.title() for word in kind.replace("_", "-").split("-")),
-            sorted(map(_field, fields.items()), key=len),
-            tag=kind,
-            tag_field="type",
-        )
-        for kind, fields in types.items()
-    ]
-    any_of: Any = Union  # to be called with types that no reader of the source knows
-    return any_of[tuple(made)]
-
-
-def _field(field: tuple[str, Any]) -> Any:
-    is_optional = UnsetType in getattr(field[1], "__args__", ())
-    return (*field, UNSET) if is_optional else field
-
-
 CHUNK_EVENTS: Final = Events(data=(union("AiSdk", CHUNKS),), last="[DONE]")
 _STREAM: Final = Reply(
     "A UI message stream.",
     (CHUNK_EVENTS,),
-    ("X-Session-Id", "X-Turn-Id", "x-vercel-ai-ui-message-stream"),
+    (
+        "X-Session-Id",
+        "X-Turn-Id",
+        Header("x-vercel-ai-ui-message-stream", "The version.", {"const": "v1"}),
+    ),
 )
 Version = Annotated[str, Meta(description="Of `ai`; `5` knows no approvals.")]
 _QUERY: Final = {"batch_ms": BatchMilliseconds, "version": Version}
 _GROUP: Final = "AI SDK"
 
-OPERATIONS: Final[Operations] = {
-    routes.post_ai_sdk_chat: Operation(
-        group=_GROUP,
-        body=AiSdkChatBody,
-        query=_QUERY,
-        replies={200: _STREAM},
-        codes=(*BODY_CODES, *BEGIN_CODES, "no_pending_input"),
-    ),
-    routes.get_ai_sdk_stream: Operation(
-        group=_GROUP,
-        query=_QUERY,
-        replies={200: _STREAM, 204: Reply("No turn runs.")},
-        codes=("invalid_request", *READ_CODES),
-    ),
-    routes.post_ai_sdk_stop: Operation(
-        group=_GROUP,
-        replies=answers(StopAnswer),
-        codes=("invalid_request", "invalid_json", "too_large", *STORE_CODES),
-    ),
-}
+CHAT: Final = Operation(
+    group=_GROUP,
+    body=AiSdkChatBody,
+    query=_QUERY,
+    replies={200: _STREAM},
+    codes=(*BODY_CODES, *BEGIN_CODES, "no_pending_input"),
+)
+STREAM: Final = Operation(
+    group=_GROUP,
+    query=_QUERY,
+    replies={200: _STREAM, 204: Reply("No turn runs.")},
+    codes=("invalid_request", *READ_CODES),
+)
+STOP: Final = Operation(
+    group=_GROUP,
+    replies=answers(StopAnswer),
+    codes=("invalid_request", "invalid_json", "too_large", *STORE_CODES),
+)

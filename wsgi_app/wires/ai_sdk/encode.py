@@ -26,9 +26,9 @@ from wsgi_app.events import (
     encode_json,
 )
 from wsgi_app.frames.sse import frame
-from wsgi_app.wires.ag_ui.encode import NO_RESULT
 from wsgi_app.wires.shared.asked import (
     ASK_TOOL,
+    NO_RESULT,
     AskedQuestion,
     asking_call,
     asks_for_approval,

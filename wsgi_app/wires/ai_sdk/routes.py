@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Final
 
 from flask import Response, request
@@ -12,10 +11,12 @@ from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import Cursor, EventId, InputRequest, encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.body import read_body
+from wsgi_app.web.envelope import Envelope, error_headers, error_status, json_response
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, check_session_id, invalid, parse_body
-from wsgi_app.web.respond import error_headers, error_status, json_response, shaped
+from wsgi_app.web.route import CANCEL, CHAT, READ, Route, Wire
 from wsgi_app.web.turns import TurnRequest, open_turn
+from wsgi_app.wires.ai_sdk import describe
 from wsgi_app.wires.ai_sdk import encode as ai_sdk
 from wsgi_app.wires.ai_sdk.request import (
     AiSdkChatBody,
@@ -39,7 +40,6 @@ def text_error(error: AgentHostError) -> Response:
     return response
 
 
-@shaped(text_error)
 def post_ai_sdk_chat(mount: Mount) -> Response:
     """POST /ai-sdk/chat: answer the user's message, or go on with the answered question."""
     body = parse_body(request, AiSdkChatBody, mount.settings.max_body_bytes)
@@ -56,7 +56,6 @@ def post_ai_sdk_chat(mount: Mount) -> Response:
     return _answer(mount, key, _turn_request(mount, key, wanted, body))
 
 
-@shaped(text_error)
 def get_ai_sdk_stream(mount: Mount, session_id: str) -> Response:
     """GET /ai-sdk/chat/<session_id>/stream: the whole running turn, then live; 204 if none runs."""
     key = session_key(check_session_id(session_id))
@@ -68,20 +67,12 @@ def get_ai_sdk_stream(mount: Mount, session_id: str) -> Response:
     return _attach(mount, key, view.active_turns[0])
 
 
-@shaped(text_error)
 def post_ai_sdk_stop(mount: Mount, session_id: str) -> Response:
     """POST /ai-sdk/chat/<session_id>/stop: end what runs; ``stop()`` alone tells nobody."""
     key = session_key(check_session_id(session_id))
     read_body(request, mount.settings.max_body_bytes)  # what it says is known here
     stopped = mount.cancel(key, None)
     return json_response({"success": True, "cancelled": bool(stopped)})
-
-
-ROUTES: list[tuple[str, str, Callable[..., Response]]] = [
-    ("POST", "/ai-sdk/chat", post_ai_sdk_chat),
-    ("GET", "/ai-sdk/chat/<session_id>/stream", get_ai_sdk_stream),
-    ("POST", "/ai-sdk/chat/<session_id>/stop", post_ai_sdk_stop),
-]
 
 
 def _answer(mount: Mount, key: SessionKey, wanted: TurnRequest) -> Response:
@@ -201,3 +192,29 @@ def _attach(mount: Mount, key: SessionKey, turn: int, answer: Answer | None = No
         slot.give_back()
         raise
     return stream_turn(mount, key, turn, reader, answer=answer)
+
+
+ERRORS: Final = Envelope(text_error, None)
+_CHAT: Final = "/ai-sdk/chat"
+WIRE: Final = Wire(
+    "ai_sdk",
+    (
+        Route("POST", _CHAT, post_ai_sdk_chat, CHAT, describe.CHAT, errors=ERRORS),
+        Route(
+            "GET",
+            f"{_CHAT}/<session_id>/stream",
+            get_ai_sdk_stream,
+            READ,
+            describe.STREAM,
+            errors=ERRORS,
+        ),
+        Route(
+            "POST",
+            f"{_CHAT}/<session_id>/stop",
+            post_ai_sdk_stop,
+            CANCEL,
+            describe.STOP,
+            errors=ERRORS,
+        ),
+    ),
+)

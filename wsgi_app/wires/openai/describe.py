@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, Optional, Union
 
 from msgspec import UNSET, Struct, UnsetType
 
-from wsgi_app.web.openapi.operation import (
+from wsgi_app.web.operation import (
     BEGIN_CODES,
     BODY_CODES,
     JSON,
@@ -15,18 +15,24 @@ from wsgi_app.web.openapi.operation import (
     TURN_CODES,
     Content,
     Events,
+    Header,
     Operation,
-    Operations,
     Reply,
     answers,
 )
 from wsgi_app.web.parse import BatchMilliseconds
 from wsgi_app.wires.openai.request.chat import ChatCompletionBody
-from wsgi_app.wires.openai.request.responses import ResponseBody
-from wsgi_app.wires.openai.routes import chat, models, read, responses
+from wsgi_app.wires.openai.request.responses import ResponseBody, SequenceNumber
 
 _HEADERS: Final = ("X-Session-Id", "X-Turn-Id")
-_RETRIES: Final = ("Idempotency-Key", "X-Stainless-Retry-Count")
+_RETRIES: Final = (
+    "Idempotency-Key",
+    Header(
+        "X-Stainless-Retry-Count",
+        "OpenAI's SDKs count their tries in it.",
+        {"type": "integer", "minimum": 0},
+    ),
+)
 
 
 class OpenAIErrorObject(Struct):
@@ -273,49 +279,43 @@ RESPONSE_EVENTS: Final = Events(data=(ResponseStreamEvent,))
 _GROUP: Final = "OpenAI"
 _WHOLE_OR_STREAM: Final = "Whole, or with `stream` its events."
 
-OPERATIONS: Final[Operations] = {
-    models.get_models: Operation(group=_GROUP, replies=answers(ModelList)),
-    models.get_model: Operation(group=_GROUP, replies=answers(Model), codes=("not_found",)),
-    chat.post_chat_completions: Operation(
-        group=_GROUP,
-        body=ChatCompletionBody,
-        query={"batch_ms": BatchMilliseconds},
-        headers=_RETRIES,
-        replies={
-            200: Reply(_WHOLE_OR_STREAM, (Content(JSON, ChatCompletion), CHAT_EVENTS), _HEADERS)
-        },
-        codes=(*BODY_CODES, *BEGIN_CODES, *TURN_CODES, "not_found"),
-    ),
-    responses.post_responses: Operation(
-        group=_GROUP,
-        body=ResponseBody,
-        query={"batch_ms": BatchMilliseconds},
-        headers=_RETRIES,
-        replies={
-            200: Reply(
-                _WHOLE_OR_STREAM, (Content(JSON, ResponseDocument), RESPONSE_EVENTS), _HEADERS
-            )
-        },
-        codes=(*BODY_CODES, *BEGIN_CODES, *TURN_CODES, "no_pending_input", "not_found"),
-    ),
-    read.get_response: Operation(
-        group=_GROUP,
-        query={
-            "stream": Literal["true", "false"],
-            "starting_after": read.SequenceNumber,
-            "batch_ms": BatchMilliseconds,
-        },
-        replies={200: Reply(_WHOLE_OR_STREAM, (Content(JSON, ResponseDocument), RESPONSE_EVENTS))},
-        codes=("invalid_request", "not_found", *READ_CODES),
-    ),
-    read.post_response_cancel: Operation(
-        group=_GROUP,
-        replies=answers(ResponseDocument),
-        codes=("invalid_request", "invalid_json", "too_large", "not_found", *STORE_CODES),
-    ),
-    read.delete_response: Operation(
-        group=_GROUP,
-        replies=answers(ResponseDeleted),
-        codes=("invalid_request", "not_found", *STORE_CODES),
-    ),
-}
+MODELS: Final = Operation(group=_GROUP, replies=answers(ModelList))
+MODEL: Final = Operation(group=_GROUP, replies=answers(Model), codes=("not_found",))
+CHAT: Final = Operation(
+    group=_GROUP,
+    body=ChatCompletionBody,
+    query={"batch_ms": BatchMilliseconds},
+    headers=_RETRIES,
+    replies={200: Reply(_WHOLE_OR_STREAM, (Content(JSON, ChatCompletion), CHAT_EVENTS), _HEADERS)},
+    codes=(*BODY_CODES, *BEGIN_CODES, *TURN_CODES, "not_found"),
+)
+RESPONSES: Final = Operation(
+    group=_GROUP,
+    body=ResponseBody,
+    query={"batch_ms": BatchMilliseconds},
+    headers=_RETRIES,
+    replies={
+        200: Reply(_WHOLE_OR_STREAM, (Content(JSON, ResponseDocument), RESPONSE_EVENTS), _HEADERS)
+    },
+    codes=(*BODY_CODES, *BEGIN_CODES, *TURN_CODES, "no_pending_input", "not_found"),
+)
+RESPONSE: Final = Operation(
+    group=_GROUP,
+    query={
+        "stream": Literal["true", "false"],
+        "starting_after": SequenceNumber,
+        "batch_ms": BatchMilliseconds,
+    },
+    replies={200: Reply(_WHOLE_OR_STREAM, (Content(JSON, ResponseDocument), RESPONSE_EVENTS))},
+    codes=("invalid_request", "not_found", *READ_CODES),
+)
+CANCEL: Final = Operation(
+    group=_GROUP,
+    replies=answers(ResponseDocument),
+    codes=("invalid_request", "invalid_json", "too_large", "not_found", *STORE_CODES),
+)
+DELETE: Final = Operation(
+    group=_GROUP,
+    replies=answers(ResponseDeleted),
+    codes=("invalid_request", "not_found", *STORE_CODES),
+)

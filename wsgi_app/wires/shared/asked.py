@@ -19,6 +19,8 @@ from wsgi_app.events import (
 
 #: The tool that a front end renders for what the agent asks by itself.
 ASK_TOOL: Final = "ask_user"
+#: In place of a result that never came: a call without one is the page's to run.
+NO_RESULT: Final = "(The result of this call is unknown.)"
 _GOES_ON: Final = (Token, Thinking, InputRequest, Done, Error, Cancelled)
 
 

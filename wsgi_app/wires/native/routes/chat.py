@@ -8,23 +8,20 @@ from msgspec import UNSET
 from wsgi_app.events import encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.answers import CancelAnswer, Okay
+from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.parse import (
-    CancelBody,
-    ChatBody,
-    InputBody,
-    NewChatBody,
-    batch_seconds,
     check_session_id,
     idempotency_key,
     last_event_id,
-    native_wire,
     new_session_id,
     parse_body,
-    wants_json,
 )
-from wsgi_app.web.respond import answer_response, json_response, stream_response
+from wsgi_app.web.respond import stream_response
 from wsgi_app.web.turns import TurnRequest, open_turn
+from wsgi_app.wires.native.options import StreamOptions, wants_json
+from wsgi_app.wires.native.request import CancelBody, ChatBody, InputBody, NewChatBody
+from wsgi_app.wires.native.respond import answer_response, native_encoder
 
 
 def post_chat(mount: Mount, session_id: str) -> Response:
@@ -67,14 +64,16 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
     wants_whole = wants_json(request)
     # A repeated request goes on where its stream was cut; a JSON answer is always whole.
     cursor = None if wants_whole else last_event_id(request)
-    batch_seconds(request)  # a bad one is refused before there is a turn
-    native_wire(request)
+    options = StreamOptions.read(request)
 
     turn = open_turn(mount, key, _wanted(body, idempotency, streams=not wants_whole), cursor)
     try:
         if wants_whole:
             return answer_response(turn.wait(), key, turn.turn)
-        return stream_response(mount, turn.reader, key, turn.turn, turn.start, resumes=True)
+        encode = native_encoder(options, mount.burst_seconds)
+        return stream_response(
+            mount, turn.reader, key, turn.turn, turn.start, encode=encode, resumes=True
+        )
     except BaseException:
         turn.close()
         raise

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, Final
+from typing import Final
 
 from flask import Response, request
-from msgspec import Meta, Struct
 
 from wsgi_app.agents.probe import ProbeAgent, ProbePlan
 from wsgi_app.web.mount import Mount, session_key
-from wsgi_app.web.parse import invalid, parse_body, wants_json
-from wsgi_app.web.respond import answer_response, stream_response
+from wsgi_app.web.parse import invalid, parse_body
+from wsgi_app.web.respond import stream_response
 from wsgi_app.web.turns import TurnRequest, open_turn
+from wsgi_app.wires.native.describe import KEEPALIVE_HEADER, TURN_TIMEOUT_HEADER
+from wsgi_app.wires.native.options import StreamOptions, wants_json
+from wsgi_app.wires.native.request import ProbeBody
+from wsgi_app.wires.native.respond import answer_response, native_encoder
 
 #: Begins the names of the sessions, which are forgotten a minute after their turn.
 SESSION_PREFIX: Final = "probe-"
-#: What a client has to know of the host to judge what it sees.
-KEEPALIVE_HEADER: Final = "X-Keepalive-Seconds"
-TURN_TIMEOUT_HEADER: Final = "X-Turn-Timeout-Seconds"
-
-
-class ProbeBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """The body of ``POST /probe``."""
-
-    frames: Annotated[int, Meta(ge=1, le=100)] = 10
-    interval_ms: Annotated[int, Meta(ge=0, le=1000)] = 100
-    silence_seconds: Annotated[float, Meta(ge=0, le=3600)] = 0.0
 
 
 def post_probe(mount: Mount) -> Response:
@@ -45,13 +37,17 @@ def post_probe(mount: Mount) -> Response:
         interval_seconds=body.interval_ms / 1000,
         silence_seconds=body.silence_seconds,
     )
+    options = StreamOptions.read(request)
     wanted = TurnRequest(message="probe", ephemeral=True, agent=ProbeAgent(plan), orphan_seconds=0)
     turn = open_turn(mount, session_key(SESSION_PREFIX + secrets.token_urlsafe(16)), wanted)
     try:
         if wants_json(request):
             response = answer_response(turn.wait(), turn.key, turn.turn)
         else:
-            response = stream_response(mount, turn.reader, turn.key, turn.turn, turn.start)
+            encode = native_encoder(options)
+            response = stream_response(
+                mount, turn.reader, turn.key, turn.turn, turn.start, encode=encode
+            )
     except BaseException:
         turn.close()
         raise

@@ -15,42 +15,34 @@ from wsgi_app.errors import RequestError
 from wsgi_app.events import LOST_SEQ, Cursor, EventId, NumberedEvent
 from wsgi_app.frames import sse
 from wsgi_app.store.base import SessionKey, SessionView
-from wsgi_app.web.answers import PollAnswer
+from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount, count_resume, session_key
 from wsgi_app.web.parse import (
-    PollWaitSeconds,
-    batch_seconds,
     check_session_id,
     invalid,
     last_event_id,
-    native_wire,
-    poll_cursor,
+    parse_cursor,
     query_value,
-    wants_marks,
 )
-from wsgi_app.web.respond import (
-    PASSING_CODES,
-    count_refused,
-    events_response,
-    json_response,
-    many_encoder,
-    refused_event_source,
-    stream_response,
-)
+from wsgi_app.web.refuse import count_refused
+from wsgi_app.web.respond import events_response, stream_response
 from wsgi_app.wires.native import encode as native
+from wsgi_app.wires.native.answers import PollAnswer
+from wsgi_app.wires.native.options import StreamOptions, wants_marks
+from wsgi_app.wires.native.request import MAX_SESSIONS_PER_STREAM, PollWaitSeconds
+from wsgi_app.wires.native.respond import many_encoder, native_encoder, refused_event_source
 
-#: More would make an id longer than some proxies let a header be.
-MAX_SESSIONS_PER_STREAM: Final = 100
+#: Refusals that pass: an EventSource shall come back after them.
+PASSING_CODES: Final = ("draining", "at_capacity", "store_unavailable", "rate_limited")
 
 
 def get_events(mount: Mount, session_id: str) -> Response:
     """GET /chat/<session_id>/events: attach or replay."""
     check_session_id(session_id)
     cursor = last_event_id(request)
-    batch_seconds(request)  # a bad one is refused whether there is a stream or not
-    native_wire(request)
+    options = StreamOptions.read(request)  # bad ones are refused, stream or not
     try:
-        return _attach(mount, session_key(session_id), cursor)
+        return _attach(mount, session_key(session_id), cursor, options)
     except RequestError as error:
         return _come_back(error, "" if cursor is None else str(cursor.place))
 
@@ -64,7 +56,9 @@ def _come_back(error: RequestError, last_event_id: str) -> Response:
     return refused_event_source(error, last_event_id)
 
 
-def _attach(mount: Mount, key: SessionKey, cursor: Cursor | None) -> Response:
+def _attach(
+    mount: Mount, key: SessionKey, cursor: Cursor | None, options: StreamOptions
+) -> Response:
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
     view = mount.store.describe_session(key, messages=False)
@@ -81,7 +75,8 @@ def _attach(mount: Mount, key: SessionKey, cursor: Cursor | None) -> Response:
     except BaseException:
         slot.give_back()
         raise
-    return stream_response(mount, reader, key, view.turn, lambda: None, resumes=True)
+    encode = native_encoder(options, mount.burst_seconds)
+    return stream_response(mount, reader, key, view.turn, lambda: None, encode=encode, resumes=True)
 
 
 def get_many_events(mount: Mount) -> Response:
@@ -89,15 +84,19 @@ def get_many_events(mount: Mount) -> Response:
     sessions = _sessions_of(request)
     text = request.headers.get("Last-Event-ID") or request.args.get("last_event_id") or ""
     cursors = _many_cursors(text, len(sessions))
-    batch_seconds(request)  # a bad one is refused before there is a stream
+    options = StreamOptions.read(request)
+    keys = [session_key(session_id) for session_id in sessions]
     try:
-        return _attach_many(mount, [session_key(session_id) for session_id in sessions], cursors)
+        return _attach_many(mount, keys, cursors, options)
     except RequestError as error:
         return _come_back(error, text)
 
 
 def _attach_many(
-    mount: Mount, keys: list[SessionKey], cursors: Sequence[Cursor | None]
+    mount: Mount,
+    keys: list[SessionKey],
+    cursors: Sequence[Cursor | None],
+    options: StreamOptions,
 ) -> Response:
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
@@ -113,7 +112,7 @@ def _attach_many(
         mount,
         reader,
         lambda: None,
-        encode=many_encoder(named=request.args.get("named") == "1"),
+        encode=many_encoder(options),
         resumes=True,
     )
 
@@ -155,7 +154,7 @@ def _nothing_left(mount: Mount, key: SessionKey, view: SessionView, start: Curso
 def get_poll(mount: Mount, session_id: str) -> Response:
     """GET /chat/<session_id>/poll: events after a cursor, waited for if there are none."""
     check_session_id(session_id)
-    cursor = poll_cursor(request)
+    cursor = parse_cursor(request.args.get("after"), "after")
     wait_seconds = query_value(request, "wait", PollWaitSeconds, 0.0)
     key = session_key(session_id)
     view = mount.store.describe_session(key, messages=False)

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any
+from datetime import datetime, timezone
+from typing import Any
 
 from flask import Response, request
-from msgspec import UNSET, Meta
+from msgspec import UNSET
 
 from wsgi_app.engine.history import for_people
 from wsgi_app.errors import RequestError
 from wsgi_app.store.base import SessionView
-from wsgi_app.web.answers import (
+from wsgi_app.web.envelope import json_response
+from wsgi_app.web.mount import Mount, current_principal, session_key
+from wsgi_app.web.parse import check_session_id, invalid, query_value
+from wsgi_app.wires.native.answers import (
     DeleteAnswer,
     SessionAnswer,
     SessionsAnswer,
     SessionSummary,
     ShownMessage,
 )
-from wsgi_app.web.mount import Mount, current_principal, session_key
-from wsgi_app.web.parse import check_session_id, invalid, query_value
-from wsgi_app.web.respond import json_response, rfc3339
+from wsgi_app.wires.native.request import PageSize
 
 DEFAULT_PAGE_SIZE = 50
-PageSize = Annotated[int, Meta(ge=1, le=200)]
 
 
 def get_session(mount: Mount, session_id: str) -> Response:
@@ -68,6 +69,12 @@ def _describe(view: SessionView) -> dict[str, Any]:
         "session_id": view.session_id,
         "state": "running" if view.active_turns else "idle",
         "turn_id": str(turn),
-        "created_at": rfc3339(view.created_at),
-        "updated_at": rfc3339(view.updated_at),
+        "created_at": _rfc3339(view.created_at),
+        "updated_at": _rfc3339(view.updated_at),
     }
+
+
+def _rfc3339(epoch_seconds: float) -> str:
+    """A time as RFC 3339 writes it, in UTC."""
+    moment = datetime.fromtimestamp(epoch_seconds, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

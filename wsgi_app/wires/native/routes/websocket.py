@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Response, request
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET
 
 from wsgi_app.auth import check_origin
 from wsgi_app.delivery.feed import Feed
@@ -20,12 +20,13 @@ from wsgi_app.frames.merge import merge_backlog
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.access import demand
-from wsgi_app.web.ids import RequestId, TurnId
 from wsgi_app.web.mount import Mount, count_resume, session_key
-from wsgi_app.web.parse import check_session_id, decode_json, wants_marks
-from wsgi_app.web.respond import count_refused
+from wsgi_app.web.parse import check_session_id, decode_json
+from wsgi_app.web.refuse import count_refused
 from wsgi_app.web.turns import TurnRequest, begin_turn
 from wsgi_app.wires.native.encode import with_id
+from wsgi_app.wires.native.options import wants_marks
+from wsgi_app.wires.native.request import CancelFrame, Frame, InputFrame, MessageFrame, ResumeFrame
 
 if TYPE_CHECKING:
     from wsgi_app.delivery.websocket import EventSocket
@@ -34,37 +35,6 @@ if TYPE_CHECKING:
 TRY_AGAIN_LATER: Final = 1013
 #: How long a connection sleeps at most before it looks whether its worker is about to leave.
 LOOK_SECONDS: Final = 2.0
-
-
-class MessageFrame(Struct, tag="message", tag_field="type", forbid_unknown_fields=True):
-    """Starts a turn."""
-
-    content: Annotated[str, Meta(min_length=1)]
-    metadata: dict[str, Any] = {}
-    on_disconnect: Literal["cancel", "continue"] = "cancel"
-    if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
-
-
-class CancelFrame(Struct, tag="cancel", tag_field="type", forbid_unknown_fields=True):
-    """Cancels what runs and waits, or the named turn."""
-
-    turn_id: Union[TurnId, UnsetType] = UNSET
-
-
-class InputFrame(Struct, tag="input", tag_field="type", forbid_unknown_fields=True):
-    """Answers a question."""
-
-    request_id: RequestId
-    value: Any
-
-
-class ResumeFrame(Struct, tag="resume", tag_field="type", forbid_unknown_fields=True):
-    """Reads on after an event, or without one the running turn."""
-
-    last_event_id: Union[str, UnsetType] = UNSET
-
-
-Frame = Union[MessageFrame, CancelFrame, InputFrame, ResumeFrame]
 
 
 def websocket(mount: Mount, session_id: str) -> Response:

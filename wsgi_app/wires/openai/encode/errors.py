@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from wsgi_app.errors import STATUS_BY_CODE
+
 #: HTTP statuses that OpenAI itself uses for what has another one in the native wire.
-STATUS_BY_CODE: Final = {"invalid_request": 400, "idempotency_key_reused": 400}
+STATUSES: Final = {**STATUS_BY_CODE, "invalid_request": 400, "idempotency_key_reused": 400}
 _TYPE_BY_STATUS: Final = {
     401: "authentication_error",
     403: "permission_error",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Union
+from typing import Annotated, Any, Optional, Union
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from wsgi_app.events import InputRequest
 from wsgi_app.wires.openai.ids import PartRef, ResponseRef
@@ -16,6 +16,9 @@ from wsgi_app.wires.openai.request.messages import (
     read_items,
     split_at_newest,
 )
+
+#: A response's stream is read on behind it.
+SequenceNumber = Annotated[int, Meta(ge=0, le=10_000_000_000)]
 
 
 class ResponseBody(Struct, kw_only=True):

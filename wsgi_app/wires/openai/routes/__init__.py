@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Final
 
-from flask import Response
-
+from wsgi_app.web.envelope import Envelope
+from wsgi_app.web.route import CANCEL, CHAT, DELETE, READ, Route, Wire
+from wsgi_app.wires.openai import describe
+from wsgi_app.wires.openai.encode.errors import STATUSES
 from wsgi_app.wires.openai.routes.chat import post_chat_completions
 from wsgi_app.wires.openai.routes.models import get_model, get_models
 from wsgi_app.wires.openai.routes.read import delete_response, get_response, post_response_cancel
 from wsgi_app.wires.openai.routes.responses import post_responses
+from wsgi_app.wires.openai.routes.turns import openai_error
 
-ROUTES: list[tuple[str, str, Callable[..., Response]]] = [
-    ("GET", "/v1/models", get_models),
-    ("GET", "/v1/models/<path:model_id>", get_model),
-    ("POST", "/v1/chat/completions", post_chat_completions),
-    ("POST", "/v1/responses", post_responses),
-    ("GET", "/v1/responses/<response_id>", get_response),
-    ("POST", "/v1/responses/<response_id>/cancel", post_response_cancel),
-    ("DELETE", "/v1/responses/<response_id>", delete_response),
-]
+ERRORS: Final = Envelope(openai_error, describe.OpenAIError, ("error",), STATUSES)
+_RESPONSE: Final = "/v1/responses/<response_id>"
+
+WIRE: Final = Wire(
+    "openai",
+    (
+        Route("GET", "/v1/models", get_models, READ, describe.MODELS, errors=ERRORS),
+        Route("GET", "/v1/models/<path:model_id>", get_model, READ, describe.MODEL, errors=ERRORS),
+        Route(
+            "POST",
+            "/v1/chat/completions",
+            post_chat_completions,
+            CHAT,
+            describe.CHAT,
+            errors=ERRORS,
+        ),
+        Route("POST", "/v1/responses", post_responses, CHAT, describe.RESPONSES, errors=ERRORS),
+        Route("GET", _RESPONSE, get_response, READ, describe.RESPONSE, errors=ERRORS),
+        Route(
+            "POST",
+            f"{_RESPONSE}/cancel",
+            post_response_cancel,
+            CANCEL,
+            describe.CANCEL,
+            errors=ERRORS,
+        ),
+        Route("DELETE", _RESPONSE, delete_response, DELETE, describe.DELETE, errors=ERRORS),
+    ),
+    root="/v1",
+    errors=ERRORS,
+)

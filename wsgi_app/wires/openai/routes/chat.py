@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.frames.sse import KEEP_ALIVE_BLOCK
+from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.parse import batch_seconds, idempotency_key, new_session_id, parse_body
-from wsgi_app.web.respond import json_response, shaped, stream_response
+from wsgi_app.web.respond import stream_response
 from wsgi_app.web.turns import OpenTurn, TurnRequest, open_turn
 from wsgi_app.wires.openai.encode.chat import ChatCollector, ChatEncoder, Completion, completion_id
 from wsgi_app.wires.openai.request.chat import ChatCompletionBody
@@ -24,13 +25,11 @@ from wsgi_app.wires.openai.routes.turns import (
     failed_turn,
     is_retry,
     model_name,
-    openai_error,
     read_to_end,
     until_end,
 )
 
 
-@shaped(openai_error)
 def post_chat_completions(mount: Mount) -> Response:
     """POST /v1/chat/completions: answer the conversation's last message."""
     body = parse_body(request, ChatCompletionBody, mount.settings.max_body_bytes)

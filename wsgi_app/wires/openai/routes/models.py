@@ -7,20 +7,18 @@ from typing import Any, Final
 from flask import Response
 
 from wsgi_app.errors import RequestError
+from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.respond import json_response, shaped
-from wsgi_app.wires.openai.routes.turns import model_name, openai_error
+from wsgi_app.wires.openai.routes.turns import model_name
 
 OWNER: Final = "wsgi-agent-host"
 
 
-@shaped(openai_error)
 def get_models(mount: Mount) -> Response:
     """GET /v1/models: the agent."""
     return json_response({"object": "list", "data": [_model(mount)]})
 
 
-@shaped(openai_error)
 def get_model(mount: Mount, model_id: str) -> Response:
     """GET /v1/models/<model_id>: the agent, under its own name alone."""
     if model_id != model_name(mount):

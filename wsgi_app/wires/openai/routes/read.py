@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Final
 
 from flask import Response, request
-from msgspec import Meta
 
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.errors import RequestError
@@ -15,18 +14,19 @@ from wsgi_app.events import EventId, NumberedEvent
 from wsgi_app.frames.sse import KEEP_ALIVE_BLOCK
 from wsgi_app.store.base import SessionView
 from wsgi_app.web.body import read_body
+from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, query_value
-from wsgi_app.web.respond import json_response, shaped, stream_response
+from wsgi_app.web.respond import stream_response
 from wsgi_app.web.turns import OpenTurn
 from wsgi_app.wires.openai.encode.responses import ResponseBuilder, ResponseEncoder, StreamEvent
 from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.messages import bad_request
-from wsgi_app.wires.openai.routes.turns import attach_turn, model_name, openai_error, until_end
+from wsgi_app.wires.openai.request.responses import SequenceNumber
+from wsgi_app.wires.openai.routes.turns import attach_turn, model_name, until_end
 
 #: How long a stream waits for what its reader has seen already, on a worker that hears of it late.
 CATCH_UP_SECONDS: Final = 2.0
-SequenceNumber = Annotated[int, Meta(ge=0, le=10_000_000_000)]
 
 
 def find_response(
@@ -78,7 +78,6 @@ def stream_from(
     )
 
 
-@shaped(openai_error)
 def get_response(mount: Mount, response_id: str) -> Response:
     """GET /v1/responses/<response_id>: the response as it is now, or its stream."""
     ref, _ = find_response(mount, response_id)
@@ -89,7 +88,6 @@ def get_response(mount: Mount, response_id: str) -> Response:
     return _stream_again(mount, ref, after)
 
 
-@shaped(openai_error)
 def post_response_cancel(mount: Mount, response_id: str) -> Response:
     """POST /v1/responses/<response_id>/cancel: end the response's turn."""
     read_body(request, mount.settings.max_body_bytes)
@@ -103,7 +101,6 @@ def post_response_cancel(mount: Mount, response_id: str) -> Response:
     return json_response(found.document())
 
 
-@shaped(openai_error)
 def delete_response(mount: Mount, response_id: str) -> Response:
     """DELETE /v1/responses/<response_id>: forget the conversation that it is the newest of."""
     ref, view = find_response(mount, response_id)

@@ -12,9 +12,9 @@ from wsgi_app.delivery.feed import Feed
 from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId, InputRequest, encode_json
 from wsgi_app.store.base import SessionKey, SessionView
+from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.parse import batch_seconds, idempotency_key, new_session_id, parse_body
-from wsgi_app.web.respond import json_response, shaped
 from wsgi_app.web.turns import OpenTurn, TurnRequest, open_turn
 from wsgi_app.wires.openai.encode.responses import ResponseBuilder, ResponseEncoder
 from wsgi_app.wires.openai.ids import ResponseRef
@@ -37,7 +37,6 @@ from wsgi_app.wires.openai.routes.turns import (
     is_known,
     is_retry,
     model_name,
-    openai_error,
     read_to_end,
 )
 
@@ -54,7 +53,6 @@ class _Asked(NamedTuple):
     event: InputRequest
 
 
-@shaped(openai_error)
 def post_responses(mount: Mount) -> Response:
     """POST /v1/responses: begin a conversation, go on with one, or answer a question."""
     body = parse_body(request, ResponseBody, mount.settings.max_body_bytes)

@@ -17,11 +17,11 @@ from wsgi_app.engine.run import BegunTurn
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import AnyEvent, Cancelled, Cursor, Error, EventId, NumberedEvent
 from wsgi_app.store.base import SessionKey, SessionView
+from wsgi_app.web.envelope import error_headers, error_status, json_response
 from wsgi_app.web.mount import Mount, count_resume
-from wsgi_app.web.respond import error_headers, error_status, json_response
 from wsgi_app.web.turns import OpenTurn
 from wsgi_app.wires.openai.encode.chat import failure
-from wsgi_app.wires.openai.encode.errors import STATUS_BY_CODE, error_object
+from wsgi_app.wires.openai.encode.errors import STATUSES, error_object
 
 #: How long after a turn's end a retried request still gets its answer. The SDKs wait up to 8 s
 #: before they send a request again.
@@ -43,7 +43,7 @@ class Encoder(Protocol):
 
 def openai_error(error: AgentHostError) -> Response:
     """Answer a refusal: nothing was begun, so that those that pass may be sent again."""
-    status = STATUS_BY_CODE.get(error.code, error_status(error))
+    status = STATUSES.get(error.code, error_status(error))
     headers = error_headers(error)
     if status not in _RETRYABLE:
         # The SDKs would repeat a 409 and every 5xx.

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, Optional, Union
+from typing import Annotated, Any, Final, NamedTuple, Optional, Union
 
-from flask import Response
 from msgspec import Meta, Struct
 
 from wsgi_app.frames import sse
-
-View = Callable[..., Response]
 
 JSON: Final = "application/json"
 TEXT: Final = "text/plain"
@@ -43,6 +39,14 @@ TURN_CODES: Final = (
 Text = Annotated[str, Meta(max_length=4096)]
 
 
+class Header(NamedTuple):
+    """A header that this route's requests or answers have, and no other route's."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+
+
 class Content(Struct, frozen=True):
     """An answer's or a request's content: the type of a JSON document, or text."""
 
@@ -72,7 +76,7 @@ class Reply(Struct, frozen=True):
 
     description: str
     content: tuple[Union[Content, Events], ...] = ()
-    headers: tuple[str, ...] = ()
+    headers: tuple[Union[str, Header], ...] = ()
 
 
 class Operation(Struct, frozen=True, kw_only=True):
@@ -85,15 +89,17 @@ class Operation(Struct, frozen=True, kw_only=True):
     #: Whether the body may be missing.
     body_optional: bool = False
     query: dict[str, Any] = {}
-    headers: tuple[str, ...] = ()
+    headers: tuple[Union[str, Header], ...] = ()
     socket: Optional[Socket] = None
     #: What the summary does not say.
     description: str = ""
 
 
-Operations = Mapping[View, Operation]
-
-
-def answers(kind: Any, description: str = "The answer.", *headers: str) -> dict[int, Reply]:
+def answers(kind: Any, description: str = "The answer.") -> dict[int, Reply]:
     """One answer, a JSON document."""
-    return {200: Reply(description, (Content(JSON, kind),), headers)}
+    return {200: Reply(description, (Content(JSON, kind),))}
+
+
+def file_of(group: str, media_type: str) -> Operation:
+    """A route that gives a file."""
+    return Operation(group=group, replies={200: Reply("The file.", (Content(media_type),))})

@@ -1,0 +1,45 @@
+"""What a client of the native routes asks for beside its message: in the query and in headers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flask import Request
+
+from wsgi_app.web.parse import batch_seconds, query_value
+from wsgi_app.wires.native.request import NativeWire
+
+
+class StreamOptions(NamedTuple):
+    """How a stream is sent."""
+
+    batch_seconds: float
+    #: Whose names its events have: ``native`` or ``agentflow``.
+    names: str
+    #: Whether an ``event:`` line tells them too.
+    named: bool
+    marks: bool
+
+    @classmethod
+    def read(cls, request: Request) -> StreamOptions:
+        """Read them; raises RequestError, before there is a turn."""
+        return cls(
+            batch_seconds(request),
+            query_value(request, "wire", NativeWire, "native"),
+            request.args.get("named") == "1",
+            wants_marks(request),
+        )
+
+
+def wants_marks(request: Request) -> bool:
+    """Whether the client asks for the marks of runs, in the query or by a header."""
+    return "1" in (request.headers.get("X-Run-Marks"), request.args.get("marks"))
+
+
+def wants_json(request: Request) -> bool:
+    """Whether the client prefers one JSON answer to a stream.
+
+    Equal weights mean a stream: many clients send ``application/json, text/plain, */*`` always.
+    """
+    accept = request.accept_mimetypes
+    return accept["application/json"] > accept["text/event-stream"]

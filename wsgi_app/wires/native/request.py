@@ -1,0 +1,92 @@
+"""What clients of the native routes post, and what their queries may name."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Final, Literal, Union
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from wsgi_app.web.ids import MESSAGE_CHARS, RequestId, SessionId, TurnId
+
+#: What ``?wire=`` may name.
+NativeWire = Literal["native", "agentflow"]
+PollWaitSeconds = Annotated[float, Meta(ge=0, le=55)]
+PageSize = Annotated[int, Meta(ge=1, le=200)]
+#: More would make an id longer than some proxies let a header be.
+MAX_SESSIONS_PER_STREAM: Final = 100
+
+
+class ChatBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """The body of ``POST /chat/<session_id>``."""
+
+    message: Annotated[str, Meta(min_length=1, extra_json_schema={"maxLength": MESSAGE_CHARS})]
+    metadata: dict[str, Any] = {}
+    on_disconnect: Literal["cancel", "continue"] = "cancel"
+    if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
+
+    def digest(self) -> str:
+        """The same for a request and its retry, whatever the order of their fields."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+
+class NewChatBody(ChatBody, forbid_unknown_fields=True, kw_only=True):
+    """The body of ``POST /chat``."""
+
+    session_id: Union[SessionId, UnsetType] = UNSET
+
+
+class CancelBody(Struct, forbid_unknown_fields=True):
+    """The body of ``POST …/cancel``, which may be missing."""
+
+    turn_id: Union[TurnId, UnsetType] = UNSET
+
+
+class InputBody(Struct, forbid_unknown_fields=True):
+    """The body of ``POST …/input``."""
+
+    request_id: RequestId
+    value: Any
+
+
+class ProbeBody(Struct, forbid_unknown_fields=True, kw_only=True):
+    """The body of ``POST /probe``."""
+
+    frames: Annotated[int, Meta(ge=1, le=100)] = 10
+    interval_ms: Annotated[int, Meta(ge=0, le=1000)] = 100
+    silence_seconds: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+
+
+# -- what a WebSocket's client sends
+
+
+class MessageFrame(Struct, tag="message", tag_field="type", forbid_unknown_fields=True):
+    """Starts a turn."""
+
+    content: Annotated[str, Meta(min_length=1)]
+    metadata: dict[str, Any] = {}
+    on_disconnect: Literal["cancel", "continue"] = "cancel"
+    if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
+
+
+class CancelFrame(Struct, tag="cancel", tag_field="type", forbid_unknown_fields=True):
+    """Cancels what runs and waits, or the named turn."""
+
+    turn_id: Union[TurnId, UnsetType] = UNSET
+
+
+class InputFrame(Struct, tag="input", tag_field="type", forbid_unknown_fields=True):
+    """Answers a question."""
+
+    request_id: RequestId
+    value: Any
+
+
+class ResumeFrame(Struct, tag="resume", tag_field="type", forbid_unknown_fields=True):
+    """Reads on after an event, or without one the running turn."""
+
+    last_event_id: Union[str, UnsetType] = UNSET
+
+
+Frame = Union[MessageFrame, CancelFrame, InputFrame, ResumeFrame]
