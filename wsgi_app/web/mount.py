@@ -12,20 +12,16 @@ from typing import Any
 
 from flask import Flask, current_app, g, has_request_context, request
 
-from wsgi_app.agents.provider_faults import provider_error
 from wsgi_app.auth import Authenticator, DevelopmentMode, Principal
 from wsgi_app.compat.flask import is_context
 from wsgi_app.compat.flask_sqlalchemy import find_session
 from wsgi_app.config import Settings, setting_name
-from wsgi_app.delivery.disconnect import HangupWatcher
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.handover import may_hand_over
-from wsgi_app.delivery.parking import Parking
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.delivery.server import ServerFacts, find_leaving, find_server, prepare_leaving
 from wsgi_app.delivery.server.warnings import server_warnings
 from wsgi_app.delivery.slots import Delivery, Place, Slot, StreamSlots
-from wsgi_app.engine.about import AboutWorker
 from wsgi_app.engine.cancels import CANCEL_WAIT_SECONDS, MOMENT_SECONDS
 from wsgi_app.engine.drain import drain_when
 from wsgi_app.engine.registry import register_host
@@ -40,6 +36,7 @@ from wsgi_app.metrics import are_counted, metrics, note_worker
 from wsgi_app.store.base import SessionKey, Store
 from wsgi_app.tickets import Tickets
 from wsgi_app.web.route import RouteTable
+from wsgi_app.web.worker import Worker
 
 log = logging.getLogger("wsgi_app")
 
@@ -50,21 +47,6 @@ UNKNOWN_SERVER = (
     "this server is not a known one: streams are not limited and may keep other requests waiting"
     f" (set {setting_name('stream_slots')}), and a client that goes is seen at the next write"
 )
-
-
-class Worker:
-    """The parts of a mount that belong to one process, and start after its fork."""
-
-    def __init__(
-        self, settings: Settings, store: Store, make_agent: Callable[[], Agent], slots: StreamSlots
-    ) -> None:
-        self.pid = os.getpid()
-        self.store = store
-        self.tickets = Tickets(store.secret)
-        self.runner = Runner(settings, store, make_agent, AboutWorker(slots.count), provider_error)
-        self.watcher = HangupWatcher(settings.write_timeout_seconds)
-        self.parking = Parking(self.runner.loops.io, settings)
-        self.runner.before_close.append(self.parking.leave)
 
 
 class Mount:
