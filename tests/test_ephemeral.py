@@ -43,8 +43,8 @@ def test_an_ephemeral_session_is_forgotten_after_its_turn(bench: TurnBench) -> N
     other = SessionKey("tenant", "stays")
     assert bench.start(lambda _: "hello", key=other).wait_ended(20)
     assert bench.start(lambda _: "hello", key=KEY, ephemeral=True).wait_ended(20)
-    wait_for(lambda: bench.store.describe_session(KEY) is None, "the session is forgotten")
-    assert bench.store.describe_session(other) is not None
+    wait_for(lambda: bench.store.history(KEY) is None, "the session is forgotten")
+    assert bench.store.history(other) is not None
 
 
 def test_a_newer_turn_keeps_an_ephemeral_session(bench: TurnBench) -> None:
@@ -56,7 +56,7 @@ def test_a_newer_turn_keeps_an_ephemeral_session(bench: TurnBench) -> None:
     sessions = ephemeral.EphemeralSessions(bench.store)
     sessions.add(first.fence)
     sessions.sweep()
-    assert bench.store.describe_session(KEY) is not None
+    assert bench.store.history(KEY) is not None
     sessions.add(second.fence)
     sessions.sweep()
-    assert bench.store.describe_session(KEY) is None
+    assert bench.store.history(KEY) is None

@@ -88,7 +88,7 @@ def test_a_turn_can_be_ended_before_its_worker_knows_that_it_began(reason: str) 
     runs: list[TurnRun] = []
     starting = threading.Thread(target=lambda: runs.append(bench.start(silent, key=key)))
     starting.start()
-    while bench.store.describe_session(key) is None:
+    while bench.store.history(key) is None:
         assert starting.is_alive()
     ENDS[reason](bench, key)
     starting.join()

@@ -181,7 +181,7 @@ def test_partial_text_of_a_stopped_answer_is_kept_and_marked(bench: AgentBench) 
     run = bench.start((Text(("The answer", " is")), Stall()), key=KEY)
     wait_for(lambda: len(events_of(run)) == 2, "two tokens")
     bench.turns.runner.cancel(KEY, None, "user")
-    view = bench.turns.store.describe_session(KEY)
+    view = bench.turns.store.history(KEY)
     assert view is not None
     partial = {"role": "assistant", "content": "The answer is"}
     assert for_people(view.messages)[-1] == partial

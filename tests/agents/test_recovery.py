@@ -147,7 +147,7 @@ def test_a_message_that_a_filter_refuses_leaves_the_history(
     refused = said_to(upstream)[-1]
     bench.talk((Text(("Fine.",)),), key=KEY)
     assert refused not in said_to(upstream)
-    shown = bench.turns.store.describe_session(KEY)
+    shown = bench.turns.store.history(KEY)
     assert shown is not None
     assert refused in str(shown.messages)
 

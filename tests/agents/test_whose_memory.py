@@ -164,7 +164,7 @@ def test_a_deletion_that_fails_is_told_and_repeated(
     with pytest.raises(MemoryUnavailable):
         bench.turns.runner.delete_session(KEY)
     assert "cannot be forgotten" in caplog.text
-    assert bench.turns.store.describe_session(KEY) is not None
+    assert bench.turns.store.history(KEY) is not None
     with saver._cursor() as cursor:  # noqa: SLF001 - the same
         cursor.execute("alter table away rename to checkpoint_blobs")
     assert bench.turns.runner.delete_session(KEY)

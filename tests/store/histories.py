@@ -52,7 +52,7 @@ def _describe(store: Any, key: SessionKey) -> object:
     if isinstance(store, Model):
         held = store.sessions.get(key)
         return held and (held.newest, tuple(t.number for t in held.active), held.messages)
-    view = store.describe_session(key)
+    view = store.history(key)
     return view and (view.turn, view.active_turns, view.messages)
 
 

@@ -121,7 +121,7 @@ def ids(store: Store, after: EventId = START, key: SessionKey = KEY) -> list[str
 
 def contents(store: Store, key: SessionKey = KEY) -> list[str]:
     """The texts of a session's messages."""
-    view = store.describe_session(key)
+    view = store.history(key)
     assert view is not None
     return [message["content"] for message in view.messages]
 

@@ -161,7 +161,7 @@ def test_tenant_has_so_many_turns(make_store: MakeStore) -> None:
         store.begin_turn(request(third))
     with refused("too_many_turns"):
         store.begin_turn(request(if_busy="enqueue"))
-    assert store.describe_session(third) is None
+    assert store.history(third) is None
     assert start(store, SessionKey("rival", "s-1")).turn == 1
     end(store, first)
     assert start(store, third).turn == 1
@@ -249,7 +249,7 @@ def test_expired_sessions_bytes_do_not_count(make_store: MakeStore) -> None:
 def test_sessions_do_not_mix(store: Store, key: SessionKey, stranger: SessionKey) -> None:
     """Two sessions whose keys differ anywhere, above all in the tenant, share nothing."""
     fence = start(store, key)
-    assert store.describe_session(stranger) is None
+    assert store.history(stranger) is None
     assert store.read(stranger, START, 1) is None
     assert store.request_cancel(stranger, None, "user") == []
     assert not store.delete_session(stranger)

@@ -205,7 +205,7 @@ def test_session_is_deleted_once(store: Store) -> None:
             ]
         )
         assert Counter(outcomes[:8]) == {True: 1, False: 7}
-        assert store.describe_session(KEY) is None
+        assert store.history(KEY) is None
 
 
 def _append(store: Store, fence: Fence) -> bool:

@@ -178,7 +178,7 @@ def test_limited_request_attaches_but_begins_nothing(roomy: Store) -> None:
             order = request(key, if_busy="enqueue", idempotency_key=idempotency_key, rate=one)
             with refused("rate_limited"):
                 roomy.begin_turn(order)
-    assert roomy.describe_session(new) is None
+    assert roomy.history(new) is None
     assert {view.session_id for view in roomy.list_sessions("acme", 9, None).sessions} == {
         "idle",
         KEY.session_id,

@@ -19,6 +19,7 @@ from tests.store.steps import (
 )
 from tests.support.waiting import wait_for
 from wsgi_app.errors import Fenced
+from wsgi_app.events import EventId
 from wsgi_app.store.base import Appended, JournalWrite, Signal, Store, StoreLimits
 
 LEASE_SECONDS = 0.5
@@ -101,9 +102,52 @@ def test_unknown_session_is_not_followed(store: Store) -> None:
     """To follow an unknown session does nothing, also once it is made."""
     store.follow("follower", KEY)
     store.heartbeat("follower", [], [OTHER])
-    assert store.describe_session(KEY) is None
+    assert store.history(KEY) is None
     assert not store.append(start(store), 1, events(1, 1)).followed
     assert not store.append(start(store, OTHER), 1, events(1, 1)).followed
+
+
+def test_a_read_follows_what_goes_on(store: Store) -> None:
+    """A read for a worker that follows has it, and the turn's own, told from then on."""
+    owner, follower = Signals(store, "owner"), Signals(store, "follower")
+    fence = start(store, worker_id="owner")
+    store.append(fence, 1, events(1, 1))
+    found = store.read(KEY, EventId(0, 0), 100, follower="follower")
+    assert found is not None
+    assert [str(place) for place, _ in found.events] == ["1-1"]
+    wait_for(lambda: owner.has(Signal("follow", KEY, 1)), "the news of a follower")
+    assert store.append(fence, 2, events(2, 2)).followed
+    wait_for(lambda: follower.has(Signal("events", KEY, 1)), "the news of events")
+
+
+def test_a_read_follows_a_turn_that_waits(store: Store) -> None:
+    """A read behind the running turn has the worker of the waiting one told."""
+    waiting = Signals(store, "waiting")
+    start(store, worker_id="running")
+    enqueue(store, worker_id="waiting")
+    store.read(KEY, EventId(2, 0), 100, follower="follower")
+    wait_for(lambda: waiting.has(Signal("follow", KEY, 2)), "the news of a follower")
+
+
+def test_a_read_follows_nothing_that_has_ended(store: Store) -> None:
+    """A read of an idle session, or of the worker's own turn, follows nothing."""
+    run_turn(store)
+    store.read(KEY, EventId(0, 0), 100, follower="follower")
+    fence = start(store, worker_id="owner")
+    store.read(KEY, EventId(0, 0), 100, follower="owner")
+    store.read(KEY, EventId(0, 0), 100)
+    assert not store.append(fence, 1, events(1, 1)).followed
+
+
+def test_a_cancel_follows_the_end(store: Store) -> None:
+    """A cancel for a worker that follows has it told of the end, if the turn is another's."""
+    follower = Signals(store, "follower")
+    fence = start(store, worker_id="owner")
+    assert store.request_cancel(KEY, None, "user", follower="owner") == [1]
+    assert not store.append(fence, 1, events(1, 1)).followed
+    assert store.request_cancel(KEY, 1, "user", follower="follower") == [1]
+    end(store, fence)
+    wait_for(lambda: follower.has(Signal("ended", KEY, 1)), "the news of the end")
 
 
 # -- listen

@@ -114,20 +114,20 @@ WRONG = [
 def test_append_is_fenced(store: Store, what: str) -> None:
     """An append with a fence that is not the running turn's writes nothing."""
     fence = _wrong_fences(store)[what]
-    before = ids(store), store.describe_session(KEY)
+    before = ids(store), store.history(KEY)
     with pytest.raises(Fenced):
         store.append(fence, 1, events(1, 9))
-    assert (ids(store), store.describe_session(KEY)) == before
+    assert (ids(store), store.history(KEY)) == before
 
 
 @pytest.mark.parametrize("what", [what for what in WRONG if what not in ("ended", "waiting")])
 def test_finish_is_fenced(store: Store, what: str) -> None:
     """A finish with a fence that is not the session's ends nothing and writes nothing."""
     fence = _wrong_fences(store)[what]
-    before = ids(store), store.describe_session(KEY)
+    before = ids(store), store.history(KEY)
     with pytest.raises(Fenced):
         store.finish(fence, 1, events(1, 9), [{"role": "assistant", "content": "no"}])
-    assert (ids(store), store.describe_session(KEY)) == before
+    assert (ids(store), store.history(KEY)) == before
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_finish_ends_the_turn(store: Store) -> None:
     messages = [{"role": "assistant", "content": "hi"}]
     assert store.finish(fence, 3, events(3, 4), messages) == 4
     assert stored(store) == events(1, 4)
-    view = store.describe_session(KEY)
+    view = store.history(KEY)
     assert view is not None
     assert view.active_turns == ()
     assert contents(store) == ["hello", "hi"]
@@ -225,7 +225,7 @@ def test_messages_come_back_as_equal_json(store: Store) -> None:
     }
     end(store, start(store, message="🙂\x00\n\u2028"), 1, [message])
     user = {"role": "user", "content": "🙂\x00\n\u2028"}
-    view = store.describe_session(KEY)
+    view = store.history(KEY)
     assert view is not None
     assert view.messages == [user, message]
     assert store.begin_turn(request()).history == [user, message]
@@ -254,7 +254,7 @@ def test_store_keeps_its_own_copy(store: Store) -> None:
     store.finish(fence, 1, given, [message])
     message["parts"] = []
     given.append(b"more")
-    view = store.describe_session(KEY)
+    view = store.history(KEY)
     found = store.read(KEY, START, ALL)
     begun = store.begin_turn(request())
     assert view is not None
@@ -263,7 +263,7 @@ def test_store_keeps_its_own_copy(store: Store) -> None:
         got[1]["parts"].append("b")
         got.clear()
     found.events.clear()
-    view = store.describe_session(KEY)
+    view = store.history(KEY)
     assert view is not None
     assert view.messages[1] == {"role": "assistant", "content": "hi", "parts": ["a"]}
     assert ids(store) == ["1-1"]

@@ -33,7 +33,7 @@ def test_append_makes_the_session_anew(store: Store) -> None:
     """An append to a lost session makes it anew, with the turn running; its events are resent."""
     assert store.append(LOST, 40, events(40, 41)).last_seq == 0
     assert store.append(LOST, 1, events(1, 41)).last_seq == 41
-    view = store.describe_session(KEY)
+    view = store.history(KEY)
     assert view is not None
     assert (view.turn, view.active_turns, view.messages) == (5, (5,), [])
     assert ids(store) == [f"5-{seq}" for seq in range(1, 42)]
@@ -70,7 +70,7 @@ def test_turn_made_anew_is_an_ordinary_one(store: Store) -> None:
     assert store.begin_turn(waiting).turn == 6
     assert store.request_cancel(KEY, 5, "user") == [5]
     assert store.heartbeat("worker", [LOST]).cancels == {LOST: "user"}
-    view = store.describe_session(KEY)
+    view = store.history(KEY)
     assert view is not None
     assert view.owner == "worker"
     assert fence_of(waiting, 6) in store.mark_lost("worker", b"{}")
@@ -157,7 +157,7 @@ def test_running_turn_keeps_the_lost_one_out(store: Store) -> None:
     ):
         with pytest.raises(Fenced):
             write()
-    view = store.describe_session(KEY)
+    view = store.history(KEY)
     assert view is not None
     assert view.active_turns == (1,)
     end(store, running)
@@ -167,7 +167,7 @@ def test_queued_turn_does_not_claim_a_lost_session(store: Store) -> None:
     """A claim makes nothing anew: a waiting turn whose session was lost is fenced."""
     with pytest.raises(Fenced):
         store.claim_turn(LOST)
-    assert store.describe_session(KEY) is None
+    assert store.history(KEY) is None
 
 
 def test_expired_session_is_a_lost_one(make_store: MakeStore) -> None:
@@ -176,7 +176,7 @@ def test_expired_session_is_a_lost_one(make_store: MakeStore) -> None:
     run_turn(store)
     fence = start(store)
     store.append(fence, 1, events(1, 2))
-    wait_for(lambda: store.describe_session(KEY) is None, "the session has expired")
+    wait_for(lambda: store.history(KEY) is None, "the session has expired")
     assert store.append(fence, 3, events(3, 3)).last_seq == 0
     assert store.finish(fence, 1, events(1, 4), []) == 4
     assert ids(store) == [f"{fence.turn}-{seq}" for seq in range(1, 5)]

@@ -243,7 +243,7 @@ class Agreement(RuleBasedStateMachine):
         """Every session, read and described, is the model's."""
         for key in KEYS:
             self.agree("read", key, START, ALL)
-            view = self.store.describe_session(key)
+            view = self.store.history(key)
             session = self.model.sessions.get(key)
             assert (view is None) == (session is None)
             if view is not None and session is not None:

@@ -63,7 +63,7 @@ def test_a_taken_turn_is_its_takers(shared: Store) -> None:
     offers_of(shared).offer(fence, "owner", ORDER)
     taker = Signals(shared, "taker")
     assert take(shared, fence, "taker") == ORDER
-    view = shared.describe_session(KEY)
+    view = shared.history(KEY)
     assert view is not None
     assert view.owner == "taker"
     shared.request_cancel(KEY, None, "user")

@@ -98,7 +98,7 @@ def test_queue_survives_owner(store: Store) -> None:
     waiting = enqueue(store, worker_id="alive")
     store.mark_lost("dead", b"{}")
     store.claim_turn(waiting)
-    view = store.describe_session(KEY)
+    view = store.history(KEY)
     assert view is not None
     assert view.owner == "alive"
 

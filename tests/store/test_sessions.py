@@ -31,7 +31,7 @@ TTL_SECONDS = 0.8
 
 def describe(store: Store, key: SessionKey = KEY) -> SessionView:
     """Describe a session that is there."""
-    view = store.describe_session(key)
+    view = store.history(key)
     assert view is not None
     return view
 
@@ -53,7 +53,7 @@ def test_long_sessions_are_read_few_at_a_time(make_store: MakeStore) -> None:
 
 def test_unknown_session_has_no_description(store: Store) -> None:
     """A session that no turn was begun in is unknown."""
-    assert store.describe_session(KEY) is None
+    assert store.history(KEY) is None
 
 
 def test_a_session_may_be_deleted_only_while_a_turn_is_its_newest(store: Store) -> None:
@@ -63,7 +63,7 @@ def test_a_session_may_be_deleted_only_while_a_turn_is_its_newest(store: Store) 
     assert not store.delete_session(KEY, 1)
     assert describe(store).turn == 2
     assert store.delete_session(KEY, 2)
-    assert store.describe_session(KEY) is None
+    assert store.history(KEY) is None
 
 
 def test_description_follows_the_turns(store: Store) -> None:
@@ -129,16 +129,17 @@ def test_newest_sessions_come_first(store: Store) -> None:
     assert listed(store, 10) == (["b", "c", "a"], None)
 
 
-def test_list_shows_state_without_messages(store: Store) -> None:
-    """A listed session is described as on its own, but for its messages."""
+def test_a_sessions_state_is_its_historys(store: Store) -> None:
+    """A session is listed, and described without its messages, as with them."""
     run_turn(store, reply="hi")
     start(store)
     enqueue(store)
-    view = describe(store)
-    listed_view = store.list_sessions(KEY.tenant, 1, None).sessions[0]
-    assert listed_view.messages == []
+    view, state = describe(store), store.state_of(KEY)
+    assert store.list_sessions(KEY.tenant, 1, None).sessions == [state]
     for name in ("session_id", "turn", "active_turns", "owner", "created_at", "updated_at"):
-        assert getattr(listed_view, name) == getattr(view, name), name
+        assert getattr(state, name) == getattr(view, name), name
+    assert store.state_of(OTHER) is None
+    assert store.history(OTHER) is None
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])
@@ -236,7 +237,7 @@ def test_deleted_session_is_unknown(store: Store) -> None:
     run_turn(store, OTHER)
     assert store.delete_session(KEY)
     assert not store.delete_session(KEY)
-    assert store.describe_session(KEY) is None
+    assert store.history(KEY) is None
     assert listed(store, 10) == (["s-2"], None)
 
 
@@ -266,7 +267,7 @@ def test_delete_fences_its_turns(store: Store) -> None:
             with pytest.raises(Fenced):
                 write(fence)
     assert store.heartbeat("worker", [running, waiting]).fenced == [running, waiting]
-    assert store.describe_session(KEY) is None
+    assert store.history(KEY) is None
 
 
 def test_delete_fences_its_turns_from_the_next_session(store: Store) -> None:
@@ -290,7 +291,7 @@ def test_ended_turn_does_not_bring_its_session_back(store: Store) -> None:
     store.delete_session(KEY)
     with pytest.raises(Fenced):
         store.finish(fence, 1, events(1, 1), [])
-    assert store.describe_session(KEY) is None
+    assert store.history(KEY) is None
 
 
 # -- expiry
@@ -301,7 +302,7 @@ def test_session_expires(make_store: MakeStore) -> None:
     store = make_store(StoreLimits(session_ttl_seconds=TTL_SECONDS, max_sessions_per_tenant=1))
     run_turn(store, reply="hi")
     assert contents(store) == ["hello", "hi"]
-    wait_for(lambda: store.describe_session(KEY) is None, "the session has expired")
+    wait_for(lambda: store.history(KEY) is None, "the session has expired")
     assert listed(store, 10) == ([], None)
     assert run_turn(store, OTHER).turn == 1
 
@@ -310,7 +311,7 @@ def test_expired_turns_do_not_count(make_store: MakeStore) -> None:
     """The turns of an expired session leave the tenant's count."""
     store = make_store(StoreLimits(session_ttl_seconds=TTL_SECONDS, max_turns_per_tenant=1))
     start(store)
-    wait_for(lambda: store.describe_session(KEY) is None, "the session has expired")
+    wait_for(lambda: store.history(KEY) is None, "the session has expired")
     assert start(store, OTHER).turn == 1
 
 
@@ -332,7 +333,7 @@ def test_running_turn_keeps_its_session(make_store: MakeStore, how: str) -> None
 
     wait_for(renewed, "two lifetimes have passed")
     assert contents(store) == ["one"]
-    wait_for(lambda: store.describe_session(KEY) is None, "the session has expired")
+    wait_for(lambda: store.history(KEY) is None, "the session has expired")
 
 
 def test_queued_turn_keeps_its_session(make_store: MakeStore) -> None:
@@ -358,7 +359,7 @@ def test_foreign_heartbeat_renews_nothing(make_store: MakeStore) -> None:
 
     def gone() -> bool:
         store.heartbeat("worker", [ended, ended._replace(turn=2)])
-        return store.describe_session(KEY) is None
+        return store.history(KEY) is None
 
     wait_for(gone, "the session has expired")
 

@@ -101,7 +101,7 @@ def test_heartbeat_tells_of_followed_sessions(store: Store) -> None:
 def test_heartbeat_makes_no_session(store: Store) -> None:
     """A turn whose session is not there is not fenced, as it may make it anew; nor made by this."""
     assert store.heartbeat("worker", [fence_of(request(), 1)]) == Heartbeat({}, [])
-    assert store.describe_session(KEY) is None
+    assert store.history(KEY) is None
 
 
 def test_lost_turns_end(store: Store) -> None:
@@ -137,7 +137,7 @@ def test_what_a_lost_turns_journal_holds_is_in_the_history(store: Store) -> None
     store.append(kept, 1, many[:1])
     assert store.settle_session(OTHER, ERROR, told) == [kept]
     for key, count in ((KEY, 1500), (OTHER, 1)):
-        view = store.describe_session(key)
+        view = store.history(key)
         assert view is not None
         assert view.messages[1:] == told(many[:count])
 
@@ -147,7 +147,7 @@ def test_a_queued_turn_that_is_lost_leaves_no_message(store: Store) -> None:
     running, waiting = start(store, worker_id="dead"), enqueue(store, worker_id="dead")
     store.append(running, 1, events(1, 1))
     assert sorted(store.mark_lost("dead", ERROR, told)) == sorted([running, waiting])
-    view = store.describe_session(KEY)
+    view = store.history(KEY)
     assert view is not None
     assert [message["role"] for message in view.messages] == ["user", "assistant"]
 
@@ -165,7 +165,7 @@ def test_events_that_come_while_a_turn_is_lost_are_in_the_history(store: Store) 
         return told(so_far)
 
     store.mark_lost("dead", ERROR, busy)
-    view, found = store.describe_session(KEY), store.read(KEY, EventId(0, 0), 100)
+    view, found = store.history(KEY), store.read(KEY, EventId(0, 0), 100)
     assert view is not None
     assert found is not None
     assert view.messages[1:] == told([event for _, event in found.events[:-1]])

@@ -13,7 +13,7 @@ from wsgi_app.store.base import (
     JournalSlice,
     JournalWrite,
     SessionKey,
-    SessionView,
+    SessionState,
     TurnBegun,
 )
 from wsgi_app.store.memory import MemoryStore
@@ -42,15 +42,21 @@ class AbsentStore(MemoryStore):
     away = False
 
     def read(
-        self, key: SessionKey, after: EventId, max_events: int, mark: str = ""
+        self,
+        key: SessionKey,
+        after: EventId,
+        max_events: int,
+        mark: str = "",
+        *,
+        follower: str = "",
     ) -> JournalSlice | None:
         """Read, if it is there."""
         if self.away:
             raise StoreUnavailable
-        return super().read(key, after, max_events, mark)
+        return super().read(key, after, max_events, mark, follower=follower)
 
-    def describe_session(self, key: SessionKey, *, messages: bool = True) -> SessionView | None:
+    def state_of(self, key: SessionKey) -> SessionState | None:
         """Describe, if it is there."""
         if self.away:
             raise StoreUnavailable
-        return super().describe_session(key, messages=messages)
+        return super().state_of(key)

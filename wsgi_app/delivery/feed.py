@@ -158,8 +158,9 @@ class Feed:
         """Read the store; None when there is a log to read instead, or the store once more."""
         if self._at_end_of_turn and self._open_next_log():
             return None
-        found = self._runner.store.read(self._key, self.cursor, MAX_EVENTS_PER_READ, self._mark)
+        found = self._read_store()
         if found is None or found.newest_turn < (self._only_turn or 0):
+            self._unfollow()
             if not self._at_end_of_turn:
                 raise RequestError("not_found", "The session was deleted.")
             self.ended = True
@@ -168,7 +169,6 @@ class Feed:
         if live_turn is not None and live_turn > (self._only_turn or live_turn):
             live_turn = None
         run = None if live_turn is None else self._runner.find(self._key, live_turn)
-        followed_before = self._follows
         self._attend(run, elsewhere=live_turn is not None and run is None)
         events = self._decode(found)
         if events:
@@ -182,8 +182,20 @@ class Feed:
         if run is not None:
             self._open_log(run)
             return None
-        # Once more: what came before the owner knew of this reader brought no signal.
-        return [] if followed_before else None
+        return []
+
+    def _read_store(self) -> JournalSlice | None:
+        """Read, and follow in the same round trip: what comes behind it brings a signal."""
+        read, place = self._runner.store.read, (self._key, self.cursor, MAX_EVENTS_PER_READ)
+        if self._follows:
+            return read(*place, self._mark)
+        self._follows = True
+        self._runner.following.await_signals(self._key, self.wake)
+        try:
+            return read(*place, self._mark, follower=self._runner.worker_id)
+        except BaseException:
+            self._unfollow()
+            raise
 
     def _open_next_log(self) -> bool:
         """Go on to the next turn's log, if it waits or runs here already."""
@@ -235,11 +247,10 @@ class Feed:
 
     def _attend(self, run: TurnRun | None, *, elsewhere: bool) -> None:
         self._count_at(run)
-        if not elsewhere:
+        if elsewhere:
+            self._runner.keeper.start()  # its heartbeat renews the interest
+        else:
             self._unfollow()
-        elif not self._follows:
-            self._follows = True
-            self._runner.follow(self._key, self.wake)
 
     def _unfollow(self) -> None:
         if self._follows:

@@ -96,7 +96,7 @@ class Affinity:
         stays = order.agent is not None or order.ephemeral or self._offers is None
         if stays or not self._agents.may_have_state or self._agents.has(key):
             return "", order
-        view = self._store.describe_session(key, messages=False)
+        view = self._store.state_of(key)
         if view is None or view.owner in ("", self._worker_id):
             return "", order
         if self._is_alive(view.owner):

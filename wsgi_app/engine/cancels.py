@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from wsgi_app.engine.following import Following
 from wsgi_app.engine.log import Wakeup
@@ -29,13 +28,13 @@ class Cancels:
         store: Store,
         runs: RunTable,
         following: Following,
-        follow: Callable[[SessionKey, Callable[[], None]], None],
+        worker_id: str,
         host: str,
     ) -> None:
         self._store = store
         self._runs = runs
         self._following = following
-        self._follow = follow
+        self._worker_id = worker_id
         self._host = host
 
     def cancel(
@@ -47,31 +46,38 @@ class Cancels:
         # Backwards, so that no waiting turn starts because the one before it ended.
         cancelled = [run for run in reversed(local) if run.cancel(reason)]
         numbers = {run.fence.turn for run in cancelled}
+        wakeup = Wakeup()
+        self._following.await_signals(key, wakeup.set)
         try:
-            stored = self._store.request_cancel(key, turn, reason)
-        except StoreUnavailable:
-            if not numbers:
-                raise
-            stored = []
-        elsewhere = set(stored) - {run.fence.turn for run in local}
-        deadline = time.monotonic() + wait_seconds
-        # All of them: one that ended by itself just now shall be stored before a DELETE.
-        for run in local:
-            run.wait_ended(max(0.0, deadline - time.monotonic()))
-        if elsewhere:
-            self._wait_ended_elsewhere(key, max(elsewhere), deadline)
+            stored = self._flag(key, turn, reason, needed=not numbers)
+            elsewhere = set(stored) - {run.fence.turn for run in local}
+            deadline = time.monotonic() + wait_seconds
+            # All of them: one that ended by itself just now shall be stored before a DELETE.
+            for run in local:
+                run.wait_ended(max(0.0, deadline - time.monotonic()))
+            if elsewhere:
+                self._wait_ended_elsewhere(key, max(elsewhere), deadline, wakeup)
+        finally:
+            self._following.leave(key, wakeup.set)
         if numbers or elsewhere:
             metrics(self._host).cancel_seconds.observe(time.monotonic() - began_at)
         return sorted(numbers | elsewhere)
 
-    def _wait_ended_elsewhere(self, key: SessionKey, turn: int, deadline: float) -> None:
-        wakeup = Wakeup()
-        self._follow(key, wakeup.set)
+    def _flag(
+        self, key: SessionKey, turn: int | None, reason: CancelReason, *, needed: bool
+    ) -> list[int]:
         try:
-            while time.monotonic() < deadline:
-                view = self._store.read(key, EventId(turn, LOST_SEQ), 0)
-                if view is None or view.live_turn is None or view.live_turn > turn:
-                    return
-                wakeup.wait(min(FOLLOW_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
-        finally:
-            self._following.leave(key, wakeup.set)
+            return self._store.request_cancel(key, turn, reason, follower=self._worker_id)
+        except StoreUnavailable:
+            if needed:
+                raise
+            return []
+
+    def _wait_ended_elsewhere(
+        self, key: SessionKey, turn: int, deadline: float, wakeup: Wakeup
+    ) -> None:
+        while (left := deadline - time.monotonic()) > 0:
+            wakeup.wait(min(FOLLOW_POLL_SECONDS, left))
+            found = self._store.read(key, EventId(turn, LOST_SEQ), 0)
+            if found is None or found.live_turn is None or found.live_turn > turn:
+                return

@@ -21,6 +21,8 @@ class Following:
         self._worker_id = worker_id
         self._lock = threading.Lock()
         self._wakers: defaultdict[SessionKey, list[Callable[[], None]]] = defaultdict(list)
+        #: Sessions whose signals the store sends.
+        self._told: set[SessionKey] = set()
         #: As the last heartbeat found the sessions.
         self._states: dict[SessionKey, str] = {}
 
@@ -29,15 +31,25 @@ class Following:
 
         The first follower of a session lets its owner know, who writes faster from then on.
         """
+        self.await_signals(key, wake)
+        if key in self._told:
+            return
+        try:
+            self._store.follow(self._worker_id, key)
+        except BaseException:
+            self.leave(key, wake)
+            raise
         with self._lock:
-            first = not self._wakers[key]
+            if key in self._wakers:
+                self._told.add(key)
+
+    def await_signals(self, key: SessionKey, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called like `join`; the caller lets the store know, as its ``follower``.
+
+        To be called before that: what comes behind its answer is signalled.
+        """
+        with self._lock:
             self._wakers[key].append(wake)
-        if first:
-            try:
-                self._store.follow(self._worker_id, key)
-            except BaseException:
-                self.leave(key, wake)
-                raise
 
     def leave(self, key: SessionKey, wake: Callable[[], None]) -> None:
         """Undo `join`; the store forgets the interest by itself, within a lease."""
@@ -45,6 +57,7 @@ class Following:
             self._wakers[key].remove(wake)
             if not self._wakers[key]:
                 del self._wakers[key]
+                self._told.discard(key)
                 self._states.pop(key, None)
 
     def wake(self, key: SessionKey) -> None:

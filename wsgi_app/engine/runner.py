@@ -87,7 +87,7 @@ class Runner:
         )
         self._live = LiveTurns()
         self._runs = RunTable(settings.max_turns)
-        self._cancels = Cancels(store, self._runs, self.following, self.follow, settings.host)
+        self._cancels = Cancels(store, self._runs, self.following, self.worker_id, settings.host)
         self.abandoned = Abandoned(self._runs, settings.max_turns_per_tenant)
         self.affinity = Affinity(
             store,

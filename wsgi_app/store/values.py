@@ -234,7 +234,7 @@ class JournalSlice(NamedTuple):
     marks: Mapping[int, str] = MappingProxyType({})
 
 
-class SessionView(Struct, frozen=True, kw_only=True):
+class SessionState(Struct, frozen=True, kw_only=True):
     """A session as others see it; times are seconds since the epoch."""
 
     session_id: str
@@ -244,13 +244,18 @@ class SessionView(Struct, frozen=True, kw_only=True):
     owner: str
     created_at: float
     updated_at: float
+
+
+class SessionView(SessionState, frozen=True, kw_only=True):
+    """A session with its messages."""
+
     messages: list[Message]
 
 
 class SessionPage(NamedTuple):
-    """Sessions without their messages, newest first; ``next_cursor`` continues the list."""
+    """Sessions, newest first; ``next_cursor`` continues the list."""
 
-    sessions: list[SessionView]
+    sessions: list[SessionState]
     next_cursor: str | None
 
 

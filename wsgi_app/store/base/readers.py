@@ -24,11 +24,19 @@ class ReaderOperations(ABC):
 
     @abstractmethod
     def read(
-        self, key: SessionKey, after: EventId, max_events: int, mark: str = ""
+        self,
+        key: SessionKey,
+        after: EventId,
+        max_events: int,
+        mark: str = "",
+        *,
+        follower: str = "",
     ) -> JournalSlice | None:
         """Read what is stored after a cursor; None for an unknown session.
 
-        ``mark``: of the run that the cursor is of, '' where the reader does not say.
+        ``mark``: of the run that the cursor is of, '' where the reader does not say. ``follower``:
+        a worker that is told of what comes behind, see `follow`, if there is a turn that has not
+        ended and is another worker's.
 
         At most ``max_events``, and so many that they have `MAX_READ_BYTES`, but at least one.
         """

@@ -5,18 +5,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from wsgi_app.store.values import SessionKey, SessionPage, SessionView
+from wsgi_app.store.values import SessionKey, SessionPage, SessionState, SessionView
 
 
 class SessionOperations(ABC):
     """See `Store`."""
 
     @abstractmethod
-    def describe_session(self, key: SessionKey, *, messages: bool = True) -> SessionView | None:
-        """Describe a session; None for an unknown one.
+    def state_of(self, key: SessionKey) -> SessionState | None:
+        """Describe a session, whose history is left where it is; None for an unknown one."""
 
-        Its messages may be many megabytes: who needs none says so. Raises RequestError
-        ``at_capacity`` where too many such are read at once.
+    @abstractmethod
+    def history(self, key: SessionKey) -> SessionView | None:
+        """Describe a session with its messages; None for an unknown one.
+
+        They may be many megabytes. Raises RequestError ``at_capacity`` where too many such are
+        read at once.
         """
 
     @abstractmethod

@@ -91,9 +91,12 @@ class TurnOperations(ABC):
             return error
 
     @abstractmethod
-    def request_cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:
+    def request_cancel(
+        self, key: SessionKey, turn: int | None, reason: CancelReason, *, follower: str = ""
+    ) -> list[int]:
         """Set the cancel flag of the named turn, or of all that run and wait.
 
-        Answers their numbers, lowest first; empty when there are none. A flag that is set keeps
-        its first reason.
+        Returns their numbers, lowest first; empty when there are none. A flag that is set keeps
+        its first reason. ``follower``: a worker that is told of their end, see `follow`, if one of
+        them is another worker's.
         """

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import asdict
 
 from wsgi_app.errors import Fenced
 from wsgi_app.events import LOST_SEQ, CancelReason, EventId, encode_json
@@ -19,6 +20,7 @@ from wsgi_app.store.base import (
     JournalSlice,
     Message,
     SessionKey,
+    SessionState,
     SessionView,
     Signal,
     StoreLimits,
@@ -302,17 +304,20 @@ class Session:
         marks = {number: self.turns[number].mark for number in told}
         return JournalSlice(rows, missed, live_turn, self.newest_turn, marks)
 
-    def view(self, key: SessionKey, *, with_messages: bool) -> SessionView:
+    def state(self, key: SessionKey) -> SessionState:
         """Describe the session."""
-        return SessionView(
+        return SessionState(
             session_id=key.session_id,
             turn=self.newest_turn,
             active_turns=tuple(turn.number for turn in self.active_turns()),
             owner=self.owner,
             created_at=self.created_at,
             updated_at=self.updated_at,
-            messages=_decode(self._messages) if with_messages else [],
         )
+
+    def view(self, key: SessionKey) -> SessionView:
+        """Describe the session with its messages."""
+        return SessionView(**asdict(self.state(key)), messages=_decode(self._messages))
 
 
 def _begun(turn: Turn) -> TurnBegun:

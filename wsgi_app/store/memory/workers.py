@@ -1,69 +1,102 @@
-"""The workers that a store in memory has heard of."""
+"""Workers and their leases in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from wsgi_app.store.base import WATCH_SECONDS, Fence, StoreLimits, WorkerInfo, WorkerView
+from wsgi_app.store.base import (
+    Closing,
+    Fence,
+    Heartbeat,
+    SessionKey,
+    WorkerInfo,
+    WorkerView,
+    no_messages,
+)
+from wsgi_app.store.base.workers import WorkerOperations
+from wsgi_app.store.memory.part import MemoryPart
+from wsgi_app.store.memory.session import Push, Session, Turn
+from wsgi_app.store.memory.worker_table import WorkerTable
 
 
-class _Beat(NamedTuple):
-    """A worker's last heartbeat."""
+class MemoryWorkers(MemoryPart, WorkerOperations):
+    """See `WorkerOperations`."""
 
-    seen_at: float
-    run_ids: frozenset[str]
-    info: WorkerInfo
+    _workers: WorkerTable
 
+    def heartbeat(
+        self,
+        worker_id: str,
+        fences: Sequence[Fence],
+        following: Sequence[SessionKey] = (),
+        info: WorkerInfo | None = None,
+    ) -> Heartbeat:
+        with self._lock:
+            self._workers.note(worker_id, fences, info)
+            followed = self._sessions.follow(worker_id, following)
+            beat = Heartbeat({}, [], self._workers.watched, followed)
+            for fence in fences:
+                session = self._sessions.get(fence.key)
+                turn = None if session is None else session.adopt(fence, worker_id)
+                if session is None or turn is None:
+                    if self._sessions.is_foreign(fence):
+                        beat.fenced.append(fence)
+                    continue
+                self._sessions.renew(fence.key, session)
+                if turn.cancel is not None:
+                    beat.cancels[fence] = turn.cancel
+        return beat
 
-class WorkerTable:
-    """Last heartbeats by worker; guarded by the store's lock."""
+    def leave(self, worker_id: str) -> None:
+        with self._lock:
+            self._workers.forget(worker_id)
 
-    def __init__(self, limits: StoreLimits, clock: Callable[[], float]) -> None:
-        self._limits = limits
-        self._clock = clock
-        self._beats: dict[str, _Beat] = {}
-        self._watched_until = 0.0
+    def workers(self) -> list[WorkerView]:
+        with self._lock:
+            return self._workers.living()
 
-    def note(self, worker_id: str, fences: Sequence[Fence], info: WorkerInfo | None) -> None:
-        """Take a heartbeat that lists these turns."""
-        run_ids = frozenset(fence.run_id for fence in fences)
-        self._beats[worker_id] = _Beat(self._clock(), run_ids, info or WorkerInfo())
+    def watch_workers(self) -> list[WorkerView]:
+        with self._lock:
+            return self._workers.watch()
 
-    def forget(self, worker_id: str) -> None:
-        """The worker has gone."""
-        self._beats.pop(worker_id, None)
+    def lost_workers(self) -> list[str]:
+        with self._lock:
+            return self._workers.lost()
 
-    def living(self) -> list[WorkerView]:
-        """Those whose lease goes on, by their ids."""
-        return [
-            WorkerView(worker_id=worker_id, seen_at=beat.seen_at, info=beat.info)
-            for worker_id, beat in sorted(self._beats.items())
-            if beat.seen_at >= self._lease_ago()
-        ]
+    def mark_lost(self, worker_id: str, error: bytes, close: Closing = no_messages) -> list[Fence]:
+        with self._lock:
+            self._workers.forget(worker_id)
+            lost = [
+                (key, session, turn)
+                for key, session in self._sessions.items()
+                for turn in session.active_turns()
+                if turn.worker_id == worker_id
+            ]
+            pushes = self._lose(lost, error, close)
+        self._send(pushes)
+        return [Fence(key, turn.number, turn.run_id) for key, _, turn in lost]
 
-    def watch(self) -> list[WorkerView]:
-        """Somebody looks at those that live."""
-        self._watched_until = self._clock() + WATCH_SECONDS
-        return self.living()
+    def settle_session(
+        self, key: SessionKey, error: bytes, close: Closing = no_messages
+    ) -> list[Fence]:
+        with self._lock:
+            session = self._sessions.get(key)
+            if session is None:
+                return []
+            turns = [turn for turn in session.active_turns() if not self._is_owned(turn)]
+            pushes = self._lose([(key, session, turn) for turn in turns], error, close)
+        self._send(pushes)
+        return [Fence(key, turn.number, turn.run_id) for turn in turns]
 
-    @property
-    def watched(self) -> bool:
-        """Whether somebody has looked lately."""
-        return self._clock() < self._watched_until
+    def _lose(
+        self, lost: list[tuple[SessionKey, Session, Turn]], error: bytes, close: Closing
+    ) -> list[Push]:
+        pushes: list[Push] = []
+        for key, session, turn in lost:
+            session.lose(turn, error, close, self._limits)
+            self._sessions.written(key, session)
+            pushes += self._ended(key, session, turn)
+        return pushes
 
-    def lost(self) -> list[str]:
-        """Those whose lease has run out."""
-        oldest = self._lease_ago()
-        return [worker_id for worker_id, beat in self._beats.items() if beat.seen_at < oldest]
-
-    def owns(self, worker_id: str, run_id: str, begun_at: float) -> bool:
-        """Whether the worker is alive, and has listed the turn, or begun it since."""
-        beat = self._beats.get(worker_id)
-        lease_ago = self._lease_ago()
-        if beat is None or beat.seen_at < lease_ago:
-            return False
-        return run_id in beat.run_ids or begun_at > lease_ago
-
-    def _lease_ago(self) -> float:
-        return self._clock() - self._limits.lease_seconds
+    def _is_owned(self, turn: Turn) -> bool:
+        return self._workers.owns(turn.worker_id, turn.run_id, turn.begun_at)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from wsgi_app.compat.python import zip_strict
-from wsgi_app.events import EventId, encode_json
+from wsgi_app.events import CancelReason, EventId, encode_json
 from wsgi_app.store.base import (
     MAX_READ_BYTES,
     SECRET_BYTES,
@@ -123,9 +123,21 @@ class Calls:
             *map(encode_message, write.messages),
         )
 
-    def read(self, key: SessionKey, after: EventId, max_events: int, mark: str) -> Call:
+    def read(
+        self, key: SessionKey, after: EventId, max_events: int, mark: str = "", follower: str = ""
+    ) -> Call:
         """Read events behind a cursor."""
-        return self.session("read", key, after.turn, after.seq, max_events, MAX_READ_BYTES, mark)
+        bounds = (max_events, MAX_READ_BYTES)
+        return self.session(
+            "read", key, self._lease, follower, after.turn, after.seq, *bounds, mark
+        )
+
+    def request_cancel(
+        self, key: SessionKey, turn: int | None, reason: CancelReason, follower: str
+    ) -> Call:
+        """Flag turns."""
+        only = "" if turn is None else turn
+        return self.session("request_cancel", key, self._lease, follower, only, reason)
 
     def follow(self, worker_id: str, key: SessionKey) -> Call:
         """Note a follower."""

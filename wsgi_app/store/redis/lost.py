@@ -64,7 +64,7 @@ class LostTurns:
     def _read(self, key: SessionKey, turn: int, close: Closing, *, is_last: bool) -> LostRun:
         events: list[bytes] = []
         while True:
-            call = self._calls.read(key, EventId(turn, len(events)), EVENTS_AT_ONCE, "")
+            call = self._calls.read(key, EventId(turn, len(events)), EVENTS_AT_ONCE)
             found = journal_slice(self._edge.run(call))
             new = [event for at, event in found.events if at.turn == turn] if found else []
             if not new:

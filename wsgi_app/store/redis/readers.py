@@ -16,6 +16,13 @@ class RedisReaders(RedisPart, ReaderOperations):
         self._edge.run(self._calls.follow(worker_id, key))
 
     def read(
-        self, key: SessionKey, after: EventId, max_events: int, mark: str = ""
+        self,
+        key: SessionKey,
+        after: EventId,
+        max_events: int,
+        mark: str = "",
+        *,
+        follower: str = "",
     ) -> JournalSlice | None:
-        return journal_slice(self._edge.run(self._calls.read(key, after, max_events, mark)))
+        call = self._calls.read(key, after, max_events, mark, follower)
+        return journal_slice(self._edge.run(call))

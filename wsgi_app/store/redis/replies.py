@@ -6,27 +6,42 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
+from msgspec.structs import asdict
 
 from wsgi_app.events import LOST_SEQ, CancelReason, EventId
-from wsgi_app.store.base import JournalSlice, SessionKey, SessionView, WorkerInfo, WorkerView
+from wsgi_app.store.base import (
+    JournalSlice,
+    SessionKey,
+    SessionState,
+    SessionView,
+    WorkerInfo,
+    WorkerView,
+)
 from wsgi_app.store.redis.calls import pairs, triples
 from wsgi_app.store.redis.keys import decode_messages
 
 
-def session_view(key: SessionKey, reply: Any) -> SessionView | None:
-    """What ``lua/describe_session.lua`` answers."""
+def session_state(key: SessionKey, reply: Any) -> SessionState | None:
+    """What ``lua/state_of.lua`` returns."""
     if reply is None:
         return None
-    newest, active, owner, created, updated, *messages = reply
-    return SessionView(
+    newest, active, owner, created, updated = reply
+    return SessionState(
         session_id=key.session_id,
         turn=int(newest),
         active_turns=tuple(int(turn) for turn in active.split(b",") if turn),
         owner=owner.decode(),
         created_at=int(created) / 1e6,
         updated_at=int(updated) / 1e6,
-        messages=decode_messages(messages[0]) if messages else [],
     )
+
+
+def session_view(key: SessionKey, reply: Any) -> SessionView | None:
+    """What ``lua/history.lua`` returns, if that is not 'large'."""
+    state = None if reply is None else session_state(key, reply[:-1])
+    if state is None:
+        return None
+    return SessionView(**asdict(state), messages=decode_messages(reply[-1]))
 
 
 def journal_slice(reply: Any) -> JournalSlice | None:

@@ -10,6 +10,7 @@ from wsgi_app.store.base import (
     MAX_READ_BYTES,
     SessionKey,
     SessionPage,
+    SessionState,
     SessionView,
 )
 from wsgi_app.store.base.sessions import SessionOperations
@@ -17,7 +18,7 @@ from wsgi_app.store.cursor import decode_cursor, encode_cursor
 from wsgi_app.store.redis.calls import pairs
 from wsgi_app.store.redis.large import LargeReads
 from wsgi_app.store.redis.part import RedisPart
-from wsgi_app.store.redis.replies import session_view
+from wsgi_app.store.redis.replies import session_state, session_view
 
 _ANY_SIZE: Final = 2**53
 
@@ -27,11 +28,14 @@ class RedisSessions(RedisPart, SessionOperations):
 
     _large_reads: LargeReads
 
-    def describe_session(self, key: SessionKey, *, messages: bool = True) -> SessionView | None:
-        reply = self._run("describe_session", key, MAX_READ_BYTES if messages else 0)
+    def state_of(self, key: SessionKey) -> SessionState | None:
+        return session_state(key, self._run("state_of", key))
+
+    def history(self, key: SessionKey) -> SessionView | None:
+        reply = self._run("history", key, MAX_READ_BYTES)
         if reply is not None and reply[-1] == b"large":
             with self._large_reads.one():
-                reply = self._run("describe_session", key, _ANY_SIZE)
+                reply = self._run("history", key, _ANY_SIZE)
         return session_view(key, reply)
 
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
@@ -39,14 +43,14 @@ class RedisSessions(RedisPart, SessionOperations):
         if cursor is not None:
             created_at, session_id = decode_cursor(cursor)
             before = (f"{created_at * 1e6:.0f}", session_id)
-        views: list[SessionView] = []
+        views: list[SessionState] = []
         while len(views) <= limit:
             rows = pairs(self._edge.run(self._calls.list_sessions(tenant, limit + 1, before)))
             keys = [SessionKey(tenant, session_id) for session_id, _ in rows]
-            calls = [self._calls.session("describe_session", key, 0) for key in keys]
+            calls = [self._calls.session("state_of", key) for key in keys]
             replies = zip_strict(keys, self._edge.run_all(calls))
             # A session may have gone since it was listed.
-            found = [session_view(key, reply) for key, reply in replies]
+            found = [session_state(key, reply) for key, reply in replies]
             views += [view for view in found if view is not None]
             if len(rows) <= limit:
                 break

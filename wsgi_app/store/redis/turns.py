@@ -75,6 +75,8 @@ class RedisTurns(RedisPart, TurnOperations):
             raise answer
         return answer
 
-    def request_cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:
-        flagged = self._run("request_cancel", key, "" if turn is None else turn, reason)
+    def request_cancel(
+        self, key: SessionKey, turn: int | None, reason: CancelReason, *, follower: str = ""
+    ) -> list[int]:
+        flagged = self._edge.run(self._calls.request_cancel(key, turn, reason, follower))
         return [int(number) for number in flagged]

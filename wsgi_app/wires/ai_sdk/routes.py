@@ -61,7 +61,7 @@ def get_ai_sdk_stream(mount: Mount, session_id: str) -> Response:
     key = session_key(check_session_id(session_id))
     batch_seconds(request)
     _check_draining(mount)
-    view = mount.store.describe_session(key, messages=False)
+    view = mount.store.state_of(key)
     if view is None or not view.active_turns:
         return Response(status=204)
     return _attach(mount, key, view.active_turns[0])
@@ -122,7 +122,7 @@ def _replaces_newest(mount: Mount, key: SessionKey, wanted: Submission) -> bool:
 
     Raises RequestError for an older one: what followed it stays in the session.
     """
-    view = mount.store.describe_session(key)
+    view = mount.store.history(key)
     asked = [] if view is None else [m["content"] for m in view.messages if m["role"] == "user"]
     if not asked:
         return False

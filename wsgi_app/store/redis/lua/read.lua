@@ -1,9 +1,10 @@
--- ARGV: ttl, turn, seq, max_events, max_bytes, mark of the turn's run or ''
+-- ARGV: ttl, lease, worker that follows a turn which has not ended or '', turn, seq, max_events,
+--       max_bytes, mark of the turn's run or ''
 -- Answers nothing for an unknown session, else {newest turn, missed, live turn or '', {turn, mark…},
 -- piece…} where a piece is {turn, seq of its first event, {event…}, lost event or ''}
 use(KEYS[1])
 -- An answer that holds so many bytes takes no more events.
-local MAX_BYTES = tonumber(ARGV[5])
+local MAX_BYTES = tonumber(ARGV[7])
 local bytes = 0
 
 -- See mark_of in store/values.py.
@@ -33,13 +34,13 @@ local function take(name, seen, room)
   return events, true
 end
 
-local after_turn, after_seq, room = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local after_turn, after_seq, room = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 if not exists() then
   return false
 end
 local newest = number('newest')
 local dropped_turn, dropped_seq = number('dropped_turn'), number('dropped_seq')
-local ahead = after_turn > newest or (ARGV[6] ~= '' and ARGV[6] ~= mark_of(int(after_turn)))
+local ahead = after_turn > newest or (ARGV[8] ~= '' and ARGV[8] ~= mark_of(int(after_turn)))
 local before_dropped = after_turn < dropped_turn
   or (after_turn == dropped_turn and after_seq < dropped_seq)
 local missed = ahead or (before_dropped and (after_turn > 0 or after_seq > 0))
@@ -53,6 +54,12 @@ for _, turn in ipairs(active()) do
     live = turn
     break
   end
+end
+
+local follower, owner = ARGV[3], get('worker:' .. live)
+if follower ~= '' and live ~= '' and owner ~= follower then
+  follow(follower, tonumber(ARGV[2]))
+  push(owner, 'follow', live)
 end
 
 local marks = { int(newest), mark_of(int(newest)) }

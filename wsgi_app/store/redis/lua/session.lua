@@ -60,6 +60,11 @@ local function exists()
   return redis.call('EXISTS', s) == 1
 end
 
+local function state_of()
+  local values = redis.call('HMGET', s, 'newest', 'active', 'owner', 'created', 'updated')
+  return values[1] and values
+end
+
 -- Lifetimes
 
 local function keep(key)
@@ -105,6 +110,13 @@ local function push_moved(owner_before)
   if owner_before ~= '' and owner_before ~= get('owner') then
     push(owner_before, 'moved', get('newest'))
   end
+end
+
+-- Has a worker told of the session's events, for a lease from now.
+local function follow(worker, lease)
+  redis.call('ZREMRANGEBYSCORE', base .. 'f', '-inf', int(now))
+  redis.call('ZADD', base .. 'f', int(now + lease * 1000), worker)
+  redis.call('PEXPIRE', base .. 'f', int(lease))
 end
 
 local function followers()

@@ -14,7 +14,7 @@ from wsgi_app.delivery.slots import Slot
 from wsgi_app.errors import RequestError
 from wsgi_app.events import LOST_SEQ, Cursor, EventId, NumberedEvent
 from wsgi_app.frames import sse
-from wsgi_app.store.base import SessionKey, SessionView
+from wsgi_app.store.base import SessionKey, SessionState
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount, count_resume, session_key
 from wsgi_app.web.parse import (
@@ -61,7 +61,7 @@ def _attach(
 ) -> Response:
     if mount.draining:
         raise RequestError("draining", "This worker is about to leave; try again.")
-    view = mount.store.describe_session(key, messages=False)
+    view = mount.store.state_of(key)
     start = _where_to_start(view, cursor)
     if view is None or start is None:
         return Response(status=204)
@@ -137,14 +137,14 @@ def _many_cursors(text: str, count: int) -> Sequence[Cursor | None]:
     return cursors
 
 
-def _where_to_start(view: SessionView | None, cursor: Cursor | None) -> Cursor | None:
+def _where_to_start(view: SessionState | None, cursor: Cursor | None) -> Cursor | None:
     """The cursor, else the start of the running turn; None when there is neither."""
     if view is None or cursor is not None:
         return cursor
     return Cursor(EventId(view.active_turns[0], 0)) if view.active_turns else None
 
 
-def _nothing_left(mount: Mount, key: SessionKey, view: SessionView, start: Cursor) -> bool:
+def _nothing_left(mount: Mount, key: SessionKey, view: SessionState, start: Cursor) -> bool:
     if view.active_turns:
         return False
     left = mount.store.read(key, start.place, 1, start.mark)
@@ -157,7 +157,7 @@ def get_poll(mount: Mount, session_id: str) -> Response:
     cursor = parse_cursor(request.args.get("after"), "after")
     wait_seconds = query_value(request, "wait", PollWaitSeconds, 0.0)
     key = session_key(session_id)
-    view = mount.store.describe_session(key, messages=False)
+    view = mount.store.state_of(key)
     if view is None:
         raise RequestError("not_found", "There is no such session.")
     start = _where_to_start(view, cursor)

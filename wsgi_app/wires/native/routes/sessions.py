@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from wsgi_app.engine.history import for_people
 from wsgi_app.errors import RequestError
-from wsgi_app.store.base import SessionView
+from wsgi_app.store.base import SessionState
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.parse import check_session_id, invalid, query_value
@@ -30,7 +30,7 @@ DEFAULT_PAGE_SIZE = 50
 def get_session(mount: Mount, session_id: str) -> Response:
     """GET /session/<session_id>: state and messages."""
     check_session_id(session_id)
-    view = mount.store.describe_session(session_key(session_id))
+    view = mount.store.history(session_key(session_id))
     if view is None:
         raise RequestError("not_found", "There is no such session.")
     messages = [ShownMessage(m["role"], m["content"]) for m in for_people(view.messages)]
@@ -63,7 +63,7 @@ def get_sessions(mount: Mount) -> Response:
     return json_response(SessionsAnswer(sessions, next_cursor))
 
 
-def _describe(view: SessionView) -> dict[str, Any]:
+def _describe(view: SessionState) -> dict[str, Any]:
     turn = view.active_turns[0] if view.active_turns else view.turn
     return {
         "session_id": view.session_id,

@@ -176,7 +176,7 @@ class _Chat:
         except ValueError:
             reason = {"field": "last_event_id", "reason": "Expected an event id, <turn>-<seq>"}
             raise RequestError("invalid_request", "The cursor is no id.", reason) from None
-        view = self._mount.store.describe_session(self._key, messages=False)
+        view = self._mount.store.state_of(self._key)
         if view is None:
             return
         if cursor is None:

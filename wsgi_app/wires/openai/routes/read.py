@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
 
 from flask import Response, request
 
@@ -12,7 +12,7 @@ from wsgi_app.delivery.feed import Feed
 from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId, NumberedEvent
 from wsgi_app.frames.sse import KEEP_ALIVE_BLOCK
-from wsgi_app.store.base import SessionView
+from wsgi_app.store.base import SessionKey, SessionState, SessionView
 from wsgi_app.web.body import read_body
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount, session_key
@@ -27,21 +27,30 @@ from wsgi_app.wires.openai.routes.turns import attach_turn, model_name, until_en
 
 #: How long a stream waits for what its reader has seen already, on a worker that hears of it late.
 CATCH_UP_SECONDS: Final = 2.0
+State = TypeVar("State", bound=SessionState)
 
 
-def find_response(
-    mount: Mount, response_id: str, *, messages: bool = False
-) -> tuple[ResponseRef, SessionView]:
+def find_response(mount: Mount, response_id: str) -> tuple[ResponseRef, SessionState]:
     """Find a response of this tenant, and its session; raises RequestError ``not_found``."""
+    return _find(response_id, mount.store.state_of)
+
+
+def find_with_history(mount: Mount, response_id: str) -> tuple[ResponseRef, SessionView]:
+    """Find a response, and its session with its messages; raises RequestError ``not_found``."""
+    return _find(response_id, mount.store.history)
+
+
+def _find(
+    response_id: str, look: Callable[[SessionKey], State | None]
+) -> tuple[ResponseRef, State]:
     try:
         ref = ResponseRef.parse(response_id)
     except ValueError:
         raise _not_found() from None
-    key = session_key(ref.session_id)
-    view = mount.store.describe_session(key, messages=messages)
-    if view is None or view.turn < ref.turn:
+    state = look(session_key(ref.session_id))
+    if state is None or state.turn < ref.turn:
         raise _not_found()
-    return ref, view
+    return ref, state
 
 
 def snapshot(mount: Mount, ref: ResponseRef) -> ResponseBuilder:

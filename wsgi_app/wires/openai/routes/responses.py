@@ -22,7 +22,7 @@ from wsgi_app.wires.openai.request.messages import bad_request
 from wsgi_app.wires.openai.request.responses import ResponseBody, answer_value
 from wsgi_app.wires.openai.routes.read import (
     CATCH_UP_SECONDS,
-    find_response,
+    find_with_history,
     read_until,
     snapshot,
     stream_from,
@@ -168,7 +168,7 @@ def _find_begun(mount: Mount, session_ids: list[str], *, streams: bool) -> OpenT
 
 def _find_previous(mount: Mount, response_id: str) -> tuple[ResponseRef, SessionView]:
     try:
-        return find_response(mount, response_id, messages=True)
+        return find_with_history(mount, response_id)
     except RequestError:
         raise bad_request(_PREVIOUS, "There is no such response") from None
 

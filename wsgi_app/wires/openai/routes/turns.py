@@ -16,7 +16,7 @@ from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.engine.run import BegunTurn
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import AnyEvent, Cancelled, Cursor, Error, EventId, NumberedEvent
-from wsgi_app.store.base import SessionKey, SessionView
+from wsgi_app.store.base import SessionKey, SessionState
 from wsgi_app.web.envelope import error_headers, error_status, json_response
 from wsgi_app.web.mount import Mount, count_resume
 from wsgi_app.web.turns import OpenTurn
@@ -74,7 +74,7 @@ def body_digest(request: Request) -> str:
     return hashlib.sha256(request.get_data()).hexdigest()
 
 
-def is_fresh(view: SessionView) -> bool:
+def is_fresh(view: SessionState) -> bool:
     """Whether the session's newest turn runs, or has just ended."""
     return bool(view.active_turns) or time.time() - view.updated_at < RETRY_SECONDS
 
@@ -129,12 +129,12 @@ def read_to_end(mount: Mount, opened: OpenTurn, take: Callable[[NumberedEvent], 
 
 def is_known(mount: Mount, key: SessionKey) -> bool:
     """Whether the tenant has this session."""
-    return mount.store.describe_session(key, messages=False) is not None
+    return mount.store.state_of(key) is not None
 
 
 def begun_before(mount: Mount, key: SessionKey) -> int | None:
     """The session's newest turn, if it may be what an earlier try of a request has begun."""
-    view = mount.store.describe_session(key, messages=False)
+    view = mount.store.state_of(key)
     if view is None or not is_fresh(view):
         return None
     if view.active_turns:

@@ -1,0 +1,57 @@
+"""Sessions as a whole in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wsgi_app.store.base import (
+    SessionKey,
+    SessionPage,
+    SessionState,
+    SessionView,
+    Signal,
+)
+from wsgi_app.store.base.sessions import SessionOperations
+from wsgi_app.store.cursor import decode_cursor, encode_cursor
+from wsgi_app.store.memory.part import MemoryPart
+
+
+class MemorySessions(MemoryPart, SessionOperations):
+    """See `SessionOperations`."""
+
+    def state_of(self, key: SessionKey) -> SessionState | None:
+        with self._lock:
+            session = self._sessions.get(key)
+            return None if session is None else session.state(key)
+
+    def history(self, key: SessionKey) -> SessionView | None:
+        with self._lock:
+            session = self._sessions.get(key)
+            return None if session is None else session.view(key)
+
+    def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
+        before = None if cursor is None else decode_cursor(cursor)
+        with self._lock:
+            mine = [(key, one) for key, one in self._sessions.items() if key.tenant == tenant]
+            places = {(one.created_at, key.session_id): (key, one) for key, one in mine}
+            found = sorted((p for p in places if before is None or p < before), reverse=True)
+            shown = [places[place] for place in found[:limit]]
+            views = [session.state(key) for key, session in shown]
+        return SessionPage(views, encode_cursor(*found[limit - 1]) if len(found) > limit else None)
+
+    def recent_sessions(self, tenants: Sequence[str], seconds: float) -> list[SessionKey]:
+        with self._lock:
+            return self._sessions.recent(tenants, seconds)
+
+    def delete_session(self, key: SessionKey, newest_turn: int | None = None) -> bool:
+        with self._lock:
+            session = self._sessions.get(key)
+            if session is None or newest_turn not in (None, session.newest_turn):
+                return False
+            pushes = self._flag(session, key, None, "deleted")
+            pushes.append((session.owner, Signal("moved", key, session.newest_turn)))
+            ended = Signal("ended", key, session.newest_turn)
+            pushes += [(worker, ended) for worker in session.followers(self._clock())]
+            self._sessions.delete(key, session)
+        self._send(pushes)
+        return True
