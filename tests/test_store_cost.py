@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -19,6 +20,11 @@ from wsgi_app.events import LOST_SEQ, EventId
 STREAMS = 100
 TOKENS_PER_SECOND = 50
 SECONDS = 4
+#: What each costs on a worker that does not run the turn. A resume looks once more when its client
+#: has gone; a cancel is its flag, the look at its end, and the owner's end of it in two.
+ROUND_TRIPS = {"poll": 2, "resume": 3, "cancel": 4}
+#: So many looks in a row find nothing new.
+QUIET_LOOKS = 20
 
 
 @pytest.mark.slow
@@ -72,6 +78,81 @@ def test_a_reader_loads_no_history() -> None:
                 )
                 assert client.call("GET", f"/ai-sdk/chat/{session}/stream").status == 204
             assert sent_bytes(store) - before < 200_000
+
+
+def test_a_reader_costs_the_same_whatever_the_history() -> None:
+    """A poll, a resume and a cancel cost few round trips, and no more after thirty exchanges."""
+    with elsewhere() as (owner, other, store):
+        costs = []
+        for turns in (1, 30):
+            session = new_session()
+            for _ in range(turns):
+                assert owner.chat_json(session, {"tokens": 50}).status == 200
+            with owner.chat(session, {"tokens": 1}, {"hold": True}) as held:
+                held.until("token")
+                wait_for(lambda: other.poll(session, f"{turns}-9", 0)["running"], "the journal")  # noqa: B023 - called at once
+                costs.append(cost_of_readers(other, store, session, turns + 1))
+        for name, (trips, sent) in costs[0].items():
+            assert trips <= ROUND_TRIPS[name], (name, costs)
+            assert costs[1][name].round_trips == trips, (name, costs)
+            assert abs(costs[1][name].sent - sent) < 500, (name, costs)
+
+
+def cost_of_readers(other: ReadingClient, store: Redis, session: str, turn: int) -> dict[str, Cost]:
+    """Round trips and bytes of what a reader asks of a worker that does not run the turn."""
+
+    def resume() -> None:
+        with other.events(session, f"{turn}-1") as stream:
+            stream.wait_comments(1)
+
+    return {
+        "poll": cost(store, lambda: other.poll(session, f"{turn}-1", 0)),
+        "resume": cost(store, resume),
+        "cancel": cost(store, lambda: other.cancel(session)),
+    }
+
+
+@contextmanager
+def elsewhere() -> Iterator[tuple[ReadingClient, ReadingClient, Redis]]:
+    """Two workers whose heartbeats are rare, and their Redis."""
+    env = {"AGENT_TOKENS": "dev=demo-tenant", "AGENT_LEASE_SECONDS": "200"}
+    with redis_server() as store:
+        env["AGENT_REDIS_URL"] = store.url
+        app = "tests.support.apps:scripted_app()"
+        with gunicorn(app, env=env) as first, gunicorn(app, env=env) as second:
+            yield ReadingClient(first), ReadingClient(second), store
+
+
+class Cost(NamedTuple):
+    """How often Redis read from its clients, and how many bytes it sent them."""
+
+    round_trips: int
+    sent: int
+
+
+def cost(store: Redis, act: Callable[[], object]) -> Cost:
+    """What an act costs, until nothing more comes of it."""
+    with store.client() as client:
+        before, looks = look(client), [look(client)]
+        own = Cost(*(b - a for a, b in zip(before, looks[0])))  # of a look
+        act()
+        looks.append(look(client))
+
+        def is_quiet() -> bool:
+            looks.append(look(client))
+            trips = [one.round_trips for one in looks[-QUIET_LOOKS:]]
+            return len(looks) > QUIET_LOOKS and trips[-1] - trips[0] == len(trips) - 1
+
+        wait_for(is_quiet, "nothing more comes of it")
+    looked = len(looks) - 1
+    trips, sent = (b - a for a, b in zip(looks[0], looks[-1]))
+    return Cost(trips - looked * own.round_trips, sent - looked * own.sent)
+
+
+def look(client: Any) -> Cost:
+    """What has been counted until now; this look is counted by the next."""
+    stats = client.info("stats")
+    return Cost(stats["total_reads_processed"], stats["total_net_output_bytes"])
 
 
 def sent_bytes(store: Redis) -> int:
