@@ -30,14 +30,17 @@ class Pair(NamedTuple):
     clients: tuple[ReadingClient, ReadingClient]
 
 
+DEAF_APP = "tests.support.session_agents:deaf_app()"
+LOST_OFFERS_APP = "tests.support.session_agents:lost_offers_app()"
+
+
 @pytest.fixture
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     """Two hosts of one worker each, whose agents count their turns."""
     with ExitStack() as stack:
         env = {"AGENT_REDIS_URL": stack.enter_context(redis_server()).url}
         env |= {"AGENT_LEASE_SECONDS": "2", **getattr(request, "param", {})}
-        first = stack.enter_context(gunicorn(APP, env=env))
-        second = stack.enter_context(gunicorn(APP, env=env))
+        first, second = [stack.enter_context(gunicorn(env.get("APP", APP), env=env)) for _ in "12"]
         yield Pair((first, second), (ReadingClient(first), ReadingClient(second)))
 
 
@@ -104,6 +107,34 @@ def test_an_owner_that_does_not_answer_is_not_waited_for(pair: Pair) -> None:
     assert [event["type"] for event in events] == ["status", "token", "done"]
     wait_observed(pair.hosts[0], "closed_agent", session)
     assert count(pair.clients[0], session) == "2"  # at the second worker, which has it now
+
+
+@pytest.mark.parametrize("pair", [{"APP": LOST_OFFERS_APP}], indirect=True)
+def test_a_turn_whose_offer_is_lost_runs_where_it_came(pair: Pair) -> None:
+    """The store takes no offer in that instant: the turn is not lost, and its user is told."""
+    session = new_session()
+    count(pair.clients[0], session)
+    with pair.clients[1].chat(session) as stream:
+        events = [frame.data for frame in stream]
+    assert [event["type"] for event in events] == ["status", "token", "done"]
+    assert events[0]["content"] == BEGAN_ANEW
+
+
+@pytest.mark.parametrize("pair", [{"APP": DEAF_APP}], indirect=True)
+def test_an_owner_that_was_asleep_does_not_use_its_old_agent(pair: Pair) -> None:
+    """A worker that has not heard yet that a session moved sees it as it begins its next turn."""
+    session = new_session()
+    assert [count(pair.clients[0], session) for _ in range(2)] == ["1", "2"]
+    owner = pair.hosts[0].worker_pids()[0]
+    os.kill(owner, signal.SIGSTOP)
+    try:
+        assert count(pair.clients[1], session) == "1"
+    finally:
+        os.kill(owner, signal.SIGCONT)
+    with pair.clients[0].chat(session) as stream:
+        events = [frame.data for frame in stream]
+    assert [event["type"] for event in events] == ["status", "token", "done"]
+    assert events[1]["content"] == "1"
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from tests.store.conftest import redis
-from tests.store.steps import KEY, Signals, at_once, events, start
+from tests.store.steps import KEY, Signals, at_once, events, fence_of, request, start
 from tests.support.waiting import wait_for
 from wsgi_app.errors import Fenced
 from wsgi_app.store.base import Fence, Signal, Store, StoreLimits
@@ -92,3 +92,25 @@ def test_a_turn_that_has_ended_is_nobodys(shared: Store) -> None:
         take(shared, fence, "owner")
     with pytest.raises(Fenced):
         offers_of(shared).offer(fence, "owner", ORDER)
+
+
+def test_a_lost_offer_is_taken_back(shared: Store) -> None:
+    """Who began a turn takes it without an offer, once; one that comes later does nothing."""
+    signals = Signals(shared, "owner")
+    fence = start(shared, worker_id="owner")
+    assert take(shared, fence, "owner") is None
+    assert take(shared, fence, "beginner") is not None
+    offers_of(shared).offer(fence, "owner", ORDER)
+    assert take(shared, fence, "owner") is None
+    assert take(shared, fence, "beginner") is None
+    assert not signals.has(Signal("offer", KEY, 1, fence.run_id))
+    assert shared.mark_lost("beginner", LOST) == [fence]
+
+
+def test_a_beginning_tells_the_owner_before(shared: Store) -> None:
+    """Whose the session was until this turn: nobody's at first, then the one that ran the last."""
+    order = request(worker_id="first")
+    first = shared.begin_turn(order)
+    shared.finish(fence_of(order, first.turn), 1, events(1, 1), [])
+    second = shared.begin_turn(request(worker_id="second"))
+    assert (first.owner_before, second.owner_before) == ("", "first")

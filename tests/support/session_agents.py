@@ -6,6 +6,10 @@ from flask import Flask
 
 from tests.support.agents import observe
 from wsgi_app import AgentHost, Turn
+from wsgi_app.engine.signals import Signals
+from wsgi_app.errors import StoreUnavailable
+from wsgi_app.store.base import Signal
+from wsgi_app.store.redis.offers import RedisOffers
 
 
 class CountingAgent:
@@ -49,3 +53,25 @@ def session_agents_app() -> Flask:
     app = Flask("site")
     AgentHost(CountingAgent).init_app(app, url_prefix="/agents")
     return app
+
+
+def lost_offers_app() -> Flask:
+    """The same, in a moment at which the store takes no offers."""
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable
+
+    RedisOffers.offer = fail  # type: ignore[assignment,method-assign] # in this process, for its life
+    return session_agents_app()
+
+
+def deaf_app() -> Flask:
+    """The same, in a worker that has not heard yet which sessions have moved."""
+
+    def hear(signals: Signals, signal: Signal) -> None:
+        if signal.kind != "moved":
+            heard(signals, signal)
+
+    heard = Signals.take
+    Signals.take = hear  # type: ignore[assignment,method-assign] # in this process, for its life
+    return session_agents_app()

@@ -103,11 +103,20 @@ class Affinity:
             return view.owner, order
         return "", msgspec.structs.replace(order, notice=BEGAN_ANEW)
 
-    def offer(self, fence: Fence, owner: str, order: TurnOrder) -> None:
-        """Hand over a turn that was begun in the owner's name; it runs here if nobody takes it.
+    def start_here(self, key: SessionKey, owner_before: str, order: TurnOrder) -> TurnOrder:
+        """The order of a turn that starts here; the session may have been another worker's.
 
-        One whose offer the store did not take ends as a lost worker's, with the lease.
+        Then this worker's agent for it is an old one: it has slept, and not heard yet that the
+        session moved.
         """
+        if owner_before in ("", self._worker_id) or not self._agents.has(key):
+            return order
+        self._agents.discard(key)
+        notice = order.notice if self._offers is None else BEGAN_ANEW
+        return msgspec.structs.replace(order, notice=notice)
+
+    def offer(self, fence: Fence, owner: str, order: TurnOrder) -> None:
+        """Hand over a turn that was begun in the owner's name; it runs here if nobody takes it."""
         offered = _Offered(**{name: getattr(order, name) for name in _Offered.__struct_fields__})
         take_back = partial(self._take_back, fence, order, MAX_TRIES)
         try:

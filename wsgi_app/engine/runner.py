@@ -138,6 +138,7 @@ class Runner:
             self.affinity.offer(fence, owner, replace(order, regenerates=regenerates))
             return BegunTurn(begun.turn, None, begun.starts)
         history = begun.history if begun.state == "started" else None
+        order = self.affinity.start_here(request.key, begun.owner_before, order)
         return BegunTurn(begun.turn, self._add_run(fence, order, history), begun.starts)
 
     def _add_run(self, fence: Fence, order: TurnOrder, history: list[Message] | None) -> TurnRun:

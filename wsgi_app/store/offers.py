@@ -30,5 +30,6 @@ class Offers(ABC):
     def take(self, fence: Fence, worker_id: str, *, offered: bool) -> Taken | None:
         """Make the turn this worker's, and return it; None if somebody was faster.
 
-        ``offered``: it was begun in this worker's name.
+        ``offered``: it was begun in this worker's name. Who began it may take it back also where
+        its offer was lost; the order returned is of no meaning then.
         """

@@ -116,12 +116,14 @@ class TurnBegun(NamedTuple):
     """What `begin_turn` did. ``history`` is what came before the turn, empty unless started.
 
     ``starts``: the tenant's starts, this one among them; None if it is none, or not limited.
+    ``owner_before``: whose the session was, of a turn that has started; '' if that is not known.
     """
 
     state: Literal["started", "queued", "attached"]
     turn: int
     history: list[Message]
     starts: StartCount | None = None
+    owner_before: str = ""
 
 
 class TurnClaim(NamedTuple):

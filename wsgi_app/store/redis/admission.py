@@ -32,7 +32,9 @@ def begin_admitted(edge: Edge, calls: Calls, request: BeginTurn) -> TurnBegun:
         raise
     state = answer[0].decode()
     if state in ("started", "queued"):
-        return TurnBegun(state, int(answer[1]), decode_messages(answer[2]), starts)
+        turn, history, *owner = answer[1:]
+        before = ((owner and owner[0]) or b"").decode()
+        return TurnBegun(state, int(turn), decode_messages(history), starts, before)
     _give_back(edge, calls, request, counted=starts is not None)
     if state == "refused":
         code, *turn = [part.decode() for part in answer[1:]]

@@ -29,10 +29,11 @@ class RedisOffers(Offers):
         if not offered:
             # First: a turn that is taken has an owner at every moment.
             self._edge.run(self._calls.workers("own_turn", [worker_id], member))
-        reply = self._edge.run(self._calls.fenced("take_turn", fence, worker_id))
+        was_offered = b"1" if offered else b"0"
+        reply = self._edge.run(self._calls.fenced("take_turn", fence, worker_id, was_offered))
         order, before, state, history = reply if reply != b"fenced" else (None, b"", b"", [])
         loser = before.decode() if order else worker_id
-        if not offered:
+        if not offered and (order or before.decode() != worker_id):
             self._edge.run_many([self._calls.workers("disown_turn", [loser], member)])
         if reply == b"fenced":
             raise Fenced

@@ -3,7 +3,7 @@
 -- ARGV: ttl, run, worker, message, if_busy, key ('' or '=' and it), digest, max_queued_turns,
 --       max_idempotency_keys, created ('' if the tenant may have no more), regenerates ('1' or '0'),
 --       with further keys: session, turn's members in the worker's and in the tenant's
--- Answers: {state, turn, {message…}}, {'refused', code, turn} or {'unadmitted'}
+-- Answers: {state, turn, {message…}, owner before or nothing}, {'refused', code, turn} or {'unadmitted'}
 use(KEYS[1])
 local run, worker, message, if_busy, key, digest = unpack(ARGV, 2, 7)
 local max_queued, max_keys, created = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
@@ -14,10 +14,10 @@ if #KEYS > 1 then
   created = is_admitted and int(redis.call('ZSCORE', known, ARGV[12]) or now) or ''
 end
 
-local function begun(turn)
+local function begun(turn, owner)
   local state = get('state:' .. turn)
   if state == 'running' then
-    return { 'started', turn, history(turn) }
+    return { 'started', turn, history(turn), owner }
   end
   return { state and 'queued' or 'attached', turn, {} }
 end
@@ -97,4 +97,4 @@ end
 push_moved(owner)
 redis.call('ZREM', base .. 'x', run)
 written()
-return begun(turn)
+return begun(turn, owner)

@@ -7,7 +7,7 @@
 --            of each kept turn: run:3, bytes:3, and lost:3 (the terminal event of a dead worker),
 --            of those that have not ended: state:3 (queued or running), worker:3,
 --            before:3 (messages in the history at its start), message:3 (while queued), cancel:3,
---            order:3 (while another worker is to take it),
+--            order:3 (offered to another worker; empty once a worker took it),
 --            and turn:<run id>, its number
 --   …:m      list: the history's messages, "u" (of a user) or "-" and JSON
 --   …:k, :o  hash and list: idempotency keys ("3 digest") and their order

@@ -1,4 +1,4 @@
--- ARGV: ttl, turn, run, worker
+-- ARGV: ttl, turn, run, worker, '1' if it was offered to the worker or '0' if that began it
 -- Answers: {what was offered or nil if it was taken, worker before, state, {message…}} or 'fenced'
 use(KEYS[1])
 local turn, run, worker = ARGV[2], ARGV[3], ARGV[4]
@@ -6,12 +6,15 @@ if not find(turn, run) or not get('state:' .. turn) then
   return 'fenced'
 end
 local order = get('order:' .. turn)
-if not order then
+if not order and ARGV[5] == '0' then
+  -- The offer has not come here, and does nothing if it comes later.
+  order = 'lost'
+end
+if not order or order == '' then
   return { false, get('worker:' .. turn), '', {} }
 end
 local owner, before, state = get('owner'), get('worker:' .. turn), get('state:' .. turn)
-remove('order:' .. turn)
-set('worker:' .. turn, worker)
+set('order:' .. turn, '', 'worker:' .. turn, worker)
 if state == 'running' then
   set('owner', worker)
 end
