@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -87,8 +88,19 @@ def _say(_: Turn, text: str) -> Iterator[Any]:
     yield text
 
 
+def _pause(turn: Turn, _: str) -> Iterator[Any]:
+    """Think, count to 40, and go on when a question is answered."""
+    yield Thinking("I count.")
+    for number in range(1, 41):
+        yield f"{number} "
+        time.sleep(0.02)  # the pace of a model
+    turn.ask("Go on?", {"type": "boolean"})
+    yield "and that is all."
+
+
 KINDS: Final[dict[str, Callable[[Turn, str], Iterator[Any]]]] = {
     "ask": _ask,
+    "pause": _pause,
     "report": _report,
     "quiet": _quiet,
     "say": _say,
