@@ -171,6 +171,7 @@ class Load:
         }
 
 
+@pytest.mark.slow
 def test_metrics_equal_what_the_load_did(server: Gunicorn, folder: Path) -> None:
     """All counters are the client's own counts: over two workers, and after one was killed."""
     load = Load(ReadingClient(server))

@@ -149,6 +149,7 @@ def test_one_database_connection_serves_20_json_requests_and_the_site() -> None:
             assert {answer.result().json()["code"] for answer in answers} == {"cancelled"}
 
 
+@pytest.mark.slow
 def test_box_on_the_page(site: Gunicorn, page: Page) -> None:
     """The box on the site's pages streams an answer for whoever the cookie says."""
     page.goto(f"{site.url}/")

@@ -21,6 +21,7 @@ TURN_SECONDS = 120
 TERMINAL = ("done", "error", "cancelled")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_reload_under_load() -> None:
     """Two reloads under 50 streams leave no reader without an end and no session stuck."""

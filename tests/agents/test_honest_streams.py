@@ -23,7 +23,7 @@ VALUES: Any = st.recursive(
 )
 ARGUMENTS = st.dictionaries(SIGNS, VALUES, max_size=4)
 NAMES = st.sampled_from(["add", "get", "now"])
-quickly = settings(max_examples=300, deadline=None)
+quickly = settings(max_examples=150, deadline=None)
 
 
 def halves(text: str) -> list[str]:

@@ -51,7 +51,12 @@ def slow() -> str:
     return str(current_turn().ask("Go on?"))
 
 
-@pytest.fixture(params=["memory", "postgres", pytest.param("sqlite", marks=pytest.mark.slow)])
+@pytest.fixture(
+    params=[
+        "memory",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("postgres", "sqlite")),
+    ]
+)
 def saver(request: pytest.FixtureRequest) -> Iterator[Saver]:
     """A checkpointer of each kind."""
     if request.param == "memory":

@@ -29,7 +29,7 @@ THREAD = SessionName("", "tenant", "s").thread_id
 ADD_STEP = (ToolCalls((Call("c1", "add", '{"a": 1, "b": 2}'),)),)
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.slow)])
 def saver(request: pytest.FixtureRequest) -> Iterator[Saver]:
     """A checkpointer of the process, and one of a database."""
     if request.param == "memory":

@@ -113,7 +113,7 @@ def _with_another(draw: st.DrawFn, value: Any) -> Any:
 
 anything = st.tuples(st.sampled_from(APIS), st.lists(st.binary(max_size=200), max_size=5))
 any_answer = damaged() | mistyped() | anything
-quickly = settings(max_examples=500, deadline=None)
+quickly = settings(max_examples=200, deadline=None)
 thoroughly = settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -235,7 +235,7 @@ heads = st.sampled_from(
     ]
 )
 over_a_socket = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

@@ -99,6 +99,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Busy]:
         yield Busy(store, host, stack.enter_context(project_nginx([host])))
 
 
+@pytest.mark.slow
 def test_a_busy_service_writes_no_secret(busy: Busy) -> None:
     """Neither logs (at debug level), nor answers, nor events hold one."""
     use_every_route(busy)

@@ -41,8 +41,11 @@ SERVERS: dict[str, Callable[[Env], AbstractContextManager[Server]]] = {
 @pytest.mark.parametrize(
     "name",
     [
-        *("granian", "gunicorn"),
-        *(pytest.param(name, marks=SLOW) for name in ("uvicorn", "starlette", "gunicorn-asgi")),
+        "gunicorn",
+        *(
+            pytest.param(name, marks=SLOW)
+            for name in ("granian", "uvicorn", "starlette", "gunicorn-asgi")
+        ),
     ],
 )
 def test_a_worker_that_leaves_ends_its_turns_in_words(name: str) -> None:

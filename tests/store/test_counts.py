@@ -29,6 +29,7 @@ from wsgi_app.store.base import (
 )
 from wsgi_app.store.refusals import TooManyStarts
 
+SLOW = pytest.mark.slow
 RATE = StartRate(20, 86_400)
 THREADS = 32
 PROCESSES = 4
@@ -208,15 +209,16 @@ def test_as_many_sessions_as_allowed(make_store: MakeStore) -> None:
 @pytest.mark.parametrize(
     ("limits", "rate", "allowed", "code"),
     [
-        ({"max_turns_per_tenant": 10}, None, 10, "too_many_turns"),
         ({"max_turns_per_tenant": 10}, RATE, 10, "too_many_turns"),
-        (
+        pytest.param({"max_turns_per_tenant": 10}, None, 10, "too_many_turns", marks=SLOW),
+        pytest.param(
             {"max_turns_per_tenant": 99, "max_sessions_per_tenant": 12},
             None,
             12,
             "too_many_sessions",
+            marks=SLOW,
         ),
-        ({"max_turns_per_tenant": 99}, RATE, RATE.amount, "rate_limited"),
+        pytest.param({"max_turns_per_tenant": 99}, RATE, RATE.amount, "rate_limited", marks=SLOW),
     ],
 )
 def test_processes_share_the_counts(

@@ -38,7 +38,7 @@ def test_threads_see_atomic_operations_at_length(backend: MakeStore) -> None:
         _explained(backend, seed)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_processes_see_atomic_operations(redis: Redis, tmp_path: Path, seed: int) -> None:
     """Whatever the threads of two processes do at once, it is as if they had done it in turn."""
     names = [f"p{number}" for number in range(2)]
