@@ -74,8 +74,13 @@ def canned(*answers: Answer) -> Iterator[Canned]:
 
 
 def answer(body: bytes, status: str = "200 OK", *headers: str) -> Answer:
-    """A whole answer with a JSON body."""
-    fields = ("Content-Type: application/json", f"Content-Length: {len(body)}", *headers)
+    """A whole answer with a JSON body, and the last of its connection.
+
+    Without saying so a client that is back before the connection closes would send its next request
+    on it, and lose that.
+    """
+    own = ("Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close")
+    fields = (*own, *headers)
     return Answer("\r\n".join([f"HTTP/1.1 {status}", *fields, "", ""]).encode() + body)
 
 
