@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from wsgi_app.agents.provider_faults import provider_error
 from wsgi_app.config import Settings
-from wsgi_app.engine.order import TurnOrder
+from wsgi_app.engine.request import TurnRequest
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import Runner
 from wsgi_app.engine.session_name import SessionName
 from wsgi_app.engine.turn import Turn
 from wsgi_app.events import AnyEvent
-from wsgi_app.store.base import BeginTurn, Message, SessionKey, StoreLimits
+from wsgi_app.store.base import Message, SessionKey, StoreLimits
 from wsgi_app.store.memory import MemoryStore
 
 END_SECONDS = 30.0
@@ -47,18 +47,10 @@ class TurnBench:
     ) -> TurnRun:
         """Start a turn; without an agent by what the runner makes."""
         number = next(self._numbers)
-        begin = BeginTurn(
-            key=key or SessionKey("tenant", f"session-{number}"),
-            run_id=f"run-{number}",
-            worker_id=self.runner.worker_id,
+        request = TurnRequest(
             message=message,
-            if_busy=if_busy,
-            regenerates=regenerates,
-        )
-        order = TurnOrder(
-            message=message,
-            metadata={},
             on_disconnect="continue",
+            if_busy=if_busy,
             app_context=app_context,
             context=copy_context(),
             history=history,
@@ -66,7 +58,7 @@ class TurnBench:
             agent=agent,
             regenerates=regenerates,
         )
-        run = self.runner.begin(begin, order).run
+        run = self.runner.begin(key or SessionKey("tenant", f"session-{number}"), request).run
         assert run is not None
         run.start()
         return run

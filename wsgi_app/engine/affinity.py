@@ -14,7 +14,6 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import Context
 from functools import partial
 from typing import Any, Final, Literal, Optional
 
@@ -22,7 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from wsgi_app.engine.loop import LoopThread
-from wsgi_app.engine.order import TurnOrder
+from wsgi_app.engine.request import TurnRequest
 from wsgi_app.engine.session_agents import SessionAgents
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import Fenced, RequestError, StoreUnavailable
@@ -43,12 +42,12 @@ ALIVE_SECONDS: Final = 1.0
 BEGAN_ANEW: Final = "The session goes on in another process: its tools have begun anew."
 
 
-#: An order that was taken, and the history that it starts with; None while it is queued.
-Adopted = tuple[TurnOrder, Optional[list[Message]]]
+#: A request that was taken, and the history that it starts with; None while it is queued.
+Adopted = tuple[TurnRequest, Optional[list[Message]]]
 
 
 class _Offered(Struct, frozen=True, kw_only=True):
-    """What goes to the other worker of a `TurnOrder`."""
+    """What goes to the other worker of a `TurnRequest`."""
 
     message: str
     metadata: dict[str, Any]
@@ -88,37 +87,37 @@ class Affinity:
         #: Opens what the agents of turns run in that come from other workers.
         self.app_context: Callable[[], AbstractContextManager[Any]] = nullcontext
 
-    def find_owner(self, key: SessionKey, order: TurnOrder) -> tuple[str, TurnOrder]:
-        """The other worker that shall run a turn ('': this one), and the order, as it is then.
+    def find_owner(self, key: SessionKey, request: TurnRequest) -> tuple[str, TurnRequest]:
+        """The other worker that shall run a turn ('': this one), and the request, as it is then.
 
         Costs nothing where one agent answers all sessions, or the session's is here.
         """
-        stays = order.agent is not None or order.ephemeral or self._offers is None
+        stays = request.agent is not None or request.ephemeral or self._offers is None
         if stays or not self._agents.may_have_state or self._agents.has(key):
-            return "", order
+            return "", request
         view = self._store.state_of(key)
         if view is None or view.owner in ("", self._worker_id):
-            return "", order
+            return "", request
         if self._is_alive(view.owner):
-            return view.owner, order
-        return "", msgspec.structs.replace(order, notice=BEGAN_ANEW)
+            return view.owner, request
+        return "", msgspec.structs.replace(request, notice=BEGAN_ANEW)
 
-    def start_here(self, key: SessionKey, owner_before: str, order: TurnOrder) -> TurnOrder:
-        """The order of a turn that starts here; the session may have been another worker's.
+    def start_here(self, key: SessionKey, owner_before: str, request: TurnRequest) -> TurnRequest:
+        """The request of a turn that starts here; the session may have been another worker's.
 
         Then this worker's agent for it is an old one: it has slept, and not heard yet that the
         session moved.
         """
         if owner_before in ("", self._worker_id) or not self._agents.has(key):
-            return order
+            return request
         self._agents.discard(key)
-        notice = order.notice if self._offers is None else BEGAN_ANEW
-        return msgspec.structs.replace(order, notice=notice)
+        notice = request.notice if self._offers is None else BEGAN_ANEW
+        return msgspec.structs.replace(request, notice=notice)
 
-    def offer(self, fence: Fence, owner: str, order: TurnOrder) -> None:
+    def offer(self, fence: Fence, owner: str, request: TurnRequest) -> None:
         """Hand over a turn that was begun in the owner's name; it runs here if nobody takes it."""
-        offered = _Offered(**{name: getattr(order, name) for name in _Offered.__struct_fields__})
-        take_back = partial(self._take_back, fence, order, MAX_TRIES)
+        offered = _Offered(**{name: getattr(request, name) for name in _Offered.__struct_fields__})
+        take_back = partial(self._take_back, fence, request, MAX_TRIES)
         try:
             if self._offers is not None:
                 self._offers.offer(fence, owner, encode_json(offered))
@@ -142,10 +141,10 @@ class Affinity:
         except (Fenced, RequestError) as error:
             log.info("a turn is left to the worker that it came to: %r", error)
 
-    def _take_back(self, fence: Fence, order: TurnOrder, tries: int) -> None:
+    def _take_back(self, fence: Fence, request: TurnRequest, tries: int) -> None:
         def take() -> Adopted | None:
             taken = self._take(fence, offered=False)
-            told = msgspec.structs.replace(order, notice=BEGAN_ANEW, adopted=True)
+            told = msgspec.structs.replace(request, notice=BEGAN_ANEW, adopted=True)
             return None if taken is None else (told, taken.history)
 
         try:
@@ -154,17 +153,16 @@ class Affinity:
             return  # it has ended
         except RequestError as error:
             if tries:
-                again = partial(self._take_back, fence, order, tries - 1)
+                again = partial(self._take_back, fence, request, tries - 1)
                 self._io.call_later(TAKE_SECONDS, lambda: _start(again))
             else:
                 log.warning("a turn that was handed over is lost: %s", error.code)
 
-    def _complete(self, order: bytes) -> TurnOrder:
-        offered = msgspec.json.decode(order, type=_Offered)
-        return TurnOrder(
-            **msgspec.structs.asdict(offered),
+    def _complete(self, offered: bytes) -> TurnRequest:
+        request = msgspec.json.decode(offered, type=_Offered)
+        return TurnRequest(
+            **msgspec.structs.asdict(request),
             app_context=self.app_context,
-            context=Context(),
             adopted=True,
         )
 

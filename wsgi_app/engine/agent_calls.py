@@ -15,9 +15,10 @@ import msgspec
 
 from wsgi_app.engine.clock import TurnClock
 from wsgi_app.engine.log import EventLog
-from wsgi_app.engine.order import Services, TurnOrder
 from wsgi_app.engine.output import check_output
 from wsgi_app.engine.question import QuestionPending, Questions
+from wsgi_app.engine.request import TurnRequest
+from wsgi_app.engine.services import Services
 from wsgi_app.engine.switch_interval import switch_interval
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.waits import Waits
@@ -51,7 +52,7 @@ class AgentCalls:
     def __init__(  # noqa: PLR0913 - the parts of a turn that its agent reaches, named by its one caller
         self,
         fence: Fence,
-        order: TurnOrder,
+        request: TurnRequest,
         services: Services,
         *,
         log: EventLog,
@@ -67,7 +68,7 @@ class AgentCalls:
         #: See `Turn.keep`.
         self.kept: dict[str, Any] = {}
         self._kept_bytes = 0
-        self._order = order
+        self._request = request
         self._services = services
         self._log = log
         self._clock = clock
@@ -106,7 +107,7 @@ class AgentCalls:
         if isinstance(output.event, (ToolCall, ToolResult)):
             self._count_tool(output.event)
             self._services.journal.hurry(self.fence)
-        elif self._order.adopted and self._log.last_seq == 1:
+        elif self._request.adopted and self._log.last_seq == 1:
             self._services.journal.hurry(self.fence)  # its reader is on the other worker
 
     def _says_nothing(self, event: AnyEvent) -> bool:
@@ -203,7 +204,7 @@ class AgentCalls:
 
     def call_in_app_context(self, function: Callable[[], T]) -> T:
         """See `Turn.call`."""
-        with self._order.app_context():
+        with self._request.app_context():
             return function()
 
     def start_in_thread(self, function: Callable[[], T]) -> Future[T]:

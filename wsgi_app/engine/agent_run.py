@@ -13,9 +13,10 @@ from wsgi_app.engine.agent_calls import AgentCalls
 from wsgi_app.engine.ends import AGENT_ERROR, as_error
 from wsgi_app.engine.forgetting import forget_if_deleted
 from wsgi_app.engine.history import for_agent
-from wsgi_app.engine.order import Services, TurnOrder
 from wsgi_app.engine.output import send_answer
 from wsgi_app.engine.report import TurnReport
+from wsgi_app.engine.request import TurnRequest
+from wsgi_app.engine.services import Services
 from wsgi_app.engine.switch_interval import switch_interval
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.engine.turn import Agent, Turn, enter_turn
@@ -51,7 +52,7 @@ class AgentRun:
     def __init__(  # noqa: PLR0913 - what an agent's run touches, named by its one caller
         self,
         fence: Fence,
-        order: TurnOrder,
+        request: TurnRequest,
         services: Services,
         *,
         calls: AgentCalls,
@@ -61,7 +62,7 @@ class AgentRun:
         has_ended: Callable[[], bool],
     ) -> None:
         self._fence = fence
-        self._order = order
+        self._request = request
         self._services = services
         self._calls = calls
         self._report = report
@@ -78,9 +79,9 @@ class AgentRun:
 
         Raises RuntimeError if there can be no thread any more.
         """
-        starts_at_once = history is not None or self._order.adopted
-        self._replaces = self._order.regenerates and starts_at_once
-        agent = self._order.agent or self._services.session_agents.shared
+        starts_at_once = history is not None or self._request.adopted
+        self._replaces = self._request.regenerates and starts_at_once
+        agent = self._request.agent or self._services.session_agents.shared
         begin: Any = getattr(agent, "begin_on_loop", None)
         if begin is None or history is None or not self._begin_on_loop(begin, history):
             self._start_thread(partial(self._main, history))
@@ -98,7 +99,7 @@ class AgentRun:
         first_step = begin(turn)
         if first_step is None:
             return False
-        future = self._order.context.run(self._submit, turn, first_step)
+        future = self._request.context.run(self._submit, turn, first_step)
         future.add_done_callback(partial(self._first_step_ended, turn))
         return True
 
@@ -129,14 +130,14 @@ class AgentRun:
     # -- in the turn's thread
 
     def _start_thread(self, target: Callable[[], None]) -> None:
-        self.thread = start_thread(lambda: self._order.context.run(target), "turn")
+        self.thread = start_thread(lambda: self._request.context.run(target), "turn")
 
     def _main(self, history: list[Message] | None) -> None:
         try:
             if history is None:
                 history = self._wait_for_place()
             if history is not None and not self._has_ended():
-                with self._order.app_context(), self._report.traced():
+                with self._request.app_context(), self._report.traced():
                     turn = self._make_turn(history)
                     enter_turn(turn)
                     self._guard(lambda: self._answer(turn))
@@ -146,7 +147,7 @@ class AgentRun:
 
     def _run_rest(self, turn: Turn, rest: Callable[[Turn], Any]) -> None:
         try:
-            with self._order.app_context(), self._report.inside_turn():
+            with self._request.app_context(), self._report.inside_turn():
                 self._guard(lambda: self._send(rest, turn))
         finally:
             self._end(AGENT_ERROR)
@@ -154,12 +155,12 @@ class AgentRun:
     def _answer(self, turn: Turn) -> None:
         agents = self._services.session_agents
         try:
-            if self._order.agent is not None:
-                self._send(self._order.agent, turn)
+            if self._request.agent is not None:
+                self._send(self._request.agent, turn)
                 return
             agent = agents.take(self._fence.key, self._calls.wait)
-            if self._order.notice and agents.shared is None:
-                self._calls.emit(Status(self._order.notice))
+            if self._request.notice and agents.shared is None:
+                self._calls.emit(Status(self._request.notice))
             try:
                 self._send(agent, turn)
             finally:
@@ -178,16 +179,16 @@ class AgentRun:
     # -- both
 
     def _make_turn(self, history: list[Message]) -> Turn:
-        given = self._order.history
+        given = self._request.history
         return Turn(
             self._calls,
-            self._order.message,
+            self._request.message,
             for_agent(
                 given if given is not None else history, self._services.settings.max_history_bytes
             ),
-            self._order.metadata,
+            self._request.metadata,
             self._services.workdirs,
-            passing=self._order.passing or self._order.ephemeral,
+            passing=self._request.passing or self._request.ephemeral,
             replaces=self._replaces,
         )
 

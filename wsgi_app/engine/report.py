@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_app.engine.ends import WORKER_LOST
 from wsgi_app.engine.log import EventLog
-from wsgi_app.engine.order import TurnOrder
+from wsgi_app.engine.request import TurnRequest
 from wsgi_app.events import Cancelled, Done, Error, Terminal, ToolCall, ToolResult, Usage
 from wsgi_app.logs import Fields, LogFormat, log_turn
 from wsgi_app.metrics import metrics
@@ -32,13 +32,15 @@ class TurnReport:
     Touched by the turn's thread, its tools' threads and the journal's; ``_lock`` guards all state.
     """
 
-    def __init__(self, fence: Fence, order: TurnOrder, host: str, log_format: LogFormat) -> None:
+    def __init__(
+        self, fence: Fence, request: TurnRequest, host: str, log_format: LogFormat
+    ) -> None:
         self._fence = fence
-        self._request_id = order.request_id
+        self._request_id = request.request_id
         self._host = host
         self._log_format = log_format
         self._lock = threading.Lock()
-        self._began_at = order.asked_at
+        self._began_at = request.asked_at
         self._state = "new"
         self._called_at: dict[str, float] = {}
         self._span: Span | None = None

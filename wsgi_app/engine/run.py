@@ -14,11 +14,12 @@ from wsgi_app.engine.clock import TurnClock
 from wsgi_app.engine.ends import AGENT_ERROR, OUTPUT_TOO_LARGE, TURN_TIMEOUT, was_lost
 from wsgi_app.engine.history import answer_messages
 from wsgi_app.engine.log import EventLog, Wakeup
-from wsgi_app.engine.order import Services, TurnOrder
 from wsgi_app.engine.place import wait_for_place
 from wsgi_app.engine.question import Questions
 from wsgi_app.engine.readers import Readers
 from wsgi_app.engine.report import TurnReport
+from wsgi_app.engine.request import TurnRequest
+from wsgi_app.engine.services import Services
 from wsgi_app.engine.turn_state import Stage, TurnState
 from wsgi_app.events import (
     Cancelled,
@@ -41,7 +42,7 @@ class TurnRun:
     """
 
     def __init__(
-        self, fence: Fence, order: TurnOrder, services: Services, history: list[Message] | None
+        self, fence: Fence, request: TurnRequest, services: Services, history: list[Message] | None
     ) -> None:
         self.fence = fence
         self.begun_at = time.time()
@@ -49,7 +50,7 @@ class TurnRun:
         self.terminal: Terminal | None = None
         self.published = threading.Event()
         settings = services.settings
-        self._order = order
+        self._request = request
         self._services = services
         self._history = history
         self._state = TurnState()
@@ -57,7 +58,7 @@ class TurnRun:
         self._started = False
         self._place_wakeup = Wakeup()
         self._clock = TurnClock(services.io, settings.turn_timeout_seconds, self._time_out)
-        orphan_seconds = order.orphan_after(settings.orphan_seconds)
+        orphan_seconds = request.orphan_after(settings.orphan_seconds)
         self.readers = Readers(services.io, orphan_seconds, self._orphaned)
         self.questions = Questions(
             fence,
@@ -67,10 +68,10 @@ class TurnRun:
             opened=self._question_opened,
             closed=self._question_closed,
         )
-        self._report = TurnReport(fence, order, settings.host, settings.log_format)
+        self._report = TurnReport(fence, request, settings.host, settings.log_format)
         self._calls = AgentCalls(
             fence,
-            order,
+            request,
             services,
             log=self.log,
             clock=self._clock,
@@ -81,7 +82,7 @@ class TurnRun:
         )
         self._agent = AgentRun(
             fence,
-            order,
+            request,
             services,
             calls=self._calls,
             report=self._report,
@@ -255,7 +256,7 @@ class TurnRun:
             self.log.publish_terminal(self.terminal)
         self.published.set()
         # 4. A session for this turn alone is forgotten.
-        if self._order.ephemeral and to == "out":
+        if self._request.ephemeral and to == "out":
             self._services.ephemeral.add(self.fence)
 
     def _tell_end(self, terminal: Terminal) -> None:

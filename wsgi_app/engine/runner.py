@@ -22,10 +22,11 @@ from wsgi_app.engine.journal import Journal
 from wsgi_app.engine.keeper import Keeper
 from wsgi_app.engine.live import LiveTurns
 from wsgi_app.engine.loops import Loops
-from wsgi_app.engine.order import Services, TurnOrder
 from wsgi_app.engine.registry import register
+from wsgi_app.engine.request import TurnRequest
 from wsgi_app.engine.run import BegunTurn, TurnRun
 from wsgi_app.engine.run_table import RunTable
+from wsgi_app.engine.services import Services
 from wsgi_app.engine.session_agents import SessionAgents
 from wsgi_app.engine.session_name import SessionName
 from wsgi_app.engine.signals import Signals
@@ -39,6 +40,7 @@ from wsgi_app.store.base import (
     Heartbeat,
     Message,
     SessionKey,
+    StartRate,
     Store,
     TurnBegun,
     WorkerInfo,
@@ -110,39 +112,39 @@ class Runner:
         """Whether this worker is about to leave."""
         return self._runs.closed
 
-    def new_run_id(self) -> str:
-        """A nonce for a turn's fence; counted, since random bytes cost a call of the system."""
-        return f"{self._run_name}-{next(self._run_numbers)}"
-
-    def begin(self, request: BeginTurn, order: TurnOrder) -> BegunTurn:
+    def begin(
+        self, key: SessionKey, request: TurnRequest, rate: StartRate | None = None
+    ) -> BegunTurn:
         """Claim the session's next turn; its run waits for `TurnRun.start`.
 
         Raises RequestError when this worker or the store refuses; nothing was begun then.
         """
-        self.abandoned.check_places(request.key.tenant)
-        with self._runs.beginning(request.key):
-            return self._begin(request, order)
+        self.abandoned.check_places(key.tenant)
+        with self._runs.beginning(key):
+            return self._begin(key, request, rate)
 
-    def _begin(self, request: BeginTurn, order: TurnOrder) -> BegunTurn:
+    def _begin(self, key: SessionKey, request: TurnRequest, rate: StartRate | None) -> BegunTurn:
         self.keeper.start()
-        owner, order = self.affinity.find_owner(request.key, order)
-        if owner:
-            request = replace(request, worker_id=owner)
-        begun = self._begin_in_store(request)
+        owner, request = self.affinity.find_owner(key, request)
+        # Counted, since random bytes cost a call of the system.
+        run_id = f"{self._run_name}-{next(self._run_numbers)}"
+        begun = self._begin_in_store(request.claim(key, run_id, owner or self.worker_id, rate))
         if begun.state == "attached":
             return BegunTurn(begun.turn, None)
-        fence = Fence(request.key, begun.turn, request.run_id)
-        self.births.tell(request.key)
+        fence = Fence(key, begun.turn, run_id)
+        self.births.tell(key)
         if owner:
-            regenerates = order.regenerates and begun.state == "started"
-            self.affinity.offer(fence, owner, replace(order, regenerates=regenerates))
+            regenerates = request.regenerates and begun.state == "started"
+            self.affinity.offer(fence, owner, replace(request, regenerates=regenerates))
             return BegunTurn(begun.turn, None, begun.starts)
         history = begun.history if begun.state == "started" else None
-        order = self.affinity.start_here(request.key, begun.owner_before, order)
-        return BegunTurn(begun.turn, self._add_run(fence, order, history), begun.starts)
+        request = self.affinity.start_here(key, begun.owner_before, request)
+        return BegunTurn(begun.turn, self._add_run(fence, request, history), begun.starts)
 
-    def _add_run(self, fence: Fence, order: TurnOrder, history: list[Message] | None) -> TurnRun:
-        run = TurnRun(fence, order, self._services, history)
+    def _add_run(
+        self, fence: Fence, request: TurnRequest, history: list[Message] | None
+    ) -> TurnRun:
+        run = TurnRun(fence, request, self._services, history)
         self._live.note_begun()
         early = self._runs.add(run)
         self._journal.add(run)
@@ -163,14 +165,14 @@ class Runner:
         run.readers.wait_again()
         run.start()
 
-    def _begin_in_store(self, request: BeginTurn) -> TurnBegun:
+    def _begin_in_store(self, claim: BeginTurn) -> TurnBegun:
         try:
-            return self.store.begin_turn(request)
+            return self.store.begin_turn(claim)
         except RequestError as error:
             # The turn in the way may be a dead worker's.
-            if error.code != "session_busy" or not self.keeper.settle(request.key):
+            if error.code != "session_busy" or not self.keeper.settle(claim.key):
                 raise
-        return self.store.begin_turn(request)
+        return self.store.begin_turn(claim)
 
     def find(self, key: SessionKey, turn: int) -> TurnRun | None:
         """Find a turn that this worker runs, until its end is out."""

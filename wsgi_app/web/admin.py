@@ -14,7 +14,7 @@ from wsgi_app.delivery.disconnect import Watch
 from wsgi_app.delivery.server import client_disconnected, client_socket
 from wsgi_app.delivery.slots import Slot
 from wsgi_app.engine.log import Wakeup
-from wsgi_app.errors import RequestError, StoreUnavailable
+from wsgi_app.errors import StoreUnavailable
 from wsgi_app.events import encode_json
 from wsgi_app.frames import sse
 from wsgi_app.store.base import SessionKey, WorkerView
@@ -95,14 +95,8 @@ def post_admin_cancel(mount: Mount) -> Response:
 
 def get_admin_events(mount: Mount) -> Response:
     """GET /admin/events: all workers and their turns, every second."""
-    if mount.draining:
-        raise RequestError("draining", "This worker is about to leave; try again.")
-    slot = mount.take_slot(SessionKey(current_principal().tenant, _NO_SESSION))
-    try:
-        viewer = _Viewer(mount, slot)
-    except BaseException:
-        slot.give_back()
-        raise
+    key = SessionKey(current_principal().tenant, _NO_SESSION)
+    viewer = mount.attach((key,), lambda slot: _Viewer(mount, slot))
     response = EventStream(mount, viewer.frames(), STREAM_HEADERS)
     response.call_on_close(viewer.close)
     # As other streams: the site's after_request may answer something else.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, copy_context
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, has_request_context, request
 
@@ -39,6 +39,8 @@ from wsgi_app.web.route import RouteTable
 from wsgi_app.web.worker import Worker
 
 log = logging.getLogger("wsgi_app")
+
+T = TypeVar("T")
 
 #: Where an app keeps its mounts, by the names of their blueprints.
 EXTENSION_KEY = "wsgi_app"
@@ -208,11 +210,36 @@ class Mount:
         feed = Feed(self.runner, key, cursor.place, only_turn, run, mark=cursor.mark)
         return Reader(feed, self.worker.watcher, request.environ, slot, self.settings.host)
 
-    def take_slot(self, *keys: SessionKey, streams: bool = False, starts: bool = False) -> Slot:
-        """Take a slot for a reader of these sessions.
+    def check_draining(self) -> None:
+        """Refuse this request if the worker is about to leave; raises RequestError."""
+        if self.draining:
+            raise RequestError("draining", "This worker is about to leave; try again.")
 
-        ``streams``: its answer may be parked; ``starts``: it is for who starts a turn.
+    def attach(
+        self,
+        keys: Sequence[SessionKey],
+        open_reader: Callable[[Slot], T],
+        *,
+        streams: bool = False,
+        starts: bool = False,
+    ) -> T:
+        """Open what reads these sessions, with a slot that it gives back when it closes.
+
+        ``streams``: its answer may be parked; ``starts``: it is for who starts a turn. Raises
+        RequestError, also where ``open_reader`` does; the slot is free again then.
         """
+        self.check_draining()
+        slot = self.take_slot(keys, streams=streams, starts=starts)
+        try:
+            return open_reader(slot)
+        except BaseException:
+            slot.give_back()
+            raise
+
+    def take_slot(
+        self, keys: Sequence[SessionKey], *, streams: bool = False, starts: bool = False
+    ) -> Slot:
+        """Take a slot for a reader of these sessions; see `attach`, which also gives it back."""
         self.learn_server()
         try:
             return self.slots.take(keys, self._delivery() if streams else "thread", starts=starts)

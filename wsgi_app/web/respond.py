@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g
 
 from wsgi_app.delivery.generator import Encoder
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.frames import sse
-from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.parse import batch_seconds
 from wsgi_app.web.stream import StreamResponse
+from wsgi_app.web.turns import OpenTurn
 
 STREAM_HEADERS: Final = {
     "Content-Type": f"{sse.MIME_TYPE}; charset=utf-8",
@@ -24,47 +23,46 @@ STREAM_HEADERS: Final = {
 
 
 def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones by name
-    mount: Mount,
-    reader: Reader,
-    key: SessionKey,
-    turn: int,
-    start: Callable[[], None],
-    *,
+    turn: OpenTurn,
     encode: Encoder,
+    batch_seconds: float,
+    *,
     opening: bytes = b"",
     keep_alive: bytes = sse.KEEP_ALIVE,
-    headers: dict[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
     resumes: bool = False,
 ) -> Response:
-    """Answer with the reader's events as SSE frames.
+    """Answer with a turn's events as SSE frames.
 
-    ``opening`` are frames before the first event. ``start`` runs when they are out, and in any
-    case when the response is closed. ``resumes``: its client comes back after any end without a
-    terminal event, so that a server that cannot stream may answer in bursts.
+    ``batch_seconds``: how long it may collect text before it sends it. ``opening`` are frames
+    before the first event; the turn starts when they are out, and in any case when the response is
+    closed. ``resumes``: its client comes back after any end without a terminal event, so that a
+    server that cannot stream may answer in bursts.
     """
-    response = events_response(
-        mount,
-        reader,
-        start,
-        encode=encode,
+    own = {"X-Session-Id": turn.key.session_id, "X-Turn-Id": str(turn.turn)}
+    return events_response(
+        turn.mount,
+        turn.reader,
+        turn.start,
+        encode,
+        batch_seconds,
         opening=opening,
         keep_alive=keep_alive,
+        headers={**STREAM_HEADERS, **own, **(headers or {})},
         resumes=resumes,
     )
-    response.headers["X-Session-Id"] = key.session_id
-    response.headers["X-Turn-Id"] = str(turn)
-    response.headers.update(headers or {})
-    return response
 
 
 def events_response(  # noqa: PLR0913 - the same
     mount: Mount,
     reader: Reader,
     start: Callable[[], None],
-    *,
     encode: Encoder,
+    batch_seconds: float,
+    *,
     opening: bytes = b"",
     keep_alive: bytes = sse.KEEP_ALIVE,
+    headers: Mapping[str, str] = STREAM_HEADERS,
     resumes: bool = False,
 ) -> Response:
     """Answer like `stream_response`, with what may be of many sessions."""
@@ -75,8 +73,8 @@ def events_response(  # noqa: PLR0913 - the same
         start=start,
         opening=opening,
         keep_alive=keep_alive,
-        batch_seconds=batch_seconds(request),
-        headers=STREAM_HEADERS,
+        batch_seconds=batch_seconds,
+        headers=headers,
         burst_seconds=mount.burst_seconds if resumes else None,
     )
     g.wsgi_app_stream = (response, reader, start)

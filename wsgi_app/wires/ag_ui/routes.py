@@ -7,15 +7,16 @@ from typing import Final
 
 from flask import Response, request
 
+from wsgi_app.engine.request import TurnRequest
 from wsgi_app.errors import RequestError
-from wsgi_app.events import Cursor, EventId, InputRequest, encode_json
+from wsgi_app.events import InputRequest, encode_json
 from wsgi_app.frames.sse import OPENING
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, check_session_id, decode_json, invalid, parse_body
 from wsgi_app.web.respond import STREAM_HEADERS, stream_response
 from wsgi_app.web.route import CHAT, Route, Wire
-from wsgi_app.web.turns import TurnRequest, open_turn
+from wsgi_app.web.turns import attach_turn, open_turn
 from wsgi_app.wires.ag_ui import describe
 from wsgi_app.wires.ag_ui.encode import Run, RunEncoder
 from wsgi_app.wires.ag_ui.request import (
@@ -35,18 +36,18 @@ def post_ag_ui(mount: Mount) -> Response:
     """POST /ag-ui: answer the thread's newest user message, or go on with an answered question."""
     body = _body(mount)
     key = session_key(check_session_id(body.thread_id))
-    batch_seconds(request)  # a bad one is refused before there is a turn
+    seconds = batch_seconds(request)  # a bad one is refused before there is a turn
     if body.resume:
-        return _resume(mount, key, body, read_answers(body.resume))
+        return _resume(mount, key, body, read_answers(body.resume), seconds)
     try:
-        return _answer(mount, key, body)
+        return _answer(mount, key, body, seconds)
     except RequestError as error:
         if error.code != "session_busy":
             raise
         asking = _find_question(mount, key, int(error.details["turn_id"]), _run(body))
         if asking is None:
             raise
-        return _meet_question(mount, key, body, asking)
+        return _meet_question(mount, key, body, asking, seconds)
 
 
 def _body(mount: Mount) -> RunBody:
@@ -66,22 +67,11 @@ def _run(body: RunBody, tag: str | None = None) -> Run:
     return Run(body.thread_id, body.run_id, tag or run_tag(body.run_id), body.speaks_1)
 
 
-def _answer(mount: Mount, key: SessionKey, body: RunBody) -> Response:
+def _answer(mount: Mount, key: SessionKey, body: RunBody, batch_seconds: float) -> Response:
     encoder = RunEncoder(_run(body))
-    opened = open_turn(mount, key, _wanted(mount, key, body))
-    try:
-        return stream_response(
-            mount,
-            opened.reader,
-            key,
-            opened.turn,
-            opened.start,
-            encode=UntilQuestion(mount, key, encoder, opened.reader),
-            opening=encoder.opening(),
-        )
-    except BaseException:
-        opened.close()
-        raise
+    with open_turn(mount, key, _wanted(mount, key, body)) as turn:
+        encode = UntilQuestion(mount, key, encoder, turn.reader)
+        return stream_response(turn, encode, batch_seconds, opening=encoder.opening())
 
 
 def _wanted(mount: Mount, key: SessionKey, body: RunBody) -> TurnRequest:
@@ -111,33 +101,21 @@ def _is_asked_again(mount: Mount, key: SessionKey, body: RunBody, message: str) 
 # -- questions
 
 
-def _resume(mount: Mount, key: SessionKey, body: RunBody, answers: list[RunAnswer]) -> Response:
+def _resume(
+    mount: Mount, key: SessionKey, body: RunBody, answers: list[RunAnswer], batch_seconds: float
+) -> Response:
     """Answer the question that waits, and stream what follows it.
 
     An answer that was given before leads to the same stream.
     """
-    if mount.draining:
-        raise RequestError("draining", "This worker is about to leave; try again.")
     turn = max((answer.interrupt.turn for answer in answers), default=0)
-    slot = mount.take_slot(key, streams=True)
-    try:
-        # Attached first: the turn shall not be without a reader once it goes on.
-        reader = mount.open_reader(key, Cursor(EventId(turn, 0)), turn, slot)
-    except BaseException:
-        slot.give_back()
-        raise
-    try:
+    # Attached first: the turn shall not be without a reader once it goes on.
+    with attach_turn(mount, key, turn) as opened:
         answer = _give_answer(mount, key, [one for one in answers if one.interrupt.turn == turn])
         request_id = answer.interrupt.request_id
         encoder = RunEncoder(_run(body, answer.interrupt.tag), request_id)
-        encode = UntilQuestion(mount, key, encoder, reader, request_id)
-        opening = encoder.opening()
-        return stream_response(
-            mount, reader, key, turn, lambda: None, encode=encode, opening=opening
-        )
-    except BaseException:
-        reader.close()
-        raise
+        encode = UntilQuestion(mount, key, encoder, opened.reader, request_id)
+        return stream_response(opened, encode, batch_seconds, opening=encoder.opening())
 
 
 def _give_answer(mount: Mount, key: SessionKey, answers: list[RunAnswer]) -> RunAnswer:
@@ -167,11 +145,15 @@ def _find_question(mount: Mount, key: SessionKey, turn: int, run: Run) -> RunEnc
     return encoder if asked is not None and may_wait(mount, key, turn, asked) else None
 
 
-def _meet_question(mount: Mount, key: SessionKey, body: RunBody, asking: RunEncoder) -> Response:
+def _meet_question(
+    mount: Mount, key: SessionKey, body: RunBody, asking: RunEncoder, batch_seconds: float
+) -> Response:
     """Answer a message that finds a question: its client may not know it, as after a reload."""
     interrupt = InterruptId.parse(asking.interrupt_id)
     if not body.speaks_1:
-        return _resume(mount, key, body, [RunAnswer(interrupt, body.newest_message())])
+        return _resume(
+            mount, key, body, [RunAnswer(interrupt, body.newest_message())], batch_seconds
+        )
     frames = asking.opening() + asking.tell_status(NOT_TAKEN) + asking.end_for_answer()
     response = Response(OPENING + frames, headers=STREAM_HEADERS)
     response.headers["X-Session-Id"] = key.session_id

@@ -7,15 +7,16 @@ from typing import Final
 
 from flask import Response, request
 
+from wsgi_app.engine.request import TurnRequest
 from wsgi_app.errors import AgentHostError, RequestError
-from wsgi_app.events import Cursor, EventId, InputRequest, encode_json
+from wsgi_app.events import InputRequest, encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.body import read_body
 from wsgi_app.web.envelope import Envelope, error_headers, error_status, json_response
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, check_session_id, invalid, parse_body
 from wsgi_app.web.route import CANCEL, CHAT, READ, Route, Wire
-from wsgi_app.web.turns import TurnRequest, open_turn
+from wsgi_app.web.turns import attach_turn, open_turn
 from wsgi_app.wires.ai_sdk import describe
 from wsgi_app.wires.ai_sdk import encode as ai_sdk
 from wsgi_app.wires.ai_sdk.request import (
@@ -44,27 +45,28 @@ def post_ai_sdk_chat(mount: Mount) -> Response:
     """POST /ai-sdk/chat: answer the user's message, or go on with the answered question."""
     body = parse_body(request, AiSdkChatBody, mount.settings.max_body_bytes)
     key = session_key(check_session_id(body.id))
-    batch_seconds(request)  # a bad one is refused before there is a turn
+    seconds = batch_seconds(request)  # a bad one is refused before there is a turn
     try:
         wanted = read_request(body)
     except ValueError as error:
         raise invalid("messages", str(error)) from None
     if isinstance(wanted, Continuation):
-        return _continue(mount, key, wanted)
+        return _continue(mount, key, wanted, seconds)
     if not wanted.text:
         raise invalid("messages", "Expected text in the user's message")
-    return _answer(mount, key, _turn_request(mount, key, wanted, body))
+    return _answer(mount, key, _turn_request(mount, key, wanted, body), seconds)
 
 
 def get_ai_sdk_stream(mount: Mount, session_id: str) -> Response:
     """GET /ai-sdk/chat/<session_id>/stream: the whole running turn, then live; 204 if none runs."""
     key = session_key(check_session_id(session_id))
-    batch_seconds(request)
-    _check_draining(mount)
+    seconds = batch_seconds(request)
+    mount.check_draining()
     view = mount.store.state_of(key)
     if view is None or not view.active_turns:
         return Response(status=204)
-    return _attach(mount, key, view.active_turns[0])
+    with attach_turn(mount, key, view.active_turns[0]) as turn:
+        return stream_turn(turn, seconds)
 
 
 def post_ai_sdk_stop(mount: Mount, session_id: str) -> Response:
@@ -75,16 +77,13 @@ def post_ai_sdk_stop(mount: Mount, session_id: str) -> Response:
     return json_response({"success": True, "cancelled": bool(stopped)})
 
 
-def _answer(mount: Mount, key: SessionKey, wanted: TurnRequest) -> Response:
+def _answer(mount: Mount, key: SessionKey, wanted: TurnRequest, batch_seconds: float) -> Response:
     try:
-        turn = open_turn(mount, key, wanted)
+        opened = open_turn(mount, key, wanted)
     except RequestError as error:
         raise _explained(mount, key, error) from None
-    try:
-        return stream_turn(mount, key, turn.turn, turn.reader, start=turn.start)
-    except BaseException:
-        turn.close()
-        raise
+    with opened as turn:
+        return stream_turn(turn, batch_seconds)
 
 
 def _explained(mount: Mount, key: SessionKey, error: RequestError) -> RequestError:
@@ -139,12 +138,14 @@ def _replaces_newest(mount: Mount, key: SessionKey, wanted: Submission) -> bool:
 # -- questions
 
 
-def _continue(mount: Mount, key: SessionKey, wanted: Continuation) -> Response:
+def _continue(
+    mount: Mount, key: SessionKey, wanted: Continuation, batch_seconds: float
+) -> Response:
     """Answer the question that waits, and stream what follows it.
 
     An answer that was given before leads to the same stream.
     """
-    _check_draining(mount)
+    mount.check_draining()
     turn = ai_sdk.turn_of(wanted.message_id, key.session_id)
     answer = None
     if turn is not None:
@@ -153,7 +154,8 @@ def _continue(mount: Mount, key: SessionKey, wanted: Continuation) -> Response:
         )
     if turn is None or answer is None:
         raise RequestError("no_pending_input", "No question waits for this answer.")
-    return _attach(mount, key, turn, answer)
+    with attach_turn(mount, key, turn) as opened:
+        return stream_turn(opened, batch_seconds, answer)
 
 
 def _post_newest(mount: Mount, key: SessionKey, answers: list[Answer]) -> Answer | None:
@@ -177,21 +179,6 @@ def _given_before(mount: Mount, key: SessionKey, turn: int, answers: list[Answer
         if isinstance(numbered.event, InputRequest):
             newest = by_question.get(numbered.event.request_id, newest)
     return newest
-
-
-def _check_draining(mount: Mount) -> None:
-    if mount.draining:
-        raise RequestError("draining", "This worker is about to leave; try again.")
-
-
-def _attach(mount: Mount, key: SessionKey, turn: int, answer: Answer | None = None) -> Response:
-    slot = mount.take_slot(key, streams=True)
-    try:
-        reader = mount.open_reader(key, Cursor(EventId(turn, 0)), turn, slot)
-    except BaseException:
-        slot.give_back()
-        raise
-    return stream_turn(mount, key, turn, reader, answer=answer)
 
 
 ERRORS: Final = Envelope(text_error, None)

@@ -6,13 +6,14 @@ from typing import Final
 
 from flask import Response, request
 
+from wsgi_app.engine.request import TurnRequest
 from wsgi_app.errors import AgentHostError
 from wsgi_app.web.envelope import Envelope, error_headers, error_status, json_response
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import check_session_id, parse_body
 from wsgi_app.web.respond import stream_response
 from wsgi_app.web.route import CHAT, Route, Wire
-from wsgi_app.web.turns import TurnRequest, open_turn
+from wsgi_app.web.turns import open_turn
 
 from . import describe
 from .encode import encode_toy
@@ -29,8 +30,9 @@ def post_toy(mount: Mount, session_id: str) -> Response:
     """POST /toy/<session_id>: say something to the agent."""
     key = session_key(check_session_id(session_id))
     body = parse_body(request, ToyBody, mount.settings.max_body_bytes)
-    turn = open_turn(mount, key, TurnRequest(message=body.say, metadata=body.metadata))
-    return stream_response(mount, turn.reader, key, turn.turn, turn.start, encode=encode_toy)
+    wanted = TurnRequest(message=body.say, metadata=body.metadata)
+    with open_turn(mount, key, wanted) as turn:
+        return stream_response(turn, encode_toy, 0.0)
 
 
 ERRORS: Final = Envelope(toy_error, describe.ToyError, ("oops",))

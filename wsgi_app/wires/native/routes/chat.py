@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 from msgspec import UNSET
 
+from wsgi_app.engine.request import TurnRequest
 from wsgi_app.events import encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.answers import CancelAnswer, Okay
@@ -18,7 +19,7 @@ from wsgi_app.web.parse import (
     parse_body,
 )
 from wsgi_app.web.respond import stream_response
-from wsgi_app.web.turns import TurnRequest, open_turn
+from wsgi_app.web.turns import open_turn
 from wsgi_app.wires.native.options import StreamOptions, wants_json
 from wsgi_app.wires.native.request import CancelBody, ChatBody, InputBody, NewChatBody
 from wsgi_app.wires.native.respond import answer_response, native_encoder
@@ -66,17 +67,12 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
     cursor = None if wants_whole else last_event_id(request)
     options = StreamOptions.read(request)
 
-    turn = open_turn(mount, key, _wanted(body, idempotency, streams=not wants_whole), cursor)
-    try:
+    wanted = _wanted(body, idempotency, streams=not wants_whole)
+    with open_turn(mount, key, wanted, cursor) as turn:
         if wants_whole:
             return answer_response(turn.wait(), key, turn.turn)
         encode = native_encoder(options, mount.burst_seconds)
-        return stream_response(
-            mount, turn.reader, key, turn.turn, turn.start, encode=encode, resumes=True
-        )
-    except BaseException:
-        turn.close()
-        raise
+        return stream_response(turn, encode, options.batch_seconds, resumes=True)
 
 
 def _wanted(body: ChatBody, idempotency: str | None, *, streams: bool) -> TurnRequest:

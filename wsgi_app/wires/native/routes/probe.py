@@ -8,10 +8,11 @@ from typing import Final
 from flask import Response, request
 
 from wsgi_app.agents.probe import ProbeAgent, ProbePlan
+from wsgi_app.engine.request import TurnRequest
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import invalid, parse_body
 from wsgi_app.web.respond import stream_response
-from wsgi_app.web.turns import TurnRequest, open_turn
+from wsgi_app.web.turns import open_turn
 from wsgi_app.wires.native.describe import KEEPALIVE_HEADER, TURN_TIMEOUT_HEADER
 from wsgi_app.wires.native.options import StreamOptions, wants_json
 from wsgi_app.wires.native.request import ProbeBody
@@ -39,18 +40,12 @@ def post_probe(mount: Mount) -> Response:
     )
     options = StreamOptions.read(request)
     wanted = TurnRequest(message="probe", ephemeral=True, agent=ProbeAgent(plan), orphan_seconds=0)
-    turn = open_turn(mount, session_key(SESSION_PREFIX + secrets.token_urlsafe(16)), wanted)
-    try:
+    key = session_key(SESSION_PREFIX + secrets.token_urlsafe(16))
+    with open_turn(mount, key, wanted) as turn:
         if wants_json(request):
-            response = answer_response(turn.wait(), turn.key, turn.turn)
+            response = answer_response(turn.wait(), key, turn.turn)
         else:
-            encode = native_encoder(options)
-            response = stream_response(
-                mount, turn.reader, turn.key, turn.turn, turn.start, encode=encode
-            )
-    except BaseException:
-        turn.close()
-        raise
+            response = stream_response(turn, native_encoder(options), options.batch_seconds)
     response.headers[KEEPALIVE_HEADER] = f"{mount.settings.keepalive_seconds:g}"
     response.headers[TURN_TIMEOUT_HEADER] = f"{longest:g}"
     return response

@@ -26,6 +26,7 @@ from wsgi_app.web.parse import (
 )
 from wsgi_app.web.refuse import count_refused
 from wsgi_app.web.respond import events_response, stream_response
+from wsgi_app.web.turns import follow_session
 from wsgi_app.wires.native import encode as native
 from wsgi_app.wires.native.answers import PollAnswer
 from wsgi_app.wires.native.options import StreamOptions, wants_marks
@@ -59,24 +60,14 @@ def _come_back(error: RequestError, last_event_id: str) -> Response:
 def _attach(
     mount: Mount, key: SessionKey, cursor: Cursor | None, options: StreamOptions
 ) -> Response:
-    if mount.draining:
-        raise RequestError("draining", "This worker is about to leave; try again.")
+    mount.check_draining()
     view = mount.store.state_of(key)
     start = _where_to_start(view, cursor)
-    if view is None or start is None:
+    if view is None or start is None or _nothing_left(mount, key, view, start):
         return Response(status=204)
-    slot = mount.take_slot(key, streams=True)
-    try:
-        if _nothing_left(mount, key, view, start):
-            slot.give_back()
-            return Response(status=204)
-        reader = mount.open_reader(key, start, None, slot)
-        count_resume(start)
-    except BaseException:
-        slot.give_back()
-        raise
-    encode = native_encoder(options, mount.burst_seconds)
-    return stream_response(mount, reader, key, view.turn, lambda: None, encode=encode, resumes=True)
+    with follow_session(mount, key, view.turn, start) as turn:
+        encode = native_encoder(options, mount.burst_seconds)
+        return stream_response(turn, encode, options.batch_seconds, resumes=True)
 
 
 def get_many_events(mount: Mount) -> Response:
@@ -98,23 +89,14 @@ def _attach_many(
     cursors: Sequence[Cursor | None],
     options: StreamOptions,
 ) -> Response:
-    if mount.draining:
-        raise RequestError("draining", "This worker is about to leave; try again.")
-    slot = mount.take_slot(*keys, streams=True)
-    try:
+    def open_reader(slot: Slot) -> Reader:
         feed = ManyFeeds(mount.runner, keys, cursors)
-        reader = Reader(feed, mount.worker.watcher, request.environ, slot, mount.settings.host)
-        count_resume(max(filter(None, cursors), key=lambda cursor: cursor.place.seq, default=None))
-    except BaseException:
-        slot.give_back()
-        raise
-    return events_response(
-        mount,
-        reader,
-        lambda: None,
-        encode=many_encoder(options),
-        resumes=True,
-    )
+        return Reader(feed, mount.worker.watcher, request.environ, slot, mount.settings.host)
+
+    reader = mount.attach(keys, open_reader, streams=True)
+    count_resume(max(filter(None, cursors), key=lambda cursor: cursor.place.seq, default=None))
+    encode = many_encoder(options)
+    return events_response(mount, reader, lambda: None, encode, options.batch_seconds, resumes=True)
 
 
 def _sessions_of(request: Request) -> list[str]:
@@ -165,7 +147,7 @@ def get_poll(mount: Mount, session_id: str) -> Response:
         # Behind everything: no event has a higher seq than a lost worker's terminal one.
         return _poll_response([], Cursor(EventId(view.turn, LOST_SEQ)), running=False)
     try:
-        slot = mount.take_slot(key)
+        slot = mount.take_slot((key,))
     except RequestError:
         with mount.place(key) as may_read:
             if not may_read:

@@ -12,6 +12,7 @@ from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.reader import ReaderGone
 from wsgi_app.delivery.server import client_socket
 from wsgi_app.engine.log import Wakeup
+from wsgi_app.engine.request import TurnRequest
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import Cursor, Error, EventId, encode_json
@@ -23,7 +24,7 @@ from wsgi_app.web.access import demand
 from wsgi_app.web.mount import Mount, count_resume, session_key
 from wsgi_app.web.parse import check_session_id, decode_json
 from wsgi_app.web.refuse import count_refused
-from wsgi_app.web.turns import TurnRequest, begin_turn
+from wsgi_app.web.turns import begin_turn
 from wsgi_app.wires.native.encode import with_id
 from wsgi_app.wires.native.options import wants_marks
 from wsgi_app.wires.native.request import CancelFrame, Frame, InputFrame, MessageFrame, ResumeFrame
@@ -44,9 +45,7 @@ def websocket(mount: Mount, session_id: str) -> Response:
     accept = _event_socket()
     if client_socket(request.environ) is None:
         raise RequestError("not_found", "This server offers no WebSockets.")
-    if mount.draining:
-        raise RequestError("draining", "This worker is about to leave; try again.")
-    slot = mount.take_slot(key)
+    slot = mount.attach((key,), lambda slot: slot)
     try:
         _serve(mount, key, accept)
     finally:

@@ -9,17 +9,17 @@ from contextlib import suppress
 from flask import Response, request
 from msgspec.structs import replace
 
+from wsgi_app.engine.request import TurnRequest
 from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.frames.sse import KEEP_ALIVE_BLOCK
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.parse import batch_seconds, idempotency_key, new_session_id, parse_body
 from wsgi_app.web.respond import stream_response
-from wsgi_app.web.turns import OpenTurn, TurnRequest, open_turn
+from wsgi_app.web.turns import OpenTurn, attach_turn, open_turn
 from wsgi_app.wires.openai.encode.chat import ChatCollector, ChatEncoder, Completion, completion_id
 from wsgi_app.wires.openai.request.chat import ChatCompletionBody
 from wsgi_app.wires.openai.routes.turns import (
-    attach_turn,
     begun_before,
     body_digest,
     failed_turn,
@@ -34,7 +34,7 @@ def post_chat_completions(mount: Mount) -> Response:
     """POST /v1/chat/completions: answer the conversation's last message."""
     body = parse_body(request, ChatCompletionBody, mount.settings.max_body_bytes)
     history, message = body.read_messages()
-    batch_seconds(request)  # a bad one is refused before there is a turn
+    seconds = batch_seconds(request)  # a bad one is refused before there is a turn
     wanted = TurnRequest(
         message=message,
         history=history,
@@ -43,17 +43,14 @@ def post_chat_completions(mount: Mount) -> Response:
         passing=True,
         streams=bool(body.stream),
     )
-    opened = _open(mount, wanted)
-    completion = Completion(
-        completion_id(opened.key.session_id, opened.turn), model_name(mount), int(time.time())
-    )
-    try:
+    with _open(mount, wanted) as opened:
+        completion = Completion(
+            completion_id(opened.key.session_id, opened.turn), model_name(mount), int(time.time())
+        )
         if not body.stream:
             return _whole(mount, opened, completion)
-        return _stream(mount, opened, ChatEncoder(completion, include_usage=body.include_usage))
-    except BaseException:
-        opened.close()
-        raise
+        encoder = ChatEncoder(completion, include_usage=body.include_usage)
+        return _stream(mount, opened, encoder, seconds)
 
 
 def _open(mount: Mount, wanted: TurnRequest) -> OpenTurn:
@@ -89,14 +86,11 @@ def _whole(mount: Mount, opened: OpenTurn, completion: Completion) -> Response:
     return json_response(collector.document(), headers=_headers(opened))
 
 
-def _stream(mount: Mount, opened: OpenTurn, encoder: ChatEncoder) -> Response:
+def _stream(mount: Mount, opened: OpenTurn, encoder: ChatEncoder, batch_seconds: float) -> Response:
     response = stream_response(
-        mount,
-        opened.reader,
-        opened.key,
-        opened.turn,
-        opened.start,
-        encode=until_end(opened.reader, encoder),
+        opened,
+        until_end(opened.reader, encoder),
+        batch_seconds,
         opening=encoder.opening(),
         keep_alive=KEEP_ALIVE_BLOCK,
     )

@@ -18,12 +18,12 @@ from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, query_value
 from wsgi_app.web.respond import stream_response
-from wsgi_app.web.turns import OpenTurn
+from wsgi_app.web.turns import OpenTurn, attach_turn
 from wsgi_app.wires.openai.encode.responses import ResponseBuilder, ResponseEncoder, StreamEvent
 from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.messages import bad_request
 from wsgi_app.wires.openai.request.responses import SequenceNumber
-from wsgi_app.wires.openai.routes.turns import attach_turn, model_name, until_end
+from wsgi_app.wires.openai.routes.turns import model_name, until_end
 
 #: How long a stream waits for what its reader has seen already, on a worker that hears of it late.
 CATCH_UP_SECONDS: Final = 2.0
@@ -69,21 +69,14 @@ def snapshot(mount: Mount, ref: ResponseRef) -> ResponseBuilder:
 
 
 def stream_from(
-    mount: Mount, opened: OpenTurn, encoder: ResponseEncoder, opening: bytes
+    opened: OpenTurn, encoder: ResponseEncoder, opening: bytes, batch_seconds: float
 ) -> Response:
     """Stream a response; ``opening`` is what is due before the reader's next event."""
     encode = until_end(opened.reader, encoder)
     if encoder.ended:
         opened.reader.finish()
     return stream_response(
-        mount,
-        opened.reader,
-        opened.key,
-        opened.turn,
-        opened.start,
-        encode=encode,
-        opening=opening,
-        keep_alive=KEEP_ALIVE_BLOCK,
+        opened, encode, batch_seconds, opening=opening, keep_alive=KEEP_ALIVE_BLOCK
     )
 
 
@@ -93,8 +86,7 @@ def get_response(mount: Mount, response_id: str) -> Response:
     if request.args.get("stream") != "true":
         return json_response(snapshot(mount, ref).document())
     after = query_value(request, "starting_after", SequenceNumber, -1)
-    batch_seconds(request)
-    return _stream_again(mount, ref, after)
+    return _stream_again(mount, ref, after, batch_seconds(request))
 
 
 def post_response_cancel(mount: Mount, response_id: str) -> Response:
@@ -119,19 +111,15 @@ def delete_response(mount: Mount, response_id: str) -> Response:
     return json_response({"id": ref.id, "object": "response", "deleted": True})
 
 
-def _stream_again(mount: Mount, ref: ResponseRef, after: int) -> Response:
+def _stream_again(mount: Mount, ref: ResponseRef, after: int, batch_seconds: float) -> Response:
     builder = ResponseBuilder(ref, model_name(mount))
     due = _catch_up(mount, ref, builder, after)
     if builder.has_gap:
         raise _not_found()
     key = session_key(ref.session_id)
-    opened = attach_turn(mount, key, ref.turn, builder.seq, streams=True)
-    try:
+    with attach_turn(mount, key, ref.turn, builder.seq) as opened:
         opening = b"".join(event.frame() for event in due)
-        return stream_from(mount, opened, ResponseEncoder(builder, after), opening)
-    except BaseException:
-        opened.close()
-        raise
+        return stream_from(opened, ResponseEncoder(builder, after), opening, batch_seconds)
 
 
 def _catch_up(

@@ -9,13 +9,14 @@ from typing import Final, NamedTuple
 from flask import Response, request
 
 from wsgi_app.delivery.feed import Feed
+from wsgi_app.engine.request import TurnRequest
 from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId, InputRequest, encode_json
 from wsgi_app.store.base import SessionKey, SessionView
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.parse import batch_seconds, idempotency_key, new_session_id, parse_body
-from wsgi_app.web.turns import OpenTurn, TurnRequest, open_turn
+from wsgi_app.web.turns import OpenTurn, attach_turn, open_turn
 from wsgi_app.wires.openai.encode.responses import ResponseBuilder, ResponseEncoder
 from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.messages import bad_request
@@ -29,7 +30,6 @@ from wsgi_app.wires.openai.routes.read import (
 )
 from wsgi_app.wires.openai.routes.references import resolve
 from wsgi_app.wires.openai.routes.turns import (
-    attach_turn,
     begun_before,
     body_digest,
     failed_turn,
@@ -56,16 +56,13 @@ class _Asked(NamedTuple):
 def post_responses(mount: Mount) -> Response:
     """POST /v1/responses: begin a conversation, go on with one, or answer a question."""
     body = parse_body(request, ResponseBody, mount.settings.max_body_bytes)
-    batch_seconds(request)  # a bad one is refused before there is a turn
+    seconds = batch_seconds(request)  # a bad one is refused before there is a turn
     opened, after_seq = _open(mount, body)
-    ref = ResponseRef(
-        opened.key.session_id, opened.turn, after_seq, int(time.time()), bool(body.background)
-    )
-    try:
-        return _respond(mount, body, opened, ref)
-    except BaseException:
-        opened.close()
-        raise
+    with opened:
+        ref = ResponseRef(
+            opened.key.session_id, opened.turn, after_seq, int(time.time()), bool(body.background)
+        )
+        return _respond(mount, body, opened, ref, seconds)
 
 
 def _open(mount: Mount, body: ResponseBody) -> tuple[OpenTurn, int]:
@@ -93,11 +90,13 @@ def _resolve(mount: Mount, body: ResponseBody) -> None:
         body.input = resolve(mount, body.input)
 
 
-def _respond(mount: Mount, body: ResponseBody, opened: OpenTurn, ref: ResponseRef) -> Response:
+def _respond(
+    mount: Mount, body: ResponseBody, opened: OpenTurn, ref: ResponseRef, batch_seconds: float
+) -> Response:
     builder = ResponseBuilder(ref, model_name(mount), body.echo())
     if body.stream:
         encoder = ResponseEncoder(builder)
-        return stream_from(mount, opened, encoder, encoder.opening())
+        return stream_from(opened, encoder, encoder.opening(), batch_seconds)
     headers = {"X-Session-Id": ref.session_id, "X-Turn-Id": str(ref.turn)}
     if body.background:
         opened.close()

@@ -13,12 +13,11 @@ from flask import Request, Response
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.polling import WAIT_SECONDS
 from wsgi_app.delivery.reader import Reader, ReaderGone
-from wsgi_app.engine.run import BegunTurn
-from wsgi_app.errors import AgentHostError, RequestError
-from wsgi_app.events import AnyEvent, Cancelled, Cursor, Error, EventId, NumberedEvent
+from wsgi_app.errors import AgentHostError
+from wsgi_app.events import AnyEvent, Cancelled, Error, EventId, NumberedEvent
 from wsgi_app.store.base import SessionKey, SessionState
 from wsgi_app.web.envelope import error_headers, error_status, json_response
-from wsgi_app.web.mount import Mount, count_resume
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.turns import OpenTurn
 from wsgi_app.wires.openai.encode.chat import failure
 from wsgi_app.wires.openai.encode.errors import STATUSES, error_object
@@ -77,23 +76,6 @@ def body_digest(request: Request) -> str:
 def is_fresh(view: SessionState) -> bool:
     """Whether the session's newest turn runs, or has just ended."""
     return bool(view.active_turns) or time.time() - view.updated_at < RETRY_SECONDS
-
-
-def attach_turn(
-    mount: Mount, key: SessionKey, turn: int, after_seq: int = 0, *, streams: bool
-) -> OpenTurn:
-    """Read a turn that is there already, for a stream or as a whole; raises RequestError."""
-    if mount.draining:
-        raise RequestError("draining", "This worker is about to leave; try again.")
-    slot = mount.take_slot(key, streams=streams)
-    try:
-        cursor = Cursor(EventId(turn, after_seq))
-        reader = mount.open_reader(key, cursor, turn, slot)
-        count_resume(cursor)
-    except BaseException:
-        slot.give_back()
-        raise
-    return OpenTurn(mount, key, BegunTurn(turn, None), reader)
 
 
 def until_end(reader: Reader, encoder: Encoder) -> Callable[[NumberedEvent], bytes]:
