@@ -15,12 +15,11 @@ from flask import Flask, current_app, g, has_request_context, request
 from wsgi_app.auth import Authenticator, DevelopmentMode, Principal
 from wsgi_app.compat.flask import is_context
 from wsgi_app.compat.flask_sqlalchemy import find_session
-from wsgi_app.config import Settings, setting_name
+from wsgi_app.config import Settings
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.handover import may_hand_over
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.delivery.server import ServerFacts, find_leaving, find_server, prepare_leaving
-from wsgi_app.delivery.server.warnings import server_warnings
 from wsgi_app.delivery.slots import Delivery, Place, Slot, StreamSlots
 from wsgi_app.engine.cancels import CANCEL_WAIT_SECONDS, MOMENT_SECONDS
 from wsgi_app.engine.drain import drain_when
@@ -32,10 +31,11 @@ from wsgi_app.errors import RequestError
 from wsgi_app.events import CancelReason, Cursor
 from wsgi_app.limits import parse_rate
 from wsgi_app.logs import request_id
-from wsgi_app.metrics import are_counted, metrics, note_worker
+from wsgi_app.metrics import metrics, note_worker
 from wsgi_app.store.base import SessionKey, Store
 from wsgi_app.tickets import Tickets
 from wsgi_app.web.route import RouteTable
+from wsgi_app.web.set_up import UNKNOWN_SERVER, metrics_warnings, warnings_of
 from wsgi_app.web.worker import Worker
 
 log = logging.getLogger("wsgi_app")
@@ -44,11 +44,6 @@ T = TypeVar("T")
 
 #: Where an app keeps its mounts, by the names of their blueprints.
 EXTENSION_KEY = "wsgi_app"
-
-UNKNOWN_SERVER = (
-    "this server is not a known one: streams are not limited and may keep other requests waiting"
-    f" (set {setting_name('stream_slots')}), and a client that goes is seen at the next write"
-)
 
 
 class Mount:
@@ -153,7 +148,9 @@ class Mount:
 
     def warnings(self) -> list[str]:
         """Tell what is not wrong but not right in this worker."""
-        found = self.setup_warnings() + self._metrics_warnings()
+        found = self.setup_warnings() + metrics_warnings(
+            self.server, shared_store=self.shared_store
+        )
         return found + list(self._told.values()) + self.runner.warnings + self._parking_warnings()
 
     def warn_once(self, kind: str, warning: str) -> None:
@@ -163,21 +160,6 @@ class Mount:
                 return
             self._told[kind] = warning
         log.warning("%s", warning)
-
-    def _metrics_warnings(self) -> list[str]:
-        if not are_counted():
-            return []
-        from wsgi_app.metrics.text import are_shared  # noqa: PLC0415 - see its package
-
-        many = self.server is not None and self.server.workers > 1
-        if not many or not self.shared_store or are_shared():
-            return []
-        told = (
-            "GET /metrics tells of one worker alone: import the hooks of wsgi_app.gunicorn_hooks in"
-            " gunicorn.conf.py; where the app is loaded before the fork and uses prometheus_client"
-            " itself, set PROMETHEUS_MULTIPROC_DIR too"
-        )
-        return [told]
 
     def _parking_warnings(self) -> list[str]:
         if self.settings.delivery in (None, "thread"):
@@ -189,14 +171,7 @@ class Mount:
         """Tell what is not wrong but not right in this set-up."""
         if self.server is None:
             return [UNKNOWN_SERVER] if self._has_asked and not self.slots.known else []
-        found = server_warnings(self.server, self.slots.count()[1])
-        if self.server.workers > 1 and not self.shared_store:
-            found.append(
-                f"{self.server.workers} workers without {setting_name('redis_url')}: cancel,"
-                " reconnect, poll and session data work only when the request lands on the worker"
-                " that runs the turn; set it, or run one worker"
-            )
-        return found
+        return warnings_of(self.server, self.slots.count()[1], shared_store=self.shared_store)
 
     def open_reader(
         self,
