@@ -25,6 +25,7 @@ from bench.works.budget import BUDGET
 from bench.works.crowd import CROWD
 from bench.works.growth import GROWTH
 from bench.works.memory import MEMORY
+from bench.works.model import MODEL
 from bench.works.page import PAGE
 from bench.works.profile import PROFILE
 from bench.works.reactions import REACTED
@@ -49,6 +50,7 @@ WORKS: Final[Mapping[str, Work]] = {
     "attacks": ATTACKED,
     "turns": TURNS,
     "affinity": AFFINITY,
+    "model": MODEL,
 }
 ALL: Final = "all"
 SHOW: Final = "show"

@@ -12,6 +12,7 @@
  * 0, it is one more reader instead: a GET of PATH/events with N modulo TURNS.
  * With AGAIN 1 whoever has read a stream to its end opens the next, with the next N, on a new
  * connection: a closed loop of so many clients. What "first_…" tells is then of each client's last.
+ * "last_end_ms" is from a step's first request to the last end that came.
  * A token is the text "@N:T " anywhere in a body, see upstream.c: it counts once, and a missing N
  * is a lost token. One thread, one epoll; a token costs one read() at the most.
  */
@@ -30,6 +31,7 @@
 #include <unistd.h>
 
 enum { READ_BYTES = 65536, TAIL_BYTES = 64, HEAD_BYTES = 4096, EVENTS = 512, SAMPLE_BYTES = 300 };
+enum { REQUEST_BYTES = 262144 };
 enum { HEAD, CHUNK_SIZE, CHUNK, CHUNK_END, PLAIN, OVER };
 
 typedef struct {
@@ -47,7 +49,7 @@ static Stream *streams;
 static int loop, counting, opened, turns, again, next_number, port;
 static char **words;
 static int word_count;
-static long long arrived_ns;
+static long long arrived_ns, step_ns, last_end_ns;
 static float *latencies_ms;
 static long latency_count, latency_room, window_tokens, lost, refused, ended, closed, failed;
 static long window_ended, over;
@@ -169,7 +171,7 @@ static void read_stream(Stream *s) {
         close(s->fd);
         s->fd = -1;
         if (s->state != OVER) closed++;
-        else ended++, window_ended += counting;
+        else ended++, window_ended += counting, last_end_ns = arrived_ns;
         if (s->state == OVER && again) open_stream(s);
         else over++;
     }
@@ -181,19 +183,19 @@ static int write_request(Stream *s, char *request, int number) {
     const char *body = reads ? "" : words[10];
     s->expected = reads ? -1 : 0; /* a reader that comes later may get a later token first */
     snprintf(path, sizeof path, words[2], turns ? number % turns : number);
-    int n = snprintf(request, HEAD_BYTES, "%s %s%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n",
+    int n = snprintf(request, REQUEST_BYTES, "%s %s%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n",
                      reads ? "GET" : "POST", path, reads ? "/events" : "", port);
-    n += snprintf(request + n, HEAD_BYTES - n, "Accept: text/event-stream\r\n");
+    n += snprintf(request + n, REQUEST_BYTES - n, "Accept: text/event-stream\r\n");
     if (!reads)
-        n += snprintf(request + n, HEAD_BYTES - n,
+        n += snprintf(request + n, REQUEST_BYTES - n,
                       "Content-Type: application/json\r\nContent-Length: %zu\r\n", strlen(body));
     for (int i = 11; i < word_count; i++)
-        n += snprintf(request + n, HEAD_BYTES - n, "%s\r\n", words[i]);
-    return n + snprintf(request + n, HEAD_BYTES - n, "\r\n%s", body);
+        n += snprintf(request + n, REQUEST_BYTES - n, "%s\r\n", words[i]);
+    return n + snprintf(request + n, REQUEST_BYTES - n, "\r\n%s", body);
 }
 
 static void open_stream(Stream *s) {
-    char request[HEAD_BYTES];
+    static char request[REQUEST_BYTES];
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct timeval patience = {.tv_sec = 20};
     int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -268,6 +270,7 @@ static void report(int from, double seconds, double cpu) {
            failed);
     report_first("first_byte", from, offsetof(Stream, first_byte_ns));
     report_first("first_token", from, offsetof(Stream, first_token_ns));
+    printf("\"last_end_ms\":%.3f,", last_end_ns ? (last_end_ns - step_ns) / 1e6 : -1.0);
     printf("\"p50_ms\":%.3f,\"p95_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,"
            "\"cpu_seconds\":%.3f,\"refusal\":\"%s\"}\n",
            quantile(latencies_ms, latency_count, 0.5), quantile(latencies_ms, latency_count, 0.95),
@@ -311,6 +314,7 @@ static void await_tokens(double seconds) {
 
 static void take_step(int wanted) {
     int from = opened;
+    step_ns = now_ns();
     open_more(wanted, atof(words[4]));
     await_bytes(20);
     await_tokens(atof(words[5]));

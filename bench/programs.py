@@ -154,7 +154,8 @@ class Load(NamedTuple):
 
     ``silent`` is the number of streams that got no token in the window, ``ended`` of those that
     came to a regular end, ``closed`` of those that were cut. ``first_…`` is the time from a
-    stream's opening, for those of the step alone.
+    stream's opening, for those of the step alone; ``last_end_ms`` from a step's first request to
+    the last regular end, -1 without one.
     """
 
     streams: int = 0
@@ -173,6 +174,7 @@ class Load(NamedTuple):
     first_token_p50_ms: float = 0.0
     first_token_p99_ms: float = 0.0
     first_token_max_ms: float = 0.0
+    last_end_ms: float = -1.0
     p50_ms: float = 0.0
     p95_ms: float = 0.0
     p99_ms: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from typing import Final
@@ -33,7 +34,7 @@ def answer(turn: Turn) -> Iterator[str]:
 
 
 AgentHost(
-    answer if paced.is_asked_for() else OpenAIAgent(model="bench"),
+    answer if paced.is_asked_for() else OpenAIAgent(model=os.environ.get("BENCH_MODEL", "bench")),
     tokens="bench=bench",
     # One tenant opens all streams, which these bounds are there to prevent.
     rate_limit="1000000/second",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import tarfile
 import tempfile
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--before", default="HEAD", help=f"the commit that NAME{BEFORE} is run from")
     add("--tokens", default="1,30", help="how many each answer has")
     add("--pace-ms", type=float, default=5.0, help="from token to token")
+    add("--history", type=int, default=0, help="exchanges that each request brings (host alone)")
     add("--clients", type=int, default=128, help="how many start turn after turn")
     add("--workers", type=int, default=2, help="processes of each server")
     add("--rounds", type=int, default=3, help="how often each is measured")
@@ -94,22 +96,35 @@ def _count(
     with staged(programs, setup) as stage:
         for tokens in map(int, options.tokens.split(",")):
             plan = Plan([options.clients], **seconds, per_second=0, again=True)
-            yield from _row(stage, server, tokens, plan)
+            yield from _row(stage, server, tokens, plan, options.history)
 
 
-def _row(stage: Stage, server: str, tokens: int, plan: Plan) -> Iterator[Row]:
+def _row(stage: Stage, server: str, tokens: int, plan: Plan, history: int) -> Iterator[Row]:
     target = stage.target(f"turns-{tokens}", f'{{"message":"tokens={tokens}"}}')
+    if history:
+        body = json.dumps({"messages": _messages(tokens, history), "stream": True})
+        target = target._replace(path="/v1/chat/completions", body=body)
     for load, used in stage.count(target, plan):
         turns = max(1, load.ended_in_window)
         yield {
             "server": server,
             "tokens_each": tokens,
+            "history": history,
             "turns_per_second": load.ended_in_window / load.seconds,
             **_costs(load, used, turns),
             "fault": load.fault(may_end=True),
             **load._asdict(),
             **used._asdict(),
         }
+
+
+def _messages(tokens: int, history: int) -> list[dict[str, str]]:
+    """A conversation of so many exchanges, and the message that asks for the tokens."""
+    exchange = [
+        {"role": "user", "content": "How many pieces of it are left? " * 4},
+        {"role": "assistant", "content": "There are three pieces left of this article. " * 8},
+    ]
+    return [*(exchange * history), {"role": "user", "content": f"tokens={tokens}"}]
 
 
 def _costs(load: Load, used: Used, turns: int) -> Row:
