@@ -56,10 +56,14 @@ def table(rows: list[Row]) -> str:
     for number in numbers_in(rows, "starts"):
         for server in names_in(rows, "server"):
             own = [row for row in rows if (row["starts"], row["server"]) == (number, server)]
-            figures = [f"{median(own, name):,.1f}" for name in FIGURES] if own else []
+            figures = [_figure(own, name) for name in FIGURES] if own else []
             lines += [(str(number), PEERS[server].label, *figures)] if own else []
     heads = ("first byte p50 ms", "p99 ms", "first token p50 ms", "p99 ms", "last end late ms")
     return markdown(("starts at once", "server", *heads), lines)
+
+
+def _figure(rows: list[Row], name: str) -> str:
+    return f"{median(rows, name):,.1f}" if name in rows[0] else "not kept"  # of an older run
 
 
 def _start(stage: Stage, number: int, options: argparse.Namespace) -> Iterator[Row]:
