@@ -27,7 +27,7 @@ WORK ?= tokens
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-parked test-sites test-models test-agents test-gevent test-matrix test-stores test-extensions resolve-sites check format lint docs lock bench packages clients clean
+.PHONY: help run test test-all test-parked test-sites test-models test-agents test-gevent test-matrix test-stores test-extensions test-open-responses resolve-sites check format lint docs lock bench packages clients clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -42,7 +42,7 @@ test: $(DEVELOPMENT) packages clients ## the core tests, under 10 minutes on 2 c
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 test-all: $(DEVELOPMENT) packages clients ## all tests, the long ones too
-	@$(BIN)/python -m pytest -m "not sites and not models and not agents" -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not sites and not models and not agents and not open_responses" -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 	@$(MAKE) --no-print-directory test-parked test-gevent
 
 # What concerns delivery, drain, crashes and the store, once more with parked streams.
@@ -78,6 +78,11 @@ test-stores: $(DEVELOPMENT) packages ## the store's tests on Redis, Valkey and R
 
 test-extensions: $(DEVELOPMENT) packages ## the extensions of docs/extensions.md, of today and of old sites
 	@$(BIN)/python -m pytest -m slow -n 2 tests/extensions
+
+# Fetched, never committed: OPEN_RESPONSES=<repository or checkout> is another place to have it from.
+test-open-responses: $(DEVELOPMENT) packages ## the public suite of Open Responses, unmodified, against the host
+	@scripts/open-responses .open-responses
+	@$(BIN)/python -m pytest -m open_responses tests/open_responses
 
 check: lint docs ## format, lint, types, import direction, documentation and the core tests
 	@$(MAKE) --no-print-directory test

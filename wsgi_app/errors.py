@@ -18,6 +18,8 @@ from typing import Any, Final
 #: HTTP status of each error code, for requests refused and for turns awaited in JSON mode.
 STATUS_BY_CODE: Final[dict[str, int]] = {
     "invalid_json": 400,
+    "previous_response_not_found": 400,
+    "websocket_connection_limit_reached": 400,
     "unauthorized": 401,
     "forbidden": 403,
     "not_found": 404,

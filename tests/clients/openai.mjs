@@ -66,8 +66,23 @@ const CASES = {
     const chunks = await collect(await connect(dropping).chat.completions.create(body));
     return chunks.map((chunk) => chunk.choices[0].delta.content ?? '').join('');
   },
+  async socket() {
+    const { ResponsesWS } = await import('openai/resources/responses/ws');
+    const socket = new ResponsesWS(client);
+    const ask = (fields) =>
+      new Promise((resolve, reject) => {
+        socket.once('error', reject);
+        socket.once('response.completed', (event) => resolve(event.response));
+        socket.send({ type: 'response.create', model, store: false, ...fields });
+      });
+    const first = await ask({ input: 'a', ...doing({ text: 'one' }) });
+    const second = await ask({ input: 'b', previous_response_id: first.id, ...doing({ tell: 'history' }) });
+    socket.close();
+    return JSON.parse(second.output.at(-1).content[0].text).map((message) => message.content);
+  },
   async response() {
-    const stream = client.responses.stream({ model, input: hi(), ...doing(...steps) });
+    const tools = [{ type: 'mcp', server_label: 'host' }];
+    const stream = client.responses.stream({ model, input: hi(), tools, ...doing(...steps) });
     const numbers = (await collect(stream)).map((event) => event.sequence_number);
     const final = await stream.finalResponse();
     const found = await client.responses.retrieve(final.id);

@@ -89,7 +89,7 @@ def test_the_agents_sdk_leaves_the_hosts_tools_alone(server: Gunicorn) -> None:
             run = await Runner.run(agent, "hi", run_config=RUN)
             assert run.final_output == "lo"
             kinds = [item.type for item in run.new_items]
-            assert kinds == ["message_output_item", "tool_call_item", "message_output_item"]
+            assert kinds == ["message_output_item", "reasoning_item", "message_output_item"]
             assert await last_output(Runner.run_streamed(agent, "hi", run_config=RUN)) == "lo"
             more: Any = [*run.to_input_list(), {"role": "user", "content": "on"}]
             told = await Runner.run(sdk_agent(client, {"tell": "history"}), more, run_config=RUN)

@@ -15,7 +15,7 @@ def test_the_openai_package_for_javascript() -> None:
         lines = run_node("openai.mjs", url=server.url, dropping=proxy.url, token=DEVELOPMENT_TOKEN)
         made = {line["name"]: line["outcome"] for line in lines}
         wait_observed(server, "cancelled", made.pop("stopped"))
-        assert turns_started(server) == 11
+        assert turns_started(server) == 13
     types = ["reasoning", "message", "mcp_call", "message"]
     assert made == {
         "models": [["agent"], "agent"],
@@ -25,6 +25,7 @@ def test_the_openai_package_for_javascript() -> None:
         "failed": ["APIError", "upstream_error", None],
         "refused": ["BadRequestError", "invalid_request", "messages.0.content.0"],
         "dropped": "once",
+        "socket": ["a", "one"],
         "response": {
             "text": "Hello",
             "types": types,

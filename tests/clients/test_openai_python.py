@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,12 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
-from openai.types.responses import Response, ResponseFunctionToolCall, ResponseStreamEvent
+from openai.types.responses import (
+    Response,
+    ResponseFunctionToolCall,
+    ResponseReasoningItem,
+    ResponseStreamEvent,
+)
 from openai.types.responses.response_output_item import McpCall
 
 from tests.cli.cutting import cutting_proxy
@@ -245,7 +251,9 @@ def test_an_idempotency_key_finds_its_turn(server: Gunicorn, client: OpenAI) -> 
 
 def test_a_response_streams_and_is_kept(client: OpenAI) -> None:
     """The helper's response, the one read later and the stream from anywhere are the same."""
-    with client.responses.stream(model="any", input="hi", extra_body=doing(*STEPS)) as stream:
+    mcp: Any = {"tools": [{"type": "mcp", "server_label": "host"}]}
+    asked = {**doing(*STEPS), **mcp}
+    with client.responses.stream(model="any", input="hi", extra_body=asked) as stream:
         events = list(stream)
         final = stream.get_final_response()
     assert final.output_text == "Hello"
@@ -264,6 +272,21 @@ def test_a_response_streams_and_is_kept(client: OpenAI) -> None:
     with client.responses.stream(response_id=final.id, starting_after=4) as again:
         assert [event.sequence_number for event in again] == numbers[5:]
         assert again.get_final_response().output_text == "Hello"
+
+
+def test_a_call_of_the_hosts_is_told_to_every_client(client: OpenAI) -> None:
+    """Unless a request asks for ``mcp_call``, calls are reasoning, and history when sent back."""
+    first = client.responses.create(model="any", input="hi", extra_body=doing(*STEPS))
+    assert [item.type for item in first.output] == ["reasoning", "message", "reasoning", "message"]
+    assert isinstance(first.output[2], ResponseReasoningItem)
+    assert first.output[2].summary[0].text == 'Called add({"a":2}): {"sum":5}'
+    told: Any = [item.to_dict() for item in first.output]
+    second = respond(client, {"tell": "history"}, input=[*told, *hi()])
+    roles = [message["role"] for message in json.loads(second.output_text)]
+    assert roles == ["assistant", "assistant", "tool", "assistant"]
+    assert [event.type for event in client.responses.retrieve(first.id, stream=True)][-1] == (
+        "response.completed"
+    )
 
 
 def test_a_long_response_goes_on_from_any_number(client: OpenAI) -> None:

@@ -114,6 +114,11 @@ SAMPLES: Final[dict[str, Sample]] = {
     "GET /v1/models/<path:model_id>": Sample(_of("/v1/models/agent")),
     "POST /v1/chat/completions": Sample(_of("/v1/chat/completions"), _completion),
     "POST /v1/responses": Sample(_of("/v1/responses"), _response),
+    "WS /v1/responses": Sample(_of("/v1/responses")),
+    "POST /v1/responses/compact": Sample(_of("/v1/responses/compact"), _response),
+    "GET /v1/responses/<response_id>/input_items": Sample(
+        _of("/v1/responses/{response}/input_items")
+    ),
     "GET /v1/responses/<response_id>": Sample(_of("/v1/responses/{response}")),
     "POST /v1/responses/<response_id>/cancel": Sample(_of("/v1/responses/{response}/cancel")),
     "DELETE /v1/responses/<response_id>": Sample(_of("/v1/responses/{response}")),

@@ -96,6 +96,13 @@ PLACES: dict[str, list[str]] = {
         '{"input":"hi","tools":[@]}',
         '{"input":"hi","previous_response_id":@}',
     ],
+    "POST /v1/responses/compact": [
+        "@",
+        '{"model":"agent","input":@}',
+        '{"model":"agent","input":[{"role":"user","content":@}]}',
+        '{"model":"agent","input":[{"type":"compaction","encrypted_content":@}]}',
+        '{"model":"agent","input":"hi","previous_response_id":@}',
+    ],
     "POST /v1/responses/<response_id>/cancel": ["@"],
     "DELETE /v1/responses/<response_id>": ["@"],
 }

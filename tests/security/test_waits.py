@@ -32,6 +32,8 @@ WAITS: Final = {
     ("wires/native/routes/probe.py", "post_probe"): "its turn's reader has a slot",
     ("wires/native/routes/websocket.py", "run"): "a WebSocket has a slot",
     ("wires/native/routes/websocket.py", "_send_events"): "a WebSocket has a slot",
+    ("wires/openai/routes/socket.py", "run"): "a WebSocket has a slot",
+    ("wires/openai/routes/socket.py", "_stream"): "a WebSocket has a slot",
     ("delivery/inbox.py", "_drop_input"): "a WebSocket's own thread",
     ("delivery/feed.py", "read"): "as long as its caller says, see the others",
     ("delivery/generator.py", "_collect"): "a stream has a slot",

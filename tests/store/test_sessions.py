@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 
+import msgspec
 import pytest
 
 from tests.store.steps import (
@@ -24,7 +25,7 @@ from tests.store.steps import (
 )
 from tests.support.waiting import wait_for
 from wsgi_app.errors import Fenced
-from wsgi_app.store.base import SessionKey, SessionView, Store, StoreLimits
+from wsgi_app.store.base import Fence, SessionKey, SessionView, Store, StoreLimits
 
 TTL_SECONDS = 0.8
 
@@ -389,3 +390,20 @@ def test_recent_sessions(store: Store) -> None:
     assert store.recent_sessions(["nobody"], 60) == []
     assert store.recent_sessions([], 60) == []
     wait_for(lambda: not store.recent_sessions([KEY.tenant], 0.2), "both are older than that")
+
+
+def test_a_turns_note_is_kept_as_long_as_its_journal(make_store: MakeStore) -> None:
+    """What a wire keeps with a turn comes back, and leaves with the turn's events."""
+    store = make_store(StoreLimits(journal_bytes=10))
+    first = store.begin_turn(msgspec.structs.replace(request(), note=b"a note"))
+    assert store.turn_note(KEY, first.turn) == b"a note"
+    assert store.turn_note(KEY, first.turn + 1) == b""
+    assert store.turn_note(OTHER, 1) == b""
+    store.delete_session(KEY)
+    assert store.turn_note(KEY, first.turn) == b""
+    noted = msgspec.structs.replace(request(OTHER, run_id="noted"), note=b"a note")
+    begun = store.begin_turn(noted)
+    store.finish(Fence(OTHER, begun.turn, "noted"), 1, events(1, 3), [])
+    assert store.turn_note(OTHER, begun.turn) == b"a note"
+    run_turn(store, OTHER)
+    assert store.turn_note(OTHER, begun.turn) == b""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Union
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseStreamEvent
+from openresponses_types import types as strict
+from openresponses_types.types import ResponseResource
 from pydantic import TypeAdapter
 
 from tests.wire.openai_logs import LOGS, golden, numbered
@@ -34,11 +36,24 @@ from wsgi_app.events import (
     encode_event,
 )
 from wsgi_app.frames.merge import merge_text
+from wsgi_app.wires.openai.encode.document import ResponseAbout
 from wsgi_app.wires.openai.encode.responses import ResponseBuilder, ResponseEncoder, StreamEvent
 from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.responses import ResponseBody, answer_value
 
 REF = ResponseRef("s", 1, 0, 1, background=False)
+#: Of a request that asks for the host's calls as OpenAI's mcp_call items.
+MCP = REF._replace(mcp=True)
+ABOUT = ResponseAbout("agent")
+#: All events that Open Responses knows.
+_strict: Any = Union[
+    tuple(
+        model
+        for name, model in vars(strict).items()
+        if name.startswith("Response") and name.endswith("StreamingEvent")
+    )
+]
+STRICT_EVENTS: TypeAdapter[Any] = TypeAdapter(_strict)
 DELTAS = (
     "response.output_text.delta",
     "response.reasoning_summary_text.delta",
@@ -70,7 +85,7 @@ logs = st.tuples(st.lists(pieces, max_size=12), ends).map(lambda parts: (*parts[
 
 def stream(events: list[NumberedEvent], ref: ResponseRef = REF) -> list[StreamEvent]:
     """All stream events of a response."""
-    builder = ResponseBuilder(ref, "agent")
+    builder = ResponseBuilder(ref, ABOUT)
     return builder.opening() + [made for event in events for made in builder.take(event)]
 
 
@@ -96,7 +111,7 @@ def joined(events: list[StreamEvent]) -> list[tuple[str, Any]]:
 def test_each_turn_makes_its_golden_events(name: str) -> None:
     """The bytes of each kind of turn are the golden ones, each time that it is read."""
     for _ in range(2):
-        encoder = ResponseEncoder(ResponseBuilder(REF, "agent"))
+        encoder = ResponseEncoder(ResponseBuilder(REF, ABOUT))
         made = encoder.opening() + b"".join(map(encoder, numbered(LOGS[name])))
         assert made == golden("openai_responses", name)
         assert encoder.ended
@@ -115,7 +130,7 @@ def test_a_call_that_asks_is_told_whole_in_the_next_response() -> None:
         )
     )
     first, second = (
-        stream(events, REF._replace(after_seq=seq))[-1].fields["response"]["output"]
+        stream(events, MCP._replace(after_seq=seq))[-1].fields["response"]["output"]
         for seq in (0, 4)
     )
     names = [(item["type"], item["name"], item["status"]) for item in first]
@@ -126,6 +141,52 @@ def test_a_call_that_asks_is_told_whole_in_the_next_response() -> None:
     ]
     (paint,) = second
     assert (paint["arguments"], paint["status"]) == ('{"wall":1}', "failed")
+
+
+def test_calls_told_as_reasoning_come_back_as_calls() -> None:
+    """By default a call is a reasoning item, which nobody runs, and which the host reads again."""
+    events = numbered(
+        (ToolCall("add", "c1", {"n": 1}), ToolResult("add", "c1", {"sum": 5}), Done("", "s", "1"))
+    )
+    (item,) = stream(events)[-1].fields["response"]["output"]
+    assert (item["type"], item["summary"][0]["text"]) == (
+        "reasoning",
+        'Called add({"n":1}): {"sum":5}',
+    )
+    body = msgspec.convert({"input": [item, {"role": "user", "content": "c"}]}, ResponseBody)
+    call, result = body.read_input()[0]
+    assert call["tool_calls"][0]["function"] == {"name": "add", "arguments": '{"n":1}'}
+    assert result == {"role": "tool", "tool_call_id": "c1", "content": '{"sum":5}'}
+
+
+def test_other_providers_opaque_items_are_passed_over() -> None:
+    """What another provider has encrypted, or a client has broken, is no fault and no message."""
+    broken = ["gAAAA", "agent-host.", "agent-host.e30=", "agent-host.W3sicm9sZSI6MX1d", 5]
+    items = [{"type": "reasoning", "summary": [], "encrypted_content": text} for text in broken]
+    body = msgspec.convert({"input": [*items, {"role": "user", "content": "c"}]}, ResponseBody)
+    assert body.read_input() == ([], "c")
+
+
+def test_a_response_repeats_what_its_request_said() -> None:
+    """Values of the request stand in the document, if they are of their field's kind."""
+    said = {
+        "input": "a",
+        "temperature": 0.5,
+        "top_p": "high",
+        "text": {"verbosity": "low"},
+        "reasoning": {"effort": "low"},
+        "metadata": {"k": "v", "n": 1},
+        "tools": [{"type": "function", "name": "f"}],
+        "store": False,
+    }
+    body = msgspec.convert(said, ResponseBody)
+    told = ResponseBuilder(REF, ResponseAbout("agent", body.echo())).document()
+    assert (told["temperature"], told["top_p"], told["store"]) == (0.5, 1.0, False)
+    assert told["text"] == {"format": {"type": "text"}, "verbosity": "low"}
+    assert told["reasoning"] == {"effort": "low", "summary": None}
+    assert told["metadata"] == {"k": "v"}
+    assert told["tools"][0]["name"] == "f"
+    assert told["tools"][0]["strict"] is None
 
 
 def test_what_follows_a_question_is_a_response_of_its_own() -> None:
@@ -152,7 +213,7 @@ def test_a_stream_goes_on_from_any_number(
     assert len({event.number for event in seen}) == len(seen)
     stop = data.draw(st.integers(0, len(seen)))
     after = seen[stop - 1].number if stop else -1
-    builder = ResponseBuilder(REF, "agent")
+    builder = ResponseBuilder(REF, ABOUT)
     due = [event for event in builder.opening() if event.number > after]
     taken = 0
     while builder.next_number <= after:
@@ -164,9 +225,20 @@ def test_a_stream_goes_on_from_any_number(
 
 @settings(deadline=None, max_examples=40)
 @given(logs)
-def test_every_response_is_type_complete(events: tuple[AnyEvent, ...]) -> None:
+def test_strict_clients_take_every_response(events: tuple[AnyEvent, ...]) -> None:
+    """Whatever the turn did, document and events are ones to Open Responses' own models."""
+    builder = ResponseBuilder(REF, ABOUT)
+    for event in [*builder.opening(), *(e for n in numbered(events) for e in builder.take(n))]:
+        STRICT_EVENTS.validate_json(event.json())
+    document = json.loads(json.dumps(builder.document()))
+    assert ResponseResource.model_validate(document).status == document["status"]
+
+
+@settings(deadline=None, max_examples=40)
+@given(logs, st.sampled_from([MCP, REF]))
+def test_every_response_is_type_complete(events: tuple[AnyEvent, ...], ref: ResponseRef) -> None:
     """Whatever the turn did, response and events are ones to the openai package's own types."""
-    builder = ResponseBuilder(REF, "agent")
+    builder = ResponseBuilder(ref, ABOUT)
     adapter, told = TypeAdapter(Response), TypeAdapter(ResponseStreamEvent)
     indexes = []
     for event in numbered(events):
@@ -193,17 +265,19 @@ def test_a_lost_turns_end_stands_behind_all_that_was_seen() -> None:
 
 def test_missing_events_are_told() -> None:
     """A response whose beginning is no longer kept has failed, not ended."""
-    builder = ResponseBuilder(REF, "agent")
+    builder = ResponseBuilder(REF, ABOUT)
     (gap,) = numbered((Gap("1-0", "1-5"),), 4)
     assert [event.kind for event in builder.take(gap)] == ["response.failed"]
     assert builder.has_gap
 
 
 @settings(deadline=None)
-@given(st.from_regex(r"[A-Za-z0-9._~-]{1,128}", fullmatch=True), st.integers(1, 10**9))
-def test_ids_come_back_as_what_they_were_made_of(session_id: str, turn: int) -> None:
+@given(
+    st.from_regex(r"[A-Za-z0-9._~-]{1,128}", fullmatch=True), st.integers(1, 10**9), st.booleans()
+)
+def test_ids_come_back_as_what_they_were_made_of(session_id: str, turn: int, mcp: bool) -> None:  # noqa: FBT001 - drawn
     """An id says its session and turn, in characters that a path may hold."""
-    ref = ResponseRef(session_id, turn, turn - 1, 1_795_000_000, background=True)
+    ref = ResponseRef(session_id, turn, turn - 1, 1_795_000_000, background=True, mcp=mcp)
     if session_id not in (".", ".."):
         assert ResponseRef.parse(ref.id) == ref
     assert ref.id.removeprefix("resp_").replace("-", "").replace("_", "").isalnum()

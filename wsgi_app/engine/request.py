@@ -34,6 +34,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     ephemeral: bool = False
     #: Whether the client keeps the conversation, however long the session is kept.
     passing: bool = False
+    #: What the wire wants back of the request, see `Store.turn_note`.
+    note: bytes = b""
     #: What answers instead of the hosted agent.
     agent: Optional[Agent] = None
     #: How long it goes on without readers; None is AGENT_ORPHAN_SECONDS.
@@ -70,5 +72,6 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
             regenerates=self.regenerates,
             idempotency_key=self.idempotency_key,
             request_digest=self.digest,
+            note=self.note,
             rate=rate,
         )

@@ -88,6 +88,8 @@ class BeginTurn(Struct, frozen=True, kw_only=True):
     idempotency_key: Optional[str] = None
     #: Digest of the request, to tell a retry from another request under the same key.
     request_digest: str = ""
+    #: What the turn's wire wants back, see `Store.turn_note`; it leaves with the turn's journal.
+    note: bytes = b""
     #: How many turns the tenant may start; None for any number.
     rate: Optional[StartRate] = None
 

@@ -24,6 +24,10 @@ class SessionOperations(ABC):
         """
 
     @abstractmethod
+    def turn_note(self, key: SessionKey, turn: int) -> bytes:
+        """What was kept with a turn at its beginning; empty if nothing was, or no longer is."""
+
+    @abstractmethod
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
         """List a tenant's sessions by creation, newest first, at most ``limit`` (from 1).
 

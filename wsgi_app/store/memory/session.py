@@ -43,6 +43,7 @@ class Turn:
         self.mark = mark_of(run_id)
         self.worker_id = worker_id
         self.message = message
+        self.note = b""
         self.begun_at = 0.0
         self.state: Literal["queued", "running", "ended"] = "queued"
         self.cancel: CancelReason | None = None
@@ -164,7 +165,7 @@ class Session:
         idle = not self.active_turns()
         number = self.newest_turn + 1
         turn = Turn(number, request.run_id, request.worker_id, request.message)
-        turn.begun_at = now
+        turn.begun_at, turn.note, turn.journal_bytes = now, request.note, len(request.note)
         self._add(turn)
         if request.idempotency_key is not None:
             self._keys[request.idempotency_key] = (number, request.request_digest)

@@ -39,6 +39,12 @@ class SessionTable:
         self._drop_expired()
         return self._sessions.get(key)
 
+    def note(self, key: SessionKey, turn: int) -> bytes:
+        """What was kept with a turn."""
+        session = self.get(key)
+        found = None if session is None else session.turns.get(turn)
+        return b"" if found is None else found.note
+
     def items(self) -> Iterator[tuple[SessionKey, Session]]:
         """All sessions that have not expired."""
         self._drop_expired()

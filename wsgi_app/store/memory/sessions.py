@@ -29,6 +29,10 @@ class MemorySessions(MemoryPart, SessionOperations):
             session = self._sessions.get(key)
             return None if session is None else session.view(key)
 
+    def turn_note(self, key: SessionKey, turn: int) -> bytes:
+        with self._lock:
+            return self._sessions.note(key, turn)
+
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
         before = None if cursor is None else decode_cursor(cursor)
         with self._lock:

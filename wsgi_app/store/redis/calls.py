@@ -93,6 +93,7 @@ class Calls:
             self._limits.max_idempotency_keys,
             created,
             int(request.regenerates),
+            request.note,
         )
 
     def begin_admitted(self, request: BeginTurn) -> Call:

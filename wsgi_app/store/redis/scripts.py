@@ -14,7 +14,7 @@ _SHARED: Final = {
         *("begin_turn", "claim_turn", "append", "follow", "read", "request_cancel", "heartbeat"),
         *("offer_turn", "take_turn"),
         *("open_input", "post_input", "take_input", "close_input"),
-        *("settle_session", "state_of", "history", "delete_session"),
+        *("settle_session", "state_of", "history", "delete_session", "turn_note"),
     },
     ("session", "ending"): {"finish", "mark_lost"},
     ("tenant", "starts"): {"admit_turn"},

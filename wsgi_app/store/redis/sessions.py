@@ -38,6 +38,10 @@ class RedisSessions(RedisPart, SessionOperations):
                 reply = self._run("history", key, _ANY_SIZE)
         return session_view(key, reply)
 
+    def turn_note(self, key: SessionKey, turn: int) -> bytes:
+        note: bytes = self._run("turn_note", key, turn) or b""
+        return note
+
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
         before = ("", "")
         if cursor is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, Optional, Union
+from typing import Final, Literal, Optional, Union
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -18,11 +18,25 @@ from wsgi_app.web.operation import (
     Header,
     Operation,
     Reply,
+    Socket,
     answers,
 )
 from wsgi_app.web.parse import BatchMilliseconds
+from wsgi_app.wires.openai.documents import (
+    CompactionDocument,
+    InputItems,
+    ResponseDeleted,
+    ResponseDocument,
+    ResponseStreamEvent,
+)
 from wsgi_app.wires.openai.request.chat import ChatCompletionBody
-from wsgi_app.wires.openai.request.responses import ResponseBody, SequenceNumber
+from wsgi_app.wires.openai.request.compact import CompactBody
+from wsgi_app.wires.openai.request.responses import (
+    CreateFrame,
+    ItemLimit,
+    ResponseBody,
+    SequenceNumber,
+)
 
 _HEADERS: Final = ("X-Session-Id", "X-Turn-Id")
 _RETRIES: Final = (
@@ -131,152 +145,10 @@ class ChatCompletion(Struct):
     usage: Union[ChatUsage, UnsetType] = UNSET
 
 
-ItemStatus = Literal["in_progress", "completed", "incomplete", "failed"]
-
-
-class OutputText(Struct):
-    """A message's text."""
-
-    type: Literal["output_text"]
-    text: str
-    annotations: list[Any]
-    logprobs: list[Any]
-
-
-class SummaryText(Struct):
-    """A piece of reasoning."""
-
-    type: Literal["summary_text"]
-    text: str
-
-
-class MessageItem(Struct, tag="message"):
-    """What the agent says."""
-
-    id: str
-    role: Literal["assistant"]
-    status: ItemStatus
-    content: list[OutputText]
-
-
-class ReasoningItem(Struct, tag="reasoning"):
-    """What the agent thinks."""
-
-    id: str
-    status: ItemStatus
-    summary: list[SummaryText]
-
-
-class HostCallItem(Struct, tag="mcp_call"):
-    """A tool that the host has run."""
-
-    id: str
-    server_label: str
-    name: str
-    arguments: str
-    status: ItemStatus
-    output: Union[str, UnsetType] = UNSET
-    error: Union[dict[str, Any], UnsetType] = UNSET
-
-
-class QuestionItem(Struct, tag="function_call"):
-    """A question, for the client to answer."""
-
-    id: str
-    call_id: str
-    name: str
-    arguments: str
-    status: ItemStatus
-
-
-OutputItem = Union[MessageItem, ReasoningItem, HostCallItem, QuestionItem]
-
-
-class ResponseUsage(Struct):
-    """Token counts."""
-
-    input_tokens: int
-    input_tokens_details: dict[str, int]
-    output_tokens: int
-    output_tokens_details: dict[str, int]
-    total_tokens: int
-
-
-class ResponseDocument(Struct):
-    """A response."""
-
-    id: str
-    object: Literal["response"]
-    created_at: int
-    status: Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
-    background: bool
-    error: Optional[dict[str, str]]
-    incomplete_details: Optional[dict[str, str]]
-    instructions: None
-    metadata: dict[str, Any]
-    model: str
-    output: list[OutputItem]
-    parallel_tool_calls: bool
-    temperature: None
-    tool_choice: str
-    tools: list[Any]
-    top_p: None
-    usage: Union[ResponseUsage, UnsetType] = UNSET
-
-
-class ResponseStreamEvent(Struct):
-    """One event of a response's stream; which fields it has follows from its type."""
-
-    type: Literal[
-        "response.created",
-        "response.in_progress",
-        "response.completed",
-        "response.incomplete",
-        "response.failed",
-        "response.output_item.added",
-        "response.output_item.done",
-        "response.content_part.added",
-        "response.content_part.done",
-        "response.output_text.delta",
-        "response.output_text.done",
-        "response.reasoning_summary_part.added",
-        "response.reasoning_summary_part.done",
-        "response.reasoning_summary_text.delta",
-        "response.reasoning_summary_text.done",
-        "response.mcp_call.in_progress",
-        "response.mcp_call.completed",
-        "response.mcp_call.failed",
-        "response.mcp_call_arguments.delta",
-        "response.mcp_call_arguments.done",
-        "response.function_call_arguments.delta",
-        "response.function_call_arguments.done",
-    ]
-    sequence_number: int
-    response: Union[ResponseDocument, UnsetType] = UNSET
-    output_index: Union[int, UnsetType] = UNSET
-    item: Union[OutputItem, UnsetType] = UNSET
-    item_id: Union[str, UnsetType] = UNSET
-    content_index: Union[int, UnsetType] = UNSET
-    summary_index: Union[int, UnsetType] = UNSET
-    part: Union[dict[str, Any], UnsetType] = UNSET
-    text: Union[str, UnsetType] = UNSET
-    delta: Union[str, UnsetType] = UNSET
-    logprobs: Union[list[Any], UnsetType] = UNSET
-    arguments: Union[str, UnsetType] = UNSET
-    name: Union[str, UnsetType] = UNSET
-
-
-class ResponseDeleted(Struct):
-    """The conversation is forgotten."""
-
-    id: str
-    object: Literal["response"]
-    deleted: bool
-
-
 CHAT_EVENTS: Final = Events(data=(ChatCompletionChunk, OpenAIError), last="[DONE]")
-RESPONSE_EVENTS: Final = Events(data=(ResponseStreamEvent,))
+RESPONSE_EVENTS: Final = Events(data=(ResponseStreamEvent,), last="[DONE]")
 _GROUP: Final = "OpenAI"
+_NO_PREVIOUS: Final = "previous_response_not_found"
 _WHOLE_OR_STREAM: Final = "Whole, or with `stream` its events."
 
 MODELS: Final = Operation(group=_GROUP, replies=answers(ModelList))
@@ -297,7 +169,29 @@ RESPONSES: Final = Operation(
     replies={
         200: Reply(_WHOLE_OR_STREAM, (Content(JSON, ResponseDocument), RESPONSE_EVENTS), _HEADERS)
     },
-    codes=(*BODY_CODES, *BEGIN_CODES, *TURN_CODES, "no_pending_input", "not_found"),
+    codes=(*BODY_CODES, *BEGIN_CODES, *TURN_CODES, "no_pending_input", "not_found", _NO_PREVIOUS),
+)
+SOCKET: Final = Operation(
+    group=_GROUP,
+    replies={101: Reply("The connection is a WebSocket now.")},
+    codes=("invalid_request", "not_found", *READ_CODES),
+    socket=Socket(client=CreateFrame, server=ResponseStreamEvent),
+    description=(
+        "The client sends what `x-websocket` calls `client`, the host sends `server`: the"
+        " events of one response after the other."
+    ),
+)
+COMPACT: Final = Operation(
+    group=_GROUP,
+    body=CompactBody,
+    replies=answers(CompactionDocument),
+    codes=(*BODY_CODES, *READ_CODES, "not_found", _NO_PREVIOUS),
+)
+INPUT_ITEMS: Final = Operation(
+    group=_GROUP,
+    query={"order": Literal["asc", "desc"], "limit": ItemLimit, "after": str},
+    replies=answers(InputItems),
+    codes=("invalid_request", "not_found", *READ_CODES),
 )
 RESPONSE: Final = Operation(
     group=_GROUP,

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 _PREFIX: Final = "resp_"
 _FORM: Final = re.compile(
-    r"([1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,11})\.([01])"
+    r"([1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,11})\.([0-3])"
     r"\.((?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128})\Z",
     re.ASCII,
 )
@@ -22,6 +22,8 @@ class ResponseRef(NamedTuple):
     after_seq: int
     created_at: int
     background: bool
+    #: Whether the host's calls are told as ``mcp_call`` items; it decides how events are numbered.
+    mcp: bool = False
 
     @property
     def id(self) -> str:
@@ -31,7 +33,8 @@ class ResponseRef(NamedTuple):
     @property
     def code(self) -> str:
         """What its id, and those of its items, have in common."""
-        numbers = f"{self.turn}.{self.after_seq}.{self.created_at}.{int(self.background)}"
+        flags = self.background + 2 * self.mcp
+        numbers = f"{self.turn}.{self.after_seq}.{self.created_at}.{flags}"
         text = f"{numbers}.{self.session_id}".encode()
         return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
@@ -47,7 +50,8 @@ class ResponseRef(NamedTuple):
         if match is None:
             raise ValueError("not a response's id")
         turn, after_seq, created_at = map(int, match.group(1, 2, 3))
-        ref = cls(match[5], turn, after_seq, created_at, match[4] == "1")
+        background, mcp = match[4] in "13", match[4] in "23"
+        ref = cls(match[5], turn, after_seq, created_at, background, mcp)
         if ref.id != text:
             raise ValueError("not a response's id")
         return ref

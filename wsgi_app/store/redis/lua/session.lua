@@ -4,7 +4,8 @@
 --   …:s      hash: created, updated, swept (µs), newest, first (lowest kept turn), active ("3,4"),
 --            owner, dropped_turn and dropped_seq (the last event no longer kept), history_bytes,
 --            journal_bytes, question_turn, question_id, answer, answer_nonce,
---            of each kept turn: run:3, bytes:3, and lost:3 (the terminal event of a dead worker),
+--            of each kept turn: run:3, bytes:3, note:3, and lost:3 (the terminal event of a dead
+--            worker),
 --            of those that have not ended: state:3 (queued or running), worker:3,
 --            before:3 (messages in the history at its start), message:3 (while queued), cancel:3,
 --            order:3 (offered to another worker; empty once a worker took it),
@@ -183,7 +184,8 @@ end
 
 local function drop(turn)
   redis.call('HINCRBY', s, 'journal_bytes', -number('bytes:' .. turn))
-  remove('turn:' .. get('run:' .. turn), 'run:' .. turn, 'bytes:' .. turn, 'lost:' .. turn)
+  remove('turn:' .. get('run:' .. turn), 'run:' .. turn, 'bytes:' .. turn, 'lost:' .. turn,
+    'note:' .. turn)
   redis.call('DEL', journal(turn))
 end
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from flask import Response, request
 from msgspec import UNSET
 
-from wsgi_app.auth import check_origin
 from wsgi_app.delivery.feed import Feed
-from wsgi_app.delivery.reader import ReaderGone
-from wsgi_app.delivery.server import client_socket
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.request import TurnRequest
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import Cursor, Error, EventId, encode_json
-from wsgi_app.extras import missing_text
 from wsgi_app.frames.merge import merge_backlog
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
@@ -24,6 +20,7 @@ from wsgi_app.web.access import demand
 from wsgi_app.web.mount import Mount, count_resume, session_key
 from wsgi_app.web.parse import check_session_id, decode_json
 from wsgi_app.web.refuse import count_refused
+from wsgi_app.web.sockets import LOOK_SECONDS, TRY_AGAIN_LATER, serve_socket
 from wsgi_app.web.turns import begin_turn
 from wsgi_app.wires.native.encode import with_id
 from wsgi_app.wires.native.options import wants_marks
@@ -32,57 +29,11 @@ from wsgi_app.wires.native.request import CancelFrame, Frame, InputFrame, Messag
 if TYPE_CHECKING:
     from wsgi_app.delivery.websocket import EventSocket
 
-#: The registry of IANA: "try again later".
-TRY_AGAIN_LATER: Final = 1013
-#: How long a connection sleeps at most before it looks whether its worker is about to leave.
-LOOK_SECONDS: Final = 2.0
-
 
 def websocket(mount: Mount, session_id: str) -> Response:
     """WS /ws/chat/<session_id>: the native events, both ways on one connection."""
     key = session_key(check_session_id(session_id))
-    check_origin(request, mount.settings.cors_origins)
-    accept = _event_socket()
-    if client_socket(request.environ) is None:
-        raise RequestError("not_found", "This server offers no WebSockets.")
-    slot = mount.attach((key,), lambda slot: slot)
-    try:
-        _serve(mount, key, accept)
-    finally:
-        slot.give_back()
-    return _TakenOver()
-
-
-def _event_socket() -> type[EventSocket]:
-    """The library is loaded with the first WebSocket; few sites have any."""
-    try:
-        from wsgi_app.delivery.websocket import EventSocket  # noqa: PLC0415 - as said
-    except ImportError:
-        raise RequestError("not_found", missing_text("websocket", "The WebSocket")) from None
-    return EventSocket
-
-
-def _serve(mount: Mount, key: SessionKey, accept: type[EventSocket]) -> None:
-    wakeup = Wakeup()
-    try:
-        client = accept(
-            request.environ,
-            mount.worker.watcher,
-            wakeup.set,
-            ping_seconds=mount.settings.keepalive_seconds,
-            max_message_bytes=mount.settings.max_body_bytes,
-        )
-    except ConnectionError:
-        raise RequestError("invalid_request", "This is no WebSocket handshake.") from None
-    mount.release_resources()
-    chat = _Chat(mount, key, client, wakeup)
-    try:
-        chat.run()
-    except ReaderGone:
-        chat.count_leaving()  # in one way or the other
-    finally:
-        chat.close()
-        client.close()
+    return serve_socket(mount, key, lambda client, wakeup: _Chat(mount, key, client, wakeup))
 
 
 class _Chat:
@@ -195,13 +146,3 @@ class _Chat:
         count_refused(error.code)
         event = Error(error.code, error.message, error.details)
         self._client.send(encode_json(event).decode())
-
-
-class _TakenOver(Response):
-    """What is left of a request whose connection was a WebSocket: nothing to write."""
-
-    def __call__(self, environ: Any, start_response: Any) -> Any:
-        if "gunicorn.socket" in environ:
-            # gunicorn's word for a response that the application has written itself.
-            raise StopIteration
-        return super().__call__(environ, start_response)

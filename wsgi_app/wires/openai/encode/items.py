@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from wsgi_app.events import InputRequest, ToolCall, ToolResult, encode_json
+from wsgi_app.events import InputRequest, ToolCall, encode_json
 
 Item = dict[str, Any]
 
 #: The name of the open call that stands for a question of the agent.
 ASK_USER: Final = "ask_user"
-#: Where the host's own tools run, as clients are told.
-SERVER_LABEL: Final = "host"
 
 
 class TextKind(NamedTuple):
@@ -79,28 +77,6 @@ def open_call(item_id: str, call_id: str, name: str, arguments: str) -> Item:
         "arguments": arguments,
         "status": "completed" if arguments else "in_progress",
     }
-
-
-def host_call(item_id: str, name: str, arguments: str) -> Item:
-    """A call that the host runs, in progress; clients run every ``function_call`` themselves."""
-    return {
-        "id": item_id,
-        "type": "mcp_call",
-        "server_label": SERVER_LABEL,
-        "name": name,
-        "arguments": arguments,
-        "status": "in_progress",
-    }
-
-
-def with_result(call: Item, result: ToolResult) -> Item:
-    """A call of the host with what its tool has answered."""
-    output = result.output
-    text = output if isinstance(output, str) else encode_json(output).decode()
-    if result.status == "complete":
-        return {**call, "status": "completed", "output": text}
-    error = {"type": "mcp_tool_execution_error", "content": [{"type": "text", "text": text}]}
-    return {**call, "status": "failed", "error": error}
 
 
 def call_arguments(event: ToolCall | InputRequest) -> str:

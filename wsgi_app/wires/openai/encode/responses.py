@@ -1,9 +1,9 @@
 """A turn, or the part of one up to a question, as OpenAI's Responses API tells it.
 
-The tools that the agent has run are ``mcp_call`` items of the output, each with its result. A
-question is a ``function_call`` of `ASK_USER`, the only one for the client to answer: it ends the
-response, and its answer begins the next one. Sequence numbers count the turn's events before any
-merging, so that a response read again from anywhere has the same ones.
+The tools that the agent has run are items of the output, each with its result, in a form of
+`HostCalls`. A question is a ``function_call`` of `ASK_USER`, the only one for the client to answer:
+it ends the response, and its answer begins the next one. Sequence numbers count the turn's events
+before any merging, so that a response read again from anywhere has the same ones.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from wsgi_app.events import (
 )
 from wsgi_app.frames.sse import frame
 from wsgi_app.wires.openai.encode.chat import CUT_OFF, NOT_KEPT
+from wsgi_app.wires.openai.encode.document import ResponseAbout, error_field
+from wsgi_app.wires.openai.encode.host_calls import HostCalls, McpCalls, ToldCalls
 from wsgi_app.wires.openai.encode.items import (
     ASK_USER,
     MESSAGE,
@@ -36,13 +38,12 @@ from wsgi_app.wires.openai.encode.items import (
     Item,
     TextKind,
     call_arguments,
-    host_call,
     open_call,
-    with_result,
 )
 from wsgi_app.wires.openai.ids import PartRef, ResponseRef
 
-_NO_USAGE: Final = Usage(0, 0, 0)
+#: What a stream ends with, by Open Responses.
+DONE: Final = frame(b"[DONE]")
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -53,10 +54,14 @@ class StreamEvent(NamedTuple):
     kind: str
     fields: Item
 
+    def json(self) -> bytes:
+        """Its JSON."""
+        head = {"type": self.kind, "sequence_number": self.number}
+        return encode_json(head | self.fields)
+
     def frame(self) -> bytes:
         """Its SSE frame."""
-        head = {"type": self.kind, "sequence_number": self.number}
-        return frame(encode_json(head | self.fields), event=self.kind)
+        return frame(self.json(), event=self.kind)
 
 
 class ResponseBuilder:
@@ -65,8 +70,7 @@ class ResponseBuilder:
     It takes the events from the turn's first one on: a call may have begun before its response.
     """
 
-    def __init__(self, ref: ResponseRef, model: str, echo: Item | None = None) -> None:
-        """``echo``: what the document repeats of its request."""
+    def __init__(self, ref: ResponseRef, about: ResponseAbout) -> None:
         self.status = "in_progress"
         #: What the turn failed with.
         self.error: Error | None = None
@@ -76,13 +80,13 @@ class ResponseBuilder:
         #: The last event taken.
         self.seq = 0
         self._ref = ref
-        self._model = model
-        self._echo = echo or {}
+        self._about = about
+        self._form: HostCalls = McpCalls() if ref.mcp else ToldCalls()
         self._code = ref.code
         self._output: list[Item] = []
-        #: Calls without a result: those of earlier responses, and where this one's stand.
+        #: Calls without a result: those of earlier responses, and this one's with their places.
         self._earlier_calls: dict[str, ToolCall] = {}
-        self._running_calls: dict[str, int] = {}
+        self._running_calls: dict[str, tuple[int, ToolCall]] = {}
         self._open: TextKind | None = None
         self._text: list[str] = []
         self._incomplete_reason: str | None = None
@@ -122,30 +126,18 @@ class ResponseBuilder:
 
     def document(self, status: str | None = None) -> Item:
         """The response so far; ``status`` stands for its own one."""
-        error = self.error
         reason = self._incomplete_reason
-        # Clients read it without a look; none is told of a turn that goes on behind a question.
-        usage = {"usage": _usage(self._usage or _NO_USAGE)} if self.ended else {}
-        return {
-            "id": self._ref.id,
-            "object": "response",
-            "created_at": self._ref.created_at,
-            "status": status or self.status,
-            "background": self._ref.background,
-            "error": None if error is None else _error(error),
-            "incomplete_details": None if reason is None else {"reason": reason},
-            "instructions": None,
-            "metadata": {},
-            "model": self._model,
-            "output": self._items(),
-            "parallel_tool_calls": True,
-            "temperature": None,
-            "tool_choice": "auto",
-            "tools": [],
-            "top_p": None,
-            **self._echo,
-            **usage,
-        }
+        # None is told of a turn that goes on behind a question.
+        return self._about.document(
+            status=status or self.status,
+            usage=self._usage or Usage() if self.ended else None,
+            id=self._ref.id,
+            created_at=self._ref.created_at,
+            background=self._ref.background,
+            error=self.error and error_field(self.error),
+            incomplete_details=None if reason is None else {"reason": reason},
+            output=self._items(),
+        )
 
     # -- what stands in the output
 
@@ -214,17 +206,10 @@ class ResponseBuilder:
 
     def _begin_call(self, call: ToolCall) -> list[StreamEvent]:
         index = len(self._output)
-        self._running_calls[call.call_id] = index
-        item_id = self._item_id("mcp", index)
-        arguments = call_arguments(call)
-        self._output.append(host_call(item_id, call.tool, arguments))
-        place = {"item_id": item_id, "output_index": index}
-        return [
-            self._item_event("added", index, host_call(item_id, call.tool, "")),
-            self._event("response.mcp_call.in_progress", **place),
-            self._event("response.mcp_call_arguments.delta", **place, delta=arguments),
-            self._event("response.mcp_call_arguments.done", **place, arguments=arguments),
-        ]
+        self._running_calls[call.call_id] = index, call
+        added, (item, told) = self._form.begin(self._item_id(self._form.prefix, index), call)
+        self._output.append(item)
+        return [self._item_event("added", index, added), *self._told(index, told)]
 
     def _end_call(self, result: ToolResult) -> list[StreamEvent]:
         made: list[StreamEvent] = []
@@ -232,11 +217,14 @@ class ResponseBuilder:
             unknown = ToolCall(result.tool, result.call_id, {})
             call = self._earlier_calls.pop(result.call_id, unknown)
             made = self._close_text() + self._begin_call(call)
-        index = self._running_calls.pop(result.call_id)
-        item = self._output[index] = with_result(self._output[index], result)
-        kind = f"response.mcp_call.{item['status']}"
-        made.append(self._event(kind, item_id=item["id"], output_index=index))
-        return [*made, self._item_event("done", index, item)]
+        index, call = self._running_calls.pop(result.call_id)
+        item, told = self._form.end(self._output[index], call, result)
+        self._output[index] = item
+        return [*made, *self._told(index, told), self._item_event("done", index, item)]
+
+    def _told(self, index: int, told: list[tuple[str, Item]]) -> list[StreamEvent]:
+        place = {"item_id": self._output[index]["id"], "output_index": index}
+        return [self._event(kind, **place, **fields) for kind, fields in told]
 
     def _leave_calls(self) -> list[StreamEvent]:
         made = []
@@ -310,22 +298,6 @@ class ResponseBuilder:
         return StreamEvent(self.next_number - 1, kind, fields)
 
 
-def _error(error: Error) -> Item:
-    """What a turn failed with; clients repeat a response by its code (opencode, Codex)."""
-    code = "server_error" if error.retryable else "invalid_prompt"
-    return {"code": code, "message": error.message}
-
-
-def _usage(usage: Usage) -> Item:
-    return {
-        "input_tokens": usage.input_tokens,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-        "output_tokens": usage.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": usage.total_tokens,
-    }
-
-
 class ResponseEncoder:
     """Makes the frames of one stream, those after a sequence number; used by its thread alone."""
 
@@ -344,7 +316,9 @@ class ResponseEncoder:
 
     def __call__(self, numbered: NumberedEvent) -> bytes:
         """Make an event's frames."""
-        return self._frames(self._builder.take(numbered))
+        had_ended = self.ended
+        made = self._frames(self._builder.take(numbered))
+        return made + DONE if self.ended and not had_ended else made
 
     def _frames(self, events: list[StreamEvent]) -> bytes:
         return b"".join(event.frame() for event in events if event.number > self._after)

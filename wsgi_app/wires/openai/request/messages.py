@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from wsgi_app.errors import RequestError
 from wsgi_app.events import encode_json
+from wsgi_app.wires.openai.packed import unpack
 
 Message = dict[str, Any]
 
@@ -17,8 +18,9 @@ _ROLES: Final = {
     "assistant": "assistant",
 }
 _TEXT_PARTS: Final = ("text", "input_text", "output_text", "summary_text")
-#: Input items that tell an agent nothing which its own messages do not.
-_SILENT_ITEMS: Final = ("reasoning", "item_reference", "compaction")
+#: Input items that tell an agent nothing which its own messages do not, but for what the host has
+#: packed into them.
+_OPAQUE_ITEMS: Final = ("reasoning", "item_reference", "compaction")
 
 
 def bad_request(field: str, reason: str) -> RequestError:
@@ -124,8 +126,18 @@ def _add_item(messages: list[Message], item: Message, field: str) -> None:
         call_id = _string(item, "call_id", field)
         content = output_text(item, field)
         messages.append({"role": "tool", "tool_call_id": call_id, "content": content})
-    elif kind not in _SILENT_ITEMS:
+    elif kind in _OPAQUE_ITEMS:
+        messages += _packed(item)
+    else:
         raise bad_request(field, f"This agent takes text alone, not {str(kind)[:40]!r}")
+
+
+def _packed(item: Message) -> list[Message]:
+    """What the host has put into an item for its client to keep; nothing of other providers'."""
+    try:
+        return read_messages(unpack(item.get("encrypted_content")))
+    except RequestError:
+        return []
 
 
 def _add_call(messages: list[Message], call: dict[str, Any]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Optional, Union
+from typing import Annotated, Any, Final, Optional, Union
 
 import msgspec
 from msgspec import Meta, Struct
 
-from wsgi_app.events import InputRequest
+from wsgi_app.events import InputRequest, encode_json
+from wsgi_app.wires.openai.echo import echo_of
 from wsgi_app.wires.openai.ids import PartRef, ResponseRef
 from wsgi_app.wires.openai.request.messages import (
     Message,
@@ -19,6 +20,31 @@ from wsgi_app.wires.openai.request.messages import (
 
 #: A response's stream is read on behind it.
 SequenceNumber = Annotated[int, Meta(ge=0, le=10_000_000_000)]
+#: So many items of an input are listed at once.
+ItemLimit = Annotated[int, Meta(ge=1, le=100)]
+#: What is kept of a request beside its turn.
+MAX_NOTE_BYTES: Final = 65_536
+
+
+class ResponseNote(Struct):
+    """What a turn keeps of its request: what its documents repeat, and its items if they fit."""
+
+    echo: dict[str, Any]
+    items: Optional[list[dict[str, Any]]] = None
+
+    @classmethod
+    def read(cls, note: bytes) -> ResponseNote:
+        """Read a turn's note, which may be empty."""
+        return msgspec.json.decode(note, type=cls) if note else cls({})
+
+
+def user_item(text: str) -> dict[str, Any]:
+    """A text as the item that it stands for."""
+    return {
+        "type": "message",
+        "role": "user",
+        "content": [{"type": "input_text", "text": text}],
+    }
 
 
 class ResponseBody(Struct, kw_only=True):
@@ -33,7 +59,22 @@ class ResponseBody(Struct, kw_only=True):
     store: Optional[bool] = None
     conversation: Any = None
     tools: Optional[list[Any]] = None
+    # Repeated in the response's document, if they are of their kind.
     tool_choice: Any = None
+    max_output_tokens: Any = None
+    max_tool_calls: Any = None
+    parallel_tool_calls: Any = None
+    presence_penalty: Any = None
+    frequency_penalty: Any = None
+    prompt_cache_key: Any = None
+    reasoning: Any = None
+    safety_identifier: Any = None
+    service_tier: Any = None
+    temperature: Any = None
+    text: Any = None
+    top_logprobs: Any = None
+    top_p: Any = None
+    truncation: Any = None
 
     def read_input(self) -> tuple[list[Message], str]:
         """What came before, and the user's newest message; raises RequestError."""
@@ -68,16 +109,16 @@ class ResponseBody(Struct, kw_only=True):
         return bool(self.input) and self._items()[-1].get("type") == "function_call_output"
 
     def echo(self) -> dict[str, Any]:
-        """What the response's document repeats of it; its metadata as far as it is text."""
-        metadata = self.metadata or {}
-        told = {
-            "metadata": {name: v for name, v in metadata.items() if isinstance(v, str)},
-            "instructions": self.instructions,
-            "previous_response_id": self.previous_response_id,
-            "tools": self.tools,
-            "tool_choice": self.tool_choice,
-        }
-        return {name: value for name, value in told.items() if value is not None}
+        """What the response's document repeats of it."""
+        return echo_of(msgspec.structs.asdict(self))
+
+    def note(self) -> bytes:
+        """What is kept of it for those who read the response later; nothing if it is too much."""
+        items = self.input if isinstance(self.input, list) else [user_item(self.input)]
+        told = encode_json(ResponseNote(self.echo(), items))
+        if len(told) > MAX_NOTE_BYTES:
+            told = encode_json(ResponseNote(self.echo(), None))
+        return told if len(told) <= MAX_NOTE_BYTES else b""
 
     def has_messages(self) -> bool:
         """Whether there is a message among its items."""
@@ -90,6 +131,10 @@ class ResponseBody(Struct, kw_only=True):
         """What the agent gets as metadata: the client's, and its instructions."""
         told = {} if self.instructions is None else {"instructions": self.instructions}
         return told | (self.metadata or {})
+
+
+class CreateFrame(ResponseBody, tag="response.create", tag_field="type", kw_only=True):
+    """Begins a response over a WebSocket, or goes on with one."""
 
 
 def _question_id(output: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from flask import Response, request
 
@@ -19,10 +19,17 @@ from wsgi_app.web.mount import Mount, session_key
 from wsgi_app.web.parse import batch_seconds, query_value
 from wsgi_app.web.respond import stream_response
 from wsgi_app.web.turns import OpenTurn, attach_turn
-from wsgi_app.wires.openai.encode.responses import ResponseBuilder, ResponseEncoder, StreamEvent
-from wsgi_app.wires.openai.ids import ResponseRef
+from wsgi_app.wires.openai.encode.document import ResponseAbout
+from wsgi_app.wires.openai.encode.items import Item
+from wsgi_app.wires.openai.encode.responses import (
+    DONE,
+    ResponseBuilder,
+    ResponseEncoder,
+    StreamEvent,
+)
+from wsgi_app.wires.openai.ids import PartRef, ResponseRef
 from wsgi_app.wires.openai.request.messages import bad_request
-from wsgi_app.wires.openai.request.responses import SequenceNumber
+from wsgi_app.wires.openai.request.responses import ItemLimit, ResponseNote, SequenceNumber
 from wsgi_app.wires.openai.routes.turns import model_name, until_end
 
 #: How long a stream waits for what its reader has seen already, on a worker that hears of it late.
@@ -53,9 +60,12 @@ def _find(
     return ref, state
 
 
-def snapshot(mount: Mount, ref: ResponseRef) -> ResponseBuilder:
-    """Put together what there is of a response now; raises RequestError ``not_found``."""
-    builder = ResponseBuilder(ref, model_name(mount))
+def snapshot(mount: Mount, ref: ResponseRef, view: SessionState | None = None) -> ResponseBuilder:
+    """Put together what there is of a response now; raises RequestError ``not_found``.
+
+    ``view``: its session, from which the document has the time of its end.
+    """
+    builder = ResponseBuilder(ref, _about(mount, ref, view))
     feed = _feed(mount, ref)
     try:
         while not builder.ended and (events := feed.read(0)):
@@ -82,11 +92,11 @@ def stream_from(
 
 def get_response(mount: Mount, response_id: str) -> Response:
     """GET /v1/responses/<response_id>: the response as it is now, or its stream."""
-    ref, _ = find_response(mount, response_id)
+    ref, view = find_response(mount, response_id)
     if request.args.get("stream") != "true":
-        return json_response(snapshot(mount, ref).document())
+        return json_response(snapshot(mount, ref, view).document())
     after = query_value(request, "starting_after", SequenceNumber, -1)
-    return _stream_again(mount, ref, after, batch_seconds(request))
+    return _stream_again(mount, ref, view, after, batch_seconds(request))
 
 
 def post_response_cancel(mount: Mount, response_id: str) -> Response:
@@ -95,7 +105,7 @@ def post_response_cancel(mount: Mount, response_id: str) -> Response:
     ref, view = find_response(mount, response_id)
     if ref.turn in view.active_turns:
         mount.cancel(session_key(ref.session_id), ref.turn)
-    found = snapshot(mount, ref)
+    found = snapshot(mount, ref, view)
     if ref.turn not in view.active_turns and found.status != "cancelled":
         # Not 409, which the SDKs would send again.
         raise bad_request("response_id", "This response has ended already")
@@ -111,14 +121,64 @@ def delete_response(mount: Mount, response_id: str) -> Response:
     return json_response({"id": ref.id, "object": "response", "deleted": True})
 
 
-def _stream_again(mount: Mount, ref: ResponseRef, after: int, batch_seconds: float) -> Response:
-    builder = ResponseBuilder(ref, model_name(mount))
+def _about(mount: Mount, ref: ResponseRef, view: SessionState | None) -> ResponseAbout:
+    is_newest = view is not None and view.turn == ref.turn
+    ended_at = int(view.updated_at) if view is not None and is_newest else None
+    echo = None if view is None else find_note(mount, ref).echo
+    return ResponseAbout(model_name(mount), echo, lambda: ended_at)
+
+
+def find_note(mount: Mount, ref: ResponseRef) -> ResponseNote:
+    """What is kept of the request that began the response's turn."""
+    return ResponseNote.read(mount.store.turn_note(session_key(ref.session_id), ref.turn))
+
+
+def get_input_items(mount: Mount, response_id: str) -> Response:
+    """GET /v1/responses/<response_id>/input_items: what the response's request said."""
+    order = query_value(request, "order", Literal["asc", "desc"], "desc")
+    limit = query_value(request, "limit", ItemLimit, 20)
+    after = query_value(request, "after", str, "")
+    ref, _ = find_response(mount, response_id)
+    items = find_note(mount, ref).items
+    if items is None:
+        raise RequestError("not_found", "The input of this response is not kept.")
+    named = [_with_id(item, ref, index) for index, item in enumerate(items)]
+    if order == "desc":
+        named.reverse()
+    ids = [item["id"] for item in named]
+    start = ids.index(after) + 1 if after in ids else 0
+    shown = named[start : start + limit]
+    found = {
+        "object": "list",
+        "data": shown,
+        "first_id": shown[0]["id"] if shown else None,
+        "last_id": shown[-1]["id"] if shown else None,
+        "has_more": start + limit < len(named),
+    }
+    return json_response(found)
+
+
+def _with_id(item: Item, ref: ResponseRef, index: int) -> Item:
+    """An item of the input as lists of items have it."""
+    told = {"type": "message", "id": PartRef(ref, "in", str(index)).id, **item}
+    if told["type"] == "message":
+        told.setdefault("status", "completed")
+        if isinstance(told.get("content"), str):
+            kind = "output_text" if told.get("role") == "assistant" else "input_text"
+            told["content"] = [{"type": kind, "text": told["content"]}]
+    return told
+
+
+def _stream_again(
+    mount: Mount, ref: ResponseRef, view: SessionState, after: int, batch_seconds: float
+) -> Response:
+    builder = ResponseBuilder(ref, _about(mount, ref, view))
     due = _catch_up(mount, ref, builder, after)
     if builder.has_gap:
         raise _not_found()
     key = session_key(ref.session_id)
     with attach_turn(mount, key, ref.turn, builder.seq) as opened:
-        opening = b"".join(event.frame() for event in due)
+        opening = b"".join(event.frame() for event in due) + (DONE if builder.ended else b"")
         return stream_from(opened, ResponseEncoder(builder, after), opening, batch_seconds)
 
 

@@ -1,0 +1,1 @@
+"""The public suite of Open Responses, run against the host."""
