@@ -115,6 +115,24 @@ def test_a_repeated_message_is_no_older_turns_rest(client: ReadingClient) -> Non
         assert next(frame.id for frame in stream) == "1-1"
 
 
+def test_an_event_source_is_not_taken_for_one_of_another_life(
+    client: ReadingClient, reborn: tuple[str, str, str]
+) -> None:
+    """With `?marks=ids` the id that it sends back names its run; a bare one is the session's."""
+    session, before, now = reborn
+
+    def ids_after(cursor: str) -> list[str | None]:
+        path, headers = f"/chat/{session}/events?marks=ids", {"Last-Event-ID": cursor}
+        with client.stream("GET", path, headers=headers) as stream:
+            return [frame.id for frame in stream]
+
+    everything = [f"1-{seq}.{now}" for seq in range(1, 10)]
+    assert ids_after("0-0") == everything
+    assert ids_after(everything[4]) == everything[5:]
+    assert ids_after(f"1-5.{before}") == ["1-0", *everything]
+    assert ids_after("1-5") == everything[5:]
+
+
 @pytest.mark.parametrize("cursor", ["1-5.", "1-5.xyz", "1-5.0123456789ab0", "1.0123456789ab"])
 def test_a_cursor_of_another_form_is_refused(client: ReadingClient, cursor: str) -> None:
     """What is neither an id nor an id with a mark is 422."""

@@ -6,19 +6,34 @@ from typing import Any
 
 import msgspec
 
-from wsgi_app.events import Done, MarkedEvent, NumberedEvent, Status, encode_event, encode_json
+from wsgi_app.events import (
+    Cursor,
+    Done,
+    MarkedEvent,
+    NumberedEvent,
+    Status,
+    encode_event,
+    encode_json,
+)
 from wsgi_app.frames.sse import frame, numbered_frame
 
 
 def encode_frame(
-    numbered: NumberedEvent, *, named: bool = False, retry_milliseconds: int | None = None
+    numbered: NumberedEvent,
+    *,
+    named: bool = False,
+    retry_milliseconds: int | None = None,
+    mark: str = "",
 ) -> bytes:
-    """Make an event's SSE frame; ``named`` adds an ``event:`` line for addEventListener."""
-    if retry_milliseconds is None and not named:
+    """Make an event's SSE frame; ``named`` adds an ``event:`` line for addEventListener.
+
+    ``mark``: of the event's run, for its id.
+    """
+    if retry_milliseconds is None and not named and not mark:
         return numbered_frame(numbered.id.turn, numbered.id.seq, numbered.json)
     return frame(
         numbered.json,
-        event_id=str(numbered.id),
+        event_id=str(Cursor(numbered.id, mark)),
         event=_name(numbered) if named else "",
         retry_milliseconds=retry_milliseconds,
     )

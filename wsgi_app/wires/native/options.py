@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from flask import Request
 
+from wsgi_app.events import Cursor
 from wsgi_app.web.parse import batch_seconds, query_value
 from wsgi_app.wires.native.request import NativeWire
 
@@ -19,21 +20,27 @@ class StreamOptions(NamedTuple):
     #: Whether an ``event:`` line tells them too.
     named: bool
     marks: bool
+    #: Whether the ids have the marks, for what sends its last id back and can add nothing to it.
+    marked_ids: bool
+    #: Of the run that the request's cursor is of, '' for none.
+    mark: str
 
     @classmethod
-    def read(cls, request: Request) -> StreamOptions:
+    def read(cls, request: Request, cursor: Cursor | None = None) -> StreamOptions:
         """Read them; raises RequestError, before there is a turn."""
         return cls(
             batch_seconds(request),
             query_value(request, "wire", NativeWire, "native"),
             request.args.get("named") == "1",
             wants_marks(request),
+            request.args.get("marks") == "ids",
+            "" if cursor is None else cursor.mark,
         )
 
 
 def wants_marks(request: Request) -> bool:
     """Whether the client asks for the marks of runs, in the query or by a header."""
-    return "1" in (request.headers.get("X-Run-Marks"), request.args.get("marks"))
+    return request.headers.get("X-Run-Marks") == "1" or request.args.get("marks") in ("1", "ids")
 
 
 def wants_json(request: Request) -> bool:

@@ -12,7 +12,15 @@ from flask import Response
 from wsgi_app.delivery.generator import Encoder
 from wsgi_app.delivery.many_feeds import SessionEvent
 from wsgi_app.errors import AgentHostError, RequestError
-from wsgi_app.events import Cancelled, Done, Error, InputRequest, NumberedEvent
+from wsgi_app.events import (
+    Cancelled,
+    Done,
+    Error,
+    Gap,
+    InputRequest,
+    MarkedEvent,
+    NumberedEvent,
+)
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.envelope import error_response, json_response
 from wsgi_app.web.respond import STREAM_HEADERS
@@ -35,7 +43,9 @@ def native_encoder(options: StreamOptions, burst_seconds: float | None = None) -
         RETRY_MILLISECONDS if burst_seconds is None else BURST_RETRY_MILLISECONDS
     )
     make_frame: Callable[..., bytes] = native.encode_frame
-    if options.names == "agentflow":
+    if options.marked_ids and options.names == "native":
+        make_frame = _marked_frames(options)
+    elif options.names == "agentflow":
         make_frame = agentflow.encode_frame
     elif options.named:
         make_frame = partial(native.encode_frame, named=True)
@@ -50,6 +60,23 @@ def native_encoder(options: StreamOptions, burst_seconds: float | None = None) -
         return native.mark_comment(numbered) + made if options.marks else made
 
     return encode
+
+
+def _marked_frames(options: StreamOptions) -> Callable[..., bytes]:
+    """What makes frames whose ids have the marks of their runs."""
+    mark = options.mark
+
+    def make_frame(numbered: NumberedEvent, *, retry_milliseconds: int | None = None) -> bytes:
+        nonlocal mark
+        if isinstance(numbered, MarkedEvent):
+            mark = numbered.mark
+        # A gap stands before its run's mark.
+        own = "" if isinstance(numbered.event, Gap) else mark
+        return native.encode_frame(
+            numbered, named=options.named, retry_milliseconds=retry_milliseconds, mark=own
+        )
+
+    return make_frame
 
 
 def many_encoder(options: StreamOptions) -> Encoder:

@@ -65,7 +65,7 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
     wants_whole = wants_json(request)
     # A repeated request goes on where its stream was cut; a JSON answer is always whole.
     cursor = None if wants_whole else last_event_id(request)
-    options = StreamOptions.read(request)
+    options = StreamOptions.read(request, cursor)
 
     wanted = _wanted(body, idempotency, streams=not wants_whole)
     with open_turn(mount, key, wanted, cursor) as turn:

@@ -41,11 +41,12 @@ def get_events(mount: Mount, session_id: str) -> Response:
     """GET /chat/<session_id>/events: attach or replay."""
     check_session_id(session_id)
     cursor = last_event_id(request)
-    options = StreamOptions.read(request)  # bad ones are refused, stream or not
+    options = StreamOptions.read(request, cursor)  # bad ones are refused, stream or not
     try:
         return _attach(mount, session_key(session_id), cursor, options)
     except RequestError as error:
-        return _come_back(error, "" if cursor is None else str(cursor.place))
+        last = cursor and (cursor if options.marked_ids else cursor.place)
+        return _come_back(error, "" if last is None else str(last))
 
 
 def _come_back(error: RequestError, last_event_id: str) -> Response:
