@@ -55,7 +55,7 @@ def test_no_question_opens_while_another_is_being_closed() -> None:
 
     def ask() -> None:
         with pytest.raises(QuestionPending):
-            questions.ask("second?", None, emit)
+            questions.ask(lambda name: InputRequest(name, "second?"), emit)
 
     def emit(_: InputRequest) -> None:
         pass
@@ -74,9 +74,9 @@ def test_no_question_opens_while_another_is_being_closed() -> None:
         opened=lambda: clocks.append("stop"),
         closed=close,
     )
-    questions.ask("first?", None, emit).cancel()
+    questions.ask(lambda name: InputRequest(name, "first?"), emit).cancel()
     assert clocks == ["stop", "go on"]
-    questions.ask("third?", None, emit)
+    questions.ask(lambda name: InputRequest(name, "third?"), emit)
     assert clocks == ["stop", "go on", "stop"]
     questions.withdraw()
     bench.runner.close(10)

@@ -106,6 +106,32 @@ class InputRequest(Event, frozen=True, tag="input_request"):
     schema: Union[dict[str, Any], UnsetType] = UNSET
 
 
+class ClientTool(Struct, frozen=True, kw_only=True):
+    """A tool that the client of a turn runs."""
+
+    name: str
+    description: str = ""
+    #: The JSON schema of its arguments.
+    parameters: dict[str, Any] = {}
+
+
+class RequestedCall(Struct, frozen=True):
+    """A call that the client is asked to run."""
+
+    call_id: str
+    tool: str
+    input: dict[str, Any]
+
+
+class ToolRequest(InputRequest, frozen=True, tag="tool_request"):
+    """The agent waits for what tools of the client's give: a question to a program.
+
+    Its answer is a list of results, see `wsgi_app.engine.client_tools`; `ToolResult` events follow.
+    """
+
+    calls: list[RequestedCall] = []
+
+
 class Gap(Event, frozen=True, tag="gap"):
     """What the reader asked for is no longer kept."""
 
@@ -155,7 +181,17 @@ class Cancelled(Event, frozen=True, tag="cancelled"):
 CancelReason = Literal["user", "disconnected", "interrupted", "deleted"]
 Terminal = Union[Done, Error, Cancelled]
 AnyEvent = Union[
-    Status, Thinking, Token, ToolCall, ToolResult, InputRequest, Gap, Done, Error, Cancelled
+    Status,
+    Thinking,
+    Token,
+    ToolCall,
+    ToolResult,
+    InputRequest,
+    ToolRequest,
+    Gap,
+    Done,
+    Error,
+    Cancelled,
 ]
 #: What agents may yield; the host itself writes the other types.
 AGENT_EVENTS: Final = (Status, Thinking, Token, ToolCall, ToolResult)

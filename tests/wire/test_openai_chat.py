@@ -17,10 +17,11 @@ from wsgi_app.events import Error, Gap
 from wsgi_app.frames.merge import merge_text
 from wsgi_app.wires.openai.encode.chat import CUT_OFF, ChatCollector, ChatEncoder, Completion
 from wsgi_app.wires.openai.encode.errors import error_object
+from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.chat import ChatCompletionBody
 from wsgi_app.wires.openai.routes.turns import failed_turn, openai_error
 
-COMPLETION = Completion("chatcmpl-1", "agent", 1)
+COMPLETION = Completion("chatcmpl-1", "agent", 1, ResponseRef("s", 1, 0, 0, background=False))
 HI = {"role": "user", "content": "hi"}
 
 

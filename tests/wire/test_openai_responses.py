@@ -39,7 +39,8 @@ from wsgi_app.frames.merge import merge_text
 from wsgi_app.wires.openai.encode.document import ResponseAbout
 from wsgi_app.wires.openai.encode.responses import ResponseBuilder, ResponseEncoder, StreamEvent
 from wsgi_app.wires.openai.ids import ResponseRef
-from wsgi_app.wires.openai.request.responses import ResponseBody, answer_value
+from wsgi_app.wires.openai.request.responses import ResponseBody
+from wsgi_app.wires.openai.routes.questions import answer_value
 
 REF = ResponseRef("s", 1, 0, 1, background=False)
 #: Of a request that asks for the host's calls as OpenAI's mcp_call items.

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, closing
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from wsgi_app.agents.chat_request import ChatConversation
+from wsgi_app.agents.client_tools import offered_tools, run_calls
 from wsgi_app.agents.model_api import Conversation, ModelStep, Prompt, checked_options
 from wsgi_app.agents.responses_request import ResponsesConversation
 from wsgi_app.agents.tool_offer import MAX_TOOLS, MIN_TOOLS, Offer, called_in
@@ -88,6 +89,14 @@ class OpenAIAgent:
         if self._refuses_more and len(self._toolbox.tools) > max_tools:
             raise ValueError(f"{len(self._toolbox.tools)} tools are more than {max_tools}")
 
+    #: Whether its model may call tools of a turn's client.
+    takes_client_tools = True
+
+    @property
+    def tool_names(self) -> list[str]:
+        """The names that no tool of a client's may have."""
+        return [tool.name for tool in self._toolbox.tools]
+
     @property
     def has_state(self) -> bool:
         """Whether a session's connections to servers of tools stay in its worker."""
@@ -148,7 +157,7 @@ class OpenAIAgent:
             kept = conversation.kept()
             for call in calls if kept else ():
                 turn.keep(call.call_id, kept)
-            results = yield from toolbox.run(turn, calls)
+            results = yield from run_calls(turn, toolbox, calls)
             conversation.add_results(results)
             if servers is not None and servers.has_new_tools:
                 toolbox = self._update(offer, turn, servers)
@@ -175,6 +184,7 @@ class OpenAIAgent:
         """Offer the tools that there are now; raises TurnError for too many, if that is set."""
         more = () if servers is None else servers.tools(turn)
         tools = [*self._toolbox.tools, *more]
+        tools += offered_tools(turn, [tool.name for tool in tools])
         if self._refuses_more and len(tools) > self._max_tools:
             raise TurnError(
                 f"The agent has {len(tools)} tools, more than {self._max_tools}.",

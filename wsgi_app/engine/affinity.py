@@ -25,7 +25,7 @@ from wsgi_app.engine.request import TurnRequest
 from wsgi_app.engine.session_agents import SessionAgents
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import Fenced, RequestError, StoreUnavailable
-from wsgi_app.events import encode_json
+from wsgi_app.events import ClientTool, encode_json
 from wsgi_app.store.base import Fence, Message, SessionKey, Store
 from wsgi_app.store.offers import Taken
 
@@ -57,6 +57,7 @@ class _Offered(Struct, frozen=True, kw_only=True):
     passing: bool
     request_id: str
     orphan_seconds: Optional[float]
+    client_tools: tuple[ClientTool, ...] = ()
 
 
 class Affinity:

@@ -29,6 +29,7 @@ from wsgi_app.events import (
     Thinking,
     Token,
     ToolCall,
+    ToolRequest,
     ToolResult,
     Usage,
     encode_json,
@@ -246,38 +247,38 @@ class AgentCalls:
 
     # -- asking
 
-    def ask(self, prompt: str, schema: dict[str, Any] | None) -> Any:
+    def ask(self, make: Callable[[str], InputRequest]) -> Any:
         """See `Turn.ask`."""
         self._refuse_on_loop()
         while True:
             try:
-                answer = self._ask(prompt, schema)
+                answer = self._ask(make)
             except QuestionPending as pending:
                 _wait_done(pending.answer)  # its time limit or the turn's end come at last
             else:
                 return self._waits.wait(answer)
 
-    async def ask_async(self, prompt: str, schema: dict[str, Any] | None) -> Any:
+    async def ask_async(self, make: Callable[[str], InputRequest]) -> Any:
         """See `Turn.ask_async`."""
         while True:
             try:
-                answer = self._ask(prompt, schema)
+                answer = self._ask(make)
             except QuestionPending as pending:
                 await asyncio.wait([asyncio.wrap_future(pending.answer)])
             else:
                 return await asyncio.wrap_future(answer)
 
-    def _ask(self, prompt: str, schema: dict[str, Any] | None) -> Future[Any]:
+    def _ask(self, make: Callable[[str], InputRequest]) -> Future[Any]:
         if self.ended:
             raise TurnCancelled
         try:
-            return self._questions.ask(prompt, schema, self._emit_question)
+            return self._questions.ask(make, self._emit_question)
         except Fenced:
             # The turn has ended just now, or was taken away: the agent is to stop.
             raise TurnCancelled from None
 
     def _emit_question(self, question: InputRequest) -> None:
-        output = check_output(question, (InputRequest,))
+        output = check_output(question, (InputRequest, ToolRequest))
         if not self._log.append(output.event, output.json):
             raise TurnCancelled
         self._services.journal.hurry(self.fence)

@@ -190,6 +190,7 @@ class AgentRun:
             self._services.workdirs,
             passing=self._request.passing or self._request.ephemeral,
             replaces=self._replaces,
+            client_tools=self._request.client_tools,
         )
 
     def _guard(self, run: Callable[[], None]) -> None:

@@ -23,6 +23,7 @@ from wsgi_app.events import (
     Terminal,
     Token,
     ToolCall,
+    ToolRequest,
     ToolResult,
     encode_json,
 )
@@ -139,6 +140,9 @@ class _Answer:
         if isinstance(event, Token):
             self._close_calls_if(len(self._results) == len(self._calls))
             (self._text_since_call if self._calls else self._text).append(event.content)
+        elif isinstance(event, ToolRequest):
+            for call in event.calls:
+                self.take(ToolCall(call.tool, call.call_id, call.input))
         elif isinstance(event, ToolCall):
             if event.call_id in self._calls and event.call_id not in self._results:
                 return  # it is the same call, told again

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET
 
 from wsgi_app.engine.loop import LoopThread, Timer
 from wsgi_app.errors import TurnError
@@ -73,11 +72,12 @@ class Questions:
         return pending is not None and pending.request_id == request_id
 
     def ask(
-        self, prompt: str, schema: dict[str, Any] | None, emit: Callable[[InputRequest], None]
+        self, make: Callable[[str], InputRequest], emit: Callable[[InputRequest], None]
     ) -> Future[Any]:
         """Ask; the future brings the answer, or TurnError when none came in time.
 
-        ``emit`` sends the event, once the store knows the question. Raises QuestionPending.
+        ``make`` makes the event of an id, ``emit`` sends it, once the store knows the question.
+        Raises QuestionPending.
         """
         answer: Future[Any] = Future()
         request_id = secrets.token_hex(8)
@@ -91,7 +91,7 @@ class Questions:
         answer.add_done_callback(lambda _: self._take(answer))
         try:
             self._store.open_input(self._fence, request_id)
-            emit(InputRequest(request_id, prompt, UNSET if schema is None else schema))
+            emit(make(request_id))
         except BaseException:
             self.withdraw()
             raise

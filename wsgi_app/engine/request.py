@@ -11,6 +11,7 @@ from typing import Any, Literal, Optional
 from msgspec import Struct, field
 
 from wsgi_app.engine.turn import Agent
+from wsgi_app.events import ClientTool
 from wsgi_app.store.base import BeginTurn, Message, SessionKey, StartRate
 
 
@@ -34,6 +35,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     ephemeral: bool = False
     #: Whether the client keeps the conversation, however long the session is kept.
     passing: bool = False
+    #: Tools that the client runs.
+    client_tools: tuple[ClientTool, ...] = ()
     #: What the wire wants back of the request, see `Store.turn_note`.
     note: bytes = b""
     #: What answers instead of the hosted agent.

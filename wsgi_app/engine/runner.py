@@ -6,6 +6,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -106,6 +107,11 @@ class Runner:
         )
         store.listen(signals.take, self.worker_id, self._resync)
         register(self)
+
+    @property
+    def agent(self) -> Any:
+        """The agent of all sessions, as far as there is one; None before it was made."""
+        return self._session_agents.known
 
     @property
     def draining(self) -> bool:

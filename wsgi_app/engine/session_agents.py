@@ -46,6 +46,7 @@ class SessionAgents:
         given = make.agent if isinstance(make, Given) else None
         opens = hasattr(given, "open_session") or hasattr(given, "close")
         self._has_state = given is None or bool(getattr(given, "has_state", opens))
+        self._given = given
         self._loop = loop
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
@@ -82,6 +83,11 @@ class SessionAgents:
             return agent
         self._keep(key, _Kept(agent, time.monotonic(), in_use=True, number=number))
         return agent
+
+    @property
+    def known(self) -> Any:
+        """The agent of all sessions, or what opens theirs; None while there is none."""
+        return self._given or self._opener or self.shared
 
     @property
     def may_have_state(self) -> bool:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from msgspec import UNSET
+
+from wsgi_app.engine.client_tools import request_of, results_of
 from wsgi_app.engine.history import for_people, take_kept
 from wsgi_app.engine.session_name import SessionName
 from wsgi_app.engine.workdir import Workdirs
 from wsgi_app.errors import TurnCancelled
-from wsgi_app.events import Status
+from wsgi_app.events import ClientTool, InputRequest, Status
 
 if TYPE_CHECKING:
-    from wsgi_app.events import AnyEvent, Usage
+    from wsgi_app.events import AnyEvent, RequestedCall, ToolResult, Usage
     from wsgi_app.store.base import Fence, Message
 
 T = TypeVar("T")
@@ -45,8 +48,8 @@ class TurnHost(Protocol):
     def call_in_app_context(self, function: Callable[[], T]) -> T: ...
     def start_in_thread(self, function: Callable[[], T]) -> Future[T]: ...
     def run_in_thread(self, function: Callable[[], T], timeout_seconds: float) -> T: ...
-    def ask(self, prompt: str, schema: dict[str, Any] | None) -> Any: ...
-    async def ask_async(self, prompt: str, schema: dict[str, Any] | None) -> Any: ...
+    def ask(self, make: Callable[[str], InputRequest]) -> Any: ...
+    async def ask_async(self, make: Callable[[str], InputRequest]) -> Any: ...
 
 
 class Turn:
@@ -65,6 +68,7 @@ class Turn:
         *,
         passing: bool = False,
         replaces: bool = False,
+        client_tools: Sequence[ClientTool] = (),
     ) -> None:
         self._host = host
         #: The user's message.
@@ -83,6 +87,8 @@ class Turn:
         self.passing = passing
         #: Whether the turn replaces the session's newest exchange, which is not in ``history``.
         self.replaces = replaces
+        #: Tools that this turn's client runs, see `call_client`.
+        self.client_tools = tuple(client_tools)
         self._workdirs = workdirs
         self._kept = take_kept(history)
         #: Whether `emit` has sent more than a status. Set by any thread, never unset.
@@ -217,11 +223,34 @@ class Turn:
         within ``AGENT_INPUT_TIMEOUT_SECONDS``. The wait does not count as turn time. A question
         that comes while another one waits, from another thread, is asked after it.
         """
-        return self._host.ask(prompt, schema)
+        return self._host.ask(_question(prompt, schema))
 
     async def ask_async(self, prompt: str, schema: dict[str, Any] | None = None) -> Any:
         """Ask like `ask`, from a coroutine."""
-        return await self._host.ask_async(prompt, schema)
+        return await self._host.ask_async(_question(prompt, schema))
+
+    def call_client(self, calls: Sequence[RequestedCall]) -> list[ToolResult]:
+        """Have the client run some of its ``client_tools``; sends the results' events.
+
+        Waits as `ask` does. A call that the client leaves out gives an error.
+        """
+        answer = self._host.ask(lambda request_id: request_of(request_id, calls))
+        return self._take_results(calls, answer)
+
+    async def call_client_async(self, calls: Sequence[RequestedCall]) -> list[ToolResult]:
+        """Call like `call_client`, from a coroutine."""
+        answer = await self._host.ask_async(lambda request_id: request_of(request_id, calls))
+        return self._take_results(calls, answer)
+
+    def _take_results(self, calls: Sequence[RequestedCall], answer: Any) -> list[ToolResult]:
+        results = results_of(calls, answer)
+        for result in results:
+            self.emit(result)
+        return results
+
+
+def _question(prompt: str, schema: dict[str, Any] | None) -> Callable[[str], InputRequest]:
+    return lambda request_id: InputRequest(request_id, prompt, UNSET if schema is None else schema)
 
 
 _current: ContextVar[Turn | None] = ContextVar("wsgi_app_turn")

@@ -75,3 +75,8 @@ class PartRef(NamedTuple):
         kind, _, rest = text.partition("_")
         code, _, name = rest.rpartition("_")
         return cls(ResponseRef.parse(_PREFIX + code), kind, name)
+
+
+def call_name(request_id: str, index: int) -> str:
+    """The name of one of the calls that a request for the client's tools is for."""
+    return f"{request_id}.{index}"

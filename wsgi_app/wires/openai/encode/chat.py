@@ -1,4 +1,4 @@
-"""A turn as OpenAI's chat completion: text alone, since the agent runs its tools itself.
+"""A turn as OpenAI's chat completion: the agent runs its tools itself, the client its own.
 
 Thinking goes out as ``reasoning_content``, which many user interfaces read. A question ends the
 completion with its prompt as text: the protocol has no way to answer one, but the user reads it,
@@ -21,11 +21,13 @@ from wsgi_app.events import (
     Status,
     Thinking,
     Token,
+    ToolRequest,
     Usage,
     encode_json,
 )
 from wsgi_app.frames.sse import frame
 from wsgi_app.wires.openai.encode.errors import error_object
+from wsgi_app.wires.openai.ids import PartRef, ResponseRef, call_name
 
 #: What an agent's model says before the end of an answer that reached its length limit.
 CUT_OFF: Final = "The answer is cut off: it reached the model's length limit."
@@ -42,17 +44,22 @@ class Completion(NamedTuple):
     id: str
     model: str
     created: int
+    #: The part of its turn that it is: behind an earlier completion's calls, or from the start.
+    place: ResponseRef
 
 
-def completion_id(session_id: str, turn: int) -> str:
-    """Name a turn's completion, the same each time it is read."""
-    return "chatcmpl-" + hashlib.sha256(f"{session_id}:{turn}".encode()).hexdigest()[:29]
+def completion_id(place: ResponseRef) -> str:
+    """Name a part of a turn, the same each time it is read."""
+    part = f":{place.after_seq}" if place.after_seq else ""
+    name = f"{place.session_id}:{place.turn}{part}"
+    return "chatcmpl-" + hashlib.sha256(name.encode()).hexdigest()[:29]
 
 
 class ChatAnswer:
     """Follows a turn's events to the answer's end; used by one reader's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: ResponseRef) -> None:
+        self._place = place
         #: Why it ended; None while it goes on, and for an answer that failed.
         self.finish_reason: str | None = None
         self.error: Error | None = None
@@ -68,7 +75,7 @@ class ChatAnswer:
         """Whether nothing more belongs to it."""
         return self.finish_reason is not None or self.error is not None
 
-    def take(self, event: AnyEvent) -> dict[str, str]:
+    def take(self, event: AnyEvent) -> dict[str, Any]:
         """Take an event; answers what it adds to the message, which may be nothing."""
         if self.ended:
             return {}
@@ -78,6 +85,9 @@ class ChatAnswer:
             return {"content": event.content} if event.content else {}
         if isinstance(event, Thinking):
             return {"reasoning_content": event.content} if event.content else {}
+        if isinstance(event, ToolRequest):
+            self.finish_reason = "tool_calls"
+            return {"tool_calls": [self._call(event, at) for at in range(len(event.calls))]}
         if isinstance(event, InputRequest):
             return self._ask(event)
         if isinstance(event, Status):
@@ -87,6 +97,12 @@ class ChatAnswer:
         elif isinstance(event, (Done, Error, Cancelled)):
             self._end(event)
         return {}
+
+    def _call(self, request: ToolRequest, index: int) -> dict[str, Any]:
+        call, name = request.calls[index], call_name(request.request_id, index)
+        function = {"name": call.tool, "arguments": encode_json(call.input).decode()}
+        call_id = PartRef(self._place, "call", name).id
+        return {"index": index, "id": call_id, "type": "function", "function": function}
 
     def _ask(self, question: InputRequest) -> dict[str, str]:
         self.asks, self.finish_reason = True, "stop"
@@ -108,7 +124,7 @@ class ChatEncoder:
     """Makes the chunks of one stream; used by its thread alone."""
 
     def __init__(self, completion: Completion, *, include_usage: bool) -> None:
-        self.answer = ChatAnswer()
+        self.answer = ChatAnswer(completion.place)
         self._completion = completion
         self._include_usage = include_usage
 
@@ -141,7 +157,7 @@ class ChatEncoder:
             made += self._frame({"choices": [], "usage": _usage(self.answer.usage)})
         return made + _DONE
 
-    def _chunk(self, delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
         return self._frame({"choices": [choice]})
 
@@ -153,24 +169,35 @@ class ChatCollector:
     """Puts the whole completion together; used by one thread."""
 
     def __init__(self, completion: Completion) -> None:
-        self.answer = ChatAnswer()
+        self.answer = ChatAnswer(completion.place)
         self._completion = completion
         self._texts: dict[str, list[str]] = {"content": [], "reasoning_content": []}
+        self._calls: list[dict[str, Any]] = []
 
     def take(self, numbered: NumberedEvent) -> bool:
         """Take an event; answers whether the completion is whole."""
-        for name, text in self.answer.take(numbered.event).items():
-            self._texts[name].append(text)
+        for name, value in self.answer.take(numbered.event).items():
+            if name == "tool_calls":
+                self._calls = [_without_index(call) for call in value]
+            else:
+                self._texts[name].append(value)
         return self.answer.ended
 
     def document(self) -> dict[str, Any]:
         """The completion as one document."""
-        message = {"role": "assistant", "content": "".join(self._texts["content"])}
+        content = "".join(self._texts["content"])
+        message: dict[str, Any] = {"role": "assistant", "content": content}
         if self._texts["reasoning_content"]:
             message["reasoning_content"] = "".join(self._texts["reasoning_content"])
+        if self._calls:
+            message |= {"content": message["content"] or None, "tool_calls": self._calls}
         choice = {"index": 0, "message": message, "finish_reason": self.answer.finish_reason}
         more = {"choices": [choice], "usage": _usage(self.answer.usage)}
         return _document(self._completion, "chat.completion") | more
+
+
+def _without_index(call: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in call.items() if name != "index"}
 
 
 def failure(error: Error, status: int = _SERVER_ERROR) -> dict[str, Any]:

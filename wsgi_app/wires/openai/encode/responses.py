@@ -23,6 +23,7 @@ from wsgi_app.events import (
     Thinking,
     Token,
     ToolCall,
+    ToolRequest,
     ToolResult,
     Usage,
     encode_json,
@@ -40,7 +41,7 @@ from wsgi_app.wires.openai.encode.items import (
     call_arguments,
     open_call,
 )
-from wsgi_app.wires.openai.ids import PartRef, ResponseRef
+from wsgi_app.wires.openai.ids import PartRef, ResponseRef, call_name
 
 #: What a stream ends with, by Open Responses.
 DONE: Final = frame(b"[DONE]")
@@ -87,6 +88,8 @@ class ResponseBuilder:
         #: Calls without a result: those of earlier responses, and this one's with their places.
         self._earlier_calls: dict[str, ToolCall] = {}
         self._running_calls: dict[str, tuple[int, ToolCall]] = {}
+        #: Calls of the client's tools in earlier responses, without a result so far.
+        self._clients: set[str] = set()
         self._open: TextKind | None = None
         self._text: list[str] = []
         self._incomplete_reason: str | None = None
@@ -194,7 +197,9 @@ class ResponseBuilder:
         return self._event(name, **place, **fields)
 
     def _note_earlier(self, event: AnyEvent) -> None:
-        if isinstance(event, ToolCall):
+        if isinstance(event, ToolRequest):
+            self._clients.update(call.call_id for call in event.calls)
+        elif isinstance(event, ToolCall):
             self._earlier_calls[event.call_id] = event
         elif isinstance(event, ToolResult):
             self._earlier_calls.pop(event.call_id, None)
@@ -213,6 +218,9 @@ class ResponseBuilder:
 
     def _end_call(self, result: ToolResult) -> list[StreamEvent]:
         made: list[StreamEvent] = []
+        if result.call_id in self._clients:
+            self._clients.discard(result.call_id)
+            return made  # its client has made it
         if result.call_id not in self._running_calls:
             unknown = ToolCall(result.tool, result.call_id, {})
             call = self._earlier_calls.pop(result.call_id, unknown)
@@ -235,18 +243,26 @@ class ResponseBuilder:
         return made
 
     def _ask(self, question: InputRequest) -> list[StreamEvent]:
+        if not isinstance(question, ToolRequest):
+            return self._open_call(question.request_id, ASK_USER, call_arguments(question))
+        made: list[StreamEvent] = []
+        for index, call in enumerate(question.calls):
+            name = call_name(question.request_id, index)
+            made += self._open_call(name, call.tool, encode_json(call.input).decode())
+        return made
+
+    def _open_call(self, name: str, tool: str, arguments: str) -> list[StreamEvent]:
         index = len(self._output)
         item_id = self._item_id("fc", index)
-        arguments = call_arguments(question)
-        call_id = PartRef(self._ref, "call", question.request_id).id
-        begun, item = (open_call(item_id, call_id, ASK_USER, told) for told in ("", arguments))
+        call_id = PartRef(self._ref, "call", name).id
+        begun, item = (open_call(item_id, call_id, tool, told) for told in ("", arguments))
         self._output.append(item)
         place = {"item_id": item_id, "output_index": index}
         kind = "response.function_call_arguments"
         return [
             self._item_event("added", index, begun),
             self._event(f"{kind}.delta", **place, delta=arguments),
-            self._event(f"{kind}.done", **place, name=ASK_USER, arguments=arguments),
+            self._event(f"{kind}.done", **place, name=tool, arguments=arguments),
             self._item_event("done", index, item),
         ]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Optional, Union
 import msgspec
 from msgspec import Meta, Struct
 
-from wsgi_app.events import InputRequest, encode_json
+from wsgi_app.events import encode_json
 from wsgi_app.wires.openai.echo import echo_of
 from wsgi_app.wires.openai.ids import PartRef, ResponseRef
 from wsgi_app.wires.openai.request.messages import (
@@ -144,13 +144,3 @@ def _question_id(output: dict[str, Any]) -> str:
         return PartRef.parse(call_id).name
     except ValueError:
         return call_id
-
-
-def answer_value(question: InputRequest, text: str) -> Any:
-    """The answer that a call's output gives: what its JSON says, if the agent gave a schema."""
-    if not isinstance(question.schema, dict):
-        return text
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return text

@@ -11,18 +11,25 @@ from msgspec.structs import replace
 
 from wsgi_app.engine.request import TurnRequest
 from wsgi_app.errors import RequestError, StoreUnavailable
+from wsgi_app.events import ClientTool, encode_json
 from wsgi_app.frames.sse import KEEP_ALIVE_BLOCK
+from wsgi_app.web.client_tools import checked_tools, takes_tools
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.parse import batch_seconds, idempotency_key, new_session_id, parse_body
 from wsgi_app.web.respond import stream_response
 from wsgi_app.web.turns import OpenTurn, attach_turn, open_turn
 from wsgi_app.wires.openai.encode.chat import ChatCollector, ChatEncoder, Completion, completion_id
+from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.chat import ChatCompletionBody
+from wsgi_app.wires.openai.request.messages import bad_request
+from wsgi_app.wires.openai.request.tools import function_tools
+from wsgi_app.wires.openai.routes.questions import NOT_ANSWERED, answer_to, find_question
 from wsgi_app.wires.openai.routes.turns import (
     begun_before,
     body_digest,
     failed_turn,
+    is_known,
     is_retry,
     model_name,
     read_to_end,
@@ -33,24 +40,58 @@ from wsgi_app.wires.openai.routes.turns import (
 def post_chat_completions(mount: Mount) -> Response:
     """POST /v1/chat/completions: answer the conversation's last message."""
     body = parse_body(request, ChatCompletionBody, mount.settings.max_body_bytes)
-    history, message = body.read_messages()
     seconds = batch_seconds(request)  # a bad one is refused before there is a turn
-    wanted = TurnRequest(
+    answered = body.answered()
+    after_seq = 0
+    if answered is None:
+        begun = _open(mount, _wanted(mount, body))
+    else:
+        begun, after_seq = _go_on(mount, body, *answered)
+    with begun as opened:
+        place = ResponseRef(opened.key.session_id, opened.turn, after_seq, 0, background=False)
+        now = int(time.time())
+        completion = Completion(completion_id(place), model_name(mount), now, place)
+        if not body.stream:
+            return _whole(mount, opened, completion)
+        encoder = ChatEncoder(completion, include_usage=body.include_usage)
+        return _stream(mount, opened, encoder, seconds)
+
+
+def _wanted(mount: Mount, body: ChatCompletionBody) -> TurnRequest:
+    history, message = body.read_messages()
+    tools: tuple[ClientTool, ...] = ()
+    if body.tool_choice != "none" and takes_tools(mount):
+        tools = checked_tools(mount, function_tools(body.tools), bad_request)
+    return TurnRequest(
         message=message,
         history=history,
         metadata=body.metadata or {},
         ephemeral=True,
         passing=True,
         streams=bool(body.stream),
+        client_tools=tools,
     )
-    with _open(mount, wanted) as opened:
-        completion = Completion(
-            completion_id(opened.key.session_id, opened.turn), model_name(mount), int(time.time())
-        )
-        if not body.stream:
-            return _whole(mount, opened, completion)
-        encoder = ChatEncoder(completion, include_usage=body.include_usage)
-        return _stream(mount, opened, encoder, seconds)
+
+
+def _go_on(
+    mount: Mount, body: ChatCompletionBody, place: ResponseRef, told: dict[str, str]
+) -> tuple[OpenTurn, int]:
+    """Give a turn the results that it waits for; where its next completion begins in it."""
+    key = session_key(place.session_id)
+    asked = find_question(mount, place, waits=True) if is_known(mount, key) else None
+    value = NOT_ANSWERED if asked is None else answer_to(asked.event, told)
+    if asked is None or value is NOT_ANSWERED:
+        raise RequestError("no_pending_input", "No turn waits for the results of these calls.")
+    # Attached first: the turn shall not be without a reader once it goes on.
+    opened = attach_turn(mount, key, place.turn, asked.seq, streams=bool(body.stream))
+    try:
+        mount.store.post_input(key, asked.event.request_id, encode_json(value))
+    except BaseException as error:
+        is_answered = isinstance(error, RequestError) and error.code == "no_pending_input"
+        if not (is_answered and is_retry(request)):
+            opened.close()
+            raise
+    return opened, asked.seq
 
 
 def _open(mount: Mount, wanted: TurnRequest) -> OpenTurn:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import secrets
 import time
 from abc import ABC, abstractmethod
-from typing import Final, Generic, NamedTuple, Optional, Protocol, TypeVar
+from typing import Final, Generic, Optional, Protocol, TypeVar
 
-from wsgi_app.delivery.feed import Feed
 from wsgi_app.engine.request import TurnRequest
 from wsgi_app.errors import RequestError
-from wsgi_app.events import EventId, InputRequest, encode_json
+from wsgi_app.events import ClientTool, encode_json
 from wsgi_app.store.base import SessionKey, SessionView
+from wsgi_app.web.client_tools import checked_tools, takes_tools
 from wsgi_app.web.mount import Mount, current_principal, session_key
 from wsgi_app.web.parse import new_session_id
 from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.messages import bad_request
-from wsgi_app.wires.openai.request.responses import ResponseBody, answer_value
-from wsgi_app.wires.openai.routes.read import CATCH_UP_SECONDS, find_with_history, read_until
+from wsgi_app.wires.openai.request.responses import ResponseBody
+from wsgi_app.wires.openai.request.tools import function_tools
+from wsgi_app.wires.openai.routes.questions import NOT_ANSWERED, Asked, answer_to, find_question
+from wsgi_app.wires.openai.routes.read import find_with_history
 from wsgi_app.wires.openai.routes.references import resolve
 from wsgi_app.wires.openai.routes.turns import begun_before, is_fresh, is_known
 
@@ -67,13 +69,6 @@ class Asking(ABC, Generic[T]):
         """Read a turn that is there already; raises RequestError."""
 
 
-class _Asked(NamedTuple):
-    """A question of the agent, and its place in the turn."""
-
-    seq: int
-    event: InputRequest
-
-
 def open_response(mount: Mount, body: ResponseBody, asking: Asking[T]) -> tuple[T, int]:
     """The turn that the request begins or goes on with, and where its response begins in it."""
     if body.previous_response_id is not None:
@@ -81,7 +76,7 @@ def open_response(mount: Mount, body: ResponseBody, asking: Asking[T]) -> tuple[
         asked = _find_question(mount, previous, body)
         if asked is None:
             _resolve(mount, body)
-            return _go_on(body, previous, view, asking), 0
+            return _go_on(mount, body, previous, view, asking), 0
         if body.has_messages():
             raise bad_request("input", "Expected the question's answer alone")
         return _answer(mount, body, previous, asked, asking), asked.seq
@@ -100,7 +95,7 @@ def _resolve(mount: Mount, body: ResponseBody) -> None:
 
 
 def _wanted(
-    body: ResponseBody, asking: Asking[T], before: SessionView | None = None
+    mount: Mount, body: ResponseBody, asking: Asking[T], before: SessionView | None = None
 ) -> TurnRequest:
     history, message = body.read_input()
     idempotency = asking.idempotency_key
@@ -116,15 +111,23 @@ def _wanted(
         ephemeral=before is None and body.store is False and idempotency is None,
         passing=before is None and body.store is False,
         streams=asking.streams,
+        client_tools=_client_tools(mount, body),
         note=b"" if body.store is False and before is None else body.note(),
     )
+
+
+def _client_tools(mount: Mount, body: ResponseBody) -> tuple[ClientTool, ...]:
+    """The request's functions; none for an agent that calls no tools of clients'."""
+    if body.tool_choice == "none" or not takes_tools(mount):
+        return ()
+    return checked_tools(mount, function_tools(body.tools), bad_request)
 
 
 # -- a new conversation
 
 
 def _begin_conversation(mount: Mount, body: ResponseBody, asking: Asking[T]) -> T:
-    wanted = _wanted(body, asking)
+    wanted = _wanted(mount, body, asking)
     if wanted.idempotency_key is not None:
         tenant = current_principal().tenant
         return asking.open(session_key(new_session_id(tenant, wanted.idempotency_key)), wanted)
@@ -172,8 +175,10 @@ def find_previous(mount: Mount, response_id: str) -> tuple[ResponseRef, SessionV
         raise unknown_previous() from None
 
 
-def _go_on(body: ResponseBody, previous: ResponseRef, view: SessionView, asking: Asking[T]) -> T:
-    wanted = _wanted(body, asking, view)
+def _go_on(
+    mount: Mount, body: ResponseBody, previous: ResponseRef, view: SessionView, asking: Asking[T]
+) -> T:
+    wanted = _wanted(mount, body, asking, view)
     key = session_key(previous.session_id)
     if view.turn == previous.turn:
         return _open_next(key, wanted, asking)
@@ -201,41 +206,22 @@ def _newest_message(view: SessionView) -> str | None:
 # -- the answer to a question
 
 
-def _find_question(mount: Mount, previous: ResponseRef, body: ResponseBody) -> _Asked | None:
-    """The question of that response which the request answers.
-
-    Its asker may have seen it before this worker can: a worker's own readers are ahead of the
-    journal. So an answer alone, which can be nothing else, waits for its question.
-    """
-    answers = body.read_answers()
-    if not answers:
+def _find_question(mount: Mount, previous: ResponseRef, body: ResponseBody) -> Asked | None:
+    """The question of that response which the request answers."""
+    told = body.read_answers()
+    if not told:
         return None
-    key = session_key(previous.session_id)
-    with mount.place(key) as may_wait:
-        waits = may_wait and body.ends_with_answer()
-        asked = _first_question(mount, previous, CATCH_UP_SECONDS if waits else 0.0)
-    return asked if asked is not None and asked.event.request_id in answers else None
-
-
-def _first_question(mount: Mount, previous: ResponseRef, wait_seconds: float) -> _Asked | None:
-    """The first question behind a response's beginning, if it comes in time."""
-    key = session_key(previous.session_id)
-    feed = Feed(mount.runner, key, EventId(previous.turn, previous.after_seq), previous.turn)
-    try:
-        for numbered in read_until(feed, wait_seconds):
-            if isinstance(numbered.event, InputRequest):
-                return _Asked(numbered.id.seq, numbered.event)
-    finally:
-        feed.close()
-    return None
+    # An answer alone can be nothing else.
+    asked = find_question(mount, previous, waits=body.ends_with_answer())
+    return None if asked is None or answer_to(asked.event, told) is NOT_ANSWERED else asked
 
 
 def _answer(
-    mount: Mount, body: ResponseBody, previous: ResponseRef, asked: _Asked, asking: Asking[T]
+    mount: Mount, body: ResponseBody, previous: ResponseRef, asked: Asked, asking: Asking[T]
 ) -> T:
     key: SessionKey = session_key(previous.session_id)
     request_id = asked.event.request_id
-    value = answer_value(asked.event, body.read_answers()[request_id])
+    value = answer_to(asked.event, body.read_answers())
     # Attached first: the turn shall not be without a reader once it goes on.
     opened = asking.attach(key, previous.turn)
     try:

@@ -1,0 +1,186 @@
+"""Tools that the client runs, called by a model behind the built-in agent, on two workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import openai
+import pytest
+from openai import OpenAI
+
+from tests.clients.openai_host import new_client
+from tests.support.servers import gunicorn, redis_server
+from tests.support.upstream import Upstream
+from tests.support.upstream_script import Call, Text, ToolCalls
+
+SCHEMA: Final = {"type": "object", "properties": {"wall": {"type": "integer"}}}
+PAINT: Final[Any] = {
+    "type": "function",
+    "name": "paint",
+    "description": "Paint a wall.",
+    "parameters": SCHEMA,
+}
+PAINT_CHAT: Final[Any] = {
+    "type": "function",
+    "function": {name: value for name, value in PAINT.items() if name != "type"},
+}
+ONE: Final = Call("c1", "paint", '{"wall":1}')
+TWO: Final = Call("c2", "paint", '{"wall":2}')
+
+
+class Rig(NamedTuple):
+    """A host with two workers, its model and a client."""
+
+    url: str
+    upstream: Upstream
+    client: OpenAI
+
+    def newest(self) -> list[dict[str, Any]]:
+        """The messages of the model's newest request."""
+        messages: list[dict[str, Any]] = self.upstream.requests[-1].body["messages"]
+        return messages
+
+
+@pytest.fixture(scope="module")
+def rig() -> Iterator[Rig]:
+    """The rig; its agent has the tool ``add``."""
+    with redis_server() as store, Upstream() as upstream:
+        env = {
+            **upstream.environment,
+            "AGENT_REDIS_URL": store.url,
+            "AGENT_TOKENS": "dev=tenant",
+            "AGENT_INPUT_TIMEOUT_SECONDS": "20",
+        }
+        with gunicorn(
+            "tests.support.openai_apps:tools_app()", workers=2, threads=16, env=env
+        ) as it:
+            yield Rig(it.url, upstream, new_client(it.url, max_retries=0))
+
+
+def output(call: Any, text: str) -> dict[str, Any]:
+    """The result of a call, as the Responses API has it."""
+    return {"type": "function_call_output", "call_id": call.call_id, "output": text}
+
+
+def test_a_response_ends_with_calls_and_their_outputs_go_on(rig: Rig) -> None:
+    """The model sees the client's tool beside the host's own, and its results."""
+    rig.upstream.script(ToolCalls((ONE, Call("c3", "add", '{"a":1,"b":2}'), TWO)))
+    rig.upstream.script(Text(("Painted.",)))
+    first = rig.client.responses.create(model="any", input="paint", tools=[PAINT])
+    assert first.status == "completed"
+    names = [tool["function"]["name"] for tool in rig.upstream.requests[-1].body["tools"]]
+    assert {"add", "paint"} <= set(names)
+    calls = [item for item in first.output if item.type == "function_call"]
+    assert [(call.name, json.loads(call.arguments)) for call in calls] == [
+        ("paint", {"wall": 1}),
+        ("paint", {"wall": 2}),
+    ]
+    told: Any = [output(calls[1], "two"), output(calls[0], "one")]
+    second = rig.client.responses.create(model="any", input=told, previous_response_id=first.id)
+    assert second.output_text == "Painted."
+    assert [item.type for item in second.output] == ["message"]
+    results = [m["content"] for m in rig.newest() if m["role"] == "tool"]
+    assert results == ["one", "3", "two"]
+
+
+def test_the_calls_are_history_for_the_next_turn(rig: Rig) -> None:
+    """What the client's tool gave is part of the conversation."""
+    rig.upstream.script(ToolCalls((ONE,)))
+    rig.upstream.script(Text(("Done.",)))
+    rig.upstream.script(Text(("Yes.",)))
+    first = rig.client.responses.create(model="any", input="paint it", tools=[PAINT])
+    told: Any = [output(first.output[-1], "wet")]
+    second = rig.client.responses.create(model="any", input=told, previous_response_id=first.id)
+    rig.client.responses.create(model="any", input="dry?", previous_response_id=second.id)
+    roles = [message["role"] for message in rig.newest()]
+    assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
+
+
+def test_a_client_that_sends_all_of_it_needs_no_previous_response(rig: Rig) -> None:
+    """The calls' ids say which turn waits."""
+    rig.upstream.script(ToolCalls((ONE,)))
+    rig.upstream.script(Text(("Done.",)))
+    with rig.client.responses.stream(
+        model="any", input="paint again", tools=[PAINT], store=False
+    ) as stream:
+        first = stream.get_final_response()
+    call = first.output[-1]
+    said: Any = [{"role": "user", "content": "paint again"}, call.to_dict(), output(call, "wet")]
+    with rig.client.responses.stream(model="any", input=said, tools=[PAINT], store=False) as more:
+        assert more.get_final_response().output_text == "Done."
+
+
+def test_outputs_that_are_missing_or_nobodys_are_refused(rig: Rig) -> None:
+    """All open calls need their outputs; what no turn waits for is told so."""
+    rig.upstream.script(ToolCalls((ONE, TWO)))
+    rig.upstream.script(Text(("Done.",)))
+    first = rig.client.responses.create(model="any", input="both", tools=[PAINT])
+    one, two = first.output[-2:]
+    half: Any = [output(one, "1")]
+    with pytest.raises(openai.BadRequestError) as missing:
+        rig.client.responses.create(model="any", input=half, previous_response_id=first.id)
+    assert missing.value.param == "input"
+    whole: Any = [output(one, "1"), output(two, "2")]
+    rig.client.responses.create(model="any", input=whole, previous_response_id=first.id)
+    with pytest.raises(openai.ConflictError) as late:
+        rig.client.responses.create(model="any", input=whole, previous_response_id=first.id)
+    assert late.value.code == "no_pending_input"
+
+
+def complete(rig: Rig, messages: list[Any], *, stream: bool) -> tuple[Any, str]:
+    """The message of a chat completion, and why it ended."""
+    fields: Any = {"model": "any", "messages": messages, "tools": [PAINT_CHAT]}
+    if not stream:
+        choice = rig.client.chat.completions.create(**fields).choices[0]
+        return choice.message.to_dict(), choice.finish_reason
+    with rig.client.chat.completions.stream(**fields) as events:
+        for _ in events:
+            pass
+        choice = events.get_final_completion().choices[0]
+    return choice.message.to_dict(), str(choice.finish_reason)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_chat_completion_ends_with_calls_and_goes_on(rig: Rig, stream: bool) -> None:  # noqa: FBT001 - a parameter
+    """Calls end it as a model's do; the messages with their results go on with the turn."""
+    rig.upstream.script(Text(("Let me.",)), ToolCalls((ONE, TWO)))
+    rig.upstream.script(ToolCalls((Call("c4", "paint", '{"wall":3}'),)))
+    rig.upstream.script(Text(("All done.",)))
+    messages: list[Any] = [{"role": "user", "content": f"paint {stream}"}]
+    for count in (2, 1):
+        message, reason = complete(rig, messages, stream=stream)
+        assert reason == "tool_calls"
+        assert len(message["tool_calls"]) == count
+        messages.append(message)
+        for call in message["tool_calls"]:
+            wall = json.loads(call["function"]["arguments"])["wall"]
+            told = {"role": "tool", "tool_call_id": call["id"], "content": f"wall {wall}"}
+            messages.append(told)
+    message, reason = complete(rig, messages, stream=stream)
+    assert (message["content"], reason) == ("All done.", "stop")
+    results = [m["content"] for m in rig.newest() if m["role"] == "tool"]
+    assert results == ["wall 1", "wall 2", "wall 3"]
+    with pytest.raises(openai.ConflictError) as late:
+        complete(rig, messages, stream=False)
+    assert late.value.code == "no_pending_input"
+
+
+@pytest.mark.parametrize(
+    ("tools", "field"),
+    [
+        ([PAINT, PAINT], "tools.1.name"),
+        ([{**PAINT, "name": "add"}], "tools.0.name"),
+        ([{**PAINT, "name": "no name"}], "tools.0.name"),
+        ([{**PAINT, "parameters": {"title": 70_000 * "x"}}], "tools.0.parameters"),
+        ([{**PAINT, "name": f"paint{number}"} for number in range(129)], "tools"),
+    ],
+)
+def test_tools_that_cannot_be_offered_are_refused(rig: Rig, tools: Any, field: str) -> None:
+    """Two of a name, one of the agent's own, too many, too large: the field is named."""
+    begun = len(rig.upstream.requests)
+    with pytest.raises(openai.BadRequestError) as refused:
+        rig.client.responses.create(model="any", input="hi", tools=tools)
+    assert refused.value.param == field
+    assert len(rig.upstream.requests) == begun

@@ -1,0 +1,48 @@
+"""Tools that a turn's client runs: what it names, what it is asked, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from wsgi_app.events import RequestedCall, ToolRequest, ToolResult
+
+#: What the model is told of a call that the client has left out.
+NOT_GIVEN: Final = "The client gave no result."
+
+
+class ClientResult(Struct, frozen=True, kw_only=True):
+    """What came of a call; ``output`` is any JSON value."""
+
+    call_id: str
+    output: Any = None
+    is_error: bool = False
+
+
+def request_of(request_id: str, calls: Sequence[RequestedCall]) -> ToolRequest:
+    """The event that asks the client to run ``calls``."""
+    names = ", ".join(dict.fromkeys(call.tool for call in calls))
+    return ToolRequest(request_id, f"Waiting for {names}.", calls=list(calls))
+
+
+def results_of(calls: Sequence[RequestedCall], answer: Any) -> list[ToolResult]:
+    """The results of ``calls``, in their order; an error for each that is not in the answer.
+
+    ``answer`` is what was posted, which may be anything: it is a list of `ClientResult`.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for result in answer if isinstance(answer, list) else ():
+        if isinstance(result, dict) and isinstance(result.get("call_id"), str):
+            found.setdefault(result["call_id"], result)
+    return [_result(call, found.get(call.call_id)) for call in calls]
+
+
+def _result(call: RequestedCall, found: dict[str, Any] | None) -> ToolResult:
+    if found is None:
+        return ToolResult(call.tool, call.call_id, NOT_GIVEN, "error")
+    output = found.get("output")
+    if found.get("is_error") is True:
+        return ToolResult(call.tool, call.call_id, output, "error")
+    return ToolResult(call.tool, call.call_id, output)

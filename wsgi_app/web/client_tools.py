@@ -1,0 +1,45 @@
+"""The tools that a request names for its client to run: checked, or left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from wsgi_app.errors import RequestError
+from wsgi_app.events import ClientTool, encode_json
+from wsgi_app.web.mount import Mount
+
+MAX_TOOLS: Final = 128
+MAX_SCHEMA_BYTES: Final = 65_536
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+#: Makes the refusal of a field, with a reason.
+Refuse = Callable[[str, str], RequestError]
+
+
+def takes_tools(mount: Mount) -> bool:
+    """Whether the agent calls its client's tools; one that is not made yet may."""
+    agent = mount.runner.agent
+    return agent is None or bool(getattr(agent, "takes_client_tools", False))
+
+
+def checked_tools(
+    mount: Mount, tools: Sequence[ClientTool], refuse: Refuse
+) -> tuple[ClientTool, ...]:
+    """The same tools if they can be offered to the agent's model; raises what ``refuse`` makes."""
+    if len(tools) > MAX_TOOLS:
+        raise refuse("tools", f"Expected {MAX_TOOLS} tools at most")
+    own = set(getattr(mount.runner.agent, "tool_names", ()))
+    names: set[str] = set()
+    for index, tool in enumerate(tools):
+        field = f"tools.{index}"
+        if _NAME.fullmatch(tool.name) is None:
+            raise refuse(f"{field}.name", "Expected 1 to 64 letters, digits, _ or -")
+        if tool.name in names:
+            raise refuse(f"{field}.name", f"There are two tools of the name {tool.name}")
+        if tool.name in own:
+            raise refuse(f"{field}.name", f"The agent has a tool of the name {tool.name}")
+        if len(encode_json(tool.parameters)) > MAX_SCHEMA_BYTES:
+            raise refuse(f"{field}.parameters", f"Expected {MAX_SCHEMA_BYTES} bytes at most")
+        names.add(tool.name)
+    return tuple(tools)
