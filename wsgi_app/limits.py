@@ -43,10 +43,11 @@ class Quota:
 
     def headers(self) -> dict[str, str]:
         """What the start's answer tells of the limit."""
-        reset_seconds = self._wait_seconds() if self._remaining() == 0 else self._window_seconds
+        remaining = self._remaining()
+        reset_seconds = self._window_seconds if remaining else self._wait_seconds()
         return {
             "RateLimit-Limit": str(self._limit),
-            "RateLimit-Remaining": str(self._remaining()),
+            "RateLimit-Remaining": str(remaining),
             "RateLimit-Reset": str(reset_seconds),
         }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 from flask import Request
@@ -13,21 +11,19 @@ from flask.ctx import AppContext, RequestContext
 _HAS_LIMIT: Final = getattr(Request.max_content_length, "fset", None) is not None
 
 
-@contextmanager
-def limited_body(request: Request, max_bytes: int) -> Iterator[None]:
-    """Let the block read no more than so much of the body; it ends there without a word.
+def read_limited(request: Request, max_bytes: int) -> bytes:
+    """Read no more than so much of the body; it ends there without a word.
 
     Before Flask 3.1 a lower MAX_CONTENT_LENGTH of the site's holds too: Werkzeug raises
     RequestEntityTooLarge (from 2.3 on).
     """
     if _HAS_LIMIT:
         request.max_content_length = max_bytes
-        yield
-        return
+        return request.get_data()
     body = request.environ["wsgi.input"]
     request.environ["wsgi.input"] = _Beginning(body, max_bytes)
     try:
-        yield
+        return request.get_data()
     finally:
         request.environ["wsgi.input"] = body
 
@@ -70,5 +66,6 @@ def is_context(value: object) -> bool:
     """
     if isinstance(value, dict):
         value = value.get("stack")
-    held = value if isinstance(value, list) else [value]
-    return any(isinstance(one, (AppContext, RequestContext)) for one in held)
+    if isinstance(value, list):
+        return any(isinstance(one, (AppContext, RequestContext)) for one in value)
+    return isinstance(value, (AppContext, RequestContext))

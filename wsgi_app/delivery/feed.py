@@ -66,7 +66,7 @@ class Feed:
         self.ended = False
         # The caller's own run may have ended already, and its session be deleted.
         run = run or runner.find(key, cursor.turn)
-        if run is not None and mark in ("", run.fence.mark):
+        if run is not None and (not mark or mark == run.mark):
             self._open_log(run)
 
     def read(self, timeout_seconds: float) -> list[NumberedEvent]:
@@ -143,9 +143,9 @@ class Feed:
         log_ended = run.log.ended or run.log.cut
         events = run.log.read(self.cursor.seq, MAX_EVENTS_PER_READ)
         if events:
-            if self._mark != run.fence.mark:
-                events[0] = _marked(events[0], run.fence.mark)
-            self._advance(events, run.fence.mark)
+            if self._mark != run.mark:
+                events[0] = _marked(events[0], run.mark)
+            self._advance(events, run.mark)
             return events
         if not log_ended:
             return []

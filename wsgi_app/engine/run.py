@@ -45,6 +45,7 @@ class TurnRun:
         self, fence: Fence, request: TurnRequest, services: Services, history: list[Message] | None
     ) -> None:
         self.fence = fence
+        self.mark = fence.mark
         self.begun_at = time.time()
         self.log = EventLog(fence.turn)
         self.terminal: Terminal | None = None

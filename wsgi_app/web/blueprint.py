@@ -12,6 +12,7 @@ from flask import (
     Flask,
     Response,
     current_app,
+    g,
     got_request_exception,
     request_finished,
 )
@@ -114,9 +115,7 @@ def _fill(blueprint: Blueprint, routes: RouteTable, settings: Settings) -> None:
     blueprint.record(_watch_answers)
     blueprint.record(watch_teardowns)
     blueprint.before_request(access.check_access)
-    blueprint.after_request(bound_answer)  # runs last
-    blueprint.after_request(add_headers)
-    blueprint.after_request(tell_foreign_answer)
+    blueprint.after_request(_complete)
     access.allow_origins(blueprint, settings.cors_origins)
     blueprint.url_value_preprocessor(lambda *_: _exempt_from_csrf(blueprint))
     blueprint.register_error_handler(Exception, exception_response)
@@ -132,6 +131,14 @@ def _bind(view: View) -> View:
         return view(current_mount(), **values)
 
     return bound
+
+
+def _complete(response: Response) -> Response:
+    """Do what is due to each answer: one function, since each costs all requests."""
+    if "wsgi_app_errors" not in g:  # the host's guard has not run
+        tell_foreign_answer(response)
+    add_headers(response)
+    return bound_answer(response) if type(response) is Response else response
 
 
 def _watch_answers(state: BlueprintSetupState) -> None:

@@ -12,7 +12,7 @@ from typing import IO
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from wsgi_app.compat.flask import lift_body_limit, limited_body
+from wsgi_app.compat.flask import lift_body_limit, read_limited
 from wsgi_app.delivery.server import client_socket, is_body_here, open_chunked_body
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import RequestError
@@ -53,8 +53,11 @@ def read_body(request: Request, max_bytes: int) -> bytes:
         if client is not None:
             client.settimeout(PAUSE_SECONDS)
         # One byte more: a body of unknown length is cut at the limit without a word.
-        with _in_time(request, client) as patient, limited_body(request, max_bytes + 1):
-            body = request.get_data()
+        if client is None or is_body_here(request.environ, client):
+            body = read_limited(request, max_bytes + 1)
+        else:
+            with _in_time(client) as patient:
+                body = read_limited(request, max_bytes + 1)
     except RequestEntityTooLarge:
         raise _too_large(max_bytes) from None  # by a limit of the site's, which is lower
     except Exception:  # noqa: BLE001 - every server has its own kinds for a body that breaks off
@@ -70,14 +73,11 @@ def read_body(request: Request, max_bytes: int) -> bytes:
 
 
 @contextmanager
-def _in_time(request: Request, client: socket.socket | None) -> Iterator[bool]:
+def _in_time(client: socket.socket) -> Iterator[bool]:
     """Bound how long the block waits for a body that is not here yet: it holds its thread.
 
     Gives whether there is a place for that, else it is short.
     """
-    if client is None or is_body_here(request.environ, client):
-        yield True
-        return
     place = current_mount().take_place()
     try:
         with _broken_off_after(BODY_SECONDS if place else HASTY_BODY_SECONDS, client):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
-from flask import Response, current_app, g, request
+from flask import Response, current_app, request
 
 from wsgi_app.web.mount import Mount, current_mount
 
@@ -19,15 +19,14 @@ _REDIRECTS: Final = range(300, 400)
 _RESPONSES: Final = ("wsgi_app", "werkzeug.wsgi", "werkzeug.wrappers")
 
 
-def tell_foreign_answer(response: Response) -> Response:
+def tell_foreign_answer(response: Response) -> None:
     """Name once what keeps a client of the host's from its answer.
 
     A before_request function of the site's that answers is followed by neither the host's own nor
     its view, but by its after_request functions. Clients of the host's expect JSON: what sends
-    them to a login page is seen as a broken host.
+    them to a login page is seen as a broken host. To be called where the host's guard has not run.
     """
-    is_foreign = "wsgi_app_errors" not in g  # the host's guard has not run
-    if is_foreign and (response.status_code in _REDIRECTS or response.mimetype == "text/html"):
+    if response.status_code in _REDIRECTS or response.mimetype == "text/html":
         current_mount().warn_once(
             "guard",
             f"the site answers {request.method} {request.url_rule} itself, with status"
@@ -35,7 +34,6 @@ def tell_foreign_answer(response: Response) -> Response:
             f" {_names(current_app.before_request_funcs.get(None, []))} must let requests pass for"
             " which wsgi_app.is_agent_request() is true: the host has a login of its own",
         )
-    return response
 
 
 def tell_collector(mount: Mount) -> None:

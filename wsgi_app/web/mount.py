@@ -80,6 +80,8 @@ class Mount:
         self._worker: Worker | None = None
         self._told: dict[str, str] = {}
         self.server: ServerFacts | None = None
+        #: Whether a stream's chunks have reached the server one by one.
+        self.chunks_flow = False
         self._has_asked = False
         self.learn_server(serving=False)
         prepare_leaving()
@@ -93,18 +95,25 @@ class Mount:
     @property
     def worker(self) -> Worker:
         """This process's parts, made on first use."""
+        worker = self._worker  # set once it is whole, so that no lock is needed to read it
+        if worker is not None and worker.pid == os.getpid():
+            return worker
         with self._lock:
-            if self._worker is None or self._worker.pid != os.getpid():
-                store = self._make_store()
-                self._worker = Worker(self.settings, store, self._make_agent, self.slots)
-                self._worker.runner.affinity.app_context = self.app_context
-                note_worker()
-                self.slots.tell()
-                if (leaving := find_leaving()) is not None:
-                    drain_when(leaving)
-                if isinstance(self.authenticate, DevelopmentMode):
-                    self.authenticate.announce()
-            return self._worker
+            worker = self._worker
+            if worker is None or worker.pid != os.getpid():
+                self._worker = worker = self._make_worker()
+            return worker
+
+    def _make_worker(self) -> Worker:
+        worker = Worker(self.settings, self._make_store(), self._make_agent, self.slots)
+        worker.runner.affinity.app_context = self.app_context
+        note_worker()
+        self.slots.tell()
+        if (leaving := find_leaving()) is not None:
+            drain_when(leaving)
+        if isinstance(self.authenticate, DevelopmentMode):
+            self.authenticate.announce()
+        return worker
 
     @property
     def runner(self) -> Runner:
@@ -182,12 +191,13 @@ class Mount:
         run: TurnRun | None = None,
     ) -> Reader:
         """Make a reader for the client of this request; ``run`` is the turn that it started."""
-        feed = Feed(self.runner, key, cursor.place, only_turn, run, mark=cursor.mark)
-        return Reader(feed, self.worker.watcher, request.environ, slot, self.settings.host)
+        worker = self.worker
+        feed = Feed(worker.runner, key, cursor.place, only_turn, run, mark=cursor.mark)
+        return Reader(feed, worker.watcher, request.environ, slot, self.settings.host)
 
     def check_draining(self) -> None:
         """Refuse this request if the worker is about to leave; raises RequestError."""
-        if self.draining:
+        if self.worker.runner.draining:
             raise RequestError("draining", "This worker is about to leave; try again.")
 
     def attach(
@@ -215,9 +225,14 @@ class Mount:
         self, keys: Sequence[SessionKey], *, streams: bool = False, starts: bool = False
     ) -> Slot:
         """Take a slot for a reader of these sessions; see `attach`, which also gives it back."""
-        self.learn_server()
+        if self.server is None:
+            self.learn_server()
         try:
-            return self.slots.take(keys, self._delivery() if streams else "thread", starts=starts)
+            return self.slots.take(
+                keys,
+                self._delivery() if streams and self.settings.delivery else "thread",
+                starts=starts,
+            )
         except RequestError as error:
             if error.code == "at_capacity":
                 self.warn_once(error.code, _full(error))
@@ -254,9 +269,9 @@ class Mount:
 
     def _delivery(self) -> Delivery:
         """How the stream of this request may reach its client."""
-        wanted = self.settings.delivery or "thread"
-        if wanted == "thread":
-            return wanted
+        wanted = self.settings.delivery
+        if wanted is None or wanted == "thread":
+            return "thread"
         parking = self.worker.parking
         parking.learn()
         return wanted if parking.open and may_hand_over(request.environ) else "thread"

@@ -46,18 +46,20 @@ def parse_body(request: Request, kind: type[T], max_bytes: int, *, optional: boo
 def decode_json(body: bytes | str, kind: Any) -> Any:
     """Read JSON as ``kind``; raises RequestError."""
     try:
-        return _decode(body, kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise RequestError("invalid_json", "The body is not valid JSON.") from None
-
-
-def _decode(body: bytes | str, kind: Any) -> Any:
-    try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        # Found before the rest was read, which may be no JSON at all.
-        msgspec.json.decode(body)
-        raise _explain(str(error)) from None
+        told = str(error)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _no_json() from None
+    try:
+        msgspec.json.decode(body)  # the rest was not read, and may be no JSON at all
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _no_json() from None
+    raise _explain(told)
+
+
+def _no_json() -> RequestError:
+    return RequestError("invalid_json", "The body is not valid JSON.")
 
 
 def _explain(text: str) -> RequestError:
@@ -113,7 +115,7 @@ def new_session_id(tenant: str, key: str | None) -> str:
 def last_event_id(request: Request) -> Cursor | None:
     """The reader's cursor: the Last-Event-ID header beats the query."""
     text = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
-    return parse_cursor(text, "last_event_id")
+    return parse_cursor(text, "last_event_id") if text else None
 
 
 def parse_cursor(text: str | None, field: str) -> Cursor | None:

@@ -30,14 +30,13 @@ def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones
     opening: bytes = b"",
     keep_alive: bytes = sse.KEEP_ALIVE,
     headers: Mapping[str, str] | None = None,
-    resumes: bool = False,
+    burst_seconds: float | None = None,
 ) -> Response:
     """Answer with a turn's events as SSE frames.
 
     ``batch_seconds``: how long it may collect text before it sends it. ``opening`` are frames
     before the first event; the turn starts when they are out, and in any case when the response is
-    closed. ``resumes``: its client comes back after any end without a terminal event, so that a
-    server that cannot stream may answer in bursts.
+    closed. ``burst_seconds``: how long it goes on at most, where its client comes back then.
     """
     own = {"X-Session-Id": turn.key.session_id, "X-Turn-Id": str(turn.turn)}
     return events_response(
@@ -49,7 +48,7 @@ def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones
         opening=opening,
         keep_alive=keep_alive,
         headers={**STREAM_HEADERS, **own, **(headers or {})},
-        resumes=resumes,
+        burst_seconds=burst_seconds,
     )
 
 
@@ -63,7 +62,7 @@ def events_response(  # noqa: PLR0913 - the same
     opening: bytes = b"",
     keep_alive: bytes = sse.KEEP_ALIVE,
     headers: Mapping[str, str] = STREAM_HEADERS,
-    resumes: bool = False,
+    burst_seconds: float | None = None,
 ) -> Response:
     """Answer like `stream_response`, with what may be of many sessions."""
     response = StreamResponse(
@@ -75,7 +74,7 @@ def events_response(  # noqa: PLR0913 - the same
         keep_alive=keep_alive,
         batch_seconds=batch_seconds,
         headers=headers,
-        burst_seconds=mount.burst_seconds if resumes else None,
+        burst_seconds=burst_seconds,
     )
     g.wsgi_app_stream = (response, reader, start)
     return response

@@ -67,8 +67,11 @@ class EventStream(Response):
             tell_collector(self._mount)
             raise RuntimeError("this response is a stream: its body is not there yet")
         yield from itertools.islice(frames, 1)
-        if is_held_back():
-            tell_joiner(self._mount)
+        if not self._mount.chunks_flow:  # asked until they have done so once
+            if is_held_back():
+                tell_joiner(self._mount)
+            else:
+                self._mount.chunks_flow = True
         yield from frames
 
     def make_sequence(self) -> None:
@@ -150,13 +153,14 @@ class StreamResponse(EventStream):
         self._begin()
         body, status, headers = self.get_wsgi_response(environ)
         start_response(status, headers)
-        try:
-            if self._reader.parks and self._park(environ):
-                return []
-        except BaseException:
-            self.close()  # the server has got no body to close
-            raise
-        self._reader.hold_thread()
+        if self._reader.parks:
+            try:
+                if self._park(environ):
+                    return []
+            except BaseException:
+                self.close()  # the server has got no body to close
+                raise
+            self._reader.hold_thread()
         close_if_unsent(environ, self.close)
         return body
 

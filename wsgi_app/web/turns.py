@@ -157,7 +157,7 @@ def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
     return begun
 
 
-def add_headers(response: Response) -> Response:
+def add_headers(response: Response) -> None:
     """Tell the request's id; to whoever has started a turn, or was refused one, its limit too.
 
     An id of the host's own goes with those alone: all else that is asked of another tenant's
@@ -168,4 +168,3 @@ def add_headers(response: Response) -> Response:
         response.headers.update(quota.headers())
     if quota is not None or "X-Request-Id" in request.headers:
         response.headers.setdefault("X-Request-Id", current_request_id())
-    return response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from flask import Request
 
@@ -28,6 +28,8 @@ class StreamOptions(NamedTuple):
     @classmethod
     def read(cls, request: Request, cursor: Cursor | None = None) -> StreamOptions:
         """Read them; raises RequestError, before there is a turn."""
+        if not request.args and "X-Run-Marks" not in request.headers:
+            return PLAIN  # as nearly all ask for
         return cls(
             batch_seconds(request),
             query_value(request, "wire", NativeWire, "native"),
@@ -36,6 +38,9 @@ class StreamOptions(NamedTuple):
             request.args.get("marks") == "ids",
             "" if cursor is None else cursor.mark,
         )
+
+
+PLAIN: Final = StreamOptions(0.0, "native", named=False, marks=False)
 
 
 def wants_marks(request: Request) -> bool:

@@ -71,8 +71,9 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
     with open_turn(mount, key, wanted, cursor) as turn:
         if wants_whole:
             return answer_response(turn.wait(), key, turn.turn)
-        encode = native_encoder(options, mount.burst_seconds)
-        return stream_response(turn, encode, options.batch_seconds, resumes=True)
+        burst = mount.burst_seconds
+        encode = native_encoder(options, burst)
+        return stream_response(turn, encode, options.batch_seconds, burst_seconds=burst)
 
 
 def _wanted(body: ChatBody, idempotency: str | None, *, streams: bool) -> TurnRequest:
@@ -82,6 +83,6 @@ def _wanted(body: ChatBody, idempotency: str | None, *, streams: bool) -> TurnRe
         on_disconnect=body.on_disconnect,
         if_busy=body.if_busy,
         idempotency_key=idempotency,
-        digest=body.digest(),
+        digest=body.digest() if idempotency else "",
         streams=streams,
     )

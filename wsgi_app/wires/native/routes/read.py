@@ -67,8 +67,9 @@ def _attach(
     if view is None or start is None or _nothing_left(mount, key, view, start):
         return Response(status=204)
     with follow_session(mount, key, view.turn, start) as turn:
-        encode = native_encoder(options, mount.burst_seconds)
-        return stream_response(turn, encode, options.batch_seconds, resumes=True)
+        burst = mount.burst_seconds
+        encode = native_encoder(options, burst)
+        return stream_response(turn, encode, options.batch_seconds, burst_seconds=burst)
 
 
 def get_many_events(mount: Mount) -> Response:
@@ -97,7 +98,14 @@ def _attach_many(
     reader = mount.attach(keys, open_reader, streams=True)
     count_resume(max(filter(None, cursors), key=lambda cursor: cursor.place.seq, default=None))
     encode = many_encoder(options)
-    return events_response(mount, reader, lambda: None, encode, options.batch_seconds, resumes=True)
+    return events_response(
+        mount,
+        reader,
+        lambda: None,
+        encode,
+        options.batch_seconds,
+        burst_seconds=mount.burst_seconds,
+    )
 
 
 def _sessions_of(request: Request) -> list[str]:
