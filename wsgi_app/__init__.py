@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from wsgi_app.events import ToolResult as ToolResult
     from wsgi_app.events import Usage as Usage
     from wsgi_app.host import AgentHost as AgentHost
-    from wsgi_app.web.mount import is_agent_request as is_agent_request
+    from wsgi_app.web.current import is_agent_request as is_agent_request
 
     app: Flask
 
@@ -43,7 +43,7 @@ _MODULES = {
     "errors": ("AgentHostError", "ConfigError", "TurnCancelled", "TurnError", "UpstreamError"),
     "events": ("Event", "Status", "Thinking", "Token", "ToolCall", "ToolResult", "Usage"),
     "host": ("AgentHost",),
-    "web.mount": ("is_agent_request",),
+    "web.current": ("is_agent_request",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

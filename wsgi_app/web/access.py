@@ -15,7 +15,8 @@ from wsgi_app.config import setting_name
 from wsgi_app.extras import needs
 from wsgi_app.limits import LIMIT_HEADERS
 from wsgi_app.tokens import Scope
-from wsgi_app.web.mount import Mount, current_mount, current_principal
+from wsgi_app.web.current import current_mount, current_principal
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import check_session_id, last_event_id
 from wsgi_app.web.route import Route, RouteTable
 

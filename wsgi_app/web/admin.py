@@ -19,9 +19,10 @@ from wsgi_app.events import encode_json
 from wsgi_app.frames import sse
 from wsgi_app.store.base import SessionKey, WorkerView
 from wsgi_app.web.answers import CancelAnswer
+from wsgi_app.web.current import current_principal
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.ids import SessionId, TurnId
-from wsgi_app.web.mount import Mount, current_principal
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.operation import (
     BODY_CODES,
     READ_CODES,

@@ -23,8 +23,9 @@ from werkzeug.routing import BaseConverter
 from wsgi_app.config import Settings
 from wsgi_app.errors import ConfigError
 from wsgi_app.web import access, admin, health, page
+from wsgi_app.web.current import current_mount
 from wsgi_app.web.foreign import tell_foreign_answer
-from wsgi_app.web.mount import EXTENSION_KEY, Mount, current_mount
+from wsgi_app.web.mount import EXTENSION_KEY, Mount
 from wsgi_app.web.openapi import routes as openapi_routes
 from wsgi_app.web.refuse import exception_response
 from wsgi_app.web.respond import give_up_dropped

@@ -16,7 +16,7 @@ from wsgi_app.compat.flask import lift_body_limit, read_limited
 from wsgi_app.delivery.server import client_socket, is_body_here, open_chunked_body
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import RequestError
-from wsgi_app.web.mount import current_mount
+from wsgi_app.web.current import current_mount
 
 #: How long a client may pause in its body: its request's thread waits.
 PAUSE_SECONDS = 15.0

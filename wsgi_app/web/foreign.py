@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from flask import Response, current_app, request
 
-from wsgi_app.web.mount import Mount, current_mount
+from wsgi_app.web.current import current_mount
+from wsgi_app.web.mount import Mount
 
 log = logging.getLogger("wsgi_app")
 

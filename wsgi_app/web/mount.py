@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, g, has_request_context, request
+from flask import Flask, current_app, g, request
 
-from wsgi_app.auth import Authenticator, DevelopmentMode, Principal
+from wsgi_app.auth import Authenticator, DevelopmentMode
 from wsgi_app.compat.flask import is_context
 from wsgi_app.compat.flask_sqlalchemy import find_session
 from wsgi_app.config import Settings
@@ -30,8 +30,7 @@ from wsgi_app.engine.turn import Agent
 from wsgi_app.errors import RequestError
 from wsgi_app.events import CancelReason, Cursor
 from wsgi_app.limits import parse_rate
-from wsgi_app.logs import request_id
-from wsgi_app.metrics import metrics, note_worker
+from wsgi_app.metrics import note_worker
 from wsgi_app.store.base import SessionKey, Store
 from wsgi_app.tickets import Tickets
 from wsgi_app.web.route import RouteTable
@@ -309,45 +308,3 @@ def _full(error: RequestError) -> str:
     setting, value = error.details["setting"], error.details["value"]
     more = error.details["more_with"]
     return f"streams were refused: {setting} is {value}, and all slots were taken; more with {more}"
-
-
-def count_resume(cursor: Cursor | None) -> None:
-    """Count a stream that goes on behind an event which its reader has seen."""
-    if cursor is not None and cursor.place.seq:
-        metrics(current_mount().settings.host).resumes.inc()
-
-
-def current_mount() -> Mount:
-    """The host that this request is for."""
-    found: Mount = current_app.extensions[EXTENSION_KEY][request.blueprint]
-    return found
-
-
-def is_agent_request() -> bool:
-    """Whether the current request is for a host's routes, which have a login of their own.
-
-    For a site's guards: a ``before_request`` that sends strangers to a login page lets such
-    requests pass.
-    """
-    return has_request_context() and request.blueprint in current_app.extensions.get(
-        EXTENSION_KEY, {}
-    )
-
-
-def current_principal() -> Principal:
-    """Who sent this request."""
-    principal: Principal = g.wsgi_app_principal
-    return principal
-
-
-def current_request_id() -> str:
-    """What logs call this request: its own X-Request-Id, if that is sane."""
-    if "wsgi_app_request_id" not in g:
-        g.wsgi_app_request_id = request_id(request.headers.get("X-Request-Id"))
-    found: str = g.wsgi_app_request_id
-    return found
-
-
-def session_key(session_id: str) -> SessionKey:
-    """The session's identity for this request's tenant."""
-    return SessionKey(current_principal().tenant, session_id)

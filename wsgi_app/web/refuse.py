@@ -12,8 +12,8 @@ from wsgi_app.auth import LoginFailed
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.metrics import metrics
 from wsgi_app.web.body import DISCARD_SECONDS, HASTY_SECONDS, discard_body, has_body
+from wsgi_app.web.current import current_mount
 from wsgi_app.web.envelope import HAS_RETRY_AFTER, OWN, Envelope
-from wsgi_app.web.mount import current_mount
 from wsgi_app.web.site_errors import as_site_error
 
 log = logging.getLogger("wsgi_app")

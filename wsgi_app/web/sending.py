@@ -16,8 +16,9 @@ from wsgi_app.delivery.disconnect import Watch
 from wsgi_app.delivery.generator import MAX_CHUNK_BYTES
 from wsgi_app.delivery.server import client_socket
 from wsgi_app.errors import RequestError
+from wsgi_app.web.current import current_mount
 from wsgi_app.web.envelope import error_response
-from wsgi_app.web.mount import Mount, current_mount
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.refuse import count_refused
 from wsgi_app.web.unsent import close_if_unsent
 

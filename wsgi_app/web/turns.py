@@ -15,7 +15,8 @@ from wsgi_app.limits import Quota
 from wsgi_app.store.base import SessionKey
 from wsgi_app.store.refusals import TooManyStarts
 from wsgi_app.web.access import demand
-from wsgi_app.web.mount import Mount, count_resume, current_request_id
+from wsgi_app.web.current import count_resume, current_request_id
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import check_message
 
 #: How long a repeated request waits for what may follow an answer that was just given.

@@ -12,7 +12,8 @@ from wsgi_app.errors import RequestError
 from wsgi_app.events import InputRequest, encode_json
 from wsgi_app.frames.sse import OPENING
 from wsgi_app.store.base import SessionKey
-from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.current import session_key
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import batch_seconds, check_session_id, decode_json, invalid, parse_body
 from wsgi_app.web.respond import STREAM_HEADERS, stream_response
 from wsgi_app.web.route import CHAT, Route, Wire

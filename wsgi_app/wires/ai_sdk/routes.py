@@ -12,8 +12,9 @@ from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import InputRequest, encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.body import read_body
+from wsgi_app.web.current import session_key
 from wsgi_app.web.envelope import Envelope, error_headers, error_status, json_response
-from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import batch_seconds, check_session_id, invalid, parse_body
 from wsgi_app.web.route import CANCEL, CHAT, READ, Route, Wire
 from wsgi_app.web.turns import attach_turn, open_turn

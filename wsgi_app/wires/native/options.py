@@ -28,7 +28,7 @@ class StreamOptions(NamedTuple):
     @classmethod
     def read(cls, request: Request, cursor: Cursor | None = None) -> StreamOptions:
         """Read them; raises RequestError, before there is a turn."""
-        if not request.args and "X-Run-Marks" not in request.headers:
+        if cursor is None and not request.args and "X-Run-Marks" not in request.headers:
             return PLAIN  # as nearly all ask for
         return cls(
             batch_seconds(request),
@@ -40,7 +40,7 @@ class StreamOptions(NamedTuple):
         )
 
 
-PLAIN: Final = StreamOptions(0.0, "native", named=False, marks=False)
+PLAIN: Final = StreamOptions(0.0, "native", named=False, marks=False, marked_ids=False, mark="")
 
 
 def wants_marks(request: Request) -> bool:

@@ -8,8 +8,9 @@ from flask import Response, request
 
 from wsgi_app.engine.request import TurnRequest
 from wsgi_app.errors import AgentHostError
+from wsgi_app.web.current import session_key
 from wsgi_app.web.envelope import Envelope, error_headers, error_status, json_response
-from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import check_session_id, parse_body
 from wsgi_app.web.respond import stream_response
 from wsgi_app.web.route import CHAT, Route, Wire

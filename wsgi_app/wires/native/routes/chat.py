@@ -9,8 +9,9 @@ from wsgi_app.engine.request import TurnRequest
 from wsgi_app.events import encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.answers import CancelAnswer, Okay
+from wsgi_app.web.current import current_principal, session_key
 from wsgi_app.web.envelope import json_response
-from wsgi_app.web.mount import Mount, current_principal, session_key
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import (
     check_session_id,
     idempotency_key,

@@ -9,7 +9,8 @@ from flask import Response, request
 
 from wsgi_app.agents.probe import ProbeAgent, ProbePlan
 from wsgi_app.engine.request import TurnRequest
-from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.current import session_key
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import invalid, parse_body
 from wsgi_app.web.respond import stream_response
 from wsgi_app.web.turns import open_turn

@@ -15,8 +15,9 @@ from wsgi_app.errors import RequestError
 from wsgi_app.events import LOST_SEQ, Cursor, EventId, NumberedEvent
 from wsgi_app.frames import sse
 from wsgi_app.store.base import SessionKey, SessionState
+from wsgi_app.web.current import count_resume, session_key
 from wsgi_app.web.envelope import json_response
-from wsgi_app.web.mount import Mount, count_resume, session_key
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import (
     check_session_id,
     invalid,

@@ -12,8 +12,9 @@ from msgspec import UNSET
 from wsgi_app.engine.history import for_people
 from wsgi_app.errors import RequestError
 from wsgi_app.store.base import SessionState
+from wsgi_app.web.current import current_principal, session_key
 from wsgi_app.web.envelope import json_response
-from wsgi_app.web.mount import Mount, current_principal, session_key
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import check_session_id, invalid, query_value
 from wsgi_app.wires.native.answers import (
     DeleteAnswer,

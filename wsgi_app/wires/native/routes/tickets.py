@@ -6,8 +6,9 @@ from flask import Response
 
 from wsgi_app.tickets import TICKET_SECONDS
 from wsgi_app.tokens import DEFAULT_SCOPES
+from wsgi_app.web.current import current_principal, session_key
 from wsgi_app.web.envelope import json_response
-from wsgi_app.web.mount import Mount, current_principal, session_key
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import check_session_id
 from wsgi_app.wires.native.answers import TicketAnswer
 

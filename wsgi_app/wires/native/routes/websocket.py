@@ -17,7 +17,8 @@ from wsgi_app.frames.merge import merge_backlog
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.access import demand
-from wsgi_app.web.mount import Mount, count_resume, session_key
+from wsgi_app.web.current import count_resume, session_key
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import check_session_id, decode_json
 from wsgi_app.web.refuse import count_refused
 from wsgi_app.web.sockets import LOOK_SECONDS, TRY_AGAIN_LATER, serve_socket

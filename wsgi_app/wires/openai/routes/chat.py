@@ -14,8 +14,9 @@ from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.events import ClientTool, encode_json
 from wsgi_app.frames.sse import KEEP_ALIVE_BLOCK
 from wsgi_app.web.client_tools import checked_tools, takes_tools
+from wsgi_app.web.current import current_principal, session_key
 from wsgi_app.web.envelope import json_response
-from wsgi_app.web.mount import Mount, current_principal, session_key
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import batch_seconds, idempotency_key, new_session_id, parse_body
 from wsgi_app.web.respond import stream_response
 from wsgi_app.web.turns import OpenTurn, attach_turn, open_turn

@@ -12,7 +12,8 @@ from wsgi_app.errors import RequestError
 from wsgi_app.events import ClientTool, encode_json
 from wsgi_app.store.base import SessionKey, SessionView
 from wsgi_app.web.client_tools import checked_tools, takes_tools
-from wsgi_app.web.mount import Mount, current_principal, session_key
+from wsgi_app.web.current import current_principal, session_key
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import new_session_id
 from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.messages import bad_request

@@ -9,7 +9,8 @@ import msgspec
 
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.events import EventId, InputRequest, ToolRequest
-from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.current import session_key
+from wsgi_app.web.mount import Mount
 from wsgi_app.wires.openai.ids import ResponseRef, call_name
 from wsgi_app.wires.openai.request.messages import bad_request
 from wsgi_app.wires.openai.routes.read import CATCH_UP_SECONDS, read_until

@@ -14,8 +14,9 @@ from wsgi_app.events import EventId, NumberedEvent
 from wsgi_app.frames.sse import KEEP_ALIVE_BLOCK
 from wsgi_app.store.base import SessionKey, SessionState, SessionView
 from wsgi_app.web.body import read_body
+from wsgi_app.web.current import session_key
 from wsgi_app.web.envelope import json_response
-from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import batch_seconds, query_value
 from wsgi_app.web.respond import stream_response
 from wsgi_app.web.turns import OpenTurn, attach_turn

@@ -26,8 +26,9 @@ from wsgi_app.frames.merge import merge_backlog
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.access import demand
+from wsgi_app.web.current import session_key
 from wsgi_app.web.envelope import error_status
-from wsgi_app.web.mount import Mount, session_key
+from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import decode_json
 from wsgi_app.web.refuse import count_refused
 from wsgi_app.web.sockets import LOOK_SECONDS, TRY_AGAIN_LATER, serve_socket
