@@ -99,15 +99,19 @@ class Journal:
         self._stopping = False
 
     def add(self, turn: JournaledTurn) -> None:
-        """Write this turn's events from now on, until its terminal event is stored."""
+        """Write this turn's events from now on, until its terminal event is stored.
+
+        One that ends before its first flush costs the store one write.
+        """
         entry = _Entry(turn)
         with self._lock:
             self._entries[turn.fence] = entry
-            self._urgent[entry] = None
+            was_idle = not self._waiting
             self._waiting.append((time.monotonic() + FLUSH_SECONDS, entry))
             if self._thread is None:
                 self._thread = start_thread(self._run, "journal")
-        self._wakeup.set()
+        if was_idle:
+            self._wakeup.set()  # else it looks before this one is due
 
     def hurry(self, fence: Fence) -> None:
         """Write now: a tool, a question or an end shall not wait for the next flush."""
@@ -123,7 +127,8 @@ class Journal:
                 return
             self._followed[entry] = None
         entry.turn.log.add_waker(self._wakeup.set)
-        self._urge(entry)
+        if entry.is_behind():
+            self._urge(entry)
 
     def check_orphan(self, fence: Fence) -> None:
         """Ask the store whether another worker's readers follow the turn, and tell the turn."""

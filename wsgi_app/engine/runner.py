@@ -145,7 +145,10 @@ class Runner:
             return BegunTurn(begun.turn, None, begun.starts)
         history = begun.history if begun.state == "started" else None
         request = self.affinity.start_here(key, begun.owner_before, request)
-        return BegunTurn(begun.turn, self._add_run(fence, request, history), begun.starts)
+        run = self._add_run(fence, request, history)
+        if begun.followed:
+            self._journal.follow(fence)
+        return BegunTurn(begun.turn, run, begun.starts)
 
     def _add_run(
         self, fence: Fence, request: TurnRequest, history: list[Message] | None

@@ -119,6 +119,7 @@ class TurnBegun(NamedTuple):
 
     ``starts``: the tenant's starts, this one among them; None if it is none, or not limited.
     ``owner_before``: whose the session was, of a turn that has started; '' if that is not known.
+    ``followed``: whether readers on other workers wait for the events of a turn that has started.
     """
 
     state: Literal["started", "queued", "attached"]
@@ -126,6 +127,7 @@ class TurnBegun(NamedTuple):
     history: list[Message]
     starts: StartCount | None = None
     owner_before: str = ""
+    followed: bool = False
 
 
 class TurnClaim(NamedTuple):

@@ -47,6 +47,8 @@ class MemoryTurns(MemoryPart, TurnOperations):
                 pushes = self._flag(session, key, None, "interrupted")
             owner = session.owner
             begun = session.begin(request, self._limits, self._clock())
+            if begun.state == "started":
+                begun = begun._replace(followed=bool(session.followers(self._clock())))
             pushes += session.moved(key, owner)
             self._sessions.pardon(key, request.run_id)
             self._sessions.note_busy(key)

@@ -32,9 +32,10 @@ def begin_admitted(edge: Edge, calls: Calls, request: BeginTurn) -> TurnBegun:
         raise
     state = answer[0].decode()
     if state in ("started", "queued"):
-        turn, history, *owner = answer[1:]
-        before = ((owner and owner[0]) or b"").decode()
-        return TurnBegun(state, int(turn), decode_messages(history), starts, before)
+        turn, history, *more = answer[1:]
+        owner = more[1].decode() if len(more) > 1 else ""
+        followed = bool(more and more[0])
+        return TurnBegun(state, int(turn), decode_messages(history), starts, owner, followed)
     _give_back(edge, calls, request, counted=starts is not None)
     if state == "refused":
         code, *turn = [part.decode() for part in answer[1:]]

@@ -221,6 +221,29 @@ class Calls:
             ),
         ]
 
+    def release_ended(self, fence: Fence, worker_id: str) -> Call:
+        """Give back the places of a turn of this worker behind its finish, in one round trip.
+
+        For a server that has all of their keys.
+        """
+        key, run_id = fence.key, fence.run_id
+        return Call(
+            script("release_ended"),
+            [
+                *self._keys.tenant(key.tenant),
+                self._keys.session(key),
+                self._keys.worker(worker_id),
+            ],
+            [
+                self._ttl,
+                key.session_id,
+                fence.turn,
+                run_id,
+                tenant_member(key, run_id),
+                worker_member(key, run_id),
+            ],
+        )
+
     def move_turn(self, fence: Fence, *, asks: bool) -> Call:
         """Count a turn among those that wait for their users, or again among those that run."""
         most = self._limits.max_asking_turns_per_tenant

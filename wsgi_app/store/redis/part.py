@@ -16,6 +16,8 @@ class RedisPart:
 
     _edge: Edge
     _calls: Calls
+    #: The one that listens; '' until then.
+    _worker_id: str
 
     def _run(self, verb: str, key: SessionKey, *arguments: Argument) -> Any:
         return self._edge.run(self._calls.session(verb, key, *arguments))

@@ -20,7 +20,14 @@ _SHARED: Final = {
     ("tenant", "starts"): {"admit_turn"},
     ("starts",): {"uncount_start"},
     ("tenant",): {
-        *("renew_turns", "release_turns", "move_turn", "list_sessions", "recent_sessions"),
+        *(
+            "renew_turns",
+            "release_turns",
+            "release_ended",
+            "move_turn",
+            "list_sessions",
+            "recent_sessions",
+        ),
     },
     (): {"secret", "probe"},
     ("workers",): {

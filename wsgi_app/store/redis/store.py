@@ -53,6 +53,7 @@ class RedisStore(RedisTurns, RedisQuestions, RedisReaders, RedisWorkers, RedisSe
         self._keys = Keys(namespace)
         self._calls = Calls(limits or StoreLimits(), self._keys)
         self._edge = Edge(url, timeout_seconds, namespace if measured else None)
+        self._worker_id = ""
         self._lost = LostTurns(self._edge, self._calls)
         self.offers = RedisOffers(self._edge, self._calls)
         self._large_reads = LargeReads()
@@ -67,6 +68,7 @@ class RedisStore(RedisTurns, RedisQuestions, RedisReaders, RedisWorkers, RedisSe
     ) -> None:
         if self._start_thread is None:
             raise RuntimeError("a store made without start_thread cannot listen")
+        self._worker_id = worker_id
         thread = SignalThread(self._edge.pubsub, self._keys, worker_id, listener, resync)
         self._listeners.append(thread)
         thread.start(self._start_thread, self._edge.timeout_seconds)

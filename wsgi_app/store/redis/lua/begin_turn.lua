@@ -3,7 +3,7 @@
 -- ARGV: ttl, run, worker, message, if_busy, key ('' or '=' and it), digest, max_queued_turns,
 --       max_idempotency_keys, created ('' if the tenant may have no more), regenerates ('1' or '0'), note,
 --       with further keys: session, turn's members in the worker's and in the tenant's
--- Answers: {state, turn, {message…}, owner before or nothing}, {'refused', code, turn} or {'unadmitted'}
+-- Answers: {state, turn, {message…}, whether it is followed, owner before or nothing}, {'refused', code, turn} or {'unadmitted'}
 use(KEYS[1])
 local run, worker, message, if_busy, key, digest = unpack(ARGV, 2, 7)
 local max_queued, max_keys, created = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
@@ -17,7 +17,7 @@ end
 local function begun(turn, owner)
   local state = get('state:' .. turn)
   if state == 'running' then
-    return { 'started', turn, history(turn), owner }
+    return { 'started', turn, history(turn), #followers() > 0 and 1 or 0, owner }
   end
   return { state and 'queued' or 'attached', turn, {} }
 end
