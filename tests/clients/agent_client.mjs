@@ -37,6 +37,30 @@ const scenarios = {
     print({ events });
   },
 
+  /** Tools of the page's own; `again` reads the turn anew, as a page that was reloaded. */
+  async tools({ url, other, session, again }) {
+    const paint = async ({ wall }) => `wall ${wall} is blue`;
+    paint.description = "Paint a wall.";
+    paint.parameters = { type: "object", properties: { wall: { type: "integer" } } };
+    const scrape = () => {
+      throw new Error("no brush");
+    };
+    const tools = { paint, scrape };
+    if (!again) return print(await told(clientAt(url).chat(session, "paint", { tools })));
+    const idle = { paint: () => new Promise(() => undefined), scrape };
+    Object.assign(idle.paint, { description: "", parameters: {} });
+    const left = new AbortController();
+    const options = { tools: idle, onDisconnect: "continue", signal: left.signal };
+    try {
+      for await (const event of clientAt(url).chat(session, "paint", options)) {
+        if (event.type === "tool_request") left.abort();
+      }
+    } catch (error) {
+      if (!left.signal.aborted) throw error;
+    }
+    print(await told(clientAt(other).events(session, { tools })));
+  },
+
   async cancel({ url, other, session }) {
     const metadata = { steps: [{ tokens: 500, pause: 0.05 }] };
     const stream = clientAt(url).chat(session, "hello", { metadata });

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import openai
 import pytest
+import requests
 from openai import OpenAI
 
 from tests.clients.openai_host import new_client
-from tests.support.servers import gunicorn, redis_server
+from tests.support.client import Client, new_session
+from tests.support.node import run_node
+from tests.support.reading import ReadingClient
+from tests.support.servers import Gunicorn, gunicorn, redis_server
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls
 
@@ -33,9 +38,14 @@ TWO: Final = Call("c2", "paint", '{"wall":2}')
 class Rig(NamedTuple):
     """A host with two workers, its model and a client."""
 
-    url: str
+    server: Gunicorn
     upstream: Upstream
     client: OpenAI
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self.server.url
 
     def newest(self) -> list[dict[str, Any]]:
         """The messages of the model's newest request."""
@@ -56,7 +66,7 @@ def rig() -> Iterator[Rig]:
         with gunicorn(
             "tests.support.openai_apps:tools_app()", workers=2, threads=16, env=env
         ) as it:
-            yield Rig(it.url, upstream, new_client(it.url, max_retries=0))
+            yield Rig(it, upstream, new_client(it.url, max_retries=0))
 
 
 def output(call: Any, text: str) -> dict[str, Any]:
@@ -184,3 +194,103 @@ def test_tools_that_cannot_be_offered_are_refused(rig: Rig, tools: Any, field: s
         rig.client.responses.create(model="any", input="hi", tools=tools)
     assert refused.value.param == field
     assert len(rig.upstream.requests) == begun
+
+
+# -- the host's own wire
+
+
+def native(rig: Rig, path: str, body: Any, **headers: str) -> requests.Response:
+    """Post to a native route, on any worker."""
+    sent = {"Authorization": "Bearer dev", "Connection": "close", **headers}
+    return requests.post(f"{rig.url}/agents/{path}", json=body, headers=sent, timeout=20)
+
+
+def test_a_page_runs_what_the_model_calls(rig: Rig) -> None:
+    """In JSON mode the request says what is to be run, and its results go on with the turn."""
+    rig.upstream.script(ToolCalls((ONE, TWO)))
+    rig.upstream.script(Text(("Painted.",)))
+    tools = [{"name": "paint", "description": "Paint.", "parameters": SCHEMA}]
+    session = secrets.token_hex(8)
+    body = {"message": "paint", "tools": tools}
+    asked = native(rig, f"chat/{session}", body, Accept="application/json")
+    details = asked.json()["details"]
+    assert (asked.status_code, asked.json()["code"]) == (409, "input_required")
+    assert [(call["tool"], call["input"]) for call in details["calls"]] == [
+        ("paint", {"wall": 1}),
+        ("paint", {"wall": 2}),
+    ]
+    path, request_id = f"chat/{session}/tool_result", details["request_id"]
+    one, two = ({"call_id": call["call_id"], "output": "wet"} for call in details["calls"])
+    for results, field in (
+        ([one], "results"),
+        ([one, two, {"call_id": "c9"}], "results.2.call_id"),
+        ([one, one], "results.1.call_id"),
+    ):
+        refused = native(rig, path, {"request_id": request_id, "results": results})
+        assert refused.json()["details"]["field"] == field
+    nobodys = native(rig, path, {"request_id": "none", "results": [one]})
+    assert (nobodys.status_code, nobodys.json()["code"]) == (409, "no_pending_input")
+    given = native(rig, path, {"request_id": request_id, "results": [one, two]})
+    assert given.json() == {"ok": True}
+    late = native(rig, path, {"request_id": request_id, "results": [one, two]})
+    assert late.json()["code"] == "no_pending_input"
+    reader = ReadingClient(rig.server)
+    reader.wait_idle(session)
+    assert reader.session(session)["messages"][-1]["content"] == "Painted."
+
+
+def test_the_clients_functions_run_by_themselves(rig: Rig) -> None:
+    """agent-client.js runs the page's functions; what one throws is an error for the model."""
+    rig.upstream.script(ToolCalls((ONE, Call("c2", "scrape", "{}"))))
+    rig.upstream.script(Text(("Done.",)))
+    session = secrets.token_hex(8)
+    url, other = f"{rig.url}/agents", f"{rig.url}/agents/"
+    (made,) = run_node("agent_client.mjs", scenario="tools", url=url, other=other, session=session)
+    results = {e["call_id"]: e for e in made["events"] if e["type"] == "tool_result"}
+    assert results["c1"]["output"] == "wall 1 is blue"
+    assert (results["c2"]["output"], results["c2"]["status"]) == ("Error: no brush", "error")
+    assert made["events"][-1]["reply"] == "Done."
+
+
+def test_a_reloaded_page_runs_what_waits(rig: Rig) -> None:
+    """A page that went away while its tool was asked for runs it when it reads the turn again."""
+    rig.upstream.script(ToolCalls((ONE,)))
+    rig.upstream.script(Text(("Done.",)))
+    session = secrets.token_hex(8)
+    given: dict[str, Any] = {
+        "url": f"{rig.url}/agents",
+        "other": f"{rig.url}/agents/",
+        "session": session,
+    }
+    (made,) = run_node("agent_client.mjs", scenario="tools", again=True, **given)
+    kinds = [event["type"] for event in made["events"]]
+    assert kinds == ["tool_request", "tool_result", "token", "done"]
+
+
+def test_an_agent_that_calls_none_says_so() -> None:
+    """A plain generator's host refuses a page's tools, and passes over those of other clients."""
+    with gunicorn("tests.support.apps:scripted_app()", threads=8) as server:
+        client = Client(server)
+        tools = [{"name": "paint"}]
+        refused = client.call("POST", f"/chat/{new_session()}", {"message": "hi", "tools": tools})
+        assert (refused.status, refused.json["details"]["field"]) == (422, "tools")
+        made = new_client(server.url).responses.create(model="any", input="hi", tools=[PAINT])
+        assert made.output_text == "hi"
+
+
+def test_a_cancel_ends_the_wait_for_a_page(rig: Rig) -> None:
+    """A turn that waits for its page is cancelled as one that asks, and takes no result then."""
+    rig.upstream.script(ToolCalls((ONE,)))
+    tools = [{"name": "paint", "parameters": SCHEMA}]
+    session = secrets.token_hex(8)
+    asked = native(
+        rig, f"chat/{session}", {"message": "paint", "tools": tools}, Accept="application/json"
+    ).json()["details"]
+    assert native(rig, f"chat/{session}/cancel", {}).json()["cancelled"] is True
+    results = [{"call_id": "c1", "output": "wet"}]
+    late = native(
+        rig,
+        f"chat/{session}/tool_result",
+        {"request_id": asked["request_id"], "results": results},
+    )
+    assert late.json()["code"] == "no_pending_input"

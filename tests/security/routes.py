@@ -63,6 +63,10 @@ def _input(target: Target) -> Any:
     return {"request_id": target.request_id, "value": "forged"}
 
 
+def _results(target: Target) -> Any:
+    return {"request_id": target.request_id, "results": [{"call_id": "c", "output": "forged"}]}
+
+
 def _ag_ui(target: Target) -> Any:
     messages = [{"role": "user", "content": "hi"}]
     return {"threadId": target.session, "runId": "run-1", "messages": messages}
@@ -88,6 +92,7 @@ SAMPLES: Final[dict[str, Sample]] = {
     "POST /chat/<session_id>": Sample(_of("/chat/{session}"), _chat),
     "POST /chat/<session_id>/cancel": Sample(_of("/chat/{session}/cancel")),
     "POST /chat/<session_id>/input": Sample(_of("/chat/{session}/input"), _input),
+    "POST /chat/<session_id>/tool_result": Sample(_of("/chat/{session}/tool_result"), _results),
     "GET /chat/<session_id>/events": Sample(_of("/chat/{session}/events?last_event_id=0-0")),
     "GET /chat/<session_id>/poll": Sample(_of("/chat/{session}/poll?after=0-0")),
     "POST /chat/<session_id>/ticket": Sample(_of("/chat/{session}/ticket")),

@@ -96,6 +96,11 @@ PLACES: dict[str, list[str]] = {
         '{"input":"hi","tools":[@]}',
         '{"input":"hi","previous_response_id":@}',
     ],
+    "POST /chat/<session_id>/tool_result": [
+        "@",
+        '{"request_id":"r","results":@}',
+        '{"request_id":"r","results":[{"call_id":"c","output":@}]}',
+    ],
     "POST /v1/responses/compact": [
         "@",
         '{"model":"agent","input":@}',

@@ -38,6 +38,13 @@ export type InputRequestEvent = Numbered & {
   /** JSON schema of the value that is asked for. */
   schema?: { [name: string]: Json };
 };
+/** The agent waits for tools of the page's own, which `tools` of `chat` run by themselves. */
+export type ToolRequestEvent = Numbered & {
+  type: "tool_request";
+  request_id: string;
+  prompt: string;
+  calls: { call_id: string; tool: string; input: { [name: string]: Json } }[];
+};
 /** What lies between the two is no longer kept. */
 export type GapEvent = Numbered & { type: "gap"; missed_after: string; resumes_at: string };
 export type DoneEvent = Numbered & {
@@ -66,6 +73,7 @@ export type AgentEvent =
   | ToolCallEvent
   | ToolResultEvent
   | InputRequestEvent
+  | ToolRequestEvent
   | GapEvent
   | DoneEvent
   | ErrorEvent
@@ -125,7 +133,17 @@ export interface AgentClientOptions {
   maxRetries?: number;
 }
 
+/** A tool that the page runs when the agent's model calls it. */
+export interface PageTool {
+  (args: { [name: string]: Json }): Json | void | Promise<Json | void>;
+  description?: string;
+  /** JSON schema of its arguments. */
+  parameters?: { [name: string]: unknown };
+}
+
 export interface StreamOptions {
+  /** What the page runs for the agent, by its name; given to `events`, for what waits there. */
+  tools?: { [name: string]: PageTool };
   /** Ends the reading, not the turn. */
   signal?: AbortSignal | null;
   onConnection?: (state: ConnectionState) => void;
@@ -173,6 +191,12 @@ export class AgentClient {
   ): Promise<{ ok: true; cancelled: boolean; turn_id?: string }>;
   /** Answers the agent's question. */
   answer(sessionId: string, requestId: string, value: Json): Promise<{ ok: true }>;
+  /** Gives what the calls of a `tool_request` came to; `tools` of `chat` does it by itself. */
+  toolResult(
+    sessionId: string,
+    requestId: string,
+    results: { call_id: string; output: Json; is_error?: boolean }[],
+  ): Promise<{ ok: true }>;
   /** The session with its messages, or null if the host does not know it. */
   session(sessionId: string): Promise<Session | null>;
   /** The user's sessions, newest first, a page at a time. */

@@ -19,6 +19,7 @@ const MAX_REFUSALS = 5; // of a message, in a row
 const POLL_WAIT_SECONDS = 20; // below the patience of the proxies that need polling
 const POLL_PAUSE_MS = 1_000; // between polls that do not wait, since the host has no slot left
 const SESSION_LOOK_MS = 1_000;
+const SETTLE_MS = 100; // after which a request for tools is the newest event
 const MAX_TOKENS = 10; // tried for one request
 const MARKS = "marks=1"; // asks for the marks of runs
 const HELD_BACK = "This network holds streams back.";
@@ -95,9 +96,13 @@ export class AgentClient {
     this.maxRetries = maxRetries;
   }
 
-  /** Starts a turn and yields its events; a session id of null begins a new session. */
+  /**
+   * Starts a turn and yields its events; a session id of null begins a new session. `tools` are
+   * functions by their names, `async (args) => result`, that the agent's model may call; they may
+   * have a `description` and `parameters`, the JSON schema of their arguments.
+   */
   chat(sessionId, message, { metadata, onDisconnect, ifBusy, idempotencyKey, ...options } = {}) {
-    const json = { message, metadata, on_disconnect: onDisconnect, if_busy: ifBusy };
+    const json = { message, metadata, on_disconnect: onDisconnect, if_busy: ifBusy, tools: offerOf(options.tools) };
     const headers = { "Idempotency-Key": idempotencyKey ?? randomName() };
     return new EventStream(this, sessionId ?? randomName(), { ...options, post: { headers, json } });
   }
@@ -120,6 +125,12 @@ export class AgentClient {
   answer(sessionId, requestId, value) {
     const json = { request_id: requestId, value };
     return this.#call("POST", `chat/${encodeURIComponent(sessionId)}/input`, json);
+  }
+
+  /** Gives the agent what the calls of a `tool_request` came to: `{call_id, output, is_error?}` each. */
+  toolResult(sessionId, requestId, results) {
+    const json = { request_id: requestId, results };
+    return this.#call("POST", `chat/${encodeURIComponent(sessionId)}/tool_result`, json);
   }
 
   /** The session with its messages, or null if the host does not know it. */
@@ -235,12 +246,15 @@ export class EventStream {
   #polls = false;
   #notice = null; // what the host said about the connection
   #told = "";
+  #tools;
+  #request = null; // the calls that wait for this page's tools, unless something has followed
 
   /** The turn of the newest event, or of the message; null until the host has told it. */
   turnId = null;
 
-  constructor(client, sessionId, { post = null, after = null, signal = null, onConnection } = {}) {
+  constructor(client, sessionId, { post = null, after = null, signal = null, onConnection, tools } = {}) {
     this.#client = client;
+    this.#tools = tools ?? {};
     this.sessionId = sessionId;
     this.#post = post;
     this.#cursor = parseCursor(after);
@@ -447,7 +461,23 @@ export class EventStream {
     this.turnId = isGap ? this.turnId : id.turn;
     this.#midTurn = !TERMINAL.has(event.type);
     this.#notice = null;
+    this.#noteRequest(event);
     return { ...event, id: `${id.turn}-${id.seq}` };
+  }
+
+  /** Runs what is asked of this page's tools, unless it is history: something follows it then. */
+  #noteRequest(event) {
+    this.#request = event.type === "tool_request" ? event : null;
+    const isMine = this.#request?.calls.every((call) => Object.hasOwn(this.#tools, call.tool));
+    if (!isMine) return;
+    pause(SETTLE_MS, this.#signal)
+      .then(() => this.#request === event && this.#runTools(event))
+      .catch(() => undefined); // the reader has gone, or another page was faster
+  }
+
+  async #runTools({ request_id: requestId, calls }) {
+    const results = await Promise.all(calls.map((call) => resultOf(this.#tools[call.tool], call)));
+    await this.#client.toolResult(this.sessionId, requestId, results);
   }
 
   #isOver() {
@@ -461,6 +491,21 @@ export class EventStream {
 
   #path() {
     return `chat/${encodeURIComponent(this.sessionId)}`;
+  }
+}
+
+/** A page's tools as the host wants to know them. */
+function offerOf(tools) {
+  if (tools === undefined) return undefined;
+  return Object.entries(tools).map(([name, { description, parameters }]) => ({ name, description, parameters }));
+}
+
+/** What a call of a page's tool came to. */
+async function resultOf(run, { call_id, input }) {
+  try {
+    return { call_id, output: (await run(input)) ?? null };
+  } catch (error) {
+    return { call_id, output: String(error), is_error: true };
   }
 }
 

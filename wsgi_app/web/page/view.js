@@ -215,6 +215,9 @@ const DRAW = new Map(Object.entries({
   tool_call: (answer, event) => answer.toolCall(event),
   tool_result: (answer, event) => answer.toolResult(event),
   input_request: (answer, event) => answer.ask(event),
+  tool_request: (answer, event) => {
+    for (const call of event.calls) answer.toolCall(call);
+  },
   gap: (answer) => answer.gap(),
   done: (answer, event) => answer.done(event),
   error: (answer, event) => answer.end("fault", event.message),

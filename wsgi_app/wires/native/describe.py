@@ -47,6 +47,7 @@ from wsgi_app.wires.native.request import (
     PageSize,
     PollWaitSeconds,
     ProbeBody,
+    ToolResultBody,
 )
 
 #: What a client has to know of the host to judge what it sees.
@@ -106,6 +107,12 @@ INPUT: Final = Operation(
     group="Turns",
     body=InputBody,
     replies=answers(Okay, "The agent has its answer."),
+    codes=(*BODY_CODES, *STORE_CODES, "no_pending_input"),
+)
+TOOL_RESULT: Final = Operation(
+    group="Turns",
+    body=ToolResultBody,
+    replies=answers(Okay, "The agent has its results."),
     codes=(*BODY_CODES, *STORE_CODES, "no_pending_input"),
 )
 EVENTS: Final = Operation(

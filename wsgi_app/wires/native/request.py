@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, Union
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from wsgi_app.events import ClientTool
 from wsgi_app.web.ids import MESSAGE_CHARS, RequestId, SessionId, TurnId
 
 #: What ``?wire=`` may name.
@@ -18,6 +19,19 @@ PageSize = Annotated[int, Meta(ge=1, le=200)]
 MAX_SESSIONS_PER_STREAM: Final = 100
 
 
+class PageTool(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A tool that the client runs, for the agent's model to call."""
+
+    name: str
+    description: str = ""
+    #: The JSON schema of its arguments.
+    parameters: dict[str, Any] = {}
+
+    def as_client_tool(self) -> ClientTool:
+        """The same for the agent."""
+        return ClientTool(name=self.name, description=self.description, parameters=self.parameters)
+
+
 class ChatBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """The body of ``POST /chat/<session_id>``."""
 
@@ -25,6 +39,7 @@ class ChatBody(Struct, forbid_unknown_fields=True, kw_only=True):
     metadata: dict[str, Any] = {}
     on_disconnect: Literal["cancel", "continue"] = "cancel"
     if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
+    tools: list[PageTool] = []
 
     def digest(self) -> str:
         """The same for a request and its retry, whatever the order of their fields."""
@@ -50,6 +65,21 @@ class InputBody(Struct, forbid_unknown_fields=True):
     value: Any
 
 
+class CallResult(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What came of a call; ``is_error`` says that the output tells why there is no other."""
+
+    call_id: str
+    output: Any = None
+    is_error: bool = False
+
+
+class ToolResultBody(Struct, forbid_unknown_fields=True):
+    """The body of ``POST …/tool_result``."""
+
+    request_id: RequestId
+    results: Annotated[list[CallResult], Meta(min_length=1, max_length=128)]
+
+
 class ProbeBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """The body of ``POST /probe``."""
 
@@ -68,6 +98,7 @@ class MessageFrame(Struct, tag="message", tag_field="type", forbid_unknown_field
     metadata: dict[str, Any] = {}
     on_disconnect: Literal["cancel", "continue"] = "cancel"
     if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
+    tools: list[PageTool] = []
 
 
 class CancelFrame(Struct, tag="cancel", tag_field="type", forbid_unknown_fields=True):
@@ -83,10 +114,17 @@ class InputFrame(Struct, tag="input", tag_field="type", forbid_unknown_fields=Tr
     value: Any
 
 
+class ToolResultFrame(Struct, tag="tool_result", tag_field="type", forbid_unknown_fields=True):
+    """Gives what the client's tools came to."""
+
+    request_id: RequestId
+    results: Annotated[list[CallResult], Meta(min_length=1, max_length=128)]
+
+
 class ResumeFrame(Struct, tag="resume", tag_field="type", forbid_unknown_fields=True):
     """Reads on after an event, or without one the running turn."""
 
     last_event_id: Union[str, UnsetType] = UNSET
 
 
-Frame = Union[MessageFrame, CancelFrame, InputFrame, ResumeFrame]
+Frame = Union[MessageFrame, CancelFrame, InputFrame, ToolResultFrame, ResumeFrame]

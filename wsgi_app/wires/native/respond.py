@@ -20,6 +20,7 @@ from wsgi_app.events import (
     InputRequest,
     MarkedEvent,
     NumberedEvent,
+    ToolRequest,
 )
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.envelope import error_response, json_response
@@ -139,6 +140,8 @@ def _as_error(
         }
         if isinstance(outcome.schema, dict):
             details["schema"] = outcome.schema
+        if isinstance(outcome, ToolRequest):
+            details["calls"] = outcome.calls
         return RequestError("input_required", "The agent asks something; answer it.", details)
     reason = outcome.reason if isinstance(outcome, Cancelled) else "deleted"
     return RequestError(

@@ -16,6 +16,13 @@ WIRE: Final = Wire(
         Route("POST", "/chat/<session_id>/cancel", chat.post_cancel, CANCEL, describe.CANCEL),
         Route("POST", "/chat/<session_id>/input", chat.post_input, CHAT, describe.INPUT),
         Route(
+            "POST",
+            "/chat/<session_id>/tool_result",
+            chat.post_tool_result,
+            CHAT,
+            describe.TOOL_RESULT,
+        ),
+        Route(
             "GET", "/chat/<session_id>/events", read.get_events, READ, describe.EVENTS, ticket=True
         ),
         Route("GET", "/chat/<session_id>/poll", read.get_poll, READ, describe.POLL, ticket=True),

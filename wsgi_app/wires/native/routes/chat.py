@@ -22,8 +22,15 @@ from wsgi_app.web.parse import (
 from wsgi_app.web.respond import stream_response
 from wsgi_app.web.turns import open_turn
 from wsgi_app.wires.native.options import StreamOptions, wants_json
-from wsgi_app.wires.native.request import CancelBody, ChatBody, InputBody, NewChatBody
+from wsgi_app.wires.native.request import (
+    CancelBody,
+    ChatBody,
+    InputBody,
+    NewChatBody,
+    ToolResultBody,
+)
 from wsgi_app.wires.native.respond import answer_response, native_encoder
+from wsgi_app.wires.native.tools import give_results, offered
 
 
 def post_chat(mount: Mount, session_id: str) -> Response:
@@ -62,13 +69,21 @@ def post_input(mount: Mount, session_id: str) -> Response:
     return json_response(Okay())
 
 
+def post_tool_result(mount: Mount, session_id: str) -> Response:
+    """POST /chat/<session_id>/tool_result: give what the client's tools came to."""
+    check_session_id(session_id)
+    body = parse_body(request, ToolResultBody, mount.settings.max_body_bytes)
+    give_results(mount, session_key(session_id), body.request_id, body.results)
+    return json_response(Okay())
+
+
 def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None) -> Response:
     wants_whole = wants_json(request)
     # A repeated request goes on where its stream was cut; a JSON answer is always whole.
     cursor = None if wants_whole else last_event_id(request)
     options = StreamOptions.read(request, cursor)
 
-    wanted = _wanted(body, idempotency, streams=not wants_whole)
+    wanted = _wanted(mount, body, idempotency, streams=not wants_whole)
     with open_turn(mount, key, wanted, cursor) as turn:
         if wants_whole:
             return answer_response(turn.wait(), key, turn.turn)
@@ -77,7 +92,7 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
         return stream_response(turn, encode, options.batch_seconds, burst_seconds=burst)
 
 
-def _wanted(body: ChatBody, idempotency: str | None, *, streams: bool) -> TurnRequest:
+def _wanted(mount: Mount, body: ChatBody, idempotency: str | None, *, streams: bool) -> TurnRequest:
     return TurnRequest(
         message=body.message,
         metadata=body.metadata,
@@ -86,4 +101,5 @@ def _wanted(body: ChatBody, idempotency: str | None, *, streams: bool) -> TurnRe
         idempotency_key=idempotency,
         digest=body.digest() if idempotency else "",
         streams=streams,
+        client_tools=offered(mount, body.tools),
     )

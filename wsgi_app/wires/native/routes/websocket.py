@@ -25,7 +25,15 @@ from wsgi_app.web.sockets import LOOK_SECONDS, TRY_AGAIN_LATER, serve_socket
 from wsgi_app.web.turns import begin_turn
 from wsgi_app.wires.native.encode import with_id
 from wsgi_app.wires.native.options import wants_marks
-from wsgi_app.wires.native.request import CancelFrame, Frame, InputFrame, MessageFrame, ResumeFrame
+from wsgi_app.wires.native.request import (
+    CancelFrame,
+    Frame,
+    InputFrame,
+    MessageFrame,
+    ResumeFrame,
+    ToolResultFrame,
+)
+from wsgi_app.wires.native.tools import give_results, offered
 
 if TYPE_CHECKING:
     from wsgi_app.delivery.websocket import EventSocket
@@ -104,6 +112,9 @@ class _Chat:
             demand("chat")
             value = encode_json(frame.value)
             self._mount.store.post_input(self._key, frame.request_id, value)
+        elif isinstance(frame, ToolResultFrame):
+            demand("chat")
+            give_results(self._mount, self._key, frame.request_id, frame.results)
         else:
             self._resume(frame)
 
@@ -113,6 +124,7 @@ class _Chat:
             metadata=frame.metadata,
             on_disconnect=frame.on_disconnect,
             if_busy=frame.if_busy,
+            client_tools=offered(self._mount, frame.tools),
         )
         begun = begin_turn(self._mount, self._key, wanted)
         if self._feed is None:
