@@ -8,24 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.processes import ROOT, child_pids, is_foreign
+from tests.support.processes import child_pids, is_foreign
 from tests.support.servers import Redis, redis_server
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-
-#: Folders whose tests share servers or a browser: one worker of xdist runs them all.
-TOGETHER = ("page",)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file on one worker of xdist, and each folder of TOGETHER too (--dist loadgroup)."""
-    for item in items:
-        folder = item.path.parent
-        group = folder if folder.name in TOGETHER else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(ROOT))))
 
 
 @pytest.fixture(autouse=True)
