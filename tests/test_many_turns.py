@@ -39,6 +39,8 @@ class CountedTurn:
     running = True
     terminal: Terminal | None = None
     ended_at = 0.0
+    stored_before = 0
+    leaving = False
     looks = 0
 
     def __init__(self, store: MemoryStore, number: int) -> None:
@@ -77,6 +79,10 @@ class CountedTurn:
         raise AssertionError
 
     def fail(self) -> None:
+        """Never asked for."""
+        raise AssertionError
+
+    def leave(self) -> None:
         """Never asked for."""
         raise AssertionError
 

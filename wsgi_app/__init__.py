@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wsgi_app.engine import Agent as Agent
     from wsgi_app.engine import SessionName as SessionName
     from wsgi_app.engine import Turn as Turn
+    from wsgi_app.engine import current_call as current_call
     from wsgi_app.engine import current_turn as current_turn
     from wsgi_app.errors import AgentHostError as AgentHostError
     from wsgi_app.errors import ConfigError as ConfigError
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "agents": ("OpenAIAgent", "Tool", "approve"),
     "auth": ("Principal",),
-    "engine": ("Agent", "SessionName", "Turn", "current_turn"),
+    "engine": ("Agent", "SessionName", "Turn", "current_call", "current_turn"),
     "errors": ("AgentHostError", "ConfigError", "TurnCancelled", "TurnError", "UpstreamError"),
     "events": ("Event", "Status", "Thinking", "Token", "ToolCall", "ToolResult", "Usage"),
     "host": ("AgentHost",),
@@ -68,6 +69,7 @@ __all__ = [
     "UpstreamError",
     "Usage",
     "approve",
+    "current_call",
     "current_turn",
     "is_agent_request",
 ]

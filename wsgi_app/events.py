@@ -154,6 +154,15 @@ class Usage(Struct, frozen=True):
         )
 
 
+class Withdrawn(Event, frozen=True, tag="withdrawn"):
+    """Another worker goes on with the turn: of it counts what came up to ``after``, and from here.
+
+    ``after`` is the last id that counts, ``<turn>-0`` if none does.
+    """
+
+    after: str
+
+
 class Done(Event, frozen=True, tag="done"):
     """The turn's answer is complete."""
 
@@ -189,6 +198,7 @@ AnyEvent = Union[
     InputRequest,
     ToolRequest,
     Gap,
+    Withdrawn,
     Done,
     Error,
     Cancelled,

@@ -192,6 +192,8 @@ def _write_note(worker: Any, runner: Runner) -> None:
             "namespace": runner.settings.host,
             "worker_id": runner.worker_id,
             "log_format": runner.settings.log_format,
+            "max_attempts": runner.settings.max_attempts,
+            "lease_seconds": runner.settings.lease_seconds,
         }
         note.write(json.dumps(line).encode() + b"\n")
 
@@ -208,20 +210,40 @@ def _live_runners() -> list[Runner]:
     return live_runners()
 
 
-def _end_turns(redis_url: str, namespace: str, worker_id: str, log_format: LogFormat) -> None:
+def _end_turns(  # noqa: PLR0913 - the fields of a note
+    *,
+    redis_url: str,
+    namespace: str,
+    worker_id: str,
+    log_format: LogFormat,
+    max_attempts: int,
+    lease_seconds: float,
+) -> None:
     from wsgi_app.engine.ends import (  # noqa: PLC0415 - keeps the arbiter small
         WORKER_LOST_JSON,
+        WORKERS_LOST_JSON,
         lost_messages,
     )
     from wsgi_app.errors import StoreUnavailable  # noqa: PLC0415 - the same
     from wsgi_app.store.redis import RedisStore  # noqa: PLC0415 - the same
+    from wsgi_app.store.values import StoreLimits  # noqa: PLC0415 - the same
 
     try:
         store = RedisStore(
-            redis_url, namespace=namespace, timeout_seconds=CHILD_EXIT_SECONDS, measured=False
+            redis_url,
+            StoreLimits(max_attempts=max_attempts, lease_seconds=lease_seconds),
+            namespace=namespace,
+            timeout_seconds=CHILD_EXIT_SECONDS,
+            measured=False,
         )
         try:
-            lost = store.mark_lost(worker_id, WORKER_LOST_JSON, lost_messages)
+            lost = store.mark_lost(
+                worker_id, WORKER_LOST_JSON, lost_messages, again=WORKERS_LOST_JSON
+            )
+            resumes = store.resumes if max_attempts > 1 else None
+            if resumes is not None and resumes.of_worker(worker_id):
+                # Others go on with these: now, not when the lease is over.
+                resumes.declare_lost(worker_id)
         finally:
             store.close()
     except StoreUnavailable:

@@ -266,7 +266,11 @@ def _connect(
     if receive_buffer_bytes is not None:  # only counts when set before the handshake
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
     connection.settimeout(seconds)
-    connection.connect((host, port))
+    try:
+        connection.connect((host, port))
+    except BaseException:
+        connection.close()
+        raise
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 

@@ -14,6 +14,7 @@ from wsgi_app.agents.tools import (
     Tool,
     ToolServer,
     lane_of,
+    on_crash_of,
 )
 from wsgi_app.engine import Turn
 
@@ -84,6 +85,9 @@ class ApprovedTool:
         self.description = tool.description
         self.parameters = tool.parameters
         self.lane = lane_of(tool)
+        self.on_crash = on_crash_of(tool)
+        #: A call whose question has no answer yet has done nothing.
+        self.asks_first = True
         self.source = getattr(tool, "source", None)
 
     def prepare(self, turn: Turn, call: CallRequest) -> PreparedCall:

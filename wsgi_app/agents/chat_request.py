@@ -53,10 +53,14 @@ class ChatConversation:
             request["tools"] = [_tool(tool) for tool in self._prompt.tools]
         return ModelRequest("chat/completions", request, self._prompt.options)
 
-    def add_results(self, results: Sequence[ToolResult]) -> None:
-        """See `Conversation.add_results`."""
-        self._has_spoken = self._has_spoken or bool(self._step.text)
-        self._own.append(_assistant_message(self._step))
+    def answer(self) -> list[Any]:
+        """See `Conversation.answer`."""
+        return [_assistant_message(self._step)]
+
+    def add(self, answer: Sequence[Any], results: Sequence[ToolResult], *, spoke: bool) -> None:
+        """See `Conversation.add`."""
+        self._has_spoken = self._has_spoken or spoke
+        self._own += answer
         self._own += [_tool_message(result) for result in results]
 
     def shorten(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from typing import Any, Final, Optional
 
 from wsgi_app.agents.toolbox import Toolbox
@@ -38,16 +38,19 @@ def offered_tools(turn: Turn, taken: Collection[str]) -> list[OfferedTool]:
 
 
 def run_calls(
-    turn: Turn, toolbox: Toolbox, calls: Sequence[CallRequest]
+    turn: Turn,
+    toolbox: Toolbox,
+    calls: Sequence[CallRequest],
+    begun: Callable[[], None] = lambda: None,
 ) -> Generator[ToolCall | ToolResult, None, list[ToolResult]]:
     """Run the calls of a step: the agent's own first, then the client's, all at once.
 
-    The answer is in the order of ``calls``.
+    The answer is in the order of ``calls``. ``begun`` is called before any of the agent's own runs.
     """
     names = {tool.name for tool in turn.client_tools}
     requested = [_requested(call, names) for call in calls]
     mine = [call for call, theirs in zip(calls, requested) if theirs is None]
-    own = iter((yield from toolbox.run(turn, mine)) if mine else [])
+    own = iter((yield from toolbox.run(turn, mine, begun)) if mine else [])
     asked = [theirs for theirs in requested if theirs is not None]
     given = iter(turn.call_client(asked) if asked else [])
     return [next(own if theirs is None else given) for theirs in requested]

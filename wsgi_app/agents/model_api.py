@@ -72,8 +72,15 @@ class Conversation(Protocol):
         """Write the next request."""
         ...
 
-    def add_results(self, results: Sequence[ToolResult]) -> None:
-        """Take the last step's answer and its calls' results into the next request."""
+    def answer(self) -> list[Any]:
+        """What of the last step's answer goes into the next request, as JSON."""
+        ...
+
+    def add(self, answer: Sequence[Any], results: Sequence[ToolResult], *, spoke: bool) -> None:
+        """Take a step's answer and its calls' results into the next request.
+
+        ``spoke``: whether the answer had text.
+        """
         ...
 
     def shorten(self) -> bool:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import Struct
 
 from wsgi_app.agents.chat_request import ChatConversation
 from wsgi_app.agents.client_tools import offered_tools, run_calls
@@ -13,7 +17,7 @@ from wsgi_app.agents.model_api import Conversation, ModelStep, Prompt, checked_o
 from wsgi_app.agents.responses_request import ResponsesConversation
 from wsgi_app.agents.tool_offer import MAX_TOOLS, MIN_TOOLS, Offer, called_in
 from wsgi_app.agents.toolbox import Toolbox
-from wsgi_app.agents.tools import AnyTool, ToolConnections, ToolServer
+from wsgi_app.agents.tools import AnyTool, CallRequest, ToolConnections, ToolServer
 from wsgi_app.engine import Turn
 from wsgi_app.engine.agent_run import Rest
 from wsgi_app.errors import TurnError
@@ -47,7 +51,9 @@ class OpenAIAgent:
     many tools the model is shown, of all sources together; providers refuse a request with more.
     ``too_many_tools``: with ``"find"`` the model gets a tool that looks for those left out, with
     ``"refuse"`` more functions are a ValueError, and more tools of servers end the turn with an
-    error. Raises ConfigError without the openai package (the extra ``openai``).
+    error. ``resume``: with Redis, another worker goes on with a turn whose worker dies, from its
+    last finished step, see `Tool`; not with tools of servers. Raises ConfigError without the openai
+    package (the extra ``openai``).
 
     Called by any number of turns at once, each in its own thread or on the io loop; nothing changes
     after construction but the state of ``_client``, which see.
@@ -65,6 +71,7 @@ class OpenAIAgent:
         options: Mapping[str, Any] | None = None,
         max_tools: int = MAX_TOOLS,
         too_many_tools: Literal["find", "refuse"] = "find",
+        resume: bool = True,
     ) -> None:
         if api not in _APIS:
             raise ValueError(f"api is one of {', '.join(_APIS)}: {api!r}")
@@ -84,6 +91,8 @@ class OpenAIAgent:
         self._options = checked_options(options)
         self._max_tools = max_tools
         self._refuses_more = too_many_tools == "refuse"
+        self._api = api
+        self._resume = resume
         #: The tools that the log was told of last; any turn's thread writes it, whole.
         self._told_left_out: list[str] = []
         if self._refuses_more and len(self._toolbox.tools) > max_tools:
@@ -96,6 +105,11 @@ class OpenAIAgent:
     def tool_names(self) -> list[str]:
         """The names that no tool of a client's may have."""
         return [tool.name for tool in self._toolbox.tools]
+
+    @property
+    def resumes(self) -> bool:
+        """Whether turns of other workers are gone on with."""
+        return self._resume and not self._servers
 
     @property
     def has_state(self) -> bool:
@@ -120,7 +134,7 @@ class OpenAIAgent:
 
     def begin_on_loop(self, turn: Turn) -> Coroutine[Any, Any, Rest] | None:
         """Ask the model the first time without a thread; see `BeginsOnLoop`."""
-        return None if self._servers else self._begin_on_loop(turn)
+        return None if self._servers or turn.attempt > 1 else self._begin_on_loop(turn)
 
     async def _begin_on_loop(self, turn: Turn) -> Rest:
         exchange = self._open_exchange(turn, None)
@@ -135,7 +149,12 @@ class OpenAIAgent:
     ) -> Iterator[ToolCall | ToolResult]:
         """Answer a turn with the agent's own tools and those of servers; see `__call__`."""
         exchange = self._open_exchange(turn, servers)
-        yield from self._go_on(turn, exchange, self._ask(turn, exchange.conversation))
+        steps = yield from self._go_through_recorded(turn, exchange)
+        max_steps = self._max_steps or turn.max_steps
+        if steps >= max_steps:
+            raise _too_many_steps(max_steps)
+        step = self._ask(turn, exchange.conversation)
+        yield from self._go_on(turn, exchange, step, steps)
 
     def _open_exchange(self, turn: Turn, servers: ToolConnections | None) -> _Exchange:
         offer = Offer(self._max_tools, called_in(turn.history))
@@ -144,30 +163,43 @@ class OpenAIAgent:
         conversation = self._begin_conversation(prompt, turn.history, turn.message)
         return _Exchange(conversation, offer, toolbox, servers)
 
+    def _go_through_recorded(
+        self, turn: Turn, exchange: _Exchange
+    ) -> Generator[ToolResult, None, int]:
+        """Take in the steps that another worker has recorded, and end the last one; how many."""
+        for recorded in turn.recorded:
+            data = msgspec.convert(recorded.data, _Recorded)
+            if data.api != self._api:
+                raise TurnError("The turn was begun by another agent.")
+            results = yield from exchange.toolbox.go_on(turn, data.calls, recorded.results)
+            exchange.conversation.add(data.answer, results, spoke=data.spoke)
+        return len(turn.recorded)
+
     def _go_on(
-        self, turn: Turn, exchange: _Exchange, step: ModelStep
+        self, turn: Turn, exchange: _Exchange, step: ModelStep, steps: int = 0
     ) -> Iterator[ToolCall | ToolResult]:
-        """Run the calls of a step and ask again, until there are none."""
+        """Run the calls of a step and ask again, until there are none; ``steps`` are over."""
         conversation, offer, toolbox, servers = exchange
         max_steps = self._max_steps or turn.max_steps
-        for _ in range(max_steps - 1):
-            calls = step.calls
+        for number in range(steps, max_steps - 1):
+            calls = [
+                call._replace(key=turn.key_of(number, place))
+                for place, call in enumerate(step.calls)
+            ]
             if not calls:
                 return
             kept = conversation.kept()
             for call in calls if kept else ():
                 turn.keep(call.call_id, kept)
-            results = yield from run_calls(turn, toolbox, calls)
-            conversation.add_results(results)
+            recorded = _Recorded(self._api, conversation.answer(), calls, bool(step.text))
+            begun = partial(turn.record, recorded, [call.call_id for call in calls])
+            results = yield from run_calls(turn, toolbox, calls, begun)
+            conversation.add(recorded.answer, results, spoke=recorded.spoke)
             if servers is not None and servers.has_new_tools:
                 toolbox = self._update(offer, turn, servers)
             step = self._ask(turn, conversation)
         if step.calls:
-            raise TurnError(
-                f"The model needs more than {max_steps} steps.",
-                {"max_steps": max_steps},
-                code="step_limit",
-            )
+            raise _too_many_steps(max_steps)
 
     def _ask(self, turn: Turn, conversation: Conversation) -> ModelStep:
         with self._asked() as found:
@@ -203,6 +235,16 @@ class OpenAIAgent:
         return self._servers[0].connect(self._servers, taken)
 
 
+class _Recorded(Struct, frozen=True):
+    """What another worker goes on with behind a step."""
+
+    api: str
+    answer: list[Any]
+    calls: list[CallRequest]
+    #: Whether the answer had text.
+    spoke: bool
+
+
 class _Exchange(NamedTuple):
     """What one turn has with its model."""
 
@@ -210,6 +252,11 @@ class _Exchange(NamedTuple):
     offer: Offer
     toolbox: Toolbox
     servers: ToolConnections | None
+
+
+def _too_many_steps(max_steps: int) -> TurnError:
+    told = f"The model needs more than {max_steps} steps."
+    return TurnError(told, {"max_steps": max_steps}, code="step_limit")
 
 
 def _note_usage(found: dict[str, str | int], step: ModelStep) -> None:

@@ -59,11 +59,15 @@ class ResponsesConversation:
             options = {**options, "include": list(dict.fromkeys([*included, _ENCRYPTED]))}
         return ModelRequest("responses", request, options)
 
-    def add_results(self, results: Sequence[ToolResult]) -> None:
-        """See `Conversation.add_results`."""
-        self._has_spoken = self._has_spoken or bool(self._step.text)
+    def answer(self) -> list[Any]:
+        """See `Conversation.answer`."""
         output = self._step.output
-        self._own += _stateless(output) if self._is_stateless else output
+        return list(_stateless(output) if self._is_stateless else output)
+
+    def add(self, answer: Sequence[Any], results: Sequence[ToolResult], *, spoke: bool) -> None:
+        """See `Conversation.add`."""
+        self._has_spoken = self._has_spoken or spoke
+        self._own += answer
         self._own += [_output(result.call_id, as_text(result.output)) for result in results]
 
     def shorten(self) -> bool:

@@ -87,6 +87,8 @@ class Offer:
 class FindTool:
     """A tool that looks for others; used by any thread of its turn."""
 
+    on_crash = "retry"
+
     def __init__(self, offer: Offer, name: str) -> None:
         self._offer = offer
         self.name = name

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final, Union
 
+from wsgi_app.agents.shown_call import shown_call
 from wsgi_app.agents.tools import (
     AnyTool,
     CallRefused,
@@ -17,9 +18,11 @@ from wsgi_app.agents.tools import (
     Tool,
     describe_error,
     lane_of,
+    on_crash_of,
     parse_object,
 )
 from wsgi_app.engine import Turn
+from wsgi_app.engine.call import Call, inside_call
 from wsgi_app.errors import TurnError
 from wsgi_app.events import ToolCall, ToolResult
 
@@ -27,6 +30,14 @@ log = logging.getLogger("wsgi_app")
 
 #: A step's further calls wait until those before them are done.
 MAX_CALLS_AT_ONCE: Final = 16
+
+#: What the model hears of a call in flight when its worker died.
+OUTCOME_UNKNOWN: Final = (
+    "the process that ran this call is gone: whether it was done is unknown. "
+    "Find out before you call it again."
+)
+INTERRUPTED: Final = "A call was interrupted, and may have been done or not."
+AGAIN_SCHEMA: Final[dict[str, Any]] = {"type": "boolean"}
 
 #: Calls with their places in their step.
 _Lane = list[tuple[int, CallRequest]]
@@ -49,17 +60,61 @@ class Toolbox:
             raise ValueError(f"two tools have the same name: {names}")
 
     def run(
-        self, turn: Turn, calls: Sequence[CallRequest]
+        self,
+        turn: Turn,
+        calls: Sequence[CallRequest],
+        begun: Callable[[], None] = lambda: None,
     ) -> Generator[ToolCall | ToolResult, None, list[ToolResult]]:
         """Yield the calls' events, run them, yield each result when it is there; answer all.
 
         One call runs in the turn's thread, several in threads of their own, but for those that
         share a lane, see `lane_of`. Whatever is wrong with a call, and every exception of a tool
         but a TurnError, becomes a result of status ``error`` that the model can mend. The answer
-        is in the order of ``calls``.
+        is in the order of ``calls``. ``begun`` is called before any of them runs.
         """
         for call in calls:
             yield ToolCall(call.tool, call.call_id, parse_object(call.arguments) or {})
+        begun()
+        return (yield from self._run(turn, calls))
+
+    def go_on(
+        self, turn: Turn, calls: Sequence[CallRequest], known: Mapping[str, ToolResult]
+    ) -> Generator[ToolResult, None, list[ToolResult]]:
+        """Run those calls of a step again that have no result and may; yield their results.
+
+        Another worker has begun them. What happens to each is its tool's ``on_crash``. Returns the
+        results of all, in the order of ``calls``.
+        """
+        results = dict(known)
+        again = []
+        for call in calls:
+            if call.call_id in known:
+                continue
+            if self._may_run_again(turn, call):
+                again.append(call)
+            else:
+                results[call.call_id] = _unknown(call)
+                yield results[call.call_id]
+        for result in (yield from self._run(turn, again)):
+            results[result.call_id] = result
+        return [results[call.call_id] for call in calls]
+
+    def _may_run_again(self, turn: Turn, call: CallRequest) -> bool:
+        tool = self._by_name.get(call.tool)
+        if tool is None:
+            return True  # it is only told that there is none
+        if getattr(tool, "asks_first", False) and turn.is_asked_by(call.call_id):
+            return True  # it has not begun
+        on_crash = on_crash_of(tool)
+        if on_crash == "ask":
+            shown = shown_call(tool.name, parse_object(call.arguments) or {})
+            answer = turn.ask(f"{INTERRUPTED} Run {shown} again?", AGAIN_SCHEMA)
+            return answer is True or str(answer).strip().lower() in ("yes", "y", "true", "ok")
+        return on_crash == "retry"
+
+    def _run(
+        self, turn: Turn, calls: Sequence[CallRequest]
+    ) -> Generator[ToolResult, None, list[ToolResult]]:
         results: dict[int, ToolResult] = {}
         for place, result in self._results(turn, calls):
             results[place] = result
@@ -113,7 +168,9 @@ class Toolbox:
 
     def _result(self, turn: Turn, call: CallRequest) -> ToolResult:
         try:
-            with turn.inside_tool(call.call_id):
+            context = Call(call.key, call.call_id, call.tool, turn.attempt)
+            with turn.inside_tool(call.call_id), inside_call(context):
+                turn.confirm()
                 output = self._find(call.tool).prepare(turn, call).run()
         except TurnError:
             raise  # the tool ends the turn on purpose
@@ -131,6 +188,10 @@ class Toolbox:
             known = ", ".join(self._by_name) or "none"
             raise CallRefused(f"there is no tool {name!r}; the tools are: {known}")
         return tool
+
+
+def _unknown(call: CallRequest) -> ToolResult:
+    return ToolResult(call.tool, call.call_id, {"error": OUTCOME_UNKNOWN}, status="error")
 
 
 def _as_tool(tool: AnyTool | Callable[..., Any]) -> AnyTool:

@@ -8,7 +8,7 @@ import re
 import typing
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 from wsgi_app.agents.tool_schema import strict_schema, with_items
 from wsgi_app.engine import Turn
@@ -23,6 +23,9 @@ MAX_ERROR_CHARS: Final = 500
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
+OnCrash = Literal["tell", "retry", "ask"]
+
+
 class CallRefused(ValueError):  # noqa: N818 - a refusal is no fault
     """A call is refused, with a text for the model, before the tool itself has done anything."""
 
@@ -33,6 +36,8 @@ class CallRequest(NamedTuple):
     call_id: str
     tool: str
     arguments: str
+    #: See `Call.key`.
+    key: str = ""
 
 
 class PreparedCall(NamedTuple):
@@ -96,7 +101,10 @@ class Tool:
     ``timeout_seconds``: how long a call may take; without it, as long as the turn. A sync function
     that takes longer goes on unheeded, in a thread of its own. ``strict``: have the provider keep
     the model to the schema, where it can (OpenAI, vLLM); the model then gives every argument, also
-    one that has a default.
+    one that has a default. ``on_crash``: what happens to a call whose worker died before its result
+    was recorded, when another worker goes on with the turn: with ``"tell"`` the model hears that
+    the outcome is unknown, with ``"retry"`` it runs again, with the same key (see `current_call`),
+    with ``"ask"`` the user decides.
 
     Read by any thread; nothing changes after construction. Raises TypeError for a function that
     cannot be described: no usable name, an annotation that pydantic does not know, parameters
@@ -110,8 +118,12 @@ class Tool:
         *,
         timeout_seconds: float | None = None,
         strict: bool = False,
+        on_crash: OnCrash = "tell",
     ) -> None:
+        if on_crash not in ("tell", "retry", "ask"):
+            raise ValueError(f"on_crash is tell, retry or ask: {on_crash!r}")
         self.function = function
+        self.on_crash: OnCrash = on_crash
         self.timeout_seconds = timeout_seconds
         self.strict = strict
         self.name = _name_of(function)
@@ -147,6 +159,12 @@ class Tool:
 def lane_of(tool: AnyTool | None) -> object:
     """What a tool's calls share with others that run one after the other; None: with none."""
     return getattr(tool, "lane", None)
+
+
+def on_crash_of(tool: AnyTool | None) -> OnCrash:
+    """What happens to a tool's call in flight, see `Tool`; other sources' are told."""
+    found: OnCrash = getattr(tool, "on_crash", "tell")
+    return found
 
 
 def is_strict(tool: AnyTool) -> bool:

@@ -141,7 +141,7 @@ class Feed:
         assert run is not None  # noqa: S101 - only called when there is one; tells the type checker
         # In this order: an end seen first cannot hide events that came before it.
         log_ended = run.log.ended or run.log.cut
-        events = run.log.read(self.cursor.seq, MAX_EVENTS_PER_READ)
+        events = run.log.read(run.log.place_of(self.cursor.seq), MAX_EVENTS_PER_READ)
         if events:
             if self._mark != run.mark:
                 events[0] = _marked(events[0], run.mark)

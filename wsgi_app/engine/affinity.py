@@ -15,17 +15,16 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Final, Literal, Optional
+from typing import Any, Final, Optional
 
 import msgspec
-from msgspec import Struct
 
 from wsgi_app.engine.loop import LoopThread
 from wsgi_app.engine.request import TurnRequest
 from wsgi_app.engine.session_agents import SessionAgents
+from wsgi_app.engine.stored_request import decode_request, encode_request
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import Fenced, RequestError, StoreUnavailable
-from wsgi_app.events import ClientTool, encode_json
 from wsgi_app.store.base import Fence, Message, SessionKey, Store
 from wsgi_app.store.offers import Taken
 
@@ -44,20 +43,6 @@ BEGAN_ANEW: Final = "The session goes on in another process: its tools have begu
 
 #: A request that was taken, and the history that it starts with; None while it is queued.
 Adopted = tuple[TurnRequest, Optional[list[Message]]]
-
-
-class _Offered(Struct, frozen=True, kw_only=True):
-    """What goes to the other worker of a `TurnRequest`."""
-
-    message: str
-    metadata: dict[str, Any]
-    on_disconnect: Literal["cancel", "continue"]
-    history: Optional[list[Message]]
-    regenerates: bool
-    passing: bool
-    request_id: str
-    orphan_seconds: Optional[float]
-    client_tools: tuple[ClientTool, ...] = ()
 
 
 class Affinity:
@@ -117,11 +102,10 @@ class Affinity:
 
     def offer(self, fence: Fence, owner: str, request: TurnRequest) -> None:
         """Hand over a turn that was begun in the owner's name; it runs here if nobody takes it."""
-        offered = _Offered(**{name: getattr(request, name) for name in _Offered.__struct_fields__})
         take_back = partial(self._take_back, fence, request, MAX_TRIES)
         try:
             if self._offers is not None:
-                self._offers.offer(fence, owner, encode_json(offered))
+                self._offers.offer(fence, owner, encode_request(request))
         except StoreUnavailable:
             pass  # it may have been offered or not: whoever takes it finds out
         except Fenced:
@@ -160,12 +144,7 @@ class Affinity:
                 log.warning("a turn that was handed over is lost: %s", error.code)
 
     def _complete(self, offered: bytes) -> TurnRequest:
-        request = msgspec.json.decode(offered, type=_Offered)
-        return TurnRequest(
-            **msgspec.structs.asdict(request),
-            app_context=self.app_context,
-            adopted=True,
-        )
+        return decode_request(offered, self.app_context)[0]
 
     def _take(self, fence: Fence, *, offered: bool) -> Taken | None:
         if self._offers is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -12,6 +12,7 @@ from contextvars import copy_context
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from wsgi_app.engine.clock import TurnClock
 from wsgi_app.engine.log import EventLog
@@ -19,9 +20,11 @@ from wsgi_app.engine.output import check_output
 from wsgi_app.engine.question import QuestionPending, Questions
 from wsgi_app.engine.request import TurnRequest
 from wsgi_app.engine.services import Services
+from wsgi_app.engine.steps import RecordedStep, unanswered_calls
 from wsgi_app.engine.switch_interval import switch_interval
 from wsgi_app.engine.threads import start_thread
-from wsgi_app.engine.waits import Waits
+from wsgi_app.engine.turn_steps import Progress, TurnSteps
+from wsgi_app.engine.waits import Waits, wait_done
 from wsgi_app.errors import Fenced, TurnCancelled, TurnError
 from wsgi_app.events import (
     AnyEvent,
@@ -60,14 +63,20 @@ class AgentCalls:
         clock: TurnClock,
         questions: Questions,
         count_tool: Callable[[ToolCall | ToolResult], None],
+        progress: Progress | None = None,
         too_large: Callable[[], object],
         inside_tool: Callable[[str], AbstractContextManager[Any]] = lambda _: nullcontext(),
     ) -> None:
         self.fence = fence
         self.ended = False
-        self.usage = Usage()
+        #: What is recorded, so that another worker can go on.
+        self.steps = TurnSteps(fence, request, services, log=log, clock=clock, progress=progress)
+        records = progress.records if progress else ()
+        self.usage = records[-1].usage if records else Usage()
         #: See `Turn.keep`.
         self.kept: dict[str, Any] = {}
+        for record in records:
+            self.kept |= record.kept
         self._kept_bytes = 0
         self._request = request
         self._services = services
@@ -79,8 +88,8 @@ class AgentCalls:
         self._too_large = too_large
         self._waits = Waits()
         self._lock = threading.Lock()
-        self._output_bytes = 0
-        self._running: dict[str, ToolCall] = {}  # calls without a result
+        self._output_bytes = sum(len(one.json) for one in progress.events) if progress else 0
+        self._running = unanswered_calls(log.events()) if progress else {}  # calls without a result
         self._threads: list[threading.Thread] = []
 
     @property
@@ -245,6 +254,41 @@ class AgentCalls:
         """Whether a thread that the agent started still runs."""
         return any(thread.is_alive() for thread in self._threads)
 
+    # -- going on where another worker has stopped
+
+    @property
+    def attempt(self) -> int:
+        """See `Turn.attempt`."""
+        return self.steps.attempt
+
+    def is_asked_by(self, call_id: str) -> bool:
+        """See `Turn.is_asked_by`."""
+        question = self.steps.question
+        schema = question.schema if question is not None else UNSET
+        return schema is not UNSET and schema.get("x-call-id") == call_id
+
+    @property
+    def recorded(self) -> list[RecordedStep]:
+        """See `Turn.recorded`."""
+        return self.steps.recorded
+
+    def record(self, data: Any, calls: Sequence[str] = (), *, again: bool = False) -> None:
+        """See `Turn.record`."""
+        self._refuse_on_loop()
+        with self._lock:
+            usage, kept = self.usage, dict(self.kept)
+        self._wait_written(self.steps.record(data, calls, usage, kept, again=again))
+
+    def confirm(self) -> None:
+        """See `Turn.confirm`."""
+        self._wait_written(self.steps.confirm())
+
+    def _wait_written(self, written: Future[None] | None) -> None:
+        if written is not None:
+            self._waits.wait(written)
+            if self.ended:
+                raise TurnCancelled
+
     # -- asking
 
     def ask(self, make: Callable[[str], InputRequest]) -> Any:
@@ -254,7 +298,7 @@ class AgentCalls:
             try:
                 answer = self._ask(make)
             except QuestionPending as pending:
-                _wait_done(pending.answer)  # its time limit or the turn's end come at last
+                wait_done(pending.answer)  # its time limit or the turn's end come at last
             else:
                 return self._waits.wait(answer)
 
@@ -304,9 +348,3 @@ class AgentCalls:
             if coroutine is not None:
                 coroutine.close()
             raise RuntimeError("this would block the event loop: await ask_async, or the coroutine")
-
-
-def _wait_done(future: Future[Any]) -> None:
-    done = threading.Event()
-    future.add_done_callback(lambda _: done.set())
-    done.wait()

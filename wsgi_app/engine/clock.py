@@ -17,8 +17,13 @@ class TurnClock:
     """
 
     def __init__(
-        self, io: LoopThread, timeout_seconds: float, timed_out: Callable[[], None]
+        self,
+        io: LoopThread,
+        timeout_seconds: float,
+        timed_out: Callable[[], None],
+        paused_seconds: float = 0.0,
     ) -> None:
+        """``paused_seconds``: on other workers."""
         self._io = io
         self._timeout_seconds = timeout_seconds
         self._timed_out = timed_out
@@ -26,6 +31,8 @@ class TurnClock:
         self._timer: Timer | None = None
         self._paused_at: float | None = None
         self._closed = False
+        #: How long it has stood still, not counting a pause that lasts.
+        self.paused_seconds = paused_seconds
         #: When the time is over, on `time.monotonic`; moves on with every pause.
         self.deadline = time.monotonic() + timeout_seconds
 
@@ -45,7 +52,9 @@ class TurnClock:
         """Go on with the time that was left."""
         with self._lock:
             if self._paused_at is not None:
-                self.deadline += time.monotonic() - self._paused_at
+                paused_seconds = time.monotonic() - self._paused_at
+                self.paused_seconds += paused_seconds
+                self.deadline += paused_seconds
                 self._paused_at = None
                 self._arm()
 

@@ -33,10 +33,12 @@ def drain(runner: Runner, seconds: float) -> None:
     runner.stop_admitting()
     # 2. Let turns finish.
     finished = runner.wait_idle(seconds)
-    # 3. End the rest; their readers see an error that is worth a retry.
+    # 3. Leave the rest to other workers, or end it; its readers see an error that is worth a retry.
     if not finished:
-        log.warning("%d turns are ended because the worker leaves", len(runner.fences()))
-        runner.end_turns(WORKER_SHUTDOWN)
+        left = len(runner.fences())
+        handed = runner.end_turns(WORKER_SHUTDOWN)
+        told = "the worker leaves: %d turns are ended, %d go on elsewhere"
+        log.warning(told, left - handed, handed)
     # 4. Flush the journal.
     if not runner.wait_idle(CLOSING_SECONDS):
         log.warning("%d turns are left unfinished in the store", len(runner.fences()))

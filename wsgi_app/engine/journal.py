@@ -7,15 +7,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
+from concurrent.futures import Future
 
 from wsgi_app.compat.python import zip_strict
-from wsgi_app.engine.log import EventLog, Wakeup
+from wsgi_app.engine.journal_entry import Entry, JournaledTurn
+from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import Fenced, StoreUnavailable
-from wsgi_app.events import CancelReason, Terminal, encode_event
+from wsgi_app.events import encode_event
 from wsgi_app.metrics import metrics
-from wsgi_app.store.base import Appended, Fence, JournalWrite, Message, Store
+from wsgi_app.store.base import Appended, Fence, JournalWrite, StepWrite, Store
 
 log = logging.getLogger("wsgi_app")
 
@@ -33,49 +34,6 @@ FINISH_PATIENCE_SECONDS = 1.0
 MAX_EVENTS_PER_WRITE = 2000
 
 
-class JournaledTurn(Protocol):
-    """What the journal needs of a turn."""
-
-    fence: Fence
-
-    @property
-    def running(self) -> bool: ...
-    @property
-    def log(self) -> EventLog: ...
-    @property
-    def terminal(self) -> Terminal | None: ...
-    @property
-    def ended_at(self) -> float: ...
-    def cancel(self, reason: CancelReason) -> bool: ...
-    def closing_messages(self) -> Sequence[Message]: ...
-    def publish(self) -> None: ...
-    def fence_off(self) -> None: ...
-    def fail(self) -> None: ...
-    def take_answer(self) -> None: ...
-    def orphan_checked(self, *, followed: bool) -> None: ...
-
-
-class _Entry:
-    """How far one turn is written; used by the journal's thread, but for the flag."""
-
-    def __init__(self, turn: JournaledTurn) -> None:
-        self.turn = turn
-        self.stored_seq = 0
-        #: When the store was last seen to have all that there was.
-        self.caught_up_at = time.monotonic()
-        self.check_orphan = False
-        self.failed = False
-        self.dropped = False
-
-    def is_writable(self) -> bool:
-        """Whether it has its place: before that there is nothing to write."""
-        return self.turn.running or self.turn.terminal is not None
-
-    def is_behind(self) -> bool:
-        """Whether there are events that the store does not have."""
-        return self.turn.log.last_seq > self.stored_seq
-
-
 class Journal:
     """One thread that carries the logs of this worker's turns to the store.
 
@@ -87,11 +45,11 @@ class Journal:
         self._store = store
         self._host = host
         self._lock = threading.Lock()
-        self._entries: dict[Fence, _Entry] = {}
-        self._urgent: dict[_Entry, None] = {}
-        self._followed: dict[_Entry, None] = {}
+        self._entries: dict[Fence, Entry] = {}
+        self._urgent: dict[Entry, None] = {}
+        self._followed: dict[Entry, None] = {}
         #: All of them, by when each is looked at next.
-        self._waiting: deque[tuple[float, _Entry]] = deque()
+        self._waiting: deque[tuple[float, Entry]] = deque()
         self._lag_seconds = 0.0
         self._tells_at = 0.0
         self._wakeup = Wakeup()
@@ -103,7 +61,7 @@ class Journal:
 
         One that ends before its first flush costs the store one write.
         """
-        entry = _Entry(turn)
+        entry = Entry(turn)
         with self._lock:
             self._entries[turn.fence] = entry
             was_idle = not self._waiting
@@ -130,6 +88,26 @@ class Journal:
         if entry.is_behind():
             self._urge(entry)
 
+    def record(self, fence: Fence, step: StepWrite) -> Future[None]:
+        """Write a step's record, in order, behind all events so far; the future tells when it is.
+
+        Number 0 records nothing: its write shows that the turn is still this worker's. It waits for
+        a store that does not answer; a turn that is fenced off ends.
+        """
+        written: Future[None] = Future()
+        entry = self._entries.get(fence)
+        if entry is None:
+            written.cancel()  # it has ended
+        else:
+            entry.steps.append((step, written))
+            self._urge(entry)
+        return written
+
+    def confirmed_seconds_ago(self, fence: Fence) -> float:
+        """How long ago a write showed that the turn is this worker's."""
+        entry = self._entries.get(fence)
+        return float("inf") if entry is None else time.monotonic() - entry.confirmed_at
+
     def check_orphan(self, fence: Fence) -> None:
         """Ask the store whether another worker's readers follow the turn, and tell the turn."""
         entry = self._entries.get(fence)
@@ -149,7 +127,7 @@ class Journal:
         if self._thread is not None:
             self._thread.join(timeout_seconds)
 
-    def _urge(self, entry: _Entry, *, wakes: bool = True) -> None:
+    def _urge(self, entry: Entry, *, wakes: bool = True) -> None:
         with self._lock:
             self._urgent[entry] = None
         if wakes:
@@ -181,10 +159,12 @@ class Journal:
             results = self._store.write([write for _, write, _ in prepared])
             metrics(self._host).journal_write_seconds.observe(time.monotonic() - now)
             for (entry, write, ends), result in zip_strict(prepared, results):
+                if isinstance(result, Appended):
+                    entry.confirmed_at = now
                 self._settle_safely(entry, write, result, ends=ends)
         self._tell_lag(now, due)
 
-    def _take_due(self, now: float) -> list[_Entry]:
+    def _take_due(self, now: float) -> list[Entry]:
         """What is urgent, what another worker follows, and what was last looked at a while ago."""
         with self._lock:
             due, self._urgent = self._urgent, {}
@@ -199,13 +179,13 @@ class Journal:
                     self._waiting.append((now + FLUSH_SECONDS, entry))
         for entry in looked_at:
             # An end that the store did not take is in no log yet.
-            if entry.is_behind() or entry.turn.terminal is not None:
+            if entry.waits():
                 due[entry] = None
             else:
                 entry.caught_up_at = now
         return [entry for entry in due if entry.is_writable() and not entry.dropped]
 
-    def _tell_lag(self, now: float, written: Sequence[_Entry]) -> None:
+    def _tell_lag(self, now: float, written: Sequence[Entry]) -> None:
         """Each turn is looked at once in `FLUSH_SECONDS`: the worst of those is the worker's."""
         for entry in written:
             if not entry.is_behind():
@@ -216,7 +196,7 @@ class Journal:
             metrics(self._host).journal_lag_seconds.set(self._lag_seconds if self._entries else 0.0)
             self._lag_seconds = 0.0
 
-    def _prepare_safely(self, entry: _Entry) -> tuple[_Entry, JournalWrite, bool] | None:
+    def _prepare_safely(self, entry: Entry) -> tuple[Entry, JournalWrite, bool] | None:
         try:
             write, ends = self._prepare(entry)
         except Exception:
@@ -227,7 +207,7 @@ class Journal:
 
     def _settle_safely(
         self,
-        entry: _Entry,
+        entry: Entry,
         write: JournalWrite,
         result: Appended | Fenced | StoreUnavailable,
         *,
@@ -241,7 +221,7 @@ class Journal:
             log.exception("a turn cannot be written to the store")
             self._fail(entry)
 
-    def _fail(self, entry: _Entry) -> None:
+    def _fail(self, entry: Entry) -> None:
         """One turn's fault must not stop the journal of all others."""
         if entry.failed:
             self._drop(entry)
@@ -253,14 +233,18 @@ class Journal:
         self._urge(entry)
 
     @staticmethod
-    def _prepare(entry: _Entry) -> tuple[JournalWrite, bool]:
+    def _prepare(entry: Entry) -> tuple[JournalWrite, bool]:
         turn = entry.turn
-        # In this order: a log whose end is known does not grow any more.
+        # In this order: a log whose end is known does not grow any more, and a step is recorded
+        # behind all events that were there before it.
         terminal = turn.terminal
+        step = entry.steps[0][0] if entry.steps else None
         logged = turn.log.read(entry.stored_seq, MAX_EVENTS_PER_WRITE)
         events = [numbered.json for numbered in logged]
         if terminal is None or len(events) == MAX_EVENTS_PER_WRITE:
-            return JournalWrite(turn.fence, entry.stored_seq + 1, events), False
+            if len(events) == MAX_EVENTS_PER_WRITE:
+                step = None  # behind all events alone
+            return JournalWrite(turn.fence, entry.stored_seq + 1, events, None, step), False
         if not turn.log.ended:
             events.append(encode_event(terminal))
         messages = turn.closing_messages()
@@ -268,7 +252,7 @@ class Journal:
 
     def _settle(
         self,
-        entry: _Entry,
+        entry: Entry,
         write: JournalWrite,
         result: Appended | Fenced | StoreUnavailable,
         *,
@@ -290,6 +274,8 @@ class Journal:
             return
         if not complete or len(write.events) == MAX_EVENTS_PER_WRITE:
             self._urge(entry)
+        elif self._settle_step(entry, write.step):
+            return
         if result.cancel is not None:
             entry.turn.cancel(result.cancel)
         if result.followed:
@@ -301,7 +287,19 @@ class Journal:
             entry.turn.orphan_checked(followed=result.followed)
         entry.turn.take_answer()
 
-    def _release(self, entry: _Entry, *, ends: bool) -> None:
+    def _settle_step(self, entry: Entry, step: StepWrite | None) -> bool:
+        """Tell who waits for a step, and whether the turn is another worker's from now on."""
+        if step is not None:
+            entry.step_written(step)
+        if entry.steps:
+            self._urge(entry)
+        leaves = entry.turn.leaving and not entry.is_behind()
+        if leaves:
+            self._drop(entry)
+            entry.turn.leave()
+        return leaves
+
+    def _release(self, entry: Entry, *, ends: bool) -> None:
         """The store is away: nobody waits longer for it than `FINISH_PATIENCE_SECONDS`."""
         if entry.check_orphan:
             entry.check_orphan = False
@@ -309,13 +307,13 @@ class Journal:
         if ends and time.monotonic() - entry.turn.ended_at >= FINISH_PATIENCE_SECONDS:
             entry.turn.publish()
 
-    def _drop(self, entry: _Entry) -> None:
+    def _drop(self, entry: Entry) -> None:
         with self._lock:
             entry.dropped = True
             self._entries.pop(entry.turn.fence, None)
         self._unfollow(entry)
 
-    def _unfollow(self, entry: _Entry) -> None:
+    def _unfollow(self, entry: Entry) -> None:
         with self._lock:
             self._followed.pop(entry, None)
         entry.turn.log.remove_waker(self._wakeup.set)

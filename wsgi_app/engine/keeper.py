@@ -6,12 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from wsgi_app.config import Settings
-from wsgi_app.engine.ends import WORKER_LOST_JSON, lost_messages
+from wsgi_app.engine.ends import WORKER_LOST_JSON, WORKERS_LOST_JSON, lost_messages
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.report import tell_lost
+from wsgi_app.engine.takeover import Takeover
 from wsgi_app.engine.threads import start_thread
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.store.base import Fence, Heartbeat, SessionKey, Store, WorkerInfo
@@ -56,13 +58,23 @@ class Keeper:
     start.
     """
 
-    def __init__(self, store: Store, worker_id: str, settings: Settings, worker: Kept) -> None:
+    def __init__(
+        self,
+        store: Store,
+        worker_id: str,
+        settings: Settings,
+        worker: Kept,
+        takeover: Takeover | None = None,
+    ) -> None:
         self._store = store
         self._worker_id = worker_id
         self._lease_seconds = settings.lease_seconds
         self._host = settings.host
         self._log_format = settings.log_format
         self._worker = worker
+        self._takeover = takeover
+        #: The lost workers that a thread looks after; each adds and takes one name at a time.
+        self._looked_after: set[str] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wakeup = Wakeup()
@@ -90,26 +102,35 @@ class Keeper:
         self._wakeup.set()
 
     def settle(self, key: SessionKey) -> bool:
-        """End the session's turns that no living worker owns; whether there were any.
+        """Go on with the session's turns that no living worker owns, or end them; whether any were.
 
         Judges only once the store has been up for a whole lease: until then the living may not
         have had a chance to renew. Raises StoreUnavailable.
         """
         if not self._may_judge():
             return False
-        lost = self._store.settle_session(key, WORKER_LOST_JSON, lost_messages)
+        taken = self._takeover.take_in(key) if self._takeover is not None else 0
+        lost = self._store.settle_session(
+            key, WORKER_LOST_JSON, lost_messages, again=WORKERS_LOST_JSON
+        )
         tell_lost(lost, self._host, self._log_format)
-        return bool(lost)
+        return bool(lost or taken)
 
-    def stop(self, timeout_seconds: float) -> None:
-        """End the thread and sign off."""
+    def stop(self, timeout_seconds: float, *, hands_over: bool = False) -> None:
+        """End the thread and sign off, once; ``hands_over``: others shall go on with its turns."""
+        if self._stopping:
+            return
         self._stopping = True
         self._wakeup.set()
         if self._thread is None:
             return
         self._thread.join(timeout_seconds)
+        resumes = self._store.resumes
         try:
-            self._store.leave(self._worker_id)
+            if hands_over and resumes is not None:
+                resumes.declare_lost(self._worker_id)
+            else:
+                self._store.leave(self._worker_id)
         except StoreUnavailable:
             log.warning("the store does not answer; this worker's lease runs out by itself")
 
@@ -173,12 +194,30 @@ class Keeper:
             log.warning("%s", warning)
 
     def _end_lost_workers(self) -> None:
-        if not self._may_judge():
-            return
-        for worker_id in self._store.lost_workers():
-            lost = self._store.mark_lost(worker_id, WORKER_LOST_JSON, lost_messages)
+        resumes = self._store.resumes if self._takeover is not None else None
+        gone = set(resumes.gone_workers()) if resumes is not None else set()
+        lost = gone | set(self._store.lost_workers() if self._may_judge() else ())
+        for worker_id in lost - {self._worker_id} - self._looked_after:
+            self._looked_after.add(worker_id)
+            # Not in this thread: the heartbeat goes on while many turns are taken.
+            start_thread(partial(self._look_after, worker_id), "takeover")
+
+    def _look_after(self, worker_id: str) -> None:
+        """Go on with what a lost worker has left, and end the rest."""
+        try:
+            taken = self._takeover.take_from(worker_id) if self._takeover is not None else 0
+            lost = self._store.mark_lost(
+                worker_id, WORKER_LOST_JSON, lost_messages, again=WORKERS_LOST_JSON
+            )
             tell_lost(lost, self._host, self._log_format)
-            log.warning("worker %s is lost, with %d turns", worker_id, len(lost))
+            told = "worker %s is lost, with %d turns; %d others go on here"
+            log.warning(told, worker_id, len(lost), taken)
+        except StoreUnavailable:
+            self._up_since = None
+        except Exception:
+            log.exception("the turns of worker %s cannot be ended", worker_id)
+        finally:
+            self._looked_after.discard(worker_id)
 
     def _may_judge(self) -> bool:
         up_since = self._up_since

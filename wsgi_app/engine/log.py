@@ -5,8 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 
+from wsgi_app.engine.steps import counted
 from wsgi_app.events import AnyEvent, EventId, NumberedEvent, Terminal, Token, encode_event
 
 
@@ -18,10 +20,14 @@ class EventLog:
     grows, which needs none.
     """
 
-    def __init__(self, turn: int) -> None:
+    def __init__(self, turn: int, before: Sequence[NumberedEvent] = ()) -> None:
+        """``before``: what the turn said on other workers, whose ids have holes, see `Resumes`."""
         self._turn = turn
         self._lock = threading.Lock()
-        self._entries: list[NumberedEvent] = []
+        self._entries = list(before)
+        #: The seqs of ``before``, and how far those behind them are ahead of their places.
+        self._before = [entry.id.seq for entry in before]
+        self._ahead = self._before[-1] - len(before) if before else 0
         self._wakers: tuple[Callable[[], None], ...] = ()
         self._sealed = False
         #: When the first event and the first token came, on `time.monotonic`.
@@ -63,18 +69,29 @@ class EventLog:
         self.cut = True
         self._wake()
 
-    def read(self, after_seq: int, max_events: int) -> list[NumberedEvent]:
-        """Read what lies behind a seq, at once, possibly nothing."""
-        return self._entries[after_seq : after_seq + max_events]
+    def read(self, after: int, max_events: int) -> list[NumberedEvent]:
+        """Read what lies behind so many events, at once, possibly nothing."""
+        return self._entries[after : after + max_events]
+
+    def place_of(self, seq: int) -> int:
+        """How many events a reader has seen that stands behind this seq: where it reads on."""
+        if not self._before or seq > self._before[-1]:
+            return seq - self._ahead
+        return bisect_right(self._before, seq)
+
+    def events(self) -> list[AnyEvent]:
+        """All events so far that count."""
+        if self._before:
+            return counted(self._entries)
+        return [entry.event for entry in self._entries]
 
     def reply(self) -> str:
-        """All tokens so far, joined."""
-        events = [entry.event for entry in self._entries]
-        return "".join(event.content for event in events if isinstance(event, Token))
+        """All tokens so far that count, joined."""
+        return "".join(event.content for event in self.events() if isinstance(event, Token))
 
     @property
     def last_seq(self) -> int:
-        """The newest event's number; 0 before the first."""
+        """How many events there are; the newest one's number in a turn that one worker runs."""
         return len(self._entries)
 
     def add_waker(self, wake: Callable[[], None]) -> None:
@@ -95,7 +112,7 @@ class EventLog:
             self.first_token_at = now
 
     def _add(self, event: AnyEvent, json: bytes) -> None:
-        seq = len(self._entries) + 1
+        seq = len(self._entries) + 1 + self._ahead
         self._entries.append(NumberedEvent(EventId(self._turn, seq), event, json))
 
     def _wake(self) -> None:

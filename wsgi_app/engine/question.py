@@ -49,13 +49,16 @@ class Questions:
         timeout_seconds: float,
         opened: Callable[[], None],
         closed: Callable[[], None],
+        left: InputRequest | None = None,
     ) -> None:
+        """``left``: the question of an earlier attempt that has no answer yet."""
         self._fence = fence
         self._store = store
         self._io = io
         self._timeout_seconds = timeout_seconds
         self._opened = opened
         self._closed = closed
+        self._left = left
         self._lock = threading.Lock()
         self._pending: _Pending | None = None
         self._is_closing = False
@@ -80,7 +83,7 @@ class Questions:
         Raises QuestionPending.
         """
         answer: Future[Any] = Future()
-        request_id = secrets.token_hex(8)
+        request_id = self._take_left(make) or secrets.token_hex(8)
         with self._lock:
             if self._pending is not None:
                 raise QuestionPending(self._pending.answer)
@@ -96,6 +99,11 @@ class Questions:
             self.withdraw()
             raise
         return answer
+
+    def _take_left(self, make: Callable[[str], InputRequest]) -> str:
+        """The name of the same question that an earlier attempt has asked; '' for another one."""
+        left, self._left = self._left, None
+        return left.request_id if left is not None and make(left.request_id) == left else ""
 
     def take_answer(self) -> None:
         """Look into the store for the answer; called by the journal's thread.

@@ -169,7 +169,7 @@ class TurnReport:
                 made.tokens.labels(kind).inc(count)
 
     def _count_events(self, terminal: Terminal, log: EventLog) -> None:
-        events = Counter(type(entry.event) for entry in log.read(0, log.last_seq))
+        events = Counter(type(event) for event in log.events())
         events[type(terminal)] += 1
         for kind, count in events.items():
             metrics(self._host).events.labels(kind.__struct_config__.tag).inc(count)

@@ -55,6 +55,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     adopted: bool = False
     #: What the user is told if the agent's object is new.
     notice: str = ""
+    #: Whether the store has what another worker would go on with.
+    resumes: bool = False
 
     def orphan_after(self, default_seconds: float) -> float | None:
         """How long the turn goes on without readers; None is to its end."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from wsgi_app.engine.agent_calls import AgentCalls
 from wsgi_app.engine.agent_run import AgentRun
 from wsgi_app.engine.clock import TurnClock
-from wsgi_app.engine.ends import AGENT_ERROR, OUTPUT_TOO_LARGE, TURN_TIMEOUT, was_lost
+from wsgi_app.engine.ends import AGENT_ERROR, OUTPUT_TOO_LARGE, TURN_TIMEOUT, is_elsewhere
 from wsgi_app.engine.history import answer_messages
 from wsgi_app.engine.log import EventLog, Wakeup
 from wsgi_app.engine.place import wait_for_place
@@ -21,6 +21,7 @@ from wsgi_app.engine.report import TurnReport
 from wsgi_app.engine.request import TurnRequest
 from wsgi_app.engine.services import Services
 from wsgi_app.engine.turn_state import Stage, TurnState
+from wsgi_app.engine.turn_steps import Progress
 from wsgi_app.events import (
     Cancelled,
     CancelReason,
@@ -42,12 +43,19 @@ class TurnRun:
     """
 
     def __init__(
-        self, fence: Fence, request: TurnRequest, services: Services, history: list[Message] | None
+        self,
+        fence: Fence,
+        request: TurnRequest,
+        services: Services,
+        history: list[Message] | None,
+        progress: Progress | None = None,
     ) -> None:
+        """``history``: None while the turn waits; ``progress``: of other workers with it."""
         self.fence = fence
         self.mark = fence.mark
         self.begun_at = time.time()
-        self.log = EventLog(fence.turn)
+        self.log = EventLog(fence.turn, progress.events if progress else ())
+        self.stored_before = self.log.last_seq
         self.terminal: Terminal | None = None
         self.published = threading.Event()
         settings = services.settings
@@ -58,7 +66,12 @@ class TurnRun:
         self._lock = threading.Lock()
         self._started = False
         self._place_wakeup = Wakeup()
-        self._clock = TurnClock(services.io, settings.turn_timeout_seconds, self._time_out)
+        self._clock = TurnClock(
+            services.io,
+            progress.seconds_left if progress else settings.turn_timeout_seconds,
+            self._time_out,
+            progress.records[-1].paused_seconds if progress and progress.records else 0.0,
+        )
         orphan_seconds = request.orphan_after(settings.orphan_seconds)
         self.readers = Readers(services.io, orphan_seconds, self._orphaned)
         self.questions = Questions(
@@ -68,6 +81,7 @@ class TurnRun:
             timeout_seconds=settings.input_timeout_seconds,
             opened=self._question_opened,
             closed=self._question_closed,
+            left=progress.question if progress else None,
         )
         self._report = TurnReport(fence, request, settings.host, settings.log_format)
         self._calls = AgentCalls(
@@ -79,6 +93,7 @@ class TurnRun:
             questions=self.questions,
             count_tool=self._report.count_tool,
             inside_tool=self._report.inside_tool,
+            progress=progress,
             too_large=lambda: self.move("ended", OUTPUT_TOO_LARGE),
         )
         self._agent = AgentRun(
@@ -107,6 +122,11 @@ class TurnRun:
         return self._state.ended_at
 
     @property
+    def leaving(self) -> bool:
+        """Whether its end is another worker's business, once its events are stored."""
+        return self._state.is_leaving
+
+    @property
     def running(self) -> bool:
         """Whether the store has let it run; before that it waits for its place."""
         return self._state.has_run
@@ -128,6 +148,10 @@ class TurnRun:
     def cancel(self, reason: CancelReason) -> bool:
         """End the turn with `cancelled`; False if it has ended already."""
         return self.move("ended", Cancelled(reason))
+
+    def hand_over(self) -> bool:
+        """Stop here, for another worker to go on; False if none can."""
+        return self._calls.steps.can_be_resumed and self.move("leaving")
 
     def end_with(self, error: Error) -> bool:
         """End the turn with this error; False if it has ended already."""
@@ -156,9 +180,7 @@ class TurnRun:
         """What the turn adds to the history, even an unfinished one."""
         if self.terminal is None:
             return []
-        entries = self.log.read(0, self.log.last_seq)
-        events = (entry.event for entry in entries)
-        return answer_messages(events, self.terminal, self._calls.kept)
+        return answer_messages(self.log.events(), self.terminal, self._calls.kept)
 
     def publish(self) -> None:
         """Let the readers see the end; the store knows it, or does not answer."""
@@ -166,11 +188,11 @@ class TurnRun:
             self.move("out")
 
     def fence_off(self) -> None:
-        """End a turn whose session is deleted, or which was taken for lost.
+        """End a turn whose session is deleted, or which another worker has ended or goes on with.
 
         Raises StoreUnavailable.
         """
-        if was_lost(self._services.store, self.fence):
+        if is_elsewhere(self._services.store, self.fence):
             self.move("ended", Cancelled("interrupted"))
             self.move("elsewhere")
             return
@@ -181,6 +203,10 @@ class TurnRun:
         """End the turn with an error that is safe to write, whatever its end was to be."""
         if not self.move("ended", AGENT_ERROR):
             self.terminal = AGENT_ERROR
+
+    def leave(self) -> None:
+        """Let another worker go on: all events are stored."""
+        self.move("elsewhere")
 
     def take_answer(self) -> None:
         """Look whether the question has its answer."""
@@ -218,7 +244,7 @@ class TurnRun:
             return False
         if to == "running":
             self._run()
-        elif to == "ended":
+        elif to in ("ended", "leaving"):
             self._end(terminal)
         else:
             self._leave(to)
@@ -234,7 +260,8 @@ class TurnRun:
         # 1. Nothing more gets in, and 2. the end is fixed, before anything wakes the agent.
         self.log.seal()
         self._calls.seal()
-        self.terminal = terminal or self._done()
+        if not self._state.is_leaving:
+            self.terminal = terminal or self._done()
         # 3. Whatever waits with the turn stops: its readers' clock, its question, its time, its
         # place.
         self.readers.close()
@@ -243,7 +270,7 @@ class TurnRun:
         self._place_wakeup.set()
         # 4. The agent is woken, so that it stops.
         self._calls.end()
-        # 5. The journal writes the end, and publishes it.
+        # 5. The journal writes the end, and publishes it; or leaves the turn to another worker.
         self._services.journal.hurry(self.fence)
 
     def _leave(self, to: Stage) -> None:

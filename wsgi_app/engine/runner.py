@@ -31,7 +31,10 @@ from wsgi_app.engine.services import Services
 from wsgi_app.engine.session_agents import SessionAgents
 from wsgi_app.engine.session_name import SessionName
 from wsgi_app.engine.signals import Signals
+from wsgi_app.engine.stored_request import code_of, keep_for_others
+from wsgi_app.engine.takeover import TakenOver, Takeover
 from wsgi_app.engine.turn import Agent
+from wsgi_app.engine.turn_steps import Progress
 from wsgi_app.engine.workdir import Workdirs
 from wsgi_app.errors import RequestError, TurnError
 from wsgi_app.events import CancelReason, Error
@@ -74,7 +77,8 @@ class Runner:
         self.births = Births(store)
         self.loops = Loops()
         self._journal = Journal(store, settings.host)
-        self.keeper = Keeper(store, self.worker_id, settings, self)
+        self._takeover = self._make_takeover(store, settings)
+        self.keeper = Keeper(store, self.worker_id, settings, self, self._takeover)
         self._session_agents = SessionAgents(make_agent, settings.idle_seconds, self.loops.agents)
         self._ephemeral = EphemeralSessions(store)
         self._services = Services(
@@ -87,8 +91,11 @@ class Runner:
             ephemeral=self._ephemeral,
             workdirs=Workdirs(settings.workdir, settings.host),
             explain=explain,
+            resumes=self._takeover is not None,
+            code=code_of(settings),
         )
         self._live = LiveTurns()
+        self._hands_over = False
         self._runs = RunTable(settings.max_turns)
         self._cancels = Cancels(store, self._runs, self.following, self.worker_id, settings.host)
         self.abandoned = Abandoned(self._runs, settings.max_turns_per_tenant)
@@ -103,10 +110,27 @@ class Runner:
         #: Called before the loops end, with the seconds that each may take.
         self.before_close: list[Callable[[float], None]] = []
         signals = Signals(
-            self._runs, self._journal, self.following, self._session_agents, self.affinity
+            self._runs,
+            self._journal,
+            self.following,
+            self._session_agents,
+            self.affinity,
+            self.keeper.beat_soon,
         )
         store.listen(signals.take, self.worker_id, self._resync)
         register(self)
+
+    def _make_takeover(self, store: Store, settings: Settings) -> Takeover | None:
+        if store.resumes is None or settings.max_attempts == 1:
+            return None
+        return Takeover(
+            store.resumes,
+            self.worker_id,
+            code=code_of(settings),
+            turn_timeout_seconds=settings.turn_timeout_seconds,
+            app_context=lambda: self.affinity.app_context(),  # noqa: PLW0108 - it is set later
+            run=self._run_resumed,
+        )
 
     @property
     def agent(self) -> Any:
@@ -134,7 +158,10 @@ class Runner:
         owner, request = self.affinity.find_owner(key, request)
         # Counted, since random bytes cost a call of the system.
         run_id = f"{self._run_name}-{next(self._run_numbers)}"
-        begun = self._begin_in_store(request.claim(key, run_id, owner or self.worker_id, rate))
+        claim = request.claim(key, run_id, owner or self.worker_id, rate)
+        if self._takeover is not None and self._session_agents.resumes and not owner:
+            request, claim = keep_for_others(request, claim, self._services.code)
+        begun = self._begin_in_store(claim)
         if begun.state == "attached":
             return BegunTurn(begun.turn, None)
         fence = Fence(key, begun.turn, run_id)
@@ -151,9 +178,13 @@ class Runner:
         return BegunTurn(begun.turn, run, begun.starts)
 
     def _add_run(
-        self, fence: Fence, request: TurnRequest, history: list[Message] | None
+        self,
+        fence: Fence,
+        request: TurnRequest,
+        history: list[Message] | None,
+        progress: Progress | None = None,
     ) -> TurnRun:
-        run = TurnRun(fence, request, self._services, history)
+        run = TurnRun(fence, request, self._services, history, progress)
         self._live.note_begun()
         early = self._runs.add(run)
         self._journal.add(run)
@@ -170,7 +201,21 @@ class Runner:
             if taken is None:
                 return
             run = self._add_run(fence, *taken)
-        self._journal.follow(fence)  # its readers are on the other worker
+        self._start_elsewhere(run)
+
+    def _run_resumed(self, key: SessionKey, take: Callable[[], TakenOver | None]) -> bool:
+        """Go on with a turn whose worker is gone."""
+        self.abandoned.check_places(key.tenant)
+        with self._runs.beginning(key):
+            taken = take()
+            if taken is None:
+                return False
+            run = self._add_run(*taken)
+        self._start_elsewhere(run)
+        return True
+
+    def _start_elsewhere(self, run: TurnRun) -> None:
+        self._journal.follow(run.fence)  # for its readers
         run.readers.wait_again()
         run.start()
 
@@ -269,10 +314,14 @@ class Runner:
         self.following.wake_all()
         self.births.tell_all()
 
-    def end_turns(self, error: Error) -> None:
-        """End every turn of this worker with this error."""
-        for run in self._runs.all():
+    def end_turns(self, error: Error) -> int:
+        """End every turn with this error, but those that others can go on with; how many those."""
+        runs = self._runs.all()
+        left = [run for run in runs if not run.hand_over()]
+        for run in left:
             run.end_with(error)
+        self._hands_over = len(left) < len(runs)
+        return len(runs) - len(left)
 
     def wait_idle(self, timeout_seconds: float) -> bool:
         """Wait until no turn runs here and everything is written; False when time is over."""
@@ -286,6 +335,8 @@ class Runner:
     def close(self, timeout_seconds: float) -> None:
         """Close agents, sign off and end the threads; turns have ended before."""
         deadline = time.monotonic() + timeout_seconds
+        if self._hands_over:
+            self.keeper.stop(timeout_seconds / 2, hands_over=True)
         for finish in self.before_close:
             finish(timeout_seconds / 2)
         self._session_agents.close_all(max(0.1, deadline - time.monotonic()))

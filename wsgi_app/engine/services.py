@@ -28,3 +28,7 @@ class Services(NamedTuple):
     workdirs: Workdirs
     #: The error to end with for one that an agent did not raise on purpose, if it is known.
     explain: Callable[[BaseException], Optional[TurnError]]
+    #: Whether other workers go on with turns of this one.
+    resumes: bool = False
+    #: What they must be of to do so: the version of package and site.
+    code: str = ""

@@ -43,10 +43,9 @@ class SessionAgents:
 
     def __init__(self, make: Callable[[], Any], idle_seconds: float, loop: LoopThread) -> None:
         self._make = AgentFactory(make, loop)
-        given = make.agent if isinstance(make, Given) else None
+        self._given = given = make.agent if isinstance(make, Given) else None
         opens = hasattr(given, "open_session") or hasattr(given, "close")
         self._has_state = given is None or bool(getattr(given, "has_state", opens))
-        self._given = given
         self._loop = loop
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
@@ -88,6 +87,15 @@ class SessionAgents:
     def known(self) -> Any:
         """The agent of all sessions, or what opens theirs; None while there is none."""
         return self._given or self._opener or self.shared
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the agent of all sessions goes on with turns of other workers.
+
+        False where there is none, or none yet: the first turn of a worker may find that out late.
+        """
+        agent = self.shared if self.shared is not None else self._given
+        return bool(getattr(agent, "resumes", False)) and not getattr(agent, "has_state", False)
 
     @property
     def may_have_state(self) -> bool:

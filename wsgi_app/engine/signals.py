@@ -16,19 +16,21 @@ from wsgi_app.store.base import Fence, Signal
 class Signals:
     """Called on the store's thread; its parts guard themselves, and none of them blocks."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts that signals are for, by their one caller
         self,
         runs: RunTable,
         journal: Journal,
         following: Following,
         session_agents: SessionAgents,
         affinity: Affinity,
+        look_soon: Callable[[], None],
     ) -> None:
         self._runs = runs
         self._journal = journal
         self._following = following
         self._session_agents = session_agents
         self._affinity = affinity
+        self._look_soon = look_soon
         self._handlers: dict[str, Callable[[Signal], None]] = {
             "events": self._on_events,
             "ended": self._on_ended,
@@ -37,6 +39,7 @@ class Signals:
             "offer": self._on_offer,
             "follow": self._on_follow,
             "input": self._on_input,
+            "lost": self._on_lost,
         }
 
     def take(self, signal: Signal) -> None:
@@ -62,6 +65,9 @@ class Signals:
 
     def _on_offer(self, signal: Signal) -> None:
         self._affinity.adopt(Fence(signal.key, signal.turn, signal.value))
+
+    def _on_lost(self, _: Signal) -> None:
+        self._look_soon()
 
     def _on_follow(self, signal: Signal) -> None:
         run = self._runs.find(signal.key, signal.turn)

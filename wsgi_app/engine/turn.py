@@ -10,16 +10,19 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import msgspec
 from msgspec import UNSET
 
+from wsgi_app.engine.call import Call, call_key, inside_call
 from wsgi_app.engine.client_tools import request_of, results_of
 from wsgi_app.engine.history import for_people, take_kept
 from wsgi_app.engine.session_name import SessionName
 from wsgi_app.engine.workdir import Workdirs
 from wsgi_app.errors import TurnCancelled
-from wsgi_app.events import ClientTool, InputRequest, Status
+from wsgi_app.events import ClientTool, InputRequest, Status, encode_json
 
 if TYPE_CHECKING:
+    from wsgi_app.engine.steps import RecordedStep
     from wsgi_app.events import AnyEvent, RequestedCall, ToolResult, Usage
     from wsgi_app.store.base import Fence, Message
 
@@ -48,6 +51,13 @@ class TurnHost(Protocol):
     def call_in_app_context(self, function: Callable[[], T]) -> T: ...
     def start_in_thread(self, function: Callable[[], T]) -> Future[T]: ...
     def run_in_thread(self, function: Callable[[], T], timeout_seconds: float) -> T: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def recorded(self) -> list[RecordedStep]: ...
+    def is_asked_by(self, call_id: str) -> bool: ...
+    def record(self, data: Any, calls: Sequence[str] = (), *, again: bool = False) -> None: ...
+    def confirm(self) -> None: ...
     def ask(self, make: Callable[[str], InputRequest]) -> Any: ...
     async def ask_async(self, make: Callable[[str], InputRequest]) -> Any: ...
 
@@ -91,6 +101,7 @@ class Turn:
         self.client_tools = tuple(client_tools)
         self._workdirs = workdirs
         self._kept = take_kept(history)
+        self._steps: set[str] = set()
         #: Whether `emit` has sent more than a status. Set by any thread, never unset.
         self.has_output = False
 
@@ -215,6 +226,60 @@ class Turn:
         and TurnCancelled when the turn ends meanwhile.
         """
         return self._host.run_in_thread(function, timeout_seconds)
+
+    @property
+    def attempt(self) -> int:
+        """Which worker runs the turn, in their order from 1: another goes on if one dies."""
+        return self._host.attempt
+
+    def step(self, name: str, function: Callable[[], Any]) -> Any:
+        """Call ``function``, once for all attempts of the turn: its result is recorded.
+
+        When the worker dies and another one runs the agent again, it gets what is recorded under
+        the name, which must be another for each step. All that was said before is withdrawn then,
+        and what happens outside of steps happens again; so does a step whose result was not yet
+        recorded, and `current_call` has the same key then. Its result is JSON. Raises ValueError
+        for a name that was used, TypeError for what is no JSON.
+        """
+        if name in self._steps:
+            raise ValueError(f"two steps have the name {name!r}")
+        self._steps.add(name)
+        for recorded in self._host.recorded:
+            if isinstance(recorded.data, dict) and recorded.data.get("step") == name:
+                return recorded.data["value"]
+        self._host.confirm()
+        with inside_call(Call(self.key_of("step", name), "", name, self.attempt)):
+            value = msgspec.json.decode(encode_json(function()))
+        self._host.record({"step": name, "value": value}, again=True)
+        return value
+
+    @property
+    def recorded(self) -> list[RecordedStep]:
+        """What earlier attempts have recorded; for agents that go on themselves."""
+        return self._host.recorded
+
+    def record(self, data: Any, calls: Sequence[str] = ()) -> None:
+        """Record what an agent goes on with, before these calls run; for agents that do so.
+
+        Returns once it is stored, with all that was sent before. Does nothing where no other worker
+        would go on.
+        """
+        self._host.record(data, calls)
+
+    def is_asked_by(self, call_id: str) -> bool:
+        """Whether an earlier attempt stopped while the user was asked whether this call may run."""
+        return self._host.is_asked_by(call_id)
+
+    def key_of(self, *parts: str | int) -> str:
+        """A key for something that this turn does; the same in each of its attempts."""
+        return call_key(self._host.fence.mark, self.turn_id, *parts)
+
+    def confirm(self) -> None:
+        """Make sure that the turn is this worker's still, before something has an effect.
+
+        Raises TurnCancelled if it is not.
+        """
+        self._host.confirm()
 
     def ask(self, prompt: str, schema: dict[str, Any] | None = None) -> Any:
         """Ask the user and wait for the answer, any JSON value.

@@ -7,14 +7,16 @@ import time
 from typing import Final, Literal
 
 #: ``waiting`` for its place in the session; ``running``; ``ended``, which readers do not know yet;
-#: ``out``: they do; ``elsewhere``: its end is another worker's, and in the store alone.
-Stage = Literal["waiting", "running", "ended", "out", "elsewhere"]
+#: ``out``: they do; ``leaving``, while its events are stored, for another worker to go on;
+#: ``elsewhere``: its end is another worker's, and in the store alone.
+Stage = Literal["waiting", "running", "ended", "out", "leaving", "elsewhere"]
 _BEFORE: Final[dict[Stage, tuple[Stage, ...]]] = {
     "waiting": (),
     "running": ("waiting",),
     "ended": ("waiting", "running"),
     "out": ("ended",),
-    "elsewhere": ("ended",),
+    "leaving": ("running",),
+    "elsewhere": ("ended", "leaving"),
 }
 
 
@@ -37,11 +39,16 @@ class TurnState:
         with self._lock:
             if self._stage not in _BEFORE[to]:
                 return False
-            if to == "ended":
+            if to in ("ended", "leaving"):
                 self.ended_at = time.monotonic()
             self.has_run = self.has_run or to == "running"
             self._stage = to
             return True
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether another worker is to go on with it."""
+        return self._stage == "leaving"
 
     @property
     def has_ended(self) -> bool:

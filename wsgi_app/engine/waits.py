@@ -108,3 +108,10 @@ def _run_all(callbacks: Sequence[Callable[[], None]], kind: str) -> None:
         except (Exception, TurnCancelled):
             # The others must run whatever one does, as turn.check() in it.
             log.exception("an %s callback failed", kind)
+
+
+def wait_done(future: Future[Any]) -> None:
+    """Wait until a future is done, in whatever way."""
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    done.wait()

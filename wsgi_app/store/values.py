@@ -17,6 +17,10 @@ from wsgi_app.events import CancelReason, EventId
 Message = dict[str, Any]
 
 
+#: In a run id, between what all attempts of a turn share and the attempt.
+ATTEMPT_MARK = "~"
+
+
 class SessionKey(NamedTuple):
     """A session's identity; the tenant comes from authentication."""
 
@@ -38,8 +42,17 @@ class Fence(NamedTuple):
 
 
 def mark_of(run_id: str) -> str:
-    """What readers' cursors call a run: short, and without the count that is in its id."""
-    return hashlib.sha1(run_id.encode(), usedforsecurity=False).hexdigest()[:12]
+    """What readers' cursors call a run: short, and without the count that is in its id.
+
+    The runs of a turn that another worker has gone on with have one mark, see `next_run_id`.
+    """
+    stem = run_id.partition(ATTEMPT_MARK)[0]
+    return hashlib.sha1(stem.encode(), usedforsecurity=False).hexdigest()[:12]
+
+
+def next_run_id(run_id: str, attempt: int, nonce: str) -> str:
+    """The run id of a turn's next attempt: another fence, and the same mark."""
+    return f"{run_id.partition(ATTEMPT_MARK)[0]}{ATTEMPT_MARK}{attempt}.{nonce}"
 
 
 class StoreLimits(Struct, frozen=True, kw_only=True):
@@ -59,6 +72,10 @@ class StoreLimits(Struct, frozen=True, kw_only=True):
     journal_bytes: int = 8_388_608
     #: Whole old exchanges leave a session's history, as JSON, above this; the newest stays.
     history_bytes: int = 1_048_576
+    #: How many workers may run a turn, one after the other; see `Resumes`.
+    max_attempts: int = 1
+    #: Of all steps of a turn; one with more cannot be gone on with.
+    record_bytes: int = 1_048_576
 
     @classmethod
     def from_settings(cls, settings: Settings) -> StoreLimits:
@@ -72,6 +89,7 @@ class StoreLimits(Struct, frozen=True, kw_only=True):
             session_ttl_seconds=settings.session_ttl_seconds,
             lease_seconds=settings.lease_seconds,
             journal_bytes=2 * settings.max_output_bytes,
+            max_attempts=settings.max_attempts,
         )
 
 
@@ -92,6 +110,8 @@ class BeginTurn(Struct, frozen=True, kw_only=True):
     note: bytes = b""
     #: How many turns the tenant may start; None for any number.
     rate: Optional[StartRate] = None
+    #: What another worker goes on with, see `Resumes`; empty where none shall.
+    resume: bytes = b""
 
 
 class StartRate(NamedTuple):
@@ -149,13 +169,28 @@ class Appended(NamedTuple):
     followed: bool = False
 
 
+class StepWrite(NamedTuple):
+    """The record of a turn's step, by its number from 1; see `Resumes`. 0 records nothing.
+
+    ``resume``: what `BeginTurn.resume` is, where that was not known then; else empty.
+    """
+
+    number: int
+    record: bytes
+    resume: bytes = b""
+
+
 class JournalWrite(NamedTuple):
-    """One turn's part of `Store.write`: an `append`, or a `finish` when there are ``messages``."""
+    """One turn's part of `Store.write`: an `append`, or a `finish` when there are ``messages``.
+
+    ``step`` is recorded by the same operation once all of ``events`` are stored, and not before.
+    """
 
     fence: Fence
     first_seq: int
     events: Sequence[bytes]
     messages: Sequence[Message] | None = None
+    step: StepWrite | None = None
 
 
 class Heartbeat(NamedTuple):
@@ -275,10 +310,11 @@ class Signal(NamedTuple):
     is deleted. ``events`` (the journal has grown) goes to followers. ``moved`` (another worker runs
     the session's turns from now on, or the session was deleted) goes to the worker that ran them
     before. ``offer`` (a turn, whose run id is ``value``, waits to be taken, see `Offers`) goes to
-    the worker that is to take it.
+    the worker that is to take it. ``lost`` (the worker ``value`` is gone, and its turns are
+    nobody's) goes to all living workers, and concerns no session.
     """
 
-    kind: Literal["cancel", "input", "follow", "ended", "events", "moved", "offer"]
+    kind: Literal["cancel", "input", "follow", "ended", "events", "moved", "offer", "lost"]
     key: SessionKey
     turn: int
     value: str = ""

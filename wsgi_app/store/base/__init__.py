@@ -33,6 +33,7 @@ from wsgi_app.store.base.sessions import SessionOperations
 from wsgi_app.store.base.turns import TurnOperations
 from wsgi_app.store.base.workers import WATCH_SECONDS, WorkerOperations
 from wsgi_app.store.offers import Offers
+from wsgi_app.store.resumes import Resumes
 from wsgi_app.store.values import (
     Appended,
     BeginTurn,
@@ -50,6 +51,7 @@ from wsgi_app.store.values import (
     Signal,
     StartCount,
     StartRate,
+    StepWrite,
     StoreLimits,
     TurnBegun,
     TurnClaim,
@@ -80,6 +82,7 @@ __all__ = [
     "Signal",
     "StartCount",
     "StartRate",
+    "StepWrite",
     "Store",
     "StoreLimits",
     "TurnBegun",
@@ -109,6 +112,8 @@ class Store(
     shared: bool
     #: How a turn is handed to another worker; None where there is none.
     offers: Offers | None = None
+    #: How another worker goes on with a turn; None where there is none.
+    resumes: Resumes | None = None
 
     @abstractmethod
     def listen(

@@ -86,7 +86,7 @@ class TurnOperations(ABC):
         try:
             if write.messages is None:
                 return self.append(write.fence, write.first_seq, write.events)
-            return Appended(self.finish(*write), None)  # type: ignore[arg-type] # there are messages
+            return Appended(self.finish(*write[:4]), None)  # type: ignore[arg-type] # there are messages
         except (Fenced, StoreUnavailable) as error:
             return error
 

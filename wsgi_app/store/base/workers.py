@@ -59,17 +59,21 @@ class WorkerOperations(ABC):
         """Find workers whose lease has run out; see `mark_lost`."""
 
     @abstractmethod
-    def mark_lost(self, worker_id: str, error: bytes, close: Closing = no_messages) -> list[Fence]:
+    def mark_lost(
+        self, worker_id: str, error: bytes, close: Closing = no_messages, again: bytes = b""
+    ) -> list[Fence]:
         """End every turn of a dead worker with the terminal event ``error``, at seq `LOST_SEQ`.
 
         Queued ones too. ``close`` makes what a turn that ran adds to the history of the events
         that its journal holds then. Answers the fences of those that it ended, and forgets the
-        worker.
+        worker. Those that another worker may go on with, see `Resumes`, are left alone for a
+        lease, and their worker is not forgotten. ``again``: the error of turns that several
+        workers have had, if it is another.
         """
 
     @abstractmethod
     def settle_session(
-        self, key: SessionKey, error: bytes, close: Closing = no_messages
+        self, key: SessionKey, error: bytes, close: Closing = no_messages, again: bytes = b""
     ) -> list[Fence]:
         """End the session's turns that no living worker owns, like `mark_lost`.
 

@@ -50,7 +50,7 @@ class MemoryStore(
         self,
         listener: Callable[[Signal], None],
         worker_id: str = "",
-        resync: Callable[[], None] | None = None,  # noqa: ARG002 - a call cannot be lost
+        resync: Callable[[], None] | None = None,
     ) -> None:
         with self._lock:
             self._listeners = (*self._listeners, (worker_id, listener))

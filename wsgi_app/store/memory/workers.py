@@ -63,7 +63,9 @@ class MemoryWorkers(MemoryPart, WorkerOperations):
         with self._lock:
             return self._workers.lost()
 
-    def mark_lost(self, worker_id: str, error: bytes, close: Closing = no_messages) -> list[Fence]:
+    def mark_lost(
+        self, worker_id: str, error: bytes, close: Closing = no_messages, again: bytes = b""
+    ) -> list[Fence]:
         with self._lock:
             self._workers.forget(worker_id)
             lost = [
@@ -77,7 +79,7 @@ class MemoryWorkers(MemoryPart, WorkerOperations):
         return [Fence(key, turn.number, turn.run_id) for key, _, turn in lost]
 
     def settle_session(
-        self, key: SessionKey, error: bytes, close: Closing = no_messages
+        self, key: SessionKey, error: bytes, close: Closing = no_messages, again: bytes = b""
     ) -> list[Fence]:
         with self._lock:
             session = self._sessions.get(key)

@@ -94,6 +94,7 @@ class Calls:
             created,
             int(request.regenerates),
             request.note,
+            request.resume,
         )
 
     def begin_admitted(self, request: BeginTurn) -> Call:
@@ -111,6 +112,9 @@ class Calls:
 
     def write(self, write: JournalWrite) -> Call:
         """An append or a finish."""
+        if write.step is not None and write.step.number:
+            step = (write.step.number, self._limits.record_bytes, *write.step[1:])
+            return self.fenced("record_step", write.fence, write.first_seq, *step, *write.events)
         if write.messages is None:
             return self.fenced("append", write.fence, write.first_seq, *write.events)
         return self.fenced(
@@ -145,15 +149,20 @@ class Calls:
         return self.session("follow", key, self._lease, worker_id)
 
     def mark_lost(
-        self, key: SessionKey, error: bytes, worker_id: str, runs: Mapping[str, LostRun]
+        self,
+        key: SessionKey,
+        errors: tuple[bytes, bytes],
+        worker_id: str,
+        runs: Mapping[str, LostRun],
     ) -> Call:
-        """End runs of one worker, or of whichever ('')."""
+        """End runs of one worker, or of whichever (''), that no other worker goes on with."""
         bounds = (self._limits.history_bytes, self._limits.journal_bytes)
+        spared = (self._limits.max_attempts, self._lease)
         told: list[Argument] = []
         for run_id, (events, messages) in runs.items():
             told += [run_id, "" if events is None else events, len(messages)]
             told += map(encode_message, messages)
-        return self.session("mark_lost", key, *bounds, error, worker_id, *told)
+        return self.session("mark_lost", key, *bounds, *errors, *spared, worker_id, *told)
 
     # -- of a tenant
 

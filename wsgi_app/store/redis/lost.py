@@ -28,21 +28,26 @@ class LostTurns:
     def end(
         self,
         runs: Mapping[SessionKey, Sequence[str]],
-        error: bytes,
+        errors: tuple[bytes, bytes],
         close: Closing,
         worker_id: str = "",
-    ) -> list[Fence]:
+    ) -> tuple[list[Fence], int]:
         """End these runs, of one worker or of whichever; raises StoreUnavailable.
+
+        Returns those that were ended, and how many were spared since another worker may go on with
+        them.
 
         Each session's are ended in one script, which does nothing if a journal holds other events
         than those that were read: first none, as of most.
         """
         waiting = {key: {run_id: LostRun() for run_id in ids} for key, ids in runs.items()}
         lost: list[Fence] = []
+        all_spared = 0
         after: list[Call] = []
         for left in reversed(range(TRIES + 1)):
-            calls = [self._calls.mark_lost(key, error, worker_id, waiting[key]) for key in waiting]
-            for key, (created, *told) in zip_strict(list(waiting), self._edge.run_all(calls)):
+            calls = [self._calls.mark_lost(key, errors, worker_id, waiting[key]) for key in waiting]
+            replies = zip_strict(list(waiting), self._edge.run_all(calls))
+            for key, (created, spared, *told) in replies:
                 if created == b"unread":
                     unread = {
                         run_id: self._read(key, int(turn), close, is_last=left == 1)
@@ -51,6 +56,7 @@ class LostTurns:
                     waiting[key].update(unread)
                     continue
                 del waiting[key]
+                all_spared += spared
                 turns = triples(told)
                 lost += [Fence(key, int(turn), run_id) for turn, run_id, _ in turns if turn]
                 # Those that had ended before may still have their places.
@@ -59,15 +65,17 @@ class LostTurns:
             if not waiting:
                 break
         self._edge.run_many(after)
-        return lost
+        return lost, all_spared
 
     def _read(self, key: SessionKey, turn: int, close: Closing, *, is_last: bool) -> LostRun:
         events: list[bytes] = []
+        after = EventId(turn, 0)
         while True:
-            call = self._calls.read(key, EventId(turn, len(events)), EVENTS_AT_ONCE)
+            call = self._calls.read(key, after, EVENTS_AT_ONCE)
             found = journal_slice(self._edge.run(call))
-            new = [event for at, event in found.events if at.turn == turn] if found else []
+            new = [(at, event) for at, event in found.events if at.turn == turn] if found else []
             if not new:
                 break
-            events += new
+            events += [event for _, event in new]
+            after = new[-1][0]
         return LostRun(None if is_last else len(events), close(events))

@@ -12,10 +12,11 @@ from typing import Final, NamedTuple, Union
 _SHARED: Final = {
     ("session",): {
         *("begin_turn", "claim_turn", "append", "follow", "read", "request_cancel", "heartbeat"),
-        *("offer_turn", "take_turn"),
+        *("offer_turn", "take_turn", "record_step"),
         *("open_input", "post_input", "take_input", "close_input"),
         *("settle_session", "state_of", "history", "delete_session", "turn_note"),
     },
+    ("session", "resume"): {"look_at_lost", "resume_turn"},
     ("session", "ending"): {"finish", "mark_lost"},
     ("tenant", "starts"): {"admit_turn"},
     ("starts",): {"uncount_start"},
@@ -33,6 +34,7 @@ _SHARED: Final = {
     ("workers",): {
         *("beat", "leave", "list_workers", "lost_workers"),
         *("own_turn", "disown_turn", "list_turns", "owned_turns"),
+        *("declare_lost", "gone_workers"),
     },
 }
 

@@ -22,6 +22,7 @@ from wsgi_app.store.redis.lost import LostTurns
 from wsgi_app.store.redis.offers import RedisOffers
 from wsgi_app.store.redis.questions import RedisQuestions
 from wsgi_app.store.redis.readers import RedisReaders
+from wsgi_app.store.redis.resumes import RedisResumes
 from wsgi_app.store.redis.rights import explain, explained
 from wsgi_app.store.redis.sessions import RedisSessions
 from wsgi_app.store.redis.signals import SignalThread, StartThread
@@ -51,11 +52,13 @@ class RedisStore(RedisTurns, RedisQuestions, RedisReaders, RedisWorkers, RedisSe
         measured: bool = True,
     ) -> None:
         self._keys = Keys(namespace)
-        self._calls = Calls(limits or StoreLimits(), self._keys)
+        limits = limits or StoreLimits()
+        self._calls = Calls(limits, self._keys)
         self._edge = Edge(url, timeout_seconds, namespace if measured else None)
         self._worker_id = ""
         self._lost = LostTurns(self._edge, self._calls)
         self.offers = RedisOffers(self._edge, self._calls)
+        self.resumes = RedisResumes(self._edge, self._calls, limits.max_attempts, self._unowned)
         self._large_reads = LargeReads()
         self._start_thread = start_thread
         self._listeners: list[SignalThread] = []

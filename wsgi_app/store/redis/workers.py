@@ -68,23 +68,30 @@ class RedisWorkers(RedisPart, WorkerOperations):
         lost = self._edge.run(self._calls.workers("lost_workers", []))
         return [worker_id.decode() for worker_id in lost]
 
-    def mark_lost(self, worker_id: str, error: bytes, close: Closing = no_messages) -> list[Fence]:
+    def mark_lost(
+        self, worker_id: str, error: bytes, close: Closing = no_messages, again: bytes = b""
+    ) -> list[Fence]:
         runs: defaultdict[SessionKey, list[str]] = defaultdict(list)
         for member in self._edge.run(self._calls.workers("list_turns", [worker_id])):
             key, run_id = parse_worker_member(member.decode())
             runs[key].append(run_id)
-        lost = self._lost.end(runs, error, close, worker_id)
-        self._edge.run(self._calls.workers("leave", [], worker_id))
+        lost, spared = self._lost.end(runs, (error, again), close, worker_id)
+        if not spared:
+            self._edge.run(self._calls.workers("leave", [], worker_id))
         return lost
 
     def settle_session(
-        self, key: SessionKey, error: bytes, close: Closing = no_messages
+        self, key: SessionKey, error: bytes, close: Closing = no_messages, again: bytes = b""
     ) -> list[Fence]:
+        lost = self._unowned(key)
+        return self._lost.end({key: lost} if lost else {}, (error, again), close)[0]
+
+    def _unowned(self, key: SessionKey) -> list[str]:
+        """The runs of a session that no living worker owns."""
         turns = pairs(self._run("settle_session", key))
         if not turns:
             return []
         members = [part for run, worker in turns for part in (worker, worker_member(key, run))]
         asked = self._calls.workers("owned_turns", [worker for _, worker in turns], *members)
         owned = self._edge.run(asked)
-        lost = [run for (run, _), is_owned in zip_strict(turns, owned) if not is_owned]
-        return self._lost.end({key: lost} if lost else {}, error, close)
+        return [run for (run, _), is_owned in zip_strict(turns, owned) if not is_owned]

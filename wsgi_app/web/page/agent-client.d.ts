@@ -45,6 +45,8 @@ export type ToolRequestEvent = Numbered & {
   prompt: string;
   calls: { call_id: string; tool: string; input: { [name: string]: Json } }[];
 };
+/** Another worker goes on: of what came before, only what came up to `after` counts. */
+export type WithdrawnEvent = Numbered & { type: "withdrawn"; after: string };
 /** What lies between the two is no longer kept. */
 export type GapEvent = Numbered & { type: "gap"; missed_after: string; resumes_at: string };
 export type DoneEvent = Numbered & {
@@ -75,6 +77,7 @@ export type AgentEvent =
   | InputRequestEvent
   | ToolRequestEvent
   | GapEvent
+  | WithdrawnEvent
   | DoneEvent
   | ErrorEvent
   | CancelledEvent;
@@ -91,6 +94,9 @@ export interface Session extends SessionInfo {
   owner: string;
   messages: { role: "user" | "assistant"; content: string }[];
 }
+
+/** Whether an event that was read before still counts after this one. */
+export function stillCounts(event: AgentEvent, withdrawn: WithdrawnEvent): boolean;
 
 /** The connection is gone, or what came over it broke the rules. */
 export class ConnectionFault extends Error {}

@@ -8,6 +8,8 @@
 //
 // A turn is read over as many connections as it takes: after a drop it goes on behind the last
 // event that was seen, and a message whose answer was lost is repeated under its Idempotency-Key.
+// When its worker dies, another one goes on: of what was read before the event `withdrawn`, only
+// what `stillCounts` counts, and the rest comes again.
 
 const CALL_TIMEOUT_MS = 20_000;
 const POST_TIMEOUT_MS = 60_000; // how long a repeatable POST may be without its headers
@@ -507,6 +509,11 @@ async function resultOf(run, { call_id, input }) {
   } catch (error) {
     return { call_id, output: String(error), is_error: true };
   }
+}
+
+/** Whether an event that was read before still counts after this one of the type `withdrawn`. */
+export function stillCounts(event, { after }) {
+  return !isAfter(parseId(event.id), parseId(after));
 }
 
 /** A turn could not be read to its end, since the host no longer has it. */

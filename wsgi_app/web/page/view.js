@@ -1,5 +1,6 @@
 // The conversation as people see it. Data goes in as text only, never as markup.
 
+import { stillCounts } from "./agent-client.js";
 import { element, hidden } from "./dom.js";
 import { Prose } from "./prose.js";
 import { QuestionPart } from "./questions.js";
@@ -105,12 +106,14 @@ class Answer {
   #question = null;
   #hasGap = false;
   #text = "";
+  #events = []; // what is drawn
+  #isQuiet = false; // while it is drawn again
   #waiting = element("p", { class: "waiting" }, hidden("span", "Waiting for the agent"));
 
   constructor(reply, changed, say) {
     this.#reply = reply;
     this.#changed = changed;
-    this.#say = say;
+    this.#say = (text) => this.#isQuiet || say(text);
     this.node = element("article", { class: "message agent", "aria-busy": "true" });
     this.node.append(hidden("h2", "Agent"), this.#waiting);
   }
@@ -123,6 +126,7 @@ class Answer {
   apply(event) {
     const draw = DRAW.get(event.type);
     if (!draw) return;
+    if (event.type !== "withdrawn") this.#events.push(event);
     if (event.type !== "status" && event.type !== "tool_result") this.#question?.close();
     draw(this, event);
     this.#changed();
@@ -184,6 +188,20 @@ class Answer {
     if (isKeyboardFree()) this.#question.focus();
   }
 
+  /** Takes back what counts no more: another worker goes on from an earlier place. */
+  withdraw(event) {
+    const kept = this.#events.filter((one) => stillCounts(one, event));
+    this.#close();
+    this.node.replaceChildren(this.node.firstChild, this.#waiting);
+    this.#events = [];
+    this.#tools.clear();
+    this.#question = null;
+    this.#text = "";
+    this.#isQuiet = true;
+    for (const one of kept) this.apply(one);
+    this.#isQuiet = false;
+  }
+
   gap() {
     this.#hasGap = true;
     this.#begin("note", new Line("A part of this answer is no longer kept."));
@@ -219,6 +237,7 @@ const DRAW = new Map(Object.entries({
     for (const call of event.calls) answer.toolCall(call);
   },
   gap: (answer) => answer.gap(),
+  withdrawn: (answer, event) => answer.withdraw(event),
   done: (answer, event) => answer.done(event),
   error: (answer, event) => answer.end("fault", event.message),
   cancelled: (answer, event) => answer.end("note", CANCELLED[event.reason] ?? "Stopped."),

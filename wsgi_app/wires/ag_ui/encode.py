@@ -22,6 +22,7 @@ from wsgi_app.events import (
     ToolCall,
     ToolResult,
     Usage,
+    Withdrawn,
     encode_json,
 )
 from wsgi_app.frames.sse import frame
@@ -230,6 +231,10 @@ class RunEncoder:
             self._parent = None
             places = {"missed_after": event.missed_after, "resumes_at": event.resumes_at}
             self._put("CUSTOM", name="gap", value=places)
+        elif isinstance(event, Withdrawn):
+            # What its clients have stays; what counts comes in a message of its own.
+            self._close_text()
+            self._put("CUSTOM", name="withdrawn", value={"after": event.after})
 
     def _end(self, event: Done | Error | Cancelled) -> None:
         self._close_text()

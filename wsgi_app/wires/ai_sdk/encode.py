@@ -23,6 +23,7 @@ from wsgi_app.events import (
     ToolCall,
     ToolResult,
     Usage,
+    Withdrawn,
     encode_json,
 )
 from wsgi_app.frames.sse import frame
@@ -109,6 +110,11 @@ class MessageStream:
         elif isinstance(event, Gap):
             places = {"missed_after": event.missed_after, "resumes_at": event.resumes_at}
             self._add_data("gap", places)
+        elif isinstance(event, Withdrawn):
+            # What its front ends have stays; what counts comes in a step of its own.
+            if not self._is_empty:
+                self._leave_step()
+            self._add_data("withdrawn", {"after": event.after})
         else:
             self._end(event)
         return self._take(event)

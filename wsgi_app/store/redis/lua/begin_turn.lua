@@ -2,6 +2,7 @@
 --       tenant's keys, see workers.lua and tenant.lua
 -- ARGV: ttl, run, worker, message, if_busy, key ('' or '=' and it), digest, max_queued_turns,
 --       max_idempotency_keys, created ('' if the tenant may have no more), regenerates ('1' or '0'), note,
+--       what another worker would go on with or '',
 --       with further keys: session, turn's members in the worker's and in the tenant's
 -- Answers: {state, turn, {message…}, whether it is followed, owner before or nothing}, {'refused', code, turn} or {'unadmitted'}
 use(KEYS[1])
@@ -9,9 +10,9 @@ local run, worker, message, if_busy, key, digest = unpack(ARGV, 2, 7)
 local max_queued, max_keys, created = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
 if #KEYS > 1 then
   local _, own, turns, known, _, asking = unpack(KEYS)
-  local is_admitted = redis.call('ZSCORE', own, ARGV[14])
-    and (redis.call('ZSCORE', turns, ARGV[15]) or redis.call('ZSCORE', asking, ARGV[15]))
-  created = is_admitted and int(redis.call('ZSCORE', known, ARGV[13]) or now) or ''
+  local is_admitted = redis.call('ZSCORE', own, ARGV[15])
+    and (redis.call('ZSCORE', turns, ARGV[16]) or redis.call('ZSCORE', asking, ARGV[16]))
+  created = is_admitted and int(redis.call('ZSCORE', known, ARGV[14]) or now) or ''
 end
 
 local function begun(turn, owner)
@@ -89,6 +90,9 @@ if ARGV[12] ~= '' then
   set('note:' .. turn, ARGV[12])
   redis.call('HINCRBY', s, 'bytes:' .. turn, #ARGV[12])
   redis.call('HINCRBY', s, 'journal_bytes', #ARGV[12])
+end
+if ARGV[13] ~= '' then
+  set('resume:' .. turn, ARGV[13])
 end
 if key ~= '' then
   remember_key(turn)

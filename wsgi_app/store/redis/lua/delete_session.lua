@@ -16,8 +16,8 @@ for _, follower in ipairs(followers()) do
 end
 redis.call('ZREMRANGEBYSCORE', base .. 'x', '-inf', int(now))
 for turn = number('first'), number('newest') do
-  redis.call('ZADD', base .. 'x', int(now + ttl * 1000), get('run:' .. int(turn)))
-  redis.call('DEL', journal(int(turn)))
+  redis.call('ZADD', base .. 'x', int(now + ttl * 1000), stem(get('run:' .. int(turn))))
+  redis.call('DEL', journal(int(turn)), records(int(turn)))
 end
 redis.call('ZREMRANGEBYRANK', base .. 'x', 0, -MAX_BANS - 1)
 redis.call('PEXPIRE', base .. 'x', int(ttl))

@@ -65,7 +65,8 @@ local function finish_turn(turn, from, to, history_bytes, journal_bytes)
     trim_history(history_bytes)
   end
   remove('state:' .. turn, 'worker:' .. turn, 'before:' .. turn, 'message:' .. turn,
-    'cancel:' .. turn, 'order:' .. turn)
+    'cancel:' .. turn, 'order:' .. turn, 'began:' .. turn, 'attempt:' .. turn)
+  forget_resume(turn)
   local turns = {}
   for _, other in ipairs(active()) do
     if other ~= turn then

@@ -10,7 +10,26 @@ local bytes = 0
 -- See mark_of in store/values.py.
 local function mark_of(turn)
   local run = get('run:' .. turn)
-  return run and string.sub(redis.sha1hex(run), 1, 12) or ''
+  return run and string.sub(redis.sha1hex(stem(run)), 1, 12) or ''
+end
+
+-- A turn's parts whose seqs have no hole: {events before, seq before}, in order, the first {0, 0}.
+local function parts_of(turn)
+  local parts = { { 0, 0 } }
+  for before, seq in string.gmatch(get('jumps:' .. turn) or '', '(%d+):(%d+)') do
+    parts[#parts + 1] = { tonumber(before), tonumber(seq) }
+  end
+  return parts
+end
+
+-- How many events a reader has seen that stands behind a seq, and in which part it is.
+local function place_of(parts, seq)
+  local place = #parts
+  while parts[place][2] > seq do
+    place = place - 1
+  end
+  local seen = parts[place][1] + seq - parts[place][2]
+  return parts[place + 1] and math.min(seen, parts[place + 1][1]) or seen
 end
 
 -- A turn's events behind some, and whether these are all that there are; first few, as they may be large.
@@ -69,17 +88,27 @@ for turn = math.max(after_turn, number('first')), live == '' and newest or tonum
     break
   end
   local name = int(turn)
-  local seen = turn == after_turn and after_seq or 0
+  local after = turn == after_turn and after_seq or 0
+  local parts = parts_of(name)
+  local seen = place_of(parts, after)
   local events, whole = take(name, seen, room)
   room = whole and room - #events or 0
-  local lost = room > 0 and seen < LOST_SEQ and get('lost:' .. name) or ''
+  local lost = room > 0 and after < LOST_SEQ and get('lost:' .. name) or ''
   if lost ~= '' then
     room = room - 1
   end
   if #events > 0 or lost ~= '' then
-    answer[#answer + 1] = { name, int(seen + 1), events, lost }
     marks[#marks + 1] = name
     marks[#marks + 1] = mark_of(name)
+  end
+  for place, part in ipairs(parts) do
+    local last = place == #parts
+    local from, to = math.max(seen, part[1]), last and seen + #events or parts[place + 1][1]
+    to = math.min(to, seen + #events)
+    if to > from or (last and lost ~= '') then
+      local some = #parts == 1 and events or { unpack(events, from - seen + 1, to - seen) }
+      answer[#answer + 1] = { name, int(part[2] + from - part[1] + 1), some, last and lost or '' }
+    end
   end
 end
 return answer

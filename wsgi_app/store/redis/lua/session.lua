@@ -8,13 +8,17 @@
 --            worker),
 --            of those that have not ended: state:3 (queued or running), worker:3,
 --            before:3 (messages in the history at its start), message:3 (while queued), cancel:3,
---            order:3 (offered to another worker; empty once a worker took it),
---            and turn:<run id>, its number
+--            order:3 (offered to another worker; empty once a worker took it), began:3 (µs), and
+--            what another worker goes on with if its own dies, see resume.lua: resume:3 (what its run is made from),
+--            attempt:3 (from 2 on), recorded:3 (bytes), orphan:3 (since when it has no worker, µs),
+--            of those with several attempts: jumps:3 ("10:1000000,…": behind 10 events seqs go on
+--            from there), and turn:<run id>, its number
 --   …:m      list: the history's messages, "u" (of a user) or "-" and JSON
 --   …:k, :o  hash and list: idempotency keys ("3 digest") and their order
 --   …:f      sorted set: workers that follow, by the end of their lease
 --   …:x      sorted set: runs that were deleted with their session, by the end of their ban
 --   …:t:3    list: a turn's events, in order from seq 1
+--   …:r:3    list: the records of its steps
 --
 -- The hash alone says whether there is a session: the others live somewhat longer, so that they
 -- need not be renewed with every write.
@@ -55,6 +59,10 @@ end
 
 local function journal(turn)
   return base .. 't:' .. turn
+end
+
+local function records(turn)
+  return base .. 'r:' .. turn
 end
 
 local function exists()
@@ -145,7 +153,7 @@ end
 
 local function start(turn)
   local message = get('message:' .. turn)
-  set('state:' .. turn, 'running', 'owner', get('worker:' .. turn),
+  set('state:' .. turn, 'running', 'owner', get('worker:' .. turn), 'began:' .. turn, int(now),
     'before:' .. turn, redis.call('LLEN', base .. 'm'))
   remove('message:' .. turn)
   redis.call('RPUSH', base .. 'm', message)
@@ -185,14 +193,19 @@ end
 local function drop(turn)
   redis.call('HINCRBY', s, 'journal_bytes', -number('bytes:' .. turn))
   remove('turn:' .. get('run:' .. turn), 'run:' .. turn, 'bytes:' .. turn, 'lost:' .. turn,
-    'note:' .. turn)
-  redis.call('DEL', journal(turn))
+    'note:' .. turn, 'jumps:' .. turn)
+  redis.call('DEL', journal(turn), records(turn))
 end
 
 -- Fences
 
+-- What the runs of a turn's attempts have in common.
+local function stem(run)
+  return string.match(run, '^[^~]*')
+end
+
 local function is_banned(run)
-  return tonumber(redis.call('ZSCORE', base .. 'x', run) or 0) > now
+  return tonumber(redis.call('ZSCORE', base .. 'x', stem(run)) or 0) > now
 end
 
 local function find(turn, run)
@@ -269,6 +282,14 @@ local function ask(turn, request_id)
     set('question_turn', turn, 'question_id', request_id)
     remove('answer', 'answer_nonce')
   end
+end
+
+-- Resuming
+
+-- No other worker goes on with this turn any more.
+local function forget_resume(turn)
+  remove('resume:' .. turn, 'recorded:' .. turn, 'orphan:' .. turn)
+  redis.call('DEL', records(turn))
 end
 
 local function close_question()

@@ -3,11 +3,13 @@
 --   KEYS[2]  sorted set: the turns of one worker ("<session's tag> <run>"), by when it last listed
 --            them or, before that, began them (µs)
 -- and …:info, a hash: what each worker told of itself with its last heartbeat (JSON);
--- …:watched, there while somebody wants to know of their turns
+-- …:watched, there while somebody wants to know of their turns;
+-- …:gone, a hash: workers whose end is known, until their turns are looked after (µs)
 
 local ALIVE, TURNS = KEYS[1], KEYS[2]
 local INFO = ALIVE .. ':info'
 local WATCHED = ALIVE .. ':watched'
+local GONE = ALIVE .. ':gone'
 local CHUNK = 2000
 
 local time = redis.call('TIME')

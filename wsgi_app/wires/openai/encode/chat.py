@@ -15,6 +15,7 @@ from wsgi_app.events import (
     Cancelled,
     Done,
     Error,
+    EventId,
     Gap,
     InputRequest,
     NumberedEvent,
@@ -23,6 +24,7 @@ from wsgi_app.events import (
     Token,
     ToolRequest,
     Usage,
+    Withdrawn,
     encode_json,
 )
 from wsgi_app.frames.sse import frame
@@ -171,24 +173,29 @@ class ChatCollector:
     def __init__(self, completion: Completion) -> None:
         self.answer = ChatAnswer(completion.place)
         self._completion = completion
-        self._texts: dict[str, list[str]] = {"content": [], "reasoning_content": []}
+        #: The pieces of each text, with their ids.
+        self._texts: dict[str, list[tuple[EventId, str]]] = {"content": [], "reasoning_content": []}
         self._calls: list[dict[str, Any]] = []
 
     def take(self, numbered: NumberedEvent) -> bool:
         """Take an event; answers whether the completion is whole."""
+        if isinstance(numbered.event, Withdrawn):
+            after = EventId.parse(numbered.event.after)
+            for name, pieces in self._texts.items():
+                self._texts[name] = [piece for piece in pieces if piece[0] <= after]
         for name, value in self.answer.take(numbered.event).items():
             if name == "tool_calls":
                 self._calls = [_without_index(call) for call in value]
             else:
-                self._texts[name].append(value)
+                self._texts[name].append((numbered.id, value))
         return self.answer.ended
 
     def document(self) -> dict[str, Any]:
         """The completion as one document."""
-        content = "".join(self._texts["content"])
-        message: dict[str, Any] = {"role": "assistant", "content": content}
-        if self._texts["reasoning_content"]:
-            message["reasoning_content"] = "".join(self._texts["reasoning_content"])
+        texts = {name: "".join(text for _, text in said) for name, said in self._texts.items()}
+        message: dict[str, Any] = {"role": "assistant", "content": texts["content"]}
+        if texts["reasoning_content"]:
+            message["reasoning_content"] = texts["reasoning_content"]
         if self._calls:
             message |= {"content": message["content"] or None, "tool_calls": self._calls}
         choice = {"index": 0, "message": message, "finish_reason": self.answer.finish_reason}

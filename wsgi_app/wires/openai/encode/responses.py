@@ -26,6 +26,7 @@ from wsgi_app.events import (
     ToolRequest,
     ToolResult,
     Usage,
+    Withdrawn,
     encode_json,
 )
 from wsgi_app.frames.sse import frame
@@ -117,9 +118,9 @@ class ResponseBuilder:
         if 0 < seq <= self._ref.after_seq:
             self._note_earlier(event)
             return []
-        if seq == LOST_SEQ:
+        if seq == LOST_SEQ or isinstance(event, Withdrawn):
             # Its readers may have had events that were not kept: it stands behind all of them.
-            self.next_number = max(self.next_number, LOST_SEQ)
+            self.next_number = max(self.next_number, seq)
         if isinstance(event, Token):
             self._is_cut_off = False
             return self._add_text(MESSAGE, event.content, joined)
@@ -205,6 +206,8 @@ class ResponseBuilder:
             self._earlier_calls.pop(event.call_id, None)
 
     def _take_tool(self, event: AnyEvent) -> list[StreamEvent]:
+        if isinstance(event, Withdrawn):
+            return self._close_text("incomplete")
         if isinstance(event, ToolCall):
             return self._close_text() + self._begin_call(event)
         return self._end_call(event) if isinstance(event, ToolResult) else self._take_rare(event)

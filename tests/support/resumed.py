@@ -1,0 +1,194 @@
+"""Turns of several steps, the workers that run them, and what of them counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.reading import ReadingClient
+from tests.support.service import Service, service
+from tests.support.sse import Frame, Stream, StreamCutError
+from tests.support.upstream import Request, Upstream
+from tests.support.upstream_script import (
+    AnyStep,
+    Call,
+    Script,
+    Stall,
+    Text,
+    ToolCalls,
+    read_scripts,
+    scripted_message,
+)
+from wsgi_app.events import EventId
+
+APP = "tests.support.resumed_app:app()"
+ENDS = ("done", "error", "cancelled")
+
+
+class StepUpstream(Upstream):
+    """Gives the script of a request by the steps in it: one that is asked again gets the same.
+
+    ``held``: what comes instead when a step of a turn is asked for the first time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[tuple[str, int], Sequence[AnyStep]] = {}
+
+    def take_script(self, request: Request) -> Script:
+        """See `Upstream.take_script`."""
+        self.requests.append(request)
+        messages = request.body["messages"]
+        last = max(n for n, message in enumerate(messages) if message["role"] == "user")
+        text = messages[last]["content"]
+        number = sum(1 for message in messages[last:] if message.get("tool_calls"))
+        scripts = read_scripts(text)
+        assert scripts is not None
+        held = self.held.pop((text, number), None)
+        return tuple(held) if held is not None else scripts[min(number, len(scripts) - 1)]
+
+
+def call(number: int, tool: str, name: str, how: str = "") -> ToolCalls:
+    """One call of a tool."""
+    arguments = json.dumps({"name": name, "how": how})
+    return ToolCalls((Call(f"call-{number}", tool, arguments),))
+
+
+def message(session: str, first: str = "", second: str = "") -> str:
+    """A message that is answered in three steps with two tools; ``first``: what its tool does."""
+    return scripted_message(
+        [Text(("Let ", "me ", "see. ")), call(1, "charge", "a", first)],
+        [Text(("And ", "now. ")), call(2, "look_up", "b", second)],
+        [Text(("All ", "done."))],
+        tag=session,
+    )
+
+
+STALL = Stall(60.0)
+
+
+class Rig:
+    """A service whose agent resumes, its provider, and its effects. Used by any thread."""
+
+    def __init__(self, shared: Service, upstream: StepUpstream, effects: Path) -> None:
+        self.shared = shared
+        self.upstream = upstream
+        self._effects = effects
+
+    def effects(self, session: str) -> list[list[str]]:
+        """What the tools of a session did: kind, session, name, key, attempt, pid."""
+        lines = self._effects.read_text().splitlines() if self._effects.exists() else []
+        return [parts for parts in map(str.split, lines) if parts[1] == session]
+
+    def names(self, session: str) -> list[str]:
+        """The names of these effects."""
+        return [effect[2] for effect in self.effects(session)]
+
+
+@contextmanager
+def resuming(folder: Path, *, hosts: int = 1, workers: int = 2, **env: str) -> Iterator[Rig]:
+    """Run it all."""
+    effects = folder / f"effects-{time.monotonic_ns()}"
+    with StepUpstream() as upstream:
+        settings = {**upstream.environment, "TEST_EFFECTS": str(effects), **env}
+        settings.setdefault("AGENT_MAX_ATTEMPTS", "2")
+        with service(APP, hosts=hosts, workers=workers, env=settings) as shared:
+            yield Rig(shared, upstream, effects)
+
+
+class Follower:
+    """Reads a turn as an EventSource does: after each cut it comes back behind the last id."""
+
+    def __init__(self, client: ReadingClient, session: str) -> None:
+        self.client = client
+        self.session = session
+        self.frames: list[Frame] = []
+        self.moments: list[float] = []
+        self._thread: threading.Thread | None = None
+
+    def start(self, text: str) -> Follower:
+        """Send a message and read in a thread of its own."""
+        stream = self.client.stream("POST", f"/chat/{self.session}", {"message": text})
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
+        return self
+
+    def follow(self, after: str = "0-0") -> Follower:
+        """Read what another one has started."""
+        self._thread = threading.Thread(target=self._come_back, args=(after,), daemon=True)
+        self._thread.start()
+        return self
+
+    @property
+    def kinds(self) -> list[str]:
+        """The types of all events so far."""
+        return [frame.data["type"] for frame in list(self.frames)]
+
+    def end(self, seconds: float = 60) -> Frame:
+        """Wait for the turn's end."""
+        assert self._thread is not None
+        self._thread.join(seconds)
+        kinds = self.kinds
+        assert kinds, "something was read"
+        assert kinds[-1] in ENDS, kinds
+        assert sum(kind in ENDS for kind in kinds) == 1
+        return self.frames[-1]
+
+    def counted(self) -> list[Frame]:
+        """What counts in the end; ids grow."""
+        kept: list[Frame] = []
+        ids = [EventId.parse(frame.id or "") for frame in self.frames]
+        assert ids == sorted(set(ids)), ids
+        for frame in self.frames:
+            if frame.data["type"] == "withdrawn":
+                after = EventId.parse(frame.data["after"])
+                kept = [one for one in kept if EventId.parse(one.id or "") <= after]
+            else:
+                kept.append(frame)
+        return kept
+
+    def text(self) -> str:
+        """All tokens that count."""
+        tokens = [frame.data for frame in self.counted() if frame.data["type"] == "token"]
+        return "".join(token["content"] for token in tokens)
+
+    def _read(self, stream: Stream) -> None:
+        with stream:
+            self._take(stream)
+        if not self._ended():
+            self._come_back(self.frames[-1].id or "0-0" if self.frames else "0-0")
+
+    def _come_back(self, after: str) -> None:
+        deadline = time.monotonic() + 60
+        while not self._ended() and time.monotonic() < deadline:
+            last = self.frames[-1].id if self.frames else after
+            try:
+                with self.client.events(self.session, last) as stream:
+                    if stream.status == 200:
+                        self._take(stream)
+            except OSError:
+                pass
+            time.sleep(0.02)
+
+    def _take(self, stream: Stream) -> None:
+        try:
+            for frame in stream:
+                if frame.id and (not self.frames or frame.id != self.frames[-1].id):
+                    self.frames.append(frame)
+                    self.moments.append(time.monotonic())
+        except (StreamCutError, OSError, AssertionError):
+            return
+
+    def _ended(self) -> bool:
+        return bool(self.frames) and self.frames[-1].data["type"] in ENDS
+
+
+def kill(pid: int, number: int) -> float:
+    """Send a process a signal; when that was."""
+    os.kill(pid, number)
+    return time.monotonic()

@@ -1,0 +1,224 @@
+"""A turn outlives its worker: another one goes on, and no tool's effect happens twice."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import new_session
+from tests.support.reading import ReadingClient
+from tests.support.resumed import (
+    STALL,
+    Follower,
+    Rig,
+    call,
+    kill,
+    message,
+    resuming,
+)
+from tests.support.service import owner_pid
+from tests.support.upstream_script import AnyStep, Text, scripted_message
+from tests.support.waiting import wait_for
+
+REPLY = "Let me see. And now. All done."
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """One host of three workers, whose lease no test waits for."""
+    folder = tmp_path_factory.mktemp("resumed")
+    with resuming(folder, workers=3, AGENT_LEASE_SECONDS="60") as running:
+        yield running
+
+
+def runs(rig: Rig, session: str, name: str) -> bool:
+    """Whether a tool of a session has begun."""
+    return name in rig.names(session)
+
+
+def kill_owner(rig: Rig, follower: Follower) -> float:
+    """Kill the worker that runs a turn."""
+    pid = owner_pid(follower.client, follower.session)
+    killed_at = kill(pid, signal.SIGKILL)
+    wait_for(lambda: pid not in rig.shared.hosts[0].worker_pids(), "the worker is gone")
+    return killed_at
+
+
+def ended_well(follower: Follower, rig: Rig, names: list[str]) -> None:
+    """The turn is done, with its whole reply, and each tool ran once."""
+    end = follower.end()
+    assert end.data["type"] == "done", end.data
+    assert end.data["reply"] == REPLY
+    assert follower.text() == REPLY
+    assert rig.names(follower.session) == names
+    messages = follower.client.session(follower.session)["messages"]
+    assert messages[-1]["content"] == REPLY
+
+
+BOUNDARIES: dict[str, tuple[int, Sequence[AnyStep]]] = {
+    "before the first byte": (0, [STALL]),
+    "behind the first byte": (0, [Text(("Let ",)), STALL]),
+    "before the second step's first byte": (1, [STALL]),
+    "behind the second step's first byte": (1, [Text(("And ", "no")), STALL]),
+    "before the last step's first byte": (2, [STALL]),
+    "before the end": (2, [Text(("All ", "done.")), STALL]),
+}
+
+
+@pytest.mark.parametrize(
+    "boundary",
+    [
+        pytest.param(name, marks=() if name == "before the end" else pytest.mark.slow)
+        for name in BOUNDARIES
+    ],
+)
+def test_a_turn_goes_on_at_each_boundary(rig: Rig, boundary: str) -> None:
+    """Killed while the model is asked, the turn goes on from its last finished step."""
+    session = new_session()
+    number, held = BOUNDARIES[boundary]
+    text = message(session)
+    rig.upstream.held[text, number] = held
+    follower = Follower(ReadingClient(rig.shared.hosts[0]), session).start(text)
+    wait_for(lambda: (text, number) not in rig.upstream.held, "the model is asked")
+    tokens = sum(len(getattr(step, "tokens", ())) for step in held)
+    said = 2 * number + tokens
+    wait_for(lambda: follower.kinds.count("token") >= said, "its text is read")
+    kill_owner(rig, follower)
+    ended_well(follower, rig, ["a", "b"])
+    assert follower.kinds.count("withdrawn") == 1
+    assert "status" in follower.kinds
+
+
+def test_a_call_in_flight_is_told(rig: Rig) -> None:
+    """A tool whose worker died in it is not run again: the model hears that nobody knows."""
+    session = new_session()
+    follower = Follower(ReadingClient(rig.shared.hosts[0]), session)
+    follower.start(message(session, "die"))
+    ended_well(follower, rig, ["a", "b"])
+    results = [f.data for f in follower.frames if f.data["type"] == "tool_result"]
+    assert [result["status"] for result in results] == ["error", "complete"]
+    assert "unknown" in results[0]["output"]["error"]
+    asked = [r.body["messages"] for r in rig.upstream.requests if session in str(r.body)]
+    assert "unknown" in asked[-1][-3]["content"], "the model heard it"
+
+
+@pytest.mark.slow
+def test_a_call_in_flight_is_tried_again(rig: Rig) -> None:
+    """A tool that may run again does so, with the same key and another attempt."""
+    session = new_session()
+    follower = Follower(ReadingClient(rig.shared.hosts[0]), session)
+    follower.start(message(session, second="die"))
+    ended_well(follower, rig, ["a", "b", "b"])
+    first, second = rig.effects(session)[1:]
+    assert first[3] == second[3], "the key is the same"
+    assert [first[4], second[4]] == ["1", "2"]
+    assert first[5] != second[5], "it is another process"
+    kinds = [f.data["type"] for f in follower.counted()]
+    assert (kinds.count("tool_call"), kinds.count("tool_result")) == (2, 2)
+
+
+@pytest.mark.slow
+def test_a_turn_that_kills_its_workers_ends(rig: Rig) -> None:
+    """After its last attempt a turn ends as lost, with a hint at what may be the cause."""
+    session = new_session()
+    text = message(session, second="die")
+    rig.upstream.held[text, 2] = [STALL]
+    follower = Follower(ReadingClient(rig.shared.hosts[0]), session).start(text)
+    wait_for(lambda: (text, 2) not in rig.upstream.held, "the second attempt's last step", 60)
+    kill_owner(rig, follower)
+    end = follower.end()
+    assert end.data["code"] == "worker_lost"
+    assert "hint" in end.data["details"]
+    assert rig.names(session) == ["a", "b", "b"]
+
+
+def test_an_agent_that_does_not_resume_ends(rig: Rig) -> None:
+    """With ``resume=False`` a turn ends with its worker, as lost."""
+    session = new_session()
+    follower = Follower(ReadingClient(rig.shared.hosts[0], prefix="/plain"), session)
+    follower.start(message(session, "die"))
+    assert follower.end().data["code"] == "worker_lost"
+    assert rig.names(session) == ["a"]
+
+
+@pytest.mark.slow
+def test_steps_of_a_generator_are_given_back(rig: Rig) -> None:
+    """A generator runs again from its start, and gets what its steps have recorded."""
+    session = new_session()
+    client = ReadingClient(rig.shared.hosts[0], prefix="/steps")
+    follower = Follower(client, session).start("two")
+    wait_for(lambda: rig.names(session) == ["one", "two"], "the second step runs")
+    kill_owner(rig, follower)
+    end = follower.end()
+    assert end.data["reply"] == "one ONE two TWO three THREE " == follower.text()
+    assert rig.names(session) == ["one", "two", "two", "three"]
+    _, first, second, _ = rig.effects(session)
+    assert (first[3], first[4], second[4]) == (second[3], "1", "2")
+
+
+@pytest.mark.slow
+def test_the_user_decides_about_a_call(rig: Rig) -> None:
+    """Of a tool that asks, a call in flight is a question; yes runs it again, with its key."""
+    session = new_session()
+    text = scripted_message([call(1, "order", "o", "die")], [Text(("Ordered.",))], tag=session)
+    client = ReadingClient(rig.shared.hosts[0])
+    follower = Follower(client, session).start(text)
+    wait_for(lambda: "input_request" in follower.kinds, "the question", 60)
+    asked = next(f.data for f in follower.frames if f.data["type"] == "input_request")
+    assert "again" in asked["prompt"]
+    answer = {"request_id": asked["request_id"], "value": True}
+    assert client.call("POST", f"/chat/{session}/input", answer).status == 200
+    assert follower.end().data["reply"] == "Ordered."
+    assert rig.names(session) == ["o", "o"]
+    assert len({effect[3] for effect in rig.effects(session)}) == 1
+
+
+@pytest.mark.slow
+def test_a_stopped_worker_does_nothing_more(tmp_path: Path) -> None:
+    """A worker that stood still for three leases writes nothing and runs no further tool."""
+    lease_seconds = 2
+    with resuming(tmp_path, hosts=2, AGENT_LEASE_SECONDS=str(lease_seconds)) as rig:
+        session = new_session()
+        text = message(session)
+        rig.upstream.held[text, 1] = [Text(("And ",)), STALL]
+        ahead = Follower(rig.shared.direct[0], session).start(text)
+        wait_for(lambda: ahead.kinds.count("token") >= 3, "the second step is read")
+        pid = owner_pid(rig.shared.client, session)
+        connection = rig.upstream.requests[-1].connection
+        kill(pid, signal.SIGSTOP)
+        try:
+            follower = Follower(rig.shared.direct[1], session).follow()
+            ended_well(follower, rig, ["a", "b"])
+            stored = [(f.id, f.data) for f in rig.shared.direct[1].replay(session, "1-0")]
+            asked = len(rig.upstream.requests)
+        finally:
+            kill(pid, signal.SIGCONT)
+        connection.wait_closed(30)
+        end = ahead.end()
+        assert (end.data["type"], ahead.text()) == ("done", REPLY), "its own reader goes on, too"
+        assert rig.names(session) == ["a", "b"]
+        assert len(rig.upstream.requests) == asked
+        assert [(f.id, f.data) for f in rig.shared.direct[1].replay(session, "1-0")] == stored
+
+
+@pytest.mark.slow
+def test_a_drain_leaves_turns_to_others(tmp_path: Path) -> None:
+    """A worker that leaves before its turns end hands them over: none ends with an error."""
+    with resuming(tmp_path, hosts=2, AGENT_LEASE_SECONDS="60", AGENT_DRAIN_SECONDS="1") as rig:
+        followers = []
+        for _ in range(10):
+            session = new_session()
+            client = rig.shared.direct[0]
+            followers.append(Follower(client, session).start(message(session, "", "wait 4")))
+            followers[-1].client = rig.shared.client
+        for follower in followers:
+            wait_for(partial(runs, rig, follower.session, "b"), "its tool runs", 30)
+        rig.shared.hosts[0].signal(signal.SIGTERM)
+        for follower in followers:
+            assert follower.end().data["type"] == "done"
+            assert follower.text() == REPLY
+            assert rig.names(follower.session).count("a") == 1

@@ -1,0 +1,47 @@
+"""The tool call, or step of an agent, that code runs for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+
+class Call(NamedTuple):
+    """One call of a turn."""
+
+    #: The same at each try of the call, on whichever worker: for idempotency keys of other systems.
+    key: str
+    #: As the model named it; '' for a step of an agent.
+    call_id: str
+    tool: str
+    #: Which worker runs the turn, in their order from 1.
+    attempt: int
+
+
+def call_key(*parts: str | int) -> str:
+    """A key made of what names a call among all."""
+    return hashlib.sha256(" ".join(map(str, parts)).encode("utf-8", "replace")).hexdigest()[:32]
+
+
+_current: ContextVar[Call] = ContextVar("wsgi_app_call")
+
+
+def current_call() -> Call:
+    """The call that the calling code runs for; raises LookupError outside of tools and steps."""
+    call = _current.get(None)
+    if call is None:
+        raise LookupError("this code belongs to no call of a tool")
+    return call
+
+
+@contextmanager
+def inside_call(call: Call) -> Iterator[None]:
+    """Make ``call`` the `current_call` of the block."""
+    token = _current.set(call)
+    try:
+        yield
+    finally:
+        _current.reset(token)

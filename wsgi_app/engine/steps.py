@@ -1,0 +1,116 @@
+"""A turn's steps as its records hold them, and what of its events still counts behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Optional
+
+import msgspec
+from msgspec import Struct
+
+from wsgi_app.events import (
+    AnyEvent,
+    EventId,
+    NumberedEvent,
+    ToolCall,
+    ToolResult,
+    Usage,
+    Withdrawn,
+    decode_event,
+)
+from wsgi_app.store.resumes import ATTEMPT_SEQS
+
+
+class StepRecord(Struct, frozen=True):
+    """What is written once a step's calls are known, before they run."""
+
+    #: How many events there were; None where the agent says everything again.
+    events: Optional[int]
+    #: The ids of the calls that run from here on.
+    calls: list[str]
+    #: What the agent goes on with.
+    data: Any
+    usage: Usage
+    kept: dict[str, Any]
+    #: How long the turn's time has stood still so far.
+    paused_seconds: float
+
+
+class RecordedStep(NamedTuple):
+    """A step that was recorded, and the results of its calls that were."""
+
+    data: Any
+    results: dict[str, ToolResult]
+
+
+def decode_records(records: Sequence[bytes]) -> list[StepRecord]:
+    """Read what was recorded; raises msgspec.MsgspecError for what another version wrote."""
+    return [msgspec.json.decode(record, type=StepRecord) for record in records]
+
+
+def number_events(turn: int, events: Iterable[bytes]) -> list[NumberedEvent]:
+    """Give a journal's events their ids: those of each attempt begin with its `Withdrawn`."""
+    numbered: list[NumberedEvent] = []
+    seq = attempts = 0
+    for json in events:
+        event = decode_event(json)
+        if isinstance(event, Withdrawn):
+            attempts += 1
+            seq = attempts * ATTEMPT_SEQS
+        seq += 1
+        numbered.append(NumberedEvent(EventId(turn, seq), event, json))
+    return numbered
+
+
+def counted(events: Iterable[NumberedEvent]) -> list[AnyEvent]:
+    """The events that count: what was withdrawn is left out."""
+    kept: list[NumberedEvent] = []
+    for numbered in events:
+        if isinstance(numbered.event, Withdrawn):
+            after = EventId.parse(numbered.event.after)
+            while kept and kept[-1].id.seq > after.seq:
+                kept.pop()
+        else:
+            kept.append(numbered)
+    return [numbered.event for numbered in kept]
+
+
+def recorded_steps(
+    records: Sequence[StepRecord], events: Sequence[NumberedEvent]
+) -> list[RecordedStep]:
+    """The steps with their results; a call's is between its step's record and the next one."""
+    steps = []
+    ends = [record.events for record in records[1:]]
+    for record, end in zip(records, [*ends, None]):
+        found = {
+            numbered.event.call_id: numbered.event
+            for numbered in events[record.events or 0 : end]
+            if isinstance(numbered.event, ToolResult) and numbered.event.call_id in record.calls
+        }
+        steps.append(RecordedStep(record.data, found))
+    return steps
+
+
+def last_that_counts(
+    turn: int, records: Sequence[StepRecord], events: Sequence[NumberedEvent]
+) -> EventId:
+    """The id up to which the next attempt goes on: the last record's, or its last result's."""
+    last = records[-1] if records else None
+    if last is None or last.events is None:
+        return EventId(turn, 0)
+    place = last.events
+    for at, numbered in enumerate(events[last.events :], last.events + 1):
+        if isinstance(numbered.event, ToolResult) and numbered.event.call_id in last.calls:
+            place = at
+    return events[place - 1].id if place else EventId(turn, 0)
+
+
+def unanswered_calls(events: Iterable[AnyEvent]) -> dict[str, ToolCall]:
+    """The calls that run, by their ids."""
+    running: dict[str, ToolCall] = {}
+    for event in events:
+        if isinstance(event, ToolCall):
+            running[event.call_id] = event
+        elif isinstance(event, ToolResult):
+            running.pop(event.call_id, None)
+    return running

@@ -1,0 +1,3 @@
+-- ARGV: ttl, lease
+-- Answers: the workers of which it is known that they are gone
+return redis.call('HKEYS', GONE)
