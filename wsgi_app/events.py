@@ -43,11 +43,11 @@ class Cursor(NamedTuple):
     run that made the event; of another run's turn the place is none. '' for who knows no marks.
     """
 
-    place: EventId
+    position: EventId
     mark: str = ""
 
     def __str__(self) -> str:
-        return f"{self.place}.{self.mark}" if self.mark else str(self.place)
+        return f"{self.position}.{self.mark}" if self.mark else str(self.position)
 
     @classmethod
     def parse(cls, text: str) -> Cursor:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wsgi_app.agents.turn_requests import (
     AsyncWatchedBackend,
-    TurnRequest,
+    ProviderRequest,
     WatchedBackend,
     begin_request,
     sending,
@@ -110,7 +110,7 @@ class _Exchange:
     #: What the library raises when a connection breaks.
     errors: type[Exception]
 
-    def __init__(self, inner: Any, request: TurnRequest, watched: WatchedAnswer | None) -> None:
+    def __init__(self, inner: Any, request: ProviderRequest, watched: WatchedAnswer | None) -> None:
         self._inner = inner
         self._request = request
         self._watched = watched
@@ -184,7 +184,7 @@ class _Sender:
         self._inner = inner
         self._turn = turn
 
-    def _watched(self, held: TurnRequest, request: Any, response: Any) -> Any:
+    def _watched(self, held: ProviderRequest, request: Any, response: Any) -> Any:
         watched = watched_answer(held.turn, request, response)
         response.stream = self.body(response.stream, held, watched)
         return response

@@ -12,7 +12,7 @@ from typing import Any, Final
 from wsgi_app.engine.turn import Turn, current_turn
 
 
-class TurnRequest:
+class ProviderRequest:
     """One request, and the socket that it has at the moment.
 
     Filled by who sends it, shut by who ends the turn; ``_lock`` guards all. A shutdown is done
@@ -55,13 +55,13 @@ class _Requests:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: set[TurnRequest] = set()
+        self._open: set[ProviderRequest] = set()
 
-    def add(self, request: TurnRequest) -> None:
+    def add(self, request: ProviderRequest) -> None:
         with self._lock:
             self._open.add(request)
 
-    def discard(self, request: TurnRequest) -> None:
+    def discard(self, request: ProviderRequest) -> None:
         with self._lock:
             self._open.discard(request)
 
@@ -77,7 +77,7 @@ _lock = threading.Lock()
 _by_turn: Final[weakref.WeakKeyDictionary[Turn, _Requests]] = weakref.WeakKeyDictionary()
 
 #: The request that the calling code is sending.
-sending: Final[ContextVar[TurnRequest | None]] = ContextVar("wsgi_app_request", default=None)
+sending: Final[ContextVar[ProviderRequest | None]] = ContextVar("wsgi_app_request", default=None)
 
 
 def _requests_of(turn: Turn) -> _Requests:
@@ -90,14 +90,14 @@ def _requests_of(turn: Turn) -> _Requests:
     return requests
 
 
-def begin_request(turn: Turn | None) -> TurnRequest | None:
+def begin_request(turn: Turn | None) -> ProviderRequest | None:
     """Begin a request of ``turn`` or of the current one; None outside of turns."""
     if turn is None:
         try:
             turn = current_turn()
         except LookupError:
             return None
-    request = TurnRequest(turn)
+    request = ProviderRequest(turn)
     # Before it is looked whether the turn has ended: who ends it finds the request, or it is seen.
     _requests_of(turn).add(request)
     return request

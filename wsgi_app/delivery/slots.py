@@ -49,14 +49,14 @@ class _InUse:
         #: Threads that wait for what others have started, by tenant.
         self.waiting: Counter[str] = Counter()
         #: Tenants that have a place in the reserve.
-        self.places: set[str] = set()
+        self.permits: set[str] = set()
         self.by_tenant: Counter[str] = Counter()
         self.by_session: Counter[SessionKey] = Counter()
 
     def reset_after_fork(self) -> None:
         if self.pid != os.getpid():
             self.pid, self.total, self.threads = os.getpid(), 0, 0
-            for counts in (self.waiting, self.places, self.by_tenant, self.by_session):
+            for counts in (self.waiting, self.permits, self.by_tenant, self.by_session):
                 counts.clear()
 
 
@@ -121,7 +121,7 @@ class Slot:
         metrics(self._host).streams.dec()
 
 
-class Place:
+class Permit:
     """A thread's leave to wait for a moment; given back by any thread, once."""
 
     def __init__(self, give_back: Callable[[], None] = lambda: None) -> None:
@@ -146,7 +146,7 @@ class StreamSlots:
         self._slots = settings.stream_slots
         #: Of the slots, for readers that start no turn; None is the half.
         self._slots_per_tenant = settings.max_slots_per_tenant
-        self._places = 1
+        self._permits = 1
         self._max_streams = settings.max_streams
         self._max_per_tenant = settings.max_readers_per_tenant
         self._max_per_session = settings.max_readers_per_turn
@@ -162,7 +162,7 @@ class StreamSlots:
             self._server = server
             self._slots = None if server.threads is None else default_slots(server.threads)
         if self._slots is not None and server.threads is not None:
-            self._places = max(1, (server.threads - self._slots) // 2)
+            self._permits = max(1, (server.threads - self._slots) // 2)
 
     def tell(self) -> None:
         """Have the metrics know the number, in this process."""
@@ -222,8 +222,8 @@ class StreamSlots:
         metrics(self._host).streams.inc()
         return Slot(keys, self._host, parked=parked, starts=starts, share=self.share)
 
-    def take_place(self, tenant: str | None) -> Place | None:
-        """Take a place for a wait that is short, or for a large answer; None if there is none.
+    def take_permit(self, tenant: str | None) -> Permit | None:
+        """Take a permit for a wait that is short, or for a large answer; None if there is none.
 
         It is a slot of the tenant's share, or, for one thread of each tenant, in half of the
         reserve. ``tenant`` None are all who need no login: together they have a quarter of a share.
@@ -232,17 +232,17 @@ class StreamSlots:
         if tenant is None:
             tenant, share = _STRANGERS, share and max(1, share // 4)
         if self._slots is None or share is None:
-            return Place()
+            return Permit()
         with _in_use.lock:
             _in_use.reset_after_fork()
             if _in_use.threads < self._slots and _in_use.waiting[tenant] < share:
                 _in_use.threads += 1
                 _in_use.waiting[tenant] += 1
-                return Place(lambda: _leave_slot(tenant))
-            if tenant in _in_use.places or len(_in_use.places) >= self._places:
+                return Permit(lambda: _leave_slot(tenant))
+            if tenant in _in_use.permits or len(_in_use.permits) >= self._permits:
                 return None
-            _in_use.places.add(tenant)
-            return Place(lambda: _in_use.places.discard(tenant))
+            _in_use.permits.add(tenant)
+            return Permit(lambda: _in_use.permits.discard(tenant))
 
 
 def _check_share(tenant: str, share: int | None) -> None:

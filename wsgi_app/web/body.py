@@ -22,13 +22,13 @@ from wsgi_app.web.current import current_mount
 PAUSE_SECONDS = 15.0
 #: How long a body may take in all that does not come with its request's head.
 BODY_SECONDS = 30.0
-#: The same where its tenant has no place left for that.
+#: The same where its tenant has no permit left for that.
 HASTY_BODY_SECONDS = 0.25
 #: What a refused client may still send before the connection is broken off.
 MAX_DISCARDED_BYTES = 67_108_864
-#: How long it may take for that where there is a place for it: its thread is held meanwhile.
+#: How long it may take for that where there is a permit for it: its thread is held meanwhile.
 DISCARD_SECONDS = 5.0
-#: The same without a place: what is there already, and a little more.
+#: The same without a permit: what is there already, and a little more.
 HASTY_SECONDS = 0.05
 _CHUNK_BYTES = 65_536
 
@@ -37,7 +37,7 @@ def read_body(request: Request, max_bytes: int) -> bytes:
     """The whole body.
 
     Raises RequestError ``too_large``, ``length_required``, ``invalid_json`` if it breaks off, and
-    ``at_capacity`` if it comes slowly while its tenant's places are taken.
+    ``at_capacity`` if it comes slowly while its tenant's permits are taken.
     """
     if not open_chunked_body(request.environ):
         raise RequestError(
@@ -76,15 +76,15 @@ def read_body(request: Request, max_bytes: int) -> bytes:
 def _in_time(client: socket.socket) -> Iterator[bool]:
     """Bound how long the block waits for a body that is not here yet: it holds its thread.
 
-    Gives whether there is a place for that, else it is short.
+    Gives whether there is a permit for that, else it is short.
     """
-    place = current_mount().take_place()
+    permit = current_mount().take_permit()
     try:
-        with _broken_off_after(BODY_SECONDS if place else HASTY_BODY_SECONDS, client):
-            yield place is not None
+        with _broken_off_after(BODY_SECONDS if permit else HASTY_BODY_SECONDS, client):
+            yield permit is not None
     finally:
-        if place is not None:
-            place.give_back()
+        if permit is not None:
+            permit.give_back()
 
 
 def has_body(request: Request) -> bool:

@@ -20,7 +20,7 @@ from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.handover import may_hand_over
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.delivery.server import ServerFacts, find_leaving, find_server, prepare_leaving
-from wsgi_app.delivery.slots import Delivery, Place, Slot, StreamSlots
+from wsgi_app.delivery.slots import Delivery, Permit, Slot, StreamSlots
 from wsgi_app.engine.cancels import CANCEL_WAIT_SECONDS, MOMENT_SECONDS
 from wsgi_app.engine.drain import drain_when
 from wsgi_app.engine.registry import register_host
@@ -191,7 +191,7 @@ class Mount:
     ) -> Reader:
         """Make a reader for the client of this request; ``run`` is the turn that it started."""
         worker = self.worker
-        feed = Feed(worker.runner, key, cursor.place, only_turn, run, mark=cursor.mark)
+        feed = Feed(worker.runner, key, cursor.position, only_turn, run, mark=cursor.mark)
         return Reader(feed, worker.watcher, request.environ, slot, self.settings.host)
 
     def check_draining(self) -> None:
@@ -237,32 +237,32 @@ class Mount:
                 self.warn_once(error.code, _full(error))
             raise
 
-    def take_place(self) -> Place | None:
-        """Take a place for a wait of this request: of its tenant's, or of all strangers'."""
+    def take_permit(self) -> Permit | None:
+        """Take a permit for a wait of this request: of its tenant's, or of all strangers'."""
         self.learn_server()
         principal = g.get("wsgi_app_principal")
-        return self.slots.take_place(principal and principal.tenant)
+        return self.slots.take_permit(principal and principal.tenant)
 
     @contextmanager
-    def place(self, key: SessionKey) -> Iterator[bool]:
-        """Hold a place for a short wait of the block; gives whether there is one."""
+    def permit(self, key: SessionKey) -> Iterator[bool]:
+        """Hold a permit for a short wait of the block; gives whether there is one."""
         self.learn_server()
-        place = self.slots.take_place(key.tenant)
+        permit = self.slots.take_permit(key.tenant)
         try:
-            yield place is not None
+            yield permit is not None
         finally:
-            if place is not None:
-                place.give_back()
+            if permit is not None:
+                permit.give_back()
 
     def cancel(self, key: SessionKey, turn: int | None, reason: CancelReason = "user") -> list[int]:
-        """End turns, see `Runner.cancel`; waits for the end where there is a place for that."""
-        with self.place(key) as may_wait:
+        """End turns, see `Runner.cancel`; waits for the end where there is a permit for that."""
+        with self.permit(key) as may_wait:
             seconds = CANCEL_WAIT_SECONDS if may_wait else MOMENT_SECONDS
             return self.runner.cancel(key, turn, reason, seconds)
 
     def delete_session(self, key: SessionKey) -> bool:
         """Forget a session, see `Runner.delete_session`; waits as `cancel` does."""
-        with self.place(key) as may_wait:
+        with self.permit(key) as may_wait:
             seconds = CANCEL_WAIT_SECONDS if may_wait else MOMENT_SECONDS
             return self.runner.delete_session(key, seconds)
 

@@ -48,13 +48,13 @@ def exception_response(error: Exception) -> Response:
 
 
 def _discard_body() -> None:
-    """Take in a refused body; who sends it slowly holds one of few places, or is not waited for."""
-    place = current_mount().take_place() if has_body(request) else None
+    """Take in a refused body; one that comes slowly needs a permit, or is not waited for."""
+    permit = current_mount().take_permit() if has_body(request) else None
     try:
-        discard_body(request, DISCARD_SECONDS if place else HASTY_SECONDS)
+        discard_body(request, DISCARD_SECONDS if permit else HASTY_SECONDS)
     finally:
-        if place is not None:
-            place.give_back()
+        if permit is not None:
+            permit.give_back()
 
 
 def count_refused(code: str) -> None:

@@ -67,7 +67,7 @@ class _Guarded:
 def bound_answer(response: Response, mount: Mount | None = None) -> Response:
     """Bound how long this answer's client may take for it; refuse it where too many are sent.
 
-    What does not fit into the kernel's buffer takes a place of its tenant's, but for a turn's
+    What does not fit into the kernel's buffer takes a permit of its tenant's, but for a turn's
     answer: those are bounded by the turns.
     """
     if type(response) is not Response:
@@ -78,15 +78,15 @@ def bound_answer(response: Response, mount: Mount | None = None) -> Response:
         return response
     response.direct_passthrough = False  # such a body would not be closed by its response
     if request.method in ("GET", "HEAD") and not _fits(client, _size_of(response)):
-        place = mount.take_place()
-        if place is None:
+        permit = mount.take_permit()
+        if permit is None:
             response.close()
             count_refused("at_capacity")
             response = error_response(
                 RequestError("at_capacity", "Too many large answers are being sent.")
             )
         else:
-            response.call_on_close(place.give_back)
+            response.call_on_close(permit.give_back)
     answer = Answer.force_type(response, request.environ)
     assert isinstance(answer, Answer)  # noqa: S101 - says what werkzeug has just made it
     watcher = mount.worker.watcher

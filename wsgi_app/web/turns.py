@@ -87,7 +87,7 @@ def open_turn(
         start = Cursor(EventId(begun.turn, 0))
         if begun.run is None:
             slot.follow()
-            if cursor is not None and cursor.place.turn == begun.turn:
+            if cursor is not None and cursor.position.turn == begun.turn:
                 start = cursor
         return _opened(mount, key, begun, start, slot, only_turn=begun.turn)
 

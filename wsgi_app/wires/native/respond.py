@@ -93,7 +93,7 @@ def many_encoder(options: StreamOptions) -> Encoder:
         made = native.encode_session_frame(
             numbered,
             of_session.session_id,
-            ",".join(str(one if options.marks else one.place) for one in of_session.cursors),
+            ",".join(str(one if options.marks else one.position) for one in of_session.cursors),
             named=options.named,
             retry_milliseconds=retry,
         )

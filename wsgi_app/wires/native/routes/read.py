@@ -46,7 +46,7 @@ def get_events(mount: Mount, session_id: str) -> Response:
     try:
         return _attach(mount, session_key(session_id), cursor, options)
     except RequestError as error:
-        last = cursor and (cursor if options.marked_ids else cursor.place)
+        last = cursor and (cursor if options.marked_ids else cursor.position)
         return _come_back(error, "" if last is None else str(last))
 
 
@@ -97,7 +97,7 @@ def _attach_many(
         return Reader(feed, mount.worker.watcher, request.environ, slot, mount.settings.host)
 
     reader = mount.attach(keys, open_reader, streams=True)
-    count_resume(max(filter(None, cursors), key=lambda cursor: cursor.place.seq, default=None))
+    count_resume(max(filter(None, cursors), key=lambda cursor: cursor.position.seq, default=None))
     encode = many_encoder(options)
     return events_response(
         mount,
@@ -139,7 +139,7 @@ def _where_to_start(view: SessionState | None, cursor: Cursor | None) -> Cursor 
 def _nothing_left(mount: Mount, key: SessionKey, view: SessionState, start: Cursor) -> bool:
     if view.active_turns:
         return False
-    left = mount.store.read(key, start.place, 1, start.mark)
+    left = mount.store.read(key, start.position, 1, start.mark)
     return left is None or not (left.events or left.live_turn is not None)
 
 
@@ -159,7 +159,7 @@ def get_poll(mount: Mount, session_id: str) -> Response:
     try:
         slot = mount.take_slot((key,))
     except RequestError:
-        with mount.place(key) as may_read:
+        with mount.permit(key) as may_read:
             if not may_read:
                 return _poll_response([], start, running=True)
             return _read_poll(mount, key, start, None, 0.0)
@@ -188,7 +188,7 @@ def _read_poll(
 
 
 def _poll_response(events: list[NumberedEvent], start: Cursor, *, running: bool) -> Response:
-    last = events[-1].id if events else start.place
+    last = events[-1].id if events else start.position
     marks = wants_marks(request)
     told = [native.with_id(one, marks=marks) for one in events]
     return json_response(PollAnswer(told, str(last), running))

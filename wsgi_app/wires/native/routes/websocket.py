@@ -151,9 +151,9 @@ class _Chat:
 
     def _follow(self, cursor: Cursor, run: TurnRun | None = None) -> None:
         self.close()
-        place, mark = cursor
+        position, mark = cursor
         runner, wakeup = self._mount.runner, self._wakeup
-        self._feed = Feed(runner, self._key, place, run=run, wakeup=wakeup, mark=mark)
+        self._feed = Feed(runner, self._key, position, run=run, wakeup=wakeup, mark=mark)
 
     def _refuse(self, error: AgentHostError) -> None:
         count_refused(error.code)

@@ -38,7 +38,7 @@ def find_question(mount: Mount, place: ResponseRef, *, waits: bool) -> Asked | N
     journal. Who is sure that there is one ``waits``.
     """
     key = session_key(place.session_id)
-    with mount.place(key) as may_wait:
+    with mount.permit(key) as may_wait:
         wait_seconds = CATCH_UP_SECONDS if waits and may_wait else 0.0
         feed = Feed(mount.runner, key, EventId(place.turn, place.after_seq), place.turn)
         try:

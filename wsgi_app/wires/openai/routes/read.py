@@ -190,7 +190,7 @@ def _catch_up(
 
     Event by event: merged text would not divide where the reader stopped.
     """
-    with mount.place(session_key(ref.session_id)) as may_wait:
+    with mount.permit(session_key(ref.session_id)) as may_wait:
         return _take_until(mount, ref, builder, after, CATCH_UP_SECONDS if may_wait else 0.0)
 
 
