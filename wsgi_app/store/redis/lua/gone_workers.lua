@@ -1,3 +1,3 @@
 -- ARGV: ttl, lease
 -- Answers: the workers of which it is known that they are gone
-return redis.call('HKEYS', GONE)
+return redis.call('ZRANGE', GONE, 0, -1)

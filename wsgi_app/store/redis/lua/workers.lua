@@ -4,7 +4,7 @@
 --            them or, before that, began them (µs)
 -- and …:info, a hash: what each worker told of itself with its last heartbeat (JSON);
 -- …:watched, there while somebody wants to know of their turns;
--- …:gone, a hash: workers whose end is known, until their turns are looked after (µs)
+-- …:gone, a sorted set: workers whose end is known, until their turns are looked after (µs)
 
 local ALIVE, TURNS = KEYS[1], KEYS[2]
 local INFO = ALIVE .. ':info'
