@@ -21,8 +21,6 @@ from wsgi_app.auth import DEVELOPMENT_TOKEN
 FOLDER: Final = ROOT / ".open-responses"
 #: The cases that need a model which calls tools, or takes images.
 FOR_MODELS: Final = {"tool-calling", "image-input"}
-#: What the host does not take yet.
-MISSING: Final = {"image-input"}
 CASES: Final = 17
 
 pytestmark = [pytest.mark.open_responses, pytest.mark.timeout(300)]
@@ -69,7 +67,7 @@ def test_a_model_passes_all_of_the_suite() -> None:
             made = run_suite(server)
     assert len(made) == CASES
     failed = {name: status for name, status in made.items() if status != "passed"}
-    assert not failed.keys() - MISSING, failed
+    assert failed == {}
 
 
 def test_the_demo_agent_passes_what_needs_no_model() -> None:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from wsgi_app.agents.chat_request import ChatConversation
 from wsgi_app.agents.client_tools import offered_tools, run_calls
+from wsgi_app.agents.content_parts import chat_content, responses_content
 from wsgi_app.agents.model_api import Conversation, ModelStep, Prompt, checked_options
 from wsgi_app.agents.responses_request import ResponsesConversation
 from wsgi_app.agents.tool_offer import MAX_TOOLS, MIN_TOOLS, Offer, called_in
@@ -33,6 +34,12 @@ log = logging.getLogger("wsgi_app")
 _APIS: Final[dict[str, Callable[[Prompt, Sequence[Any], Any], Conversation]]] = {
     "chat": ChatConversation,
     "responses": ResponsesConversation,
+}
+
+
+_CONTENTS: Final[dict[str, Callable[[Turn], Any]]] = {
+    "chat": chat_content,
+    "responses": responses_content,
 }
 
 
@@ -88,6 +95,7 @@ class OpenAIAgent:
         self._max_steps = max_steps
         self._client = OpenAIClient(client)
         self._begin_conversation = _APIS[api]
+        self._content_of = _CONTENTS[api]
         self._options = checked_options(options)
         self._max_tools = max_tools
         self._refuses_more = too_many_tools == "refuse"
@@ -98,6 +106,8 @@ class OpenAIAgent:
         if self._refuses_more and len(self._toolbox.tools) > max_tools:
             raise ValueError(f"{len(self._toolbox.tools)} tools are more than {max_tools}")
 
+    #: Whether its model is shown what came with a message.
+    takes_attachments = True
     #: Whether its model may call tools of a turn's client.
     takes_client_tools = True
 
@@ -160,7 +170,7 @@ class OpenAIAgent:
         offer = Offer(self._max_tools, called_in(turn.history))
         toolbox = self._update(offer, turn, servers)
         prompt = Prompt(self._model, self._system, offer.shown, self._options, turn.kept)
-        conversation = self._begin_conversation(prompt, turn.history, turn.message)
+        conversation = self._begin_conversation(prompt, turn.history, self._content_of(turn))
         return _Exchange(conversation, offer, toolbox, servers)
 
     def _go_through_recorded(

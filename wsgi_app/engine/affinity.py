@@ -79,6 +79,7 @@ class Affinity:
         Costs nothing where one agent answers all sessions, or the session's is here.
         """
         stays = request.agent is not None or request.ephemeral or self._offers is None
+        stays = stays or bool(request.attachments)  # their bytes are not for the store
         if stays or not self._agents.may_have_state or self._agents.has(key):
             return "", request
         view = self._store.state_of(key)

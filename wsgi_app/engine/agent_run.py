@@ -191,6 +191,7 @@ class AgentRun:
             passing=self._request.passing or self._request.ephemeral,
             replaces=self._replaces,
             client_tools=self._request.client_tools,
+            attachments=self._request.attachments,
         )
 
     def _guard(self, run: Callable[[], None]) -> None:

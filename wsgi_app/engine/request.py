@@ -10,6 +10,7 @@ from typing import Any, Literal, Optional
 
 from msgspec import Struct, field
 
+from wsgi_app.attachments import Attachment
 from wsgi_app.engine.turn import Agent
 from wsgi_app.events import ClientTool
 from wsgi_app.store.base import BeginTurn, Message, SessionKey, StartRate
@@ -37,6 +38,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     passing: bool = False
     #: Tools that the client runs.
     client_tools: tuple[ClientTool, ...] = ()
+    #: Images and files that came with the message.
+    attachments: tuple[Attachment, ...] = ()
     #: What the wire wants back of the request, see `Store.turn_note`.
     note: bytes = b""
     #: What answers instead of the hosted agent.

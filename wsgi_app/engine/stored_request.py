@@ -65,10 +65,11 @@ def keep_for_others(
 ) -> tuple[TurnRequest, BeginTurn]:
     """Have the store keep what another worker goes on with, unless that is too much.
 
-    Calls of a client's tools are not recorded: their turn is its worker's alone, as is one with an
-    agent of its own.
+    Calls of a client's tools are not recorded, and attachments are not for the store: their turn is
+    its worker's alone, as is one with an agent of its own.
     """
     json = encode_request(request, code)
-    if len(json) > MAX_REQUEST_BYTES or request.client_tools or request.agent is not None:
+    stays = request.client_tools or request.attachments or request.agent is not None
+    if stays or len(json) > MAX_REQUEST_BYTES:
         return request, claim
     return replace(request, resumes=True), replace(claim, resume=json)

@@ -22,6 +22,7 @@ from wsgi_app.errors import TurnCancelled
 from wsgi_app.events import ClientTool, InputRequest, Status, encode_json
 
 if TYPE_CHECKING:
+    from wsgi_app.attachments import Attachment
     from wsgi_app.engine.steps import RecordedStep
     from wsgi_app.events import AnyEvent, RequestedCall, ToolResult, Usage
     from wsgi_app.store.base import Fence, Message
@@ -78,7 +79,8 @@ class Turn:
         *,
         passing: bool = False,
         replaces: bool = False,
-        client_tools: Sequence[ClientTool] = (),
+        client_tools: tuple[ClientTool, ...] = (),
+        attachments: tuple[Attachment, ...] = (),
     ) -> None:
         self._host = host
         #: The user's message.
@@ -97,8 +99,10 @@ class Turn:
         self.passing = passing
         #: Whether the turn replaces the session's newest exchange, which is not in ``history``.
         self.replaces = replaces
+        #: Images and files that came with the message; ``history`` has none of them.
+        self.attachments = attachments
         #: Tools that this turn's client runs, see `call_client`.
-        self.client_tools = tuple(client_tools)
+        self.client_tools = client_tools
         self._workdirs = workdirs
         self._kept = take_kept(history)
         self._steps: set[str] = set()
@@ -304,12 +308,11 @@ class Turn:
 
     async def call_client_async(self, calls: Sequence[RequestedCall]) -> list[ToolResult]:
         """Call like `call_client`, from a coroutine."""
-        answer = await self._host.ask_async(lambda request_id: request_of(request_id, calls))
-        return self._take_results(calls, answer)
+        answer = self._host.ask_async(lambda request_id: request_of(request_id, calls))
+        return self._take_results(calls, await answer)
 
     def _take_results(self, calls: Sequence[RequestedCall], answer: Any) -> list[ToolResult]:
-        results = results_of(calls, answer)
-        for result in results:
+        for result in (results := results_of(calls, answer)):
             self.emit(result)
         return results
 

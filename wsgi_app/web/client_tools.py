@@ -23,6 +23,11 @@ def takes_tools(mount: Mount) -> bool:
     return agent is None or bool(getattr(agent, "takes_client_tools", False))
 
 
+def takes_attachments(mount: Mount) -> bool:
+    """Whether the agent looks at images and files; one that is not made yet may not."""
+    return bool(getattr(mount.runner.agent, "takes_attachments", False))
+
+
 def checked_tools(
     mount: Mount, tools: Sequence[ClientTool], refuse: Refuse
 ) -> tuple[ClientTool, ...]:

@@ -13,7 +13,7 @@ from wsgi_app.engine.request import TurnRequest
 from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.events import ClientTool, encode_json
 from wsgi_app.frames.sse import KEEP_ALIVE_BLOCK
-from wsgi_app.web.client_tools import checked_tools, takes_tools
+from wsgi_app.web.client_tools import checked_tools, takes_attachments, takes_tools
 from wsgi_app.web.current import current_principal, session_key
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount
@@ -22,6 +22,7 @@ from wsgi_app.web.respond import stream_response
 from wsgi_app.web.turns import OpenTurn, attach_turn, open_turn
 from wsgi_app.wires.openai.encode.chat import ChatCollector, ChatEncoder, Completion, completion_id
 from wsgi_app.wires.openai.ids import ResponseRef
+from wsgi_app.wires.openai.request.attachments import take_attachments
 from wsgi_app.wires.openai.request.chat import ChatCompletionBody
 from wsgi_app.wires.openai.request.messages import bad_request
 from wsgi_app.wires.openai.request.tools import function_tools
@@ -59,6 +60,8 @@ def post_chat_completions(mount: Mount) -> Response:
 
 
 def _wanted(mount: Mount, body: ChatCompletionBody) -> TurnRequest:
+    taken = takes_attachments(mount)
+    attachments = take_attachments(body.messages, "messages") if taken else ()
     history, message = body.read_messages()
     tools: tuple[ClientTool, ...] = ()
     if body.tool_choice != "none" and takes_tools(mount):
@@ -71,6 +74,7 @@ def _wanted(mount: Mount, body: ChatCompletionBody) -> TurnRequest:
         passing=True,
         streams=bool(body.stream),
         client_tools=tools,
+        attachments=attachments,
     )
 
 

@@ -7,15 +7,17 @@ import time
 from abc import ABC, abstractmethod
 from typing import Final, Generic, Optional, Protocol, TypeVar
 
+from wsgi_app.attachments import Attachment
 from wsgi_app.engine.request import TurnRequest
 from wsgi_app.errors import RequestError
 from wsgi_app.events import ClientTool, encode_json
 from wsgi_app.store.base import SessionKey, SessionView
-from wsgi_app.web.client_tools import checked_tools, takes_tools
+from wsgi_app.web.client_tools import checked_tools, takes_attachments, takes_tools
 from wsgi_app.web.current import current_principal, session_key
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import new_session_id
 from wsgi_app.wires.openai.ids import ResponseRef
+from wsgi_app.wires.openai.request.attachments import take_attachments
 from wsgi_app.wires.openai.request.messages import bad_request
 from wsgi_app.wires.openai.request.responses import ResponseBody
 from wsgi_app.wires.openai.request.tools import function_tools
@@ -98,6 +100,9 @@ def _resolve(mount: Mount, body: ResponseBody) -> None:
 def _wanted(
     mount: Mount, body: ResponseBody, asking: Asking[T], before: SessionView | None = None
 ) -> TurnRequest:
+    attachments = _attachments(mount, body)
+    # Behind them: their bytes are not for the store.
+    note = b"" if body.store is False and before is None else body.note()
     history, message = body.read_input()
     idempotency = asking.idempotency_key
     # A session's own history is the store's; what the client adds to it comes behind.
@@ -113,8 +118,16 @@ def _wanted(
         passing=before is None and body.store is False,
         streams=asking.streams,
         client_tools=_client_tools(mount, body),
-        note=b"" if body.store is False and before is None else body.note(),
+        attachments=attachments,
+        note=note,
     )
+
+
+def _attachments(mount: Mount, body: ResponseBody) -> tuple[Attachment, ...]:
+    """What came with the newest message; left there for an agent of text, which refuses it."""
+    if isinstance(body.input, str) or not takes_attachments(mount):
+        return ()
+    return take_attachments(body.input, "input")
 
 
 def _client_tools(mount: Mount, body: ResponseBody) -> tuple[ClientTool, ...]:
