@@ -10,7 +10,7 @@ from gunicorn.http.wsgi import Response
 from gunicorn.workers.gthread import ThreadWorker
 
 from tests.support.waiting import wait_for
-from wsgi_app.delivery.handover import find_missing
+from wsgi_app.delivery.detached.handover import find_missing
 from wsgi_app.engine import store_threads
 from wsgi_app.engine.store_threads import StoreThreads
 

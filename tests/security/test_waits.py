@@ -44,7 +44,11 @@ WAITS: Final = {
     ("auth/remote_keys.py", "_wait"): "a few threads, for keys that are not known",
 }
 #: Threads of their own, and what other servers' parts do.
-NOT_IN_REQUESTS: Final = ("delivery/disconnect.py", "delivery/parking.py", "delivery/parked.py")
+NOT_IN_REQUESTS: Final = (
+    "delivery/disconnect.py",
+    "delivery/detached/parking.py",
+    "delivery/detached/parked.py",
+)
 #: Above the wait of one who has a place of the reserve.
 ENOUGH_SECONDS = 3
 #: Requests that would wait long, if they were let.

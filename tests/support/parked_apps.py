@@ -11,7 +11,7 @@ from flask import Flask, Response, jsonify, request
 
 from tests.support.agents import observe, scripted
 from wsgi_app import AgentHost
-from wsgi_app.delivery.handover import find_connection
+from wsgi_app.delivery.detached.handover import find_connection
 
 
 def watched_app() -> Flask:

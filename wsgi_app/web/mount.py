@@ -16,8 +16,8 @@ from wsgi_app.auth import Authenticator, DevelopmentMode
 from wsgi_app.compat.flask import is_context
 from wsgi_app.compat.flask_sqlalchemy import find_session
 from wsgi_app.config import Settings
+from wsgi_app.delivery.detached.handover import may_hand_over
 from wsgi_app.delivery.feed import Feed
-from wsgi_app.delivery.handover import may_hand_over
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.delivery.server import ServerFacts, find_leaving, find_server, prepare_leaving
 from wsgi_app.delivery.slots import Delivery, Permit, Slot, StreamSlots

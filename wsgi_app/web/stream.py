@@ -10,9 +10,14 @@ from typing import Any, Final
 
 from flask import Response
 
+from wsgi_app.delivery.detached.handover import (
+    Connection,
+    find_connection,
+    is_held_back,
+    make_spare,
+)
+from wsgi_app.delivery.detached.parked import ParkedStream
 from wsgi_app.delivery.generator import Encoder, stream_frames
-from wsgi_app.delivery.handover import Connection, find_connection, is_held_back, make_spare
-from wsgi_app.delivery.parked import ParkedStream
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.frames.sse import KEEP_ALIVE, OPENING
 from wsgi_app.web.foreign import tell_collector, tell_joiner

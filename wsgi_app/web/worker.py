@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from wsgi_app.agents.provider_faults import provider_error
 from wsgi_app.config import Settings
+from wsgi_app.delivery.detached.parking import Parking
 from wsgi_app.delivery.disconnect import HangupWatcher
-from wsgi_app.delivery.parking import Parking
 from wsgi_app.delivery.slots import StreamSlots
 from wsgi_app.engine.about import AboutWorker
 from wsgi_app.engine.runner import Runner

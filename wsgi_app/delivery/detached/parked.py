@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from wsgi_app.delivery.detached.handover import Connection
+from wsgi_app.delivery.detached.send import send_at_once
 from wsgi_app.delivery.generator import MAX_CHUNK_BYTES, Encoder, can_wait
-from wsgi_app.delivery.handover import Connection
 from wsgi_app.delivery.reader import Reader
-from wsgi_app.delivery.send import send_at_once
 from wsgi_app.errors import RequestError
 from wsgi_app.events import InputRequest, NumberedEvent
 from wsgi_app.frames.merge import merge_backlog, merge_text
 
 if TYPE_CHECKING:
-    from wsgi_app.delivery.parking import Parking
+    from wsgi_app.delivery.detached.parking import Parking
 
 log = logging.getLogger("wsgi_app")
 

@@ -15,13 +15,13 @@ from contextvars import Context
 from typing import Any, Final
 
 from wsgi_app.config import Settings
-from wsgi_app.delivery.handover import (
+from wsgi_app.delivery.detached.handover import (
     find_connection,
     find_fault,
     hold_access_lines,
     max_files_used,
 )
-from wsgi_app.delivery.parked import ParkedStream
+from wsgi_app.delivery.detached.parked import ParkedStream
 from wsgi_app.engine.loop import LoopThread
 from wsgi_app.engine.store_threads import StoreThreads
 

@@ -1,0 +1,1 @@
+"""Streams that go on without a thread: taken over from gunicorn, and written by the io loop."""
