@@ -36,7 +36,7 @@ WAITS: Final = {
     ("wires/openai/routes/socket.py", "_stream"): "a WebSocket has a slot",
     ("delivery/inbox.py", "_drop_input"): "a WebSocket's own thread",
     ("delivery/feed.py", "read"): "as long as its caller says, see the others",
-    ("delivery/generator.py", "_collect"): "a stream has a slot",
+    ("delivery/generator.py", "stream_frames"): "a stream has a slot",
     ("delivery/many_feeds.py", "read"): "a stream has a slot",
     ("delivery/polling.py", "poll_events"): "with a slot; without one it does not wait",
     ("delivery/polling.py", "await_answer"): "its turn's reader has a slot",

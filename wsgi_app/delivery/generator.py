@@ -7,18 +7,15 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from wsgi_app.delivery.pump import Encoder, End, Pump, Wait
 from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.errors import RequestError
-from wsgi_app.events import Cancelled, Done, Error, NumberedEvent, Thinking, Token
-from wsgi_app.frames.merge import merge_backlog, merge_text
 from wsgi_app.frames.sse import KEEP_ALIVE, OPENING
 
 log = logging.getLogger("wsgi_app")
 
 #: The write timeout holds for one chunk: small enough for a slow but living client.
 MAX_CHUNK_BYTES = 65_536
-
-Encoder = Callable[[NumberedEvent], bytes]
 
 
 def stream_frames(  # noqa: PLR0913 - the parts of a stream, the optional ones by name
@@ -31,6 +28,7 @@ def stream_frames(  # noqa: PLR0913 - the parts of a stream, the optional ones b
     batch_seconds: float = 0.0,
     opening: bytes = b"",
     burst_seconds: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[bytes]:
     """Yield the bytes of an SSE body: an opening comment, frames, and comments in silence.
 
@@ -38,16 +36,24 @@ def stream_frames(  # noqa: PLR0913 - the parts of a stream, the optional ones b
     have been written. The body ends regularly when the reader ends, and ``burst_seconds`` after
     the start if there is such a bound; in all other cases the connection is cut first.
     """
+    pump = Pump(
+        encode,
+        keep_alive=keep_alive,
+        keepalive_seconds=keepalive_seconds,
+        batch_seconds=batch_seconds,
+    )
     try:
         yield from _write(reader, [OPENING + opening])
         start()
-        closes_at = math.inf if burst_seconds is None else time.monotonic() + burst_seconds
-        while not reader.ended and (left := closes_at - time.monotonic()) > 0:
-            events = _collect(reader, min(keepalive_seconds, left), batch_seconds)
-            if events:
-                yield from _write(reader, map(encode, events))
-            elif not reader.ended:
-                yield from _write(reader, [keep_alive])
+        now = clock()
+        pump.sent(now)
+        pump.closes_at = math.inf if burst_seconds is None else now + burst_seconds
+        while not isinstance(step := pump.step(clock(), ended=reader.ended), End):
+            if isinstance(step, Wait):
+                pump.take(reader.read(step.until - clock()))
+            else:
+                yield from _write(reader, step.frames)
+                pump.sent(clock())
     except ReaderGone:
         reader.cut()
     except RequestError as error:
@@ -55,25 +61,6 @@ def stream_frames(  # noqa: PLR0913 - the parts of a stream, the optional ones b
         reader.cut()
     finally:
         reader.close()
-
-
-def _collect(
-    reader: Reader, keepalive_seconds: float, batch_seconds: float
-) -> Iterable[NumberedEvent]:
-    events = reader.read(keepalive_seconds)
-    if not batch_seconds or not events:
-        return merge_backlog(events)
-    closes_at = time.monotonic() + batch_seconds
-    while not reader.ended and can_wait(events) and (left := closes_at - time.monotonic()) > 0:
-        events += reader.read(left)
-    return list(merge_text(events))
-
-
-def can_wait(events: list[NumberedEvent]) -> bool:
-    """Only text waits for more; tools, questions and ends go out at once."""
-    return isinstance(events[-1].event, (Token, Thinking)) and not any(
-        isinstance(numbered.event, (Done, Error, Cancelled)) for numbered in events
-    )
 
 
 def _write(reader: Reader, frames: Iterable[bytes]) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from flask import Flask, Response, g
 
-from wsgi_app.delivery.generator import Encoder
+from wsgi_app.delivery.pump import Encoder
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.frames import sse
 from wsgi_app.web.mount import Mount

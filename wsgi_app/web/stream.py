@@ -17,7 +17,8 @@ from wsgi_app.delivery.detached.handover import (
     make_spare,
 )
 from wsgi_app.delivery.detached.parked import ParkedStream
-from wsgi_app.delivery.generator import Encoder, stream_frames
+from wsgi_app.delivery.generator import stream_frames
+from wsgi_app.delivery.pump import Encoder
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.frames.sse import KEEP_ALIVE, OPENING
 from wsgi_app.web.foreign import tell_collector, tell_joiner

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from wsgi_app.delivery.detached.handover import Connection
 from wsgi_app.delivery.detached.send import send_at_once
-from wsgi_app.delivery.generator import MAX_CHUNK_BYTES, Encoder, can_wait
+from wsgi_app.delivery.generator import MAX_CHUNK_BYTES
+from wsgi_app.delivery.pump import Encoder, End, Pump, Send
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.errors import RequestError
-from wsgi_app.events import InputRequest, NumberedEvent
-from wsgi_app.frames.merge import merge_backlog, merge_text
+from wsgi_app.events import NumberedEvent
 
 if TYPE_CHECKING:
     from wsgi_app.delivery.detached.parking import Parking
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 #: How often the store is asked when no signal tells that there is more.
 LOOK_SECONDS: Final = 1.0
+#: As long as a batch waits for more.
+TIMER_SECONDS: Final = 1.0
 #: RFC 9112, section 7.1: the chunk that ends a body. Without it the client sees a cut.
 LAST_CHUNK: Final = b"0\r\n\r\n"
 #: What a client may have sent behind its request; unread, it would make the close a reset.
@@ -63,15 +66,18 @@ class ParkedStream:
         self._connection = connection
         self._reader = reader
         self._feed = reader.park(self.wake)
-        self._encode = encode
+        self._pump = Pump(
+            encode,
+            keep_alive=keep_alive,
+            keepalive_seconds=parking.keepalive_seconds,
+            batch_seconds=batch_seconds,
+        )
         self._sent_bytes = sent_bytes
-        self._keep_alive = keep_alive
-        self._batch_seconds = batch_seconds
         self._on_closed = closed
         self._entered = False
-        self._window: list[NumberedEvent] = []
-        self._window_timer: asyncio.TimerHandle | None = None
-        self._window_is_over = False
+        #: When the pump has something to do without an event.
+        self._due_at = math.inf
+        self._timer: asyncio.TimerHandle | None = None
         self._frames: Iterator[bytes] = iter(())
         self._chunk = b""
         self._ending = False
@@ -79,14 +85,13 @@ class ParkedStream:
         self._busy = False
         self._gone = False
         self._closed = False
-        self._wrote_at = 0.0
         self._writing_since: float | None = None
         self._asked_at = 0.0
 
     def enter(self) -> None:
         """Begin: the table watches the socket now."""
         self._entered = True
-        self._wrote_at = self._parking.now()
+        self._pump.sent(self._parking.now())
         self.advance()
 
     def wake(self) -> None:
@@ -121,8 +126,7 @@ class ParkedStream:
             if now - self._writing_since > self._parking.write_timeout_seconds:
                 self.hang_up(timed_out=True)
             return
-        if now - self._wrote_at >= self._parking.keepalive_seconds:
-            self._frames = iter([self._keep_alive])
+        if now >= self._due_at:
             self.advance()
         elif not self._feed.live and now - self._asked_at >= LOOK_SECONDS:
             self.has_news = True
@@ -143,21 +147,48 @@ class ParkedStream:
             if self._ending:
                 self._close(cut=False)
                 return
-            if not (self._send_window() or self._read()):
+            if not self._step():
                 return
+
+    def _step(self) -> bool:
+        """Do what is due; False when nothing is, yet."""
+        now = self._parking.now()
+        step = self._pump.step(now, ended=self._reader.ended)
+        if isinstance(step, Send):
+            self._send(step)
+            return True
+        if isinstance(step, End):
+            self._ending, self._chunk = True, LAST_CHUNK
+            return True
+        if self._read():
+            return True
+        self._wait(step.until, now)
+        return False
+
+    def _wait(self, until: float, now: float) -> None:
+        """Go on at this moment: by a look of the table's, or a timer where that may be late."""
+        self._due_at = until
+        if until - now > TIMER_SECONDS:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= until:
+                return  # it looks then, and waits on
+            self._timer.cancel()
+        self._timer = self._parking.loop.call_at(until, self._time_is_over)
+
+    def _time_is_over(self) -> None:
+        self._timer = None
+        self.advance()
 
     # -- reading
 
     def _read(self) -> bool:
         """Take what is there; False when nothing is, yet."""
-        if self._reader.ended:
-            self._ending, self._chunk = True, LAST_CHUNK
-            return True
         events = self._feed.read_live()
         if events is None:
             self._ask_store()
             return False
-        self._window += events
+        self._pump.take(events)
         return bool(events)
 
     def _ask_store(self) -> None:
@@ -167,49 +198,24 @@ class ParkedStream:
             self._call_beside(partial(self._feed.read, 0), self._take_from_store)
 
     def _take_from_store(self, events: list[NumberedEvent]) -> None:
-        self._window += events
+        self._pump.take(events)
         self.has_news = self.has_news or bool(events)
 
     # -- encoding
 
-    def _send_window(self) -> bool:
-        """Let what was read become frames; False if there is nothing, or it waits for more."""
-        if not self._window or self._may_grow():
-            return False
-        events, self._window = self._window, []
-        self._close_window()
-        events = list(merge_text(events)) if self._batch_seconds else merge_backlog(events)
-        if any(isinstance(numbered.event, InputRequest) for numbered in events):
-            # A wire that ends at questions asks the store whether this one still waits.
-            self._call_beside(lambda: list(map(self._encode, events)), self._take_frames)
+    def _send(self, step: Send) -> None:
+        if step.may_block:
+            self._call_beside(lambda: list(step.frames), self._take_frames)
         else:
-            self._frames = map(self._encode, events)
-        return True
+            self._frames = step.frames
 
     def _take_frames(self, frames: list[bytes]) -> None:
         self._frames = iter(frames)
 
-    def _may_grow(self) -> bool:
-        """Whether the window of a batch is open; opens it."""
-        if not self._batch_seconds or self._window_is_over or self._reader.ended:
-            return False
-        if not can_wait(self._window):
-            return False
-        if self._window_timer is None:
-            self._window_timer = self._parking.loop.call_later(
-                self._batch_seconds, self._let_window_end
-            )
-        return True
-
-    def _let_window_end(self) -> None:
-        self._window_is_over = True
-        self.advance()
-
-    def _close_window(self) -> None:
-        self._window_is_over = False
-        if self._window_timer is not None:
-            self._window_timer.cancel()
-            self._window_timer = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     # -- writing
 
@@ -231,7 +237,8 @@ class ParkedStream:
                 self._parking.await_room(self, waits=True)
                 return False
             self._chunk = b""
-            self._wrote_at, self._writing_since = self._parking.now(), None
+            self._writing_since = None
+            self._pump.sent(self._parking.now())
         return True
 
     def _next_chunk(self) -> bytes:
@@ -275,7 +282,7 @@ class ParkedStream:
         if self._closed:
             return
         self._closed = True
-        self._close_window()
+        self._stop_timer()
         self._parking.remove(self)
         with contextlib.suppress(OSError):  # the client was faster, or has sent nothing more
             self.client.shutdown(socket.SHUT_RDWR if cut else socket.SHUT_WR)

@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 
 from flask import Response
 
-from wsgi_app.delivery.generator import Encoder
 from wsgi_app.delivery.many_feeds import SessionEvent
+from wsgi_app.delivery.pump import Encoder
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import (
     Cancelled,
