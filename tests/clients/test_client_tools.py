@@ -294,3 +294,37 @@ def test_a_cancel_ends_the_wait_for_a_page(rig: Rig) -> None:
         {"request_id": asked["request_id"], "results": results},
     )
     assert late.json()["code"] == "no_pending_input"
+
+
+# -- front ends
+
+
+def outputs(rig: Rig) -> list[str]:
+    """The tools' results in the model's newest request."""
+    return [message["content"] for message in rig.newest() if message["role"] == "tool"]
+
+
+@pytest.mark.parametrize("version", ["ai-6", "ai-7"])
+def test_use_chat_runs_its_pages_tools(rig: Rig, version: str) -> None:
+    """The AI SDK gets static tool calls, runs them by onToolCall, and goes on by itself."""
+    rig.upstream.script(ToolCalls((ONE, TWO)))
+    rig.upstream.script(Text(("Painted.",)))
+    session = secrets.token_hex(8)
+    made: list[Any] = run_node(
+        "client_tools.mjs", scenario=version, url=rig.url, token="dev", session=session
+    )
+    walls = [["tool-paint", "output-available", f"wall {wall} is blue"] for wall in (1, 2)]
+    assert made == [[walls, "Painted.", "ready", 2]]
+    assert outputs(rig) == ["wall 1 is blue", "wall 2 is blue"]
+
+
+def test_an_ag_ui_client_runs_its_pages_tools(rig: Rig) -> None:
+    """A run ends with the calls; the run whose messages end with their results goes on."""
+    rig.upstream.script(ToolCalls((ONE, TWO)))
+    rig.upstream.script(Text(("Painted.",)))
+    session = secrets.token_hex(8)
+    made: list[Any] = run_node(
+        "client_tools.mjs", scenario="ag-ui", url=rig.url, token="dev", session=session
+    )
+    assert made == [[["paint", "paint"], "Painted."]]
+    assert outputs(rig) == ["wall 1 is blue", "wall 2 is blue"]

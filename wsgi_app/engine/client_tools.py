@@ -5,20 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from msgspec import Struct
-
 from wsgi_app.events import RequestedCall, ToolRequest, ToolResult
 
 #: What the model is told of a call that the client has left out.
 NOT_GIVEN: Final = "The client gave no result."
-
-
-class ClientResult(Struct, frozen=True, kw_only=True):
-    """What came of a call; ``output`` is any JSON value."""
-
-    call_id: str
-    output: Any = None
-    is_error: bool = False
 
 
 def request_of(request_id: str, calls: Sequence[RequestedCall]) -> ToolRequest:
@@ -30,13 +20,15 @@ def request_of(request_id: str, calls: Sequence[RequestedCall]) -> ToolRequest:
 def results_of(calls: Sequence[RequestedCall], answer: Any) -> list[ToolResult]:
     """The results of ``calls``, in their order; an error for each that is not in the answer.
 
-    ``answer`` is what was posted, which may be anything: it is a list of `ClientResult`.
+    ``answer`` is what was posted, which may be anything: it is a list of objects with ``call_id``,
+    or ``index`` for the call's place, ``output`` (any JSON value) and ``is_error``.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[Any, dict[str, Any]] = {}
     for result in answer if isinstance(answer, list) else ():
-        if isinstance(result, dict) and isinstance(result.get("call_id"), str):
-            found.setdefault(result["call_id"], result)
-    return [_result(call, found.get(call.call_id)) for call in calls]
+        name = result.get("call_id", result.get("index")) if isinstance(result, dict) else None
+        if isinstance(name, (str, int)):
+            found.setdefault(name, result)
+    return [_result(call, found.get(call.call_id, found.get(at))) for at, call in enumerate(calls)]
 
 
 def _result(call: RequestedCall, found: dict[str, Any] | None) -> ToolResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from wsgi_app.errors import RequestError
 from wsgi_app.events import ClientTool, encode_json
@@ -15,6 +15,34 @@ MAX_SCHEMA_BYTES: Final = 65_536
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 #: Makes the refusal of a field, with a reason.
 Refuse = Callable[[str, str], RequestError]
+
+
+def named_tools(mount: Mount, tools: Any, refuse: Refuse) -> tuple[ClientTool, ...]:
+    """Read a front end's tools, a list or an object of them by name; none if the agent calls none.
+
+    Raises what ``refuse`` makes.
+    """
+    if not tools or not takes_tools(mount):
+        return ()
+    if isinstance(tools, dict):
+        tools = [
+            {**tool, "name": n} if isinstance(tool, dict) else tool for n, tool in tools.items()
+        ]
+    if not isinstance(tools, list):
+        raise refuse("tools", "Expected a list")
+    read = [_read(tool, f"tools.{index}", refuse) for index, tool in enumerate(tools)]
+    return checked_tools(mount, read, refuse)
+
+
+def _read(tool: Any, field: str, refuse: Refuse) -> ClientTool:
+    found = tool if isinstance(tool, dict) else {}
+    name, description = found.get("name"), found.get("description") or ""
+    parameters = found.get("parameters") or found.get("inputSchema") or {}
+    if not (
+        isinstance(name, str) and isinstance(description, str) and isinstance(parameters, dict)
+    ):
+        raise refuse(field, "Expected a tool with name, description and parameters")
+    return ClientTool(name=str(name), description=description, parameters=parameters)
 
 
 def takes_tools(mount: Mount) -> bool:

@@ -20,13 +20,14 @@ from wsgi_app.events import (
     Thinking,
     Token,
     ToolCall,
+    ToolRequest,
     ToolResult,
     Usage,
     Withdrawn,
     encode_json,
 )
 from wsgi_app.frames.sse import frame
-from wsgi_app.wires.ag_ui.request import InterruptId
+from wsgi_app.wires.ag_ui.request import InterruptId, ToolCallId
 from wsgi_app.wires.shared.asked import NO_RESULT, AskedQuestion, asking_call, asks_for_approval
 
 PROTOCOL_VERSION: Final = "1.0"
@@ -63,6 +64,8 @@ class RunEncoder:
         self._text_seq = 0
         self._is_open = False  # whether the client knows of the text
         self._calls: dict[str, str] = {}  # those without a result, by the agent's ids
+        self._clients: set[str] = set()  # calls of the page's tools without a result
+        self._requests_tools = False  # whether the newest question is for these
         self._parent: str | None = None  # the message that the next call belongs to
 
     def opening(self) -> bytes:
@@ -83,6 +86,8 @@ class RunEncoder:
             self._add_call(event.call_id, event.tool, event.input)
         elif isinstance(event, ToolResult):
             self._add_result(event)
+        elif isinstance(event, ToolRequest):
+            self._request(event, numbered.id.turn)
         elif isinstance(event, InputRequest):
             self._ask(event, numbered.id.turn)
         elif isinstance(event, (Done, Error, Cancelled)):
@@ -101,7 +106,9 @@ class RunEncoder:
 
         For a run that resumes; older clients show it as text, which their next message answers.
         """
-        if self._run.speaks_1:
+        if self._requests_tools:
+            self._put("RUN_FINISHED", **self._names())
+        elif self._run.speaks_1:
             outcome = {"type": "interrupt", "interrupts": [self._interrupt]}
             self._put("RUN_FINISHED", **self._names(), outcome=outcome)
         else:
@@ -190,6 +197,9 @@ class RunEncoder:
         return call_id
 
     def _add_result(self, event: ToolResult) -> None:
+        if event.call_id in self._clients:
+            self._clients.discard(event.call_id)
+            return  # its page has made it
         self._close_text()
         if event.call_id not in self._calls:
             self._add_call(event.call_id, event.tool, {})
@@ -202,9 +212,25 @@ class RunEncoder:
 
     # -- questions
 
+    def _request(self, event: ToolRequest, turn: int) -> None:
+        """Have the page run its tools: calls without a result, as a model's own."""
+        self._close_text()
+        place = InterruptId("input", turn, self._run.tag, event.request_id)
+        for index, call in enumerate(event.calls):
+            call_id = str(ToolCallId(place, index))
+            parent = {} if self._parent is None else {"parentMessageId": self._parent}
+            self._put("TOOL_CALL_START", toolCallId=call_id, toolCallName=call.tool, **parent)
+            self._put("TOOL_CALL_ARGS", toolCallId=call_id, delta=encode_json(call.input).decode())
+            self._put("TOOL_CALL_END", toolCallId=call_id)
+            self._clients.add(call.call_id)
+            self._parent = self._parent or call_id
+        self._parent, self._requests_tools = None, True
+        self._interrupt = {"id": str(place), "reason": "input", "message": event.prompt}
+        self.question = AskedQuestion(event.request_id, self._calls)
+
     def _ask(self, event: InputRequest, turn: int) -> None:
         self._close_text()
-        self._parent = None
+        self._parent, self._requests_tools = None, False
         kind = "approval" if asks_for_approval(event) else "input"
         interrupt = str(InterruptId(kind, turn, self._run.tag, event.request_id))
         self._interrupt = {"id": interrupt, "reason": kind, "message": event.prompt}

@@ -16,16 +16,19 @@ _TAG_DIGITS: Final = 12
 _INTERRUPT: Final = re.compile(
     r"(approval|input)-([1-9][0-9]{0,9})-([0-9a-f]{12})-([\x21-\x7e]{1,128})\Z", re.ASCII
 )
+_INDEX: Final = re.compile(r"[0-9]{1,4}\Z", re.ASCII)
 _VERSION: Final = re.compile(r"([0-9]{1,3})\.[0-9]{1,3}\Z", re.ASCII)
 
 RunId = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
-class RunMessage(Struct):
+class RunMessage(Struct, rename={"tool_call_id": "toolCallId"}):
     """A message of the client's thread."""
 
     role: str = ""
     content: Any = None
+    tool_call_id: Any = None
+    error: Any = None
 
 
 class ResumeEntry(Struct, rename={"interrupt_id": "interruptId"}):
@@ -55,6 +58,7 @@ class RunBody(
     context: Optional[list[Any]] = None
     forwarded_props: Any = None
     resume: Optional[list[ResumeEntry]] = None
+    tools: Any = None
 
     @property
     def speaks_1(self) -> bool:
@@ -69,6 +73,20 @@ class RunBody(
         if not text:
             raise ValueError("Expected a user's message with text")
         return text
+
+    def tool_answers(self) -> list[RunAnswer]:
+        """What the page's tools gave, at the end of the messages: the answer to one request."""
+        results: list[dict[str, Any]] = []
+        place: InterruptId | None = None
+        for message in reversed(self.messages):
+            found = ToolCallId.parse(message.tool_call_id) if message.role == "tool" else None
+            if found is None or (place is not None and found.place != place):
+                break
+            place = found.place
+            output = message.error if isinstance(message.error, str) else message.content
+            is_error = isinstance(message.error, str)
+            results.append({"index": found.number, "output": output, "is_error": is_error})
+        return [] if place is None else [RunAnswer(place, results)]
 
     def count_user_messages(self) -> int:
         """How many messages of the user the client shows."""
@@ -116,6 +134,27 @@ class InterruptId(NamedTuple):
         if match is None:
             raise ValueError("not an interrupt's id")
         return cls(match[1], int(match[2]), match[3], match[4])
+
+
+class ToolCallId(NamedTuple):
+    """A call of the page's tools, by its name for the client."""
+
+    place: InterruptId
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.place}.{self.number}"
+
+    @classmethod
+    def parse(cls, text: Any) -> ToolCallId | None:
+        """Read an id; None for anybody else's."""
+        place, _, index = str(text).rpartition(".")
+        if _INDEX.match(index) is None:
+            return None
+        try:
+            return cls(InterruptId.parse(place), int(index))
+        except ValueError:
+            return None
 
 
 class RunAnswer(NamedTuple):

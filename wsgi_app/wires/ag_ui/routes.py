@@ -12,6 +12,7 @@ from wsgi_app.errors import RequestError
 from wsgi_app.events import InputRequest, encode_json
 from wsgi_app.frames.sse import OPENING
 from wsgi_app.store.base import SessionKey
+from wsgi_app.web.client_tools import named_tools
 from wsgi_app.web.current import session_key
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import batch_seconds, check_session_id, decode_json, invalid, parse_body
@@ -38,8 +39,9 @@ def post_ag_ui(mount: Mount) -> Response:
     body = _body(mount)
     key = session_key(check_session_id(body.thread_id))
     seconds = batch_seconds(request)  # a bad one is refused before there is a turn
-    if body.resume:
-        return _resume(mount, key, body, read_answers(body.resume), seconds)
+    answers = read_answers(body.resume) if body.resume else body.tool_answers()
+    if body.resume or answers:
+        return _resume(mount, key, body, answers, seconds)
     try:
         return _answer(mount, key, body, seconds)
     except RequestError as error:
@@ -89,6 +91,7 @@ def _wanted(mount: Mount, key: SessionKey, body: RunBody) -> TurnRequest:
         idempotency_key=f"ag-ui:{name}",
         digest=digest,
         regenerates=_is_asked_again(mount, key, body, message),
+        client_tools=named_tools(mount, body.tools, invalid),
     )
 
 

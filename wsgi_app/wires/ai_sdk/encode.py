@@ -21,6 +21,7 @@ from wsgi_app.events import (
     Thinking,
     Token,
     ToolCall,
+    ToolRequest,
     ToolResult,
     Usage,
     Withdrawn,
@@ -91,6 +92,7 @@ class MessageStream:
         self._known: set[str] = set()
         self._open: set[str] = set()
         self._in_this_step: set[str] = set()
+        self._clients: set[str] = set()  # calls of the page's tools without a result
 
     def encode(self, numbered: NumberedEvent) -> bytes:
         """The frames of the next event."""
@@ -103,6 +105,8 @@ class MessageStream:
             self._add_call(event.call_id, event.tool, event.input)
         elif isinstance(event, ToolResult):
             self._add_result(event)
+        elif isinstance(event, ToolRequest):
+            self._request(event)
         elif isinstance(event, InputRequest):
             self._ask(event)
         elif isinstance(event, Status):
@@ -210,14 +214,20 @@ class MessageStream:
         self._open.add(call_id)
         self._in_this_step.add(call_id)
 
-    def _put_input(self, call_id: str, tool: str, value: dict[str, Any]) -> None:
+    def _put_input(
+        self, call_id: str, tool: str, value: dict[str, Any], *, dynamic: bool = True
+    ) -> None:
         self._close_part()
         self._enter_step()
         self._known.add(call_id)
         named = {"toolCallId": call_id, "toolName": tool}
-        self._put("tool-input-available", **named, input=value, dynamic=True)
+        more = {"dynamic": True} if dynamic else {}
+        self._put("tool-input-available", **named, input=value, **more)
 
     def _add_result(self, event: ToolResult) -> None:
+        if event.call_id in self._clients:
+            self._clients.discard(event.call_id)
+            return  # its page has made it
         if event.call_id not in self._known:
             self._add_call(event.call_id, event.tool, {})
         self._close_part()
@@ -249,6 +259,16 @@ class MessageStream:
         self._put("tool-output-available", toolCallId=call_id, output=output, dynamic=True)
 
     # -- questions
+
+    def _request(self, event: ToolRequest) -> None:
+        """Have the page run its tools; static ones, since it knows them."""
+        if self._in_this_step & self._open:
+            self._leave_step()
+        for index, call in enumerate(event.calls):
+            self._put_input(f"{event.request_id}.{index}", call.tool, call.input, dynamic=False)
+            self._clients.add(call.call_id)
+        self.question = AskedQuestion(event.request_id, self._open)
+        self._leave_step()
 
     def _ask(self, event: InputRequest) -> None:
         """Ask on the call that waits, or on one of its own if that one is not alone in its step.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, NamedTuple, Optional
 
 from msgspec import Struct
@@ -9,6 +10,8 @@ from msgspec import Struct
 from wsgi_app.web.ids import SessionId
 from wsgi_app.wires.shared.asked import ASK_TOOL
 
+#: A call of the page's own tools: the request for it, and its place there.
+_CALL: Final = re.compile(r"([0-9a-f]{16})\.([0-9]{1,4})\Z", re.ASCII)
 #: So many of a message's answers are looked at, the newest first.
 MAX_ANSWERS: Final = 16
 
@@ -29,6 +32,8 @@ class AiSdkChatBody(Struct, rename={"message_id": "messageId"}):
     message: Optional[UIMessage] = None
     trigger: Optional[str] = None
     message_id: Optional[str] = None
+    #: What the page runs: by their names, or a list.
+    tools: Any = None
     #: For the agent.
     metadata: Optional[dict[str, Any]] = None
 
@@ -86,7 +91,21 @@ def _text(message: UIMessage) -> str:
 
 def _answers(message: UIMessage) -> list[Answer]:
     found = [answer for part in reversed(message.parts) if (answer := _answer(part)) is not None]
-    return found[:MAX_ANSWERS]
+    return [*_results(message), *found][:MAX_ANSWERS]
+
+
+def _results(message: UIMessage) -> list[Answer]:
+    """What the page's tools gave, by the requests for them, the newest first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for part in message.parts:
+        match = _CALL.match(str(part.get("toolCallId")))
+        if match is None or part.get("state") not in ("output-available", "output-error"):
+            continue
+        is_error = part["state"] == "output-error"
+        output = part.get("errorText") if is_error else part.get("output")
+        result = {"index": int(match[2]), "output": output, "is_error": is_error}
+        found.setdefault(match[1], []).append(result)
+    return [Answer(request_id, results) for request_id, results in reversed(found.items())]
 
 
 def _answer(part: dict[str, Any]) -> Answer | None:

@@ -12,6 +12,7 @@ from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import InputRequest, encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.body import read_body
+from wsgi_app.web.client_tools import named_tools
 from wsgi_app.web.current import session_key
 from wsgi_app.web.envelope import Envelope, error_headers, error_status, json_response
 from wsgi_app.web.mount import Mount
@@ -114,6 +115,7 @@ def _turn_request(
         idempotency_key=f"ai-sdk:{repeatable}" if is_new and wanted.message_id else None,
         digest=digest,
         regenerates=not is_new and _replaces_newest(mount, key, wanted),
+        client_tools=named_tools(mount, body.tools, invalid),
     )
 
 
