@@ -98,6 +98,11 @@ class RequestError(AgentHostError):
         self.headers = headers or {}
 
 
+def draining() -> RequestError:
+    """The refusal of a worker that is about to leave."""
+    return RequestError("draining", "This worker is about to leave; try again.")
+
+
 class StoreUnavailable(RequestError):
     """The store did not answer within its time limit, or refused.
 

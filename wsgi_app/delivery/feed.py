@@ -8,7 +8,7 @@ from collections.abc import Callable
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import Runner
-from wsgi_app.errors import RequestError
+from wsgi_app.errors import RequestError, draining
 from wsgi_app.events import (
     Cancelled,
     Done,
@@ -78,7 +78,7 @@ class Feed:
         """
         events = self._take()
         if self._follows and self._runner.draining:
-            raise RequestError("draining", "This worker is about to leave; try again.")
+            raise draining()
         if events or self.ended:
             return events
         if timeout_seconds <= 0:

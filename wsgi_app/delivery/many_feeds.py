@@ -9,7 +9,7 @@ from wsgi_app.compat.python import zip_strict
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.engine.log import Wakeup
 from wsgi_app.engine.runner import Runner
-from wsgi_app.errors import RequestError
+from wsgi_app.errors import RequestError, draining
 from wsgi_app.events import LOST_SEQ, Cursor, EventId, MarkedEvent, NumberedEvent
 from wsgi_app.frames.merge import merge_backlog
 from wsgi_app.store.base import SessionKey
@@ -91,7 +91,7 @@ class ManyFeeds:
         """Take turns among the sessions, so that a busy one does not keep the others waiting."""
         events: list[SessionEvent] = []
         if self._runner.draining and not any(tail.is_live for tail in self._tails):
-            raise RequestError("draining", "This worker is about to leave; try again.")
+            raise draining()
         for _ in self._tails:
             tail = self._tails[self._next]
             self._next = (self._next + 1) % len(self._tails)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from wsgi_app.engine.run import TurnRun
-from wsgi_app.errors import RequestError
+from wsgi_app.errors import RequestError, draining
 from wsgi_app.events import CancelReason
 from wsgi_app.store.base import SessionKey
 
@@ -52,7 +52,7 @@ class RunTable:
         with self._lock:
             # In one step with the count: a drain sees every turn that is not refused.
             if self.closed:
-                raise RequestError("draining", "This worker is about to leave; try again.")
+                raise draining()
             self._beginning[key] += 1
         try:
             yield

@@ -7,7 +7,7 @@ from typing import Final
 from flask import Response, request
 
 from wsgi_app.auth import is_local
-from wsgi_app.errors import RequestError, StoreUnavailable
+from wsgi_app.errors import RequestError, StoreUnavailable, draining
 from wsgi_app.extras import missing_text
 from wsgi_app.metrics import are_counted
 from wsgi_app.web.answers import HealthAnswer, NotReadyBody, ReadyAnswer
@@ -62,7 +62,7 @@ def get_metrics(mount: Mount) -> Response:
 
 def _check_ready(mount: Mount) -> None:
     if mount.draining:
-        raise RequestError("draining", "This worker is about to leave.")
+        raise draining()
     if mount.runner.abandoned.is_clogged:
         raise RequestError("at_capacity", "Too many agent threads do not end.")
     mount.store.ping()

@@ -27,7 +27,7 @@ from wsgi_app.engine.registry import register_host
 from wsgi_app.engine.run import TurnRun
 from wsgi_app.engine.runner import Runner
 from wsgi_app.engine.turn import Agent
-from wsgi_app.errors import RequestError
+from wsgi_app.errors import RequestError, draining
 from wsgi_app.events import CancelReason, Cursor
 from wsgi_app.limits import parse_rate
 from wsgi_app.metrics import note_worker
@@ -197,7 +197,7 @@ class Mount:
     def check_draining(self) -> None:
         """Refuse this request if the worker is about to leave; raises RequestError."""
         if self.worker.runner.draining:
-            raise RequestError("draining", "This worker is about to leave; try again.")
+            raise draining()
 
     def attach(
         self,
