@@ -137,7 +137,8 @@ def _opened(  # noqa: PLR0913 - the parts of a reader, the last by name
     only_turn: int | None,
 ) -> OpenTurn:
     reader = mount.open_reader(key, start, only_turn, slot, begun.run)
-    count_resume(start)
+    if start.position.seq:
+        count_resume(start)
     return OpenTurn(mount, key, begun, reader)
 
 
@@ -149,7 +150,7 @@ def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
         context=mount.agent_context(),
     )
     try:
-        begun = mount.runner.begin(key, request, mount.start_rate)
+        begun = mount.worker.runner.begin(key, request, mount.start_rate)
     except TooManyStarts as error:
         g.wsgi_app_quota = quota = Quota(error.starts, mount.start_rate)
         raise quota.refusal() from None

@@ -101,5 +101,5 @@ def _wanted(mount: Mount, body: ChatBody, idempotency: str | None, *, streams: b
         idempotency_key=idempotency,
         digest=body.digest() if idempotency else "",
         streams=streams,
-        client_tools=offered(mount, body.tools),
+        client_tools=offered(mount, body.tools) if body.tools else (),
     )
