@@ -6,14 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.support.client import new_session
 from tests.support.reading import ReadingClient
-from tests.support.servers import Redis, gunicorn, redis_server
+from tests.support.resumed import APP, StepUpstream, call
+from tests.support.servers import Gunicorn, Redis, gunicorn, redis_server
 from tests.support.service import Service, service
+from tests.support.upstream_script import Text, scripted_message
 from tests.support.waiting import wait_for
 from wsgi_app.events import LOST_SEQ, EventId
 
@@ -221,4 +224,38 @@ def commands_in(shared: Service, seconds: float) -> int:
     with counting(shared.store) as counter:
         deadline = time.monotonic() + seconds
         wait_for(lambda: time.monotonic() > deadline, "the time is over", seconds + 5)
+    return counter.commands
+
+
+def test_a_step_costs_a_round_trip_at_the_most(tmp_path: Path) -> None:
+    """What another worker goes on with costs a command for each step with calls, none a token."""
+    with StepUpstream() as upstream, redis_server() as store:
+        env = {**upstream.environment, "TEST_EFFECTS": str(tmp_path / "effects")}
+        env |= {"AGENT_REDIS_URL": store.url, "AGENT_TOKENS": "dev=demo-tenant"}
+        env |= {"AGENT_LEASE_SECONDS": "600", "AGENT_MAX_ATTEMPTS": "2"}
+        with gunicorn(APP, env=env) as server:
+            resumes, plain = (
+                min(commands_of_turn(server, store, prefix) for _ in range(6))
+                for prefix in ("/agents", "/plain")
+            )
+    steps = 2
+    assert resumes <= plain + steps, f"{resumes} commands for {plain}"
+
+
+def commands_of_turn(server: Gunicorn, store: Redis, prefix: str) -> int:
+    """Count the commands of a turn of three steps, two of which have calls, and 400 tokens."""
+    session = new_session()
+    text = scripted_message(
+        [Text(("a ",) * 200), call(1, "charge", "a")],
+        [Text(("b ",) * 200), call(2, "look_up", "b")],
+        [Text(("All done.",))],
+        tag=session,
+    )
+    client = ReadingClient(server, prefix=prefix)
+    with (
+        counting(store) as counter,
+        client.stream("POST", f"/chat/{session}", {"message": text}) as s,
+    ):
+        assert s.until("done")
+        client.wait_idle(session)
     return counter.commands

@@ -186,7 +186,7 @@ def test_a_stopped_worker_does_nothing_more(tmp_path: Path) -> None:
         text = message(session)
         rig.upstream.held[text, 1] = [Text(("And ",)), STALL]
         ahead = Follower(rig.shared.direct[0], session).start(text)
-        wait_for(lambda: ahead.kinds.count("token") >= 3, "the second step is read")
+        wait_for(lambda: ahead.kinds.count("token") >= 4, "the second step is read", 60)
         pid = owner_pid(rig.shared.client, session)
         connection = rig.upstream.requests[-1].connection
         kill(pid, signal.SIGSTOP)
