@@ -78,7 +78,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_slots_per_tenant: Optional[Count] = None
     delivery: Optional[Literal["thread", "parked", "auto"]] = None
     affinity: Literal["owner", "any"] = "owner"
-    max_attempts: Annotated[int, Meta(ge=1, le=100)] = 1
+    max_attempts: Annotated[int, Meta(ge=1, le=100)] = 2
     code_version: str = ""
     max_streams: Count = 5000
     log_format: LogFormat = "text"
