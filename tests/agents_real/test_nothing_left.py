@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 from tests.agents_real.remembering import Remembering, remembering, say, start_turn
 from tests.support.postgres import program
 from tests.support.processes import child_pids
+from tests.support.reading import ReadingClient
 from tests.support.remembering_app import AGENTS
 from tests.support.upstream_script import (
     Call,
@@ -167,10 +168,16 @@ def run_turn(rig: Remembering, agent: str, number: int) -> None:
             client.cancel(session)
 
 
-def run_turns(rig: Remembering, agent: str, numbers: range) -> None:
-    """Run them, some at a time; those of a session in any order."""
+def run_turns(rig: Remembering, agents: Sequence[str], numbers: range) -> None:
+    """Run them, some at a time, with each agent in turn; those of a session in any order."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda number: run_turn(rig, agent, number), numbers))
+        list(pool.map(lambda n: run_turn(rig, agents[n % len(agents)], n), numbers))
+
+
+def sessions_of(rig: Remembering, agents: Sequence[str]) -> list[tuple[ReadingClient, str]]:
+    """The sessions of these turns, and a client of each one's agent."""
+    names = [f"many-{number}" for number in range(SESSIONS)]
+    return [(rig.client(agents[n % len(agents)]), name) for n, name in enumerate(names)]
 
 
 def held(rig: Remembering) -> dict[str, int]:
@@ -185,20 +192,27 @@ def held(rig: Remembering) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    "agent", ["graph-async-postgres", "graph-postgres", "sdk-session", "openai-mcp"]
+    "agents",
+    [
+        ("graph-async-postgres",),
+        ("graph-postgres",),
+        ("sdk-session",),
+        ("openai-mcp",),
+        ("graph-async-postgres", "openai-mcp"),
+    ],
+    ids="+".join,
 )
-def test_many_stopped_turns_leave_nothing(rig: Remembering, agent: str) -> None:
+def test_many_stopped_turns_leave_nothing(rig: Remembering, agents: tuple[str, ...]) -> None:
     """No process, thread, connection or row after many turns with random stops."""
     workers = rig.worker_pids()
-    run_turns(rig, agent, range(60))
-    client = rig.client(agent)
-    for number in range(SESSIONS):
-        client.cancel(f"many-{number}")
+    run_turns(rig, agents, range(60))
+    for client, session in sessions_of(rig, agents):
+        client.cancel(session)
     time.sleep(1)  # what the pools of threads and connections hold when nothing is to be done
     before, connections = held(rig), rig.database.connections()
-    run_turns(rig, agent, range(60, 60 + TURNS))
-    for number in range(SESSIONS):
-        answer = client.call("DELETE", f"/session/many-{number}", seconds=60)
+    run_turns(rig, agents, range(60, 60 + TURNS))
+    for client, session in sessions_of(rig, agents):
+        answer = client.call("DELETE", f"/session/{session}", seconds=60)
         assert answer.status == 200, answer.body
     wait_for(lambda: less(held(rig), before), f"no more than before: {before}", SECONDS)
     assert rig.database.connections() <= max(connections, 2 * POOL)
@@ -206,7 +220,7 @@ def test_many_stopped_turns_leave_nothing(rig: Remembering, agent: str) -> None:
     tables = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
     rows = {table: rig.database.ask(f"select count(*) from {table}") for table in tables}  # noqa: S608 - the names are ours
     assert set(rows.values()) == {"0"}, rows
-    if agent == "sdk-session":
+    if "sdk-session" in agents:
         with closing(sqlite3.connect(rig.folder / "sdk.db")) as connection:
             assert connection.execute("select count(*) from agent_messages").fetchone() == (0,)
     assert threading.active_count() < 50
