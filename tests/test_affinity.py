@@ -120,6 +120,7 @@ def test_a_turn_whose_offer_is_lost_runs_where_it_came(pair: Pair) -> None:
     assert events[0]["content"] == BEGAN_ANEW
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", [{"APP": DEAF_APP}], indirect=True)
 def test_an_owner_that_was_asleep_does_not_use_its_old_agent(pair: Pair) -> None:
     """A worker that has not heard yet that a session moved sees it as it begins its next turn."""

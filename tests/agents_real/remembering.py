@@ -57,7 +57,7 @@ def remembering(*, workers: int = 2, **env: str) -> Iterator[Remembering]:
             cwd=ROOT,
             env=clean_environment(settings),
             check=True,
-            timeout=60,
+            timeout=300,
         )
         os.environ.pop("MEMORY_FOLDER", None)
         with service(APP, hosts=1, workers=workers, env=settings, prefix="") as running:
