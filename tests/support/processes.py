@@ -20,7 +20,7 @@ from tests.support.waiting import POLL_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 STOP_SECONDS = 15.0
 INSTALL_SECONDS = 600
 

@@ -18,7 +18,14 @@ from typing import Any
 
 import redis
 
-from tests.support.processes import Process, find_program, free_port, started, temporary_folder
+from tests.support.processes import (
+    START_SECONDS,
+    Process,
+    find_program,
+    free_port,
+    started,
+    temporary_folder,
+)
 from wsgi_app.compat.gunicorn import runnable_module
 from wsgi_app.compat.redis import maintenance_options, protocol_options
 
@@ -156,13 +163,15 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
     config: Path | str | None = None,
     delivery: str | None = None,
     worker_class: str = WORKER_CLASS,
+    python: Path | str = sys.executable,
+    start_seconds: float = START_SECONDS,
 ) -> Iterator[Gunicorn]:
     """Run gunicorn with gthread workers, all of which have loaded ``app`` when the block begins.
 
     With ``config`` (a file, or gunicorn's ``python:module``) that configuration is used as it is:
     ready is then the first worker. ``workers`` or ``threads`` None leaves the number to it.
     ``delivery`` is AGENT_DELIVERY, with the hooks that parked streams need. Another
-    ``worker_class`` may serve so many requests at once.
+    ``worker_class`` may serve so many requests at once. ``python`` is another environment's.
     """
     delivery = delivery or ("parked" if PARKED else None)
     port = free_port()
@@ -170,7 +179,7 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
     with temporary_folder() as folder:
         own_config = folder / "gunicorn_config.py"
         own_config.write_text(PARKED_CONFIG if delivery else GUNICORN_CONFIG)
-        command = [sys.executable, "-m", runnable_module(), "--config", str(config or own_config)]
+        command = [str(python), "-m", runnable_module(), "--config", str(config or own_config)]
         command += ["--bind", f"127.0.0.1:{port}", "--worker-class", worker_class]
         command += ["--workers", str(workers)] if workers is not None else []
         # What a worker of greenlets has for threads.
@@ -178,9 +187,11 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
         command += [bound, str(threads)] if threads is not None else []
         with started([*command, *args, app], env=settings, cwd=cwd) as process:
             if config is None:
-                process.wait_until(lambda: process.log().count(WORKER_READY) >= (workers or 1))
+                process.wait_until(
+                    lambda: process.log().count(WORKER_READY) >= (workers or 1), start_seconds
+                )
             else:
-                process.wait_until(lambda: answers_http(port))
+                process.wait_until(lambda: answers_http(port), start_seconds)
             yield Gunicorn(process, port)
 
 

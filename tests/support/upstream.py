@@ -1,7 +1,8 @@
 """A model provider under the tests' control, over a real socket.
 
-It speaks both of OpenAI's APIs: ``POST /v1/responses`` is answered in the Responses API's events,
-every other path in the chunks of a chat completion. The same scripts serve both.
+It speaks OpenAI's APIs and Anthropic's: ``POST /v1/responses`` is answered in the Responses API's
+events, ``POST /v1/messages`` in those of Anthropic's API, every other path in the chunks of a chat
+completion. The same scripts serve all.
 
 A test scripts each request with the steps of its answer, in order::
 
@@ -32,6 +33,7 @@ from msgspec import Struct
 
 from tests.support.upstream_answer import Answer
 from tests.support.upstream_chat import ChatShape
+from tests.support.upstream_messages import MessagesShape
 from tests.support.upstream_refusals import Refusal
 from tests.support.upstream_responses import ResponsesShape
 from tests.support.upstream_script import DEFAULT_SCRIPT, AnyStep, Refuse, Script, read_scripts
@@ -41,6 +43,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # typing's own is missing in Python 3.10
 
 START_SECONDS: Final = 10.0
+#: By the path's last part; all others get chat completions.
+_SHAPES: Final[dict[str, type[ResponsesShape | MessagesShape]]] = {
+    "responses": ResponsesShape,
+    "messages": MessagesShape,
+}
 
 
 class Connection:
@@ -73,6 +80,9 @@ class Upstream:
     Scripts and requests are put in at one end and taken out at the other, by the test's thread
     and the server's.
     """
+
+    #: How it answers chat completions.
+    chat_shape: type[ChatShape] = ChatShape
 
     def __init__(self, port: int = 0, refusals: Sequence[Refusal] = ()) -> None:
         self.port = port
@@ -213,7 +223,7 @@ class _Peer(asyncio.Protocol):
         path = first.split(" ")[1].partition("?")[0]
         request = Request(path, body, headers, self._connection, time.monotonic())
         script = self._upstream.take_script(request)
-        shape = ResponsesShape if path.endswith("/responses") else ChatShape
+        shape = _SHAPES.get(path.rpartition("/")[2], self._upstream.chat_shape)
         answer = Answer(self._transport, shape(body))
         self._connection.busy = True
         self._task = asyncio.ensure_future(answer.play(script))

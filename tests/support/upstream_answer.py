@@ -6,9 +6,9 @@ import asyncio
 import json
 import socket
 import struct
+from collections.abc import Iterator
+from typing import Protocol
 
-from tests.support.upstream_chat import ChatShape
-from tests.support.upstream_responses import ResponsesShape
 from tests.support.upstream_script import (
     AnyStep,
     Body,
@@ -26,10 +26,26 @@ from tests.support.upstream_script import (
 )
 
 
+class Shape(Protocol):
+    """How an API writes the steps of a script."""
+
+    def text(self, token: str) -> bytes:
+        """A piece of the answer."""
+
+    def reasoning(self, token: str, step: Reasoning) -> bytes:
+        """A piece of the reasoning."""
+
+    def tool_calls(self, step: ToolCalls) -> Iterator[bytes]:
+        """The calls."""
+
+    def end(self, reason: str | None, usage: Usage | None) -> bytes:
+        """What follows the last step."""
+
+
 class Answer:
     """An answer on its way, in the shape of one API. Used by the server's loop alone."""
 
-    def __init__(self, transport: asyncio.Transport, shape: ChatShape | ResponsesShape) -> None:
+    def __init__(self, transport: asyncio.Transport, shape: Shape) -> None:
         self._transport = transport
         self._shape = shape
         self._usage: Usage | None = None
