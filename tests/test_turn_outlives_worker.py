@@ -178,6 +178,25 @@ def test_the_user_decides_about_a_call(rig: Rig) -> None:
 
 
 @pytest.mark.slow
+def test_a_question_outlives_its_worker(rig: Rig) -> None:
+    """A call that waits for its approval has not begun: its question stays, and runs it once."""
+    session = new_session()
+    text = scripted_message([call(1, "pay", "p")], [Text(("Paid.",))], tag=session)
+    client = ReadingClient(rig.shared.hosts[0])
+    follower = Follower(client, session).start(text)
+    wait_for(lambda: "input_request" in follower.kinds, "the question", 60)
+    kill_owner(rig, follower)
+    wait_for(lambda: follower.kinds.count("input_request") == 2, "the question again", 60)
+    first, second = (f.data for f in follower.frames if f.data["type"] == "input_request")
+    assert first == second
+    assert rig.names(session) == []
+    answer = {"request_id": first["request_id"], "value": True}
+    assert client.call("POST", f"/chat/{session}/input", answer).status == 200
+    assert follower.end().data["reply"] == "Paid."
+    assert rig.names(session) == ["p"]
+
+
+@pytest.mark.slow
 def test_a_stopped_worker_does_nothing_more(tmp_path: Path) -> None:
     """A worker that stood still for three leases writes nothing and runs no further tool."""
     lease_seconds = 2

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Flask
 
-from wsgi_app import AgentHost, OpenAIAgent, Tool, Turn, current_call
+from wsgi_app import AgentHost, OpenAIAgent, Tool, Turn, approve, current_call
 
 #: Where effects are written, a line each.
 EFFECTS = "TEST_EFFECTS"
@@ -47,6 +47,13 @@ def order(turn: Turn, name: str, how: str = "") -> str:
     return f"ordered {name}"
 
 
+def pay(turn: Turn, name: str, how: str = "") -> str:
+    """Pay, if the user allows it."""
+    note("pay", turn.session_id, name)
+    _behave(turn, how)
+    return f"paid {name}"
+
+
 def _behave(turn: Turn, how: str) -> None:
     if turn.attempt > 1:
         return
@@ -77,6 +84,7 @@ def app() -> Flask:
     """Mount the model below /agents, one that does not resume below /plain, steps below /steps."""
     site = Flask("site")
     tools: list[Any] = [charge, Tool(look_up, on_crash="retry"), Tool(order, on_crash="ask")]
+    tools.append(approve(pay))
     model = "test-model"
     AgentHost(OpenAIAgent(model, tools)).init_app(site, url_prefix="/agents")
     AgentHost(OpenAIAgent(model, tools, resume=False)).init_app(site, url_prefix="/plain")
