@@ -123,3 +123,17 @@ def test_an_attachment_is_read_like_a_file() -> None:
         "table.csv",
         False,
     )
+
+
+def test_an_agent_of_text_refuses_them() -> None:
+    """One that a factory makes, too: the first turn fails, later requests are refused at once."""
+    image: Any = {"type": "image_url", "image_url": {"url": IMAGE}}
+    parts: Any = [{"type": "text", "text": "?"}, image]
+    messages: Any = [{"role": "user", "content": parts}]
+    with gunicorn("tests.support.openai_apps:made_app()", threads=8) as server:
+        client = new_client(server.url, max_retries=0)
+        with pytest.raises(openai.InternalServerError) as failed:
+            client.chat.completions.create(model="any", messages=messages)
+        assert failed.value.code == "agent_error"
+        with pytest.raises(openai.BadRequestError):
+            client.chat.completions.create(model="any", messages=messages)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import signal
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +19,7 @@ from tests.support.client import Client, new_session
 from tests.support.node import run_node
 from tests.support.reading import ReadingClient
 from tests.support.servers import Gunicorn, gunicorn, redis_server
+from tests.support.service import owner_pid
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls
 
@@ -294,6 +297,34 @@ def test_a_cancel_ends_the_wait_for_a_page(rig: Rig) -> None:
         {"request_id": asked["request_id"], "results": results},
     )
     assert late.json()["code"] == "no_pending_input"
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_wait_for_its_page() -> None:
+    """As with a question: the turn is lost with its worker, and its results are nobody's then."""
+    with redis_server() as store, Upstream() as upstream:
+        env = {
+            **upstream.environment,
+            "AGENT_REDIS_URL": store.url,
+            "AGENT_TOKENS": "dev=tenant scopes=chat+read+cancel+admin",
+            "AGENT_LEASE_SECONDS": "1",
+        }
+        app = "tests.support.openai_apps:tools_app()"
+        with gunicorn(app, workers=2, threads=8, env=env) as server:
+            rig = Rig(server, upstream, new_client(server.url, max_retries=0))
+            upstream.script(ToolCalls((ONE,)))
+            tools = [{"name": "paint", "parameters": SCHEMA}]
+            session = secrets.token_hex(8)
+            body = {"message": "paint", "tools": tools}
+            asked = native(rig, f"chat/{session}", body, Accept="application/json").json()
+            os.kill(owner_pid(ReadingClient(server), session), signal.SIGKILL)
+            # A worker that has had no turn looks after none.
+            native(rig, "chat", {"message": "hi"}, Accept="application/json")
+            ReadingClient(server).wait_idle(session, 20)
+            results = [{"call_id": "c1", "output": "wet"}]
+            given = {"request_id": asked["details"]["request_id"], "results": results}
+            late = native(rig, f"chat/{session}/tool_result", given)
+            assert (late.status_code, late.json()["code"]) == (409, "no_pending_input")
 
 
 # -- front ends

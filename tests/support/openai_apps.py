@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask import Flask, current_app
@@ -43,4 +43,15 @@ def tools_app() -> Flask:
     tools: list[Callable[..., Any]] = [add, add_later, where, fail]
     agent = OpenAIAgent(model="test-model", tools=tools, system=SYSTEM, max_steps=MAX_STEPS)
     AgentHost(agent).init_app(app, url_prefix="/agents")
+    return app
+
+
+def made_app() -> Flask:
+    """Mount an agent of text below /agents, which a factory makes."""
+
+    def echo(turn: Turn) -> Iterator[str]:
+        yield turn.message
+
+    app = Flask("site")
+    AgentHost(lambda: echo).init_app(app, url_prefix="/agents")
     return app

@@ -162,12 +162,18 @@ class AgentRun:
             if self._request.notice and agents.shared is None:
                 self._calls.emit(Status(self._request.notice))
             try:
+                self._check_attachments(agents.known or agent)
                 self._send(agent, turn)
             finally:
                 agents.give_back(self._fence.key, agent)
         finally:
             if self._has_ended():
                 forget_if_deleted(self._services.store, agents, self._fence, turn.session)
+
+    def _check_attachments(self, agent: Any) -> None:
+        """Refuse them for an agent of text that was not made yet when the request came."""
+        if self._request.attachments and not getattr(agent, "takes_attachments", False):
+            raise TurnError("This agent takes text alone: leave the images and files out.")
 
     def _send(self, agent: Agent, turn: Turn) -> None:
         try:

@@ -52,8 +52,9 @@ def takes_tools(mount: Mount) -> bool:
 
 
 def takes_attachments(mount: Mount) -> bool:
-    """Whether the agent looks at images and files; one that is not made yet may not."""
-    return bool(getattr(mount.runner.agent, "takes_attachments", False))
+    """Whether the agent looks at images and files; one that is not made yet may."""
+    agent = mount.runner.agent
+    return agent is None or bool(getattr(agent, "takes_attachments", False))
 
 
 def checked_tools(
