@@ -35,8 +35,8 @@ from wsgi_app.frames.sse import OPENING
 KEEPALIVE_SECONDS = 2.53
 BATCH_SECONDS = 0.37
 KEEP_ALIVE = b"~"
-#: How often the table looks at a stream, in the smallest steps.
-LOOK_SECONDS = 0.01
+#: How often the table looks at a stream: too seldom for batches.
+LOOK_SECONDS = 0.25
 
 
 def encode(numbered: NumberedEvent) -> bytes:
@@ -217,7 +217,7 @@ class FakeParking:
             self.loop.call_at(float(second), stream.advance)
         for when, event in moments:
             self.loop.call_at(when, self._happen, stream, event)
-        self.loop.call_at(LOOK_SECONDS / 2, self._look, stream)
+        self.loop.call_at(LOOK_SECONDS - 0.01, self._look, stream)
 
     def _happen(self, stream: ParkedStream, event: NumberedEvent | None) -> None:
         if event is not None:
