@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,10 +22,12 @@ from tests.support.resumed import (
     message,
     resuming,
 )
-from tests.support.service import owner_pid
+from tests.support.service import WORKERS, owner_pid
 from tests.support.upstream_script import AnyStep, Text, scripted_message
 from tests.support.waiting import wait_for
 
+#: Turns and kills of a run at random moments.
+ROUNDS = 30
 REPLY = "Let me see. And now. All done."
 
 
@@ -241,3 +245,29 @@ def test_a_drain_leaves_turns_to_others(tmp_path: Path) -> None:
             assert follower.end().data["type"] == "done"
             assert follower.text() == REPLY
             assert rig.names(follower.session).count("a") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_kills_at_random_moments(tmp_path: Path) -> None:
+    """Over two hosts, whenever workers are killed: one end, exact text, no effect twice."""
+    chance = random.Random(18)  # noqa: S311 - no secret
+    with resuming(tmp_path, hosts=2, AGENT_LEASE_SECONDS="5", AGENT_MAX_ATTEMPTS="50") as rig:
+        followers = []
+        for number in range(ROUNDS):
+            session = new_session()
+            follower = Follower(rig.shared.direct[number % 2], session)
+            followers.append(follower.start(message(session, "wait 0.2", "wait 0.2")))
+            follower.client = rig.shared.client
+            time.sleep(chance.uniform(0, 0.6))
+            host = chance.choice(rig.shared.hosts)
+            pids = host.worker_pids()
+            if len(pids) == WORKERS:
+                kill(chance.choice(sorted(pids)), signal.SIGKILL)
+        for follower in followers:
+            end = follower.end(240)
+            assert end.data["type"] == "done", (follower.session, end.data)
+            assert end.data["reply"] == REPLY == follower.text()
+            names = rig.names(follower.session)
+            assert names.count("a") == 1, names
+            assert len({effect[3] for effect in rig.effects(follower.session)}) == 2

@@ -112,8 +112,20 @@ class Follower:
         self._thread: threading.Thread | None = None
 
     def start(self, text: str) -> Follower:
-        """Send a message and read in a thread of its own."""
-        stream = self.client.stream("POST", f"/chat/{self.session}", {"message": text})
+        """Send a message and read in a thread of its own.
+
+        A request whose worker is killed before it answers is sent again, under its key.
+        """
+        key = {"Idempotency-Key": self.session}
+        path, body = f"/chat/{self.session}", {"message": text}
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                stream = self.client.stream("POST", path, body, headers=key)
+                break
+            except (StreamCutError, OSError):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
         self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
         self._thread.start()
         return self
@@ -171,7 +183,7 @@ class Follower:
                 with self.client.events(self.session, last) as stream:
                     if stream.status == 200:
                         self._take(stream)
-            except OSError:
+            except (StreamCutError, OSError):
                 pass
             time.sleep(0.02)
 
