@@ -153,8 +153,6 @@ def test_a_connection_that_goes_stops_its_response(server: Gunicorn, client: Ope
                 break
             if event.type == "response.created":
                 response_id = event.response.id
-    found = client.responses.retrieve(response_id)
-    assert found.status == "in_progress"
     wait_observed(server, "cancelled", ResponseRef.parse(response_id).session_id)
 
 
