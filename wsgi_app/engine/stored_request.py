@@ -60,16 +60,20 @@ def decode_request(
     return request, code
 
 
-def keep_for_others(
-    request: TurnRequest, claim: BeginTurn, code: str
-) -> tuple[TurnRequest, BeginTurn]:
-    """Have the store keep what another worker goes on with, unless that is too much.
+def may_be_kept(request: TurnRequest) -> bool:
+    """Whether another worker could go on with a turn.
 
     Calls of a client's tools are not recorded, and attachments are not for the store: their turn is
     its worker's alone, as is one with an agent of its own.
     """
+    return not (request.client_tools or request.attachments or request.agent is not None)
+
+
+def keep_for_others(
+    request: TurnRequest, claim: BeginTurn, code: str
+) -> tuple[TurnRequest, BeginTurn]:
+    """Have the store keep what another worker goes on with, unless that cannot be."""
     json = encode_request(request, code)
-    stays = request.client_tools or request.attachments or request.agent is not None
-    if stays or len(json) > MAX_REQUEST_BYTES:
+    if not may_be_kept(request) or len(json) > MAX_REQUEST_BYTES:
         return request, claim
     return replace(request, resumes=True), replace(claim, resume=json)

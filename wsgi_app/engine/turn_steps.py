@@ -12,7 +12,7 @@ from wsgi_app.engine.log import EventLog
 from wsgi_app.engine.request import TurnRequest
 from wsgi_app.engine.services import Services
 from wsgi_app.engine.steps import RecordedStep, StepRecord, recorded_steps
-from wsgi_app.engine.stored_request import MAX_REQUEST_BYTES, encode_request
+from wsgi_app.engine.stored_request import MAX_REQUEST_BYTES, encode_request, may_be_kept
 from wsgi_app.events import InputRequest, NumberedEvent, Usage, encode_json
 from wsgi_app.store.base import Fence, StepWrite
 
@@ -68,7 +68,7 @@ class TurnSteps:
         self._known_kept = {call_id for record in records for call_id in record.kept}
         #: Whether another worker could go on with the turn as it is.
         self._is_known = request.resumes or bool(progress)
-        self._is_recorded = services.resumes and request.agent is None
+        self._is_recorded = services.resumes and may_be_kept(request)
 
     @property
     def can_be_resumed(self) -> bool:
