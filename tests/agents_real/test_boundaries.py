@@ -31,6 +31,8 @@ from tests.support.waiting import wait_for
 pytestmark = [pytest.mark.agents, pytest.mark.timeout(300)]
 
 SECONDS: Final = 60
+#: New workers load all frameworks again.
+RESTART_SECONDS: Final = 300
 ENDS: Final = ("cancel", "kill", "drain", "database restart")
 CASES = [
     pytest.param(agent, end, id=f"{agent}-{end.replace(' ', '-')}")
@@ -184,7 +186,7 @@ def stop(rig: Remembering, client: ReadingClient, sessions: list[Stopped], end: 
         "new workers",
         SECONDS,
     )
-    wait_for(lambda: answers(client), "an answer", SECONDS)
+    wait_for(lambda: answers(client), "an answer", RESTART_SECONDS)
 
 
 def answers(client: ReadingClient) -> bool:
