@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.agents, pytest.mark.timeout(300)]
 
 SECONDS: Final = 60
 #: New workers load all frameworks again.
-RESTART_SECONDS: Final = 300
+RESTART_SECONDS: Final = 180
 ENDS: Final = ("cancel", "kill", "drain", "database restart")
 CASES = [
     pytest.param(agent, end, id=f"{agent}-{end.replace(' ', '-')}")
