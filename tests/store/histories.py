@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.store.model import Model, Refused
+from tests.store.model import Model, Refused, comparable
 from tests.store.steps import ALL, START, at_once, events
 from wsgi_app.errors import Fenced, RequestError
 from wsgi_app.store.base import BeginTurn, Fence, SessionKey, Store, StoreLimits
@@ -199,7 +199,7 @@ def _agrees(model: Model, operation: Operation) -> bool:
     expected = _do(model, operation.name, operation.arguments)
     if isinstance(expected, set):
         return isinstance(operation.answer, set) and operation.answer <= expected
-    return expected == operation.answer
+    return expected == comparable(operation.answer)
 
 
 def main(url: str, file: str, seed: str) -> None:

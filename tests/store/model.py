@@ -33,6 +33,13 @@ class Refused(Exception):  # noqa: N818 - a store may refuse for any of these re
         self.codes = codes
 
 
+def comparable(answer: object) -> object:
+    """What a store answers without what the model does not know: owners before, and readers."""
+    if isinstance(answer, TurnBegun):
+        return answer._replace(owner_before="", followed=False)
+    return answer
+
+
 @dataclass
 class ModelTurn:
     """A turn, kept in the model for good."""

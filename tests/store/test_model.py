@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.store.model import Model, Refused
+from tests.store.model import Model, Refused, comparable
 from tests.store.steps import ALL, START, IfBusy, MakeStore, events, request
 from wsgi_app.errors import Fenced, RequestError
 from wsgi_app.events import LOST_SEQ, CancelReason, EventId
@@ -94,7 +94,7 @@ class Agreement(RuleBasedStateMachine):
             assert isinstance(found, set), (name, arguments, found, expected)
             assert found <= expected, (name, arguments)
         else:
-            assert found == expected, (name, arguments)
+            assert comparable(found) == expected, (name, arguments)
         return found
 
     def _begin(self, order: BeginTurn) -> None:

@@ -109,7 +109,7 @@ def site() -> Flask:
             authenticate=_authenticate,
             before_stream=_before_stream,
             admin=True,
-            keepalive_seconds=0.5,
+            keepalive_seconds=0.02,  # within what a pool of one thread may wait
         )
         host.init_app(app, url_prefix=prefix)
     app.add_url_rule("/me", "me", _me)
