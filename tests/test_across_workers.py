@@ -222,7 +222,9 @@ def test_reader_on_another_worker_keeps_the_turn() -> None:
 def test_session_agents_follow_their_session() -> None:
     """An agent with close() lives with its session's owner, and closes when that changes."""
     app = "tests.support.session_agents:session_agents_app()"
-    with service(app, workers=1, env={"AGENT_IDLE_SECONDS": "600"}) as shared:
+    with service(
+        app, workers=1, env={"AGENT_IDLE_SECONDS": "600", "AGENT_AFFINITY": "any"}
+    ) as shared:
         one, two = shared.direct
         assert one.chat_json("kept").json["reply"] == "1"
         assert one.chat_json("kept").json["reply"] == "2", "the same object"
