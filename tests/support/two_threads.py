@@ -96,7 +96,7 @@ def count(name: str) -> None:
     COUNTS[name] = COUNTS.get(name, 0) + 1
 
 
-def site() -> Flask:
+def site(keepalive_seconds: float = 0.5) -> Flask:
     """Mount hosts in a site with Flask-Login that counts the ends of its requests."""
     app = Flask("site")
     app.secret_key = "the site's own"
@@ -109,7 +109,7 @@ def site() -> Flask:
             authenticate=_authenticate,
             before_stream=_before_stream,
             admin=True,
-            keepalive_seconds=0.02,  # within what a pool of one thread may wait
+            keepalive_seconds=keepalive_seconds,
         )
         host.init_app(app, url_prefix=prefix)
     app.add_url_rule("/me", "me", _me)
@@ -225,7 +225,7 @@ def _close(chunks: Iterable[bytes]) -> None:
 
 def main() -> None:
     """Print what was seen for each kind of stream."""
-    app = site()
+    app = site(keepalive_seconds=0.02)  # within what a pool of one thread may wait
     rows = {}
     for name, (method, path, body) in STREAMS.items():
         rows[name] = Server(app).stream(method, path, body)
