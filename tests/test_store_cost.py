@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import pytest
@@ -235,7 +236,8 @@ def test_a_step_costs_a_round_trip_at_the_most(tmp_path: Path) -> None:
         env |= {"AGENT_LEASE_SECONDS": "600", "AGENT_MAX_ATTEMPTS": "2"}
         with gunicorn(APP, env=env) as server:
             resumes, plain = (
-                min(commands_of_turn(server, store, prefix) for _ in range(6))
+                # The journal's own rhythm puts one write more or less into a turn.
+                median(commands_of_turn(server, store, prefix) for _ in range(7))
                 for prefix in ("/agents", "/plain")
             )
     steps = 2
