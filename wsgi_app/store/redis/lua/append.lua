@@ -6,13 +6,5 @@ local found, revived = find_running(turn, run)
 if not found then
   return 'fenced'
 end
-local stored = redis.call('LLEN', journal(turn))
-local last_seq = store_events(turn, first_seq, 5, #ARGV)
-written()
-local workers = followers()
-if last_seq > stored then
-  for _, worker in ipairs(workers) do
-    push(worker, 'events', turn)
-  end
-end
-return { last_seq, get('cancel:' .. turn) or '', #workers > 0 and 1 or 0, revived }
+local last_seq, followed = append_events(turn, first_seq, 5)
+return { last_seq, get('cancel:' .. turn) or '', followed, revived }

@@ -8,15 +8,7 @@ local found, revived = find_running(turn, run)
 if not found then
   return 'fenced'
 end
-local stored = redis.call('LLEN', journal(turn))
-local last_seq = store_events(turn, first_seq, 9, #ARGV)
-written()
-local workers = followers()
-if last_seq > stored then
-  for _, worker in ipairs(workers) do
-    push(worker, 'events', turn)
-  end
-end
+local last_seq, followed = append_events(turn, first_seq, 9)
 
 local function note()
   local known = redis.call('LLEN', records(turn))
@@ -39,4 +31,4 @@ end
 if last_seq >= first_seq + #ARGV - 9 then
   note()
 end
-return { last_seq, get('cancel:' .. turn) or '', #workers > 0 and 1 or 0, revived }
+return { last_seq, get('cancel:' .. turn) or '', followed, revived }

@@ -17,8 +17,6 @@ set('turn:' .. new_run, turn, 'run:' .. turn, new_run, 'worker:' .. turn, new_wo
   'jumps:' .. turn, (jumps and jumps .. ',' or '') .. int(events) .. ':' .. seq)
 store_events(turn, events + 1, 11, #ARGV)
 push_moved(owner)
-for _, follower in ipairs(followers()) do
-  push(follower, 'events', turn)
-end
+push_events(turn, followers())
 written()
 return { turn, get('created'), history(turn) }

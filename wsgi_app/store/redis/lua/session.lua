@@ -275,6 +275,24 @@ local function store_events(turn, first_seq, from, to)
   return stored + to - new + 1
 end
 
+local function push_events(turn, workers)
+  for _, worker in ipairs(workers) do
+    push(worker, 'events', turn)
+  end
+end
+
+-- Adds a running turn's events from ARGV[from] on; answers the last seq and whether it is followed.
+local function append_events(turn, first_seq, from)
+  local stored = redis.call('LLEN', journal(turn))
+  local last_seq = store_events(turn, first_seq, from, #ARGV)
+  written()
+  local workers = followers()
+  if last_seq > stored then
+    push_events(turn, workers)
+  end
+  return last_seq, #workers > 0 and 1 or 0
+end
+
 -- Questions
 
 local function ask(turn, request_id)
