@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import http.client
-import json
 import statistics
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
+from bench.first_line import Asked, first_line_seconds
 from bench.programs import Programs, wait_quiet
 from bench.report import markdown, median
 from bench.works import Row, Tell, Work
@@ -61,21 +59,8 @@ def _two_hosts() -> Iterator[list[int]]:
 
 
 def _first_event_seconds(port: int, session: str) -> float:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    began_at = time.monotonic()
-    body = json.dumps({"message": "hi"})
-    headers = {"Authorization": f"Bearer {DEVELOPMENT_TOKEN}", "Content-Type": "application/json"}
-    connection.request("POST", f"/agents/chat/{session}", body, headers)
-    answer = connection.getresponse()
-    line = answer.readline()
-    while line and not line.startswith(b"data:"):
-        line = answer.readline()
-    if not line:
-        raise RuntimeError(f"no event came: {answer.status}")
-    seconds = time.monotonic() - began_at
-    answer.read()
-    connection.close()
-    return seconds
+    path = f"/agents/chat/{session}"
+    return first_line_seconds(Asked(port, path, {"message": "hi"}, b"data:", DEVELOPMENT_TOKEN))
 
 
 AFFINITY: Final = Work(add_arguments, measure, table, "turns that their session's worker runs")

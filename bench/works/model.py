@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import http.client
-import json
 import statistics
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import urlsplit
 
+from bench.first_line import Asked, first_line_seconds
 from bench.programs import Programs, wait_quiet
 from bench.report import markdown, median
 from bench.works import Row, Tell, Work
@@ -20,16 +18,6 @@ from tests.models.server import ModelServer
 from tests.support.servers import gunicorn, redis_server
 
 APP: Final = "bench.servers.host:app"
-
-
-class _Way(NamedTuple):
-    """Where a message goes, and what its first token's line begins with."""
-
-    port: int
-    path: str
-    body: str
-    headers: Mapping[str, str]
-    mark: bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,8 +36,8 @@ def measure(options: argparse.Namespace, _programs: Programs, tell: Tell) -> lis
             wait_quiet(options.patience_seconds)
             direct, through = [], []
             for number in range(options.messages + 1):
-                direct.append(_first_token_seconds(_directly(model)))
-                through.append(_first_token_seconds(_through(port, f"first-{round_}-{number}")))
+                direct.append(first_line_seconds(_directly(model)))
+                through.append(first_line_seconds(_through(port, f"first-{round_}-{number}")))
             row = {  # the first of each warms up
                 "direct_ms": statistics.median(direct[1:]) * 1000,
                 "through_ms": statistics.median(through[1:]) * 1000,
@@ -79,35 +67,15 @@ def _host(model: ModelServer) -> Iterator[int]:
             yield server.port
 
 
-def _directly(model: ModelServer) -> _Way:
+def _directly(model: ModelServer) -> Asked:
     messages = [{"role": "user", "content": "hi"}]
-    body = json.dumps({"model": model.model, "messages": messages, "stream": True})
+    body = {"model": model.model, "messages": messages, "stream": True}
     where = urlsplit(model.base_url)
-    path = f"{where.path}/chat/completions"
-    return _Way(where.port or 80, path, body, {}, b'"content":"')
+    return Asked(where.port or 80, f"{where.path}/chat/completions", body, b'"content":"')
 
 
-def _through(port: int, session: str) -> _Way:
-    headers = {"Authorization": "Bearer bench"}
-    body = json.dumps({"message": "hi"})
-    return _Way(port, f"/chat/{session}", body, headers, b'"type":"token"')
-
-
-def _first_token_seconds(way: _Way) -> float:
-    connection = http.client.HTTPConnection("127.0.0.1", way.port, timeout=30)
-    began_at = time.monotonic()
-    headers = {"Content-Type": "application/json", **way.headers}
-    connection.request("POST", way.path, way.body, headers)
-    answer = connection.getresponse()
-    line = answer.readline()
-    while line and way.mark not in line:
-        line = answer.readline()
-    if not line:
-        raise RuntimeError(f"no token came: {answer.status}")
-    seconds = time.monotonic() - began_at
-    answer.read()
-    connection.close()
-    return seconds
+def _through(port: int, session: str) -> Asked:
+    return Asked(port, f"/chat/{session}", {"message": "hi"}, b'"type":"token"', "bench")
 
 
 MODEL: Final = Work(add_arguments, measure, table, "a real model server's first token")
