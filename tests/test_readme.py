@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tests.support.client import Client
-from tests.support.documentation import blocks
-from tests.support.processes import ROOT, clean_environment, free_port, started
+from tests.support.documentation import blocks, run_shell
+from tests.support.processes import ROOT, free_port, started
 from tests.support.reading import ReadingClient
 from tests.support.servers import Server, answers_http, gunicorn
 from tests.support.sse import text_of
@@ -31,18 +30,6 @@ def server() -> Iterator[Server]:
         found = Server(process, port)
         wait_for(lambda: answers_http(port) or not found.running(), "make run", START_SECONDS)
         yield found
-
-
-def run_shell(command: str, port: int) -> str:
-    """Run one of the README's curls against another port."""
-    return subprocess.run(
-        ["sh", "-ec", command.replace("curl ", "curl -s ").replace(":8000", f":{port}")],
-        capture_output=True,
-        check=True,
-        env=clean_environment(),
-        text=True,
-        timeout=60,
-    ).stdout
 
 
 def test_make_run_says_what_to_open_and_the_curl_streams(server: Server) -> None:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documentation import blocks, page
+from tests.support.documentation import blocks, page, run_shell
 from tests.support.servers import Gunicorn, gunicorn
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Script, Text, ToolCalls
-from tests.test_readme import run_shell
 
 SCRIPTS: dict[str, list[Script]] = {
     "first-agent": [],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, clean_environment
 
 
 def page(name: str) -> str:
@@ -21,3 +22,15 @@ def block(language: str, holds: str, name: str) -> str:
     """The one code block of a page that holds these words."""
     (found,) = [one for one in blocks(language, name) if holds in one]
     return found
+
+
+def run_shell(command: str, port: int) -> str:
+    """Run one of a page's curls against another port."""
+    return subprocess.run(
+        ["sh", "-ec", command.replace("curl ", "curl -s ").replace(":8000", f":{port}")],
+        capture_output=True,
+        check=True,
+        env=clean_environment(),
+        text=True,
+        timeout=60,
+    ).stdout
