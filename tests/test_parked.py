@@ -63,6 +63,7 @@ def access_lines(server: Server, path: str) -> list[tuple[int, int, int]]:
 def test_many_more_streams_than_threads(client: ReadingClient, server: Gunicorn) -> None:
     """Forty streams on four threads all live, beside pages and cancels, and leave nothing."""
     # The least of some: an earlier request's may still be open for a moment.
+    wait_for(lambda: facts(server)["connections"] == 1, "earlier connections are gone")
     before = min(facts(server)["files"] for _ in range(5))
     with ExitStack() as stack:
         streams = [
