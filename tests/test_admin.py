@@ -16,7 +16,7 @@ from tests.support.servers import Gunicorn, Redis, gunicorn, redis_server
 from tests.support.service import CONFIG, NAMESPACE
 from tests.support.sse import Stream
 from tests.support.waiting import wait_for
-from wsgi_app.engine.live import MAX_TOLD_TURNS, MINUTES, LiveTurns
+from wsgi_app.engine.worker.live import MAX_TOLD_TURNS, MINUTES, LiveTurns
 from wsgi_app.store.base import MinuteInfo, WorkerInfo
 
 APP = "tests.support.admin_app:admin_app()"
@@ -179,7 +179,7 @@ class _Run:
 
 def test_what_is_told_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many turns the oldest are told, and the number of the others; of minutes an hour."""
-    monkeypatch.setattr("wsgi_app.engine.live._describe", lambda run, _: run.begun_at)
+    monkeypatch.setattr("wsgi_app.engine.worker.live._describe", lambda run, _: run.begun_at)
     monkeypatch.setattr(LiveTurns, "_count", lambda *_: (0, 0))
     turns = LiveTurns()
     runs: Any = [_Run(number) for number in range(MAX_TOLD_TURNS + 5, 0, -1)]
@@ -190,7 +190,7 @@ def test_what_is_told_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert info.left_out == 5
     for minute in range(MINUTES + 9):
         clock = SimpleNamespace(time=lambda now=minute * 60.0: now)
-        monkeypatch.setattr("wsgi_app.engine.live.time", clock)
+        monkeypatch.setattr("wsgi_app.engine.worker.live.time", clock)
         turns.note_begun()
         turns.add_to(WorkerInfo(turns=minute), list)
         info = turns.add_to(WorkerInfo(turns=0), list)

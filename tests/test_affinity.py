@@ -17,7 +17,7 @@ from tests.support.reading import ReadingClient, wait_observed
 from tests.support.servers import Gunicorn, gunicorn, redis_server
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls, scripted_message
-from wsgi_app.engine.affinity import BEGAN_ANEW
+from wsgi_app.engine.worker.affinity import BEGAN_ANEW
 
 APP = "tests.support.session_agents:session_agents_app()"
 TURNS = 10

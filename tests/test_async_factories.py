@@ -14,10 +14,10 @@ import pytest
 from tests.support.turns import TurnBench, events_of
 from tests.support.waiting import wait_for
 from wsgi_app.config import Settings
-from wsgi_app.engine.loop import LoopThread
-from wsgi_app.engine.runner import Runner
-from wsgi_app.engine.session_agents import SessionAgents
-from wsgi_app.engine.turn import Turn
+from wsgi_app.engine.runtime.loop import LoopThread
+from wsgi_app.engine.turn.turn import Turn
+from wsgi_app.engine.worker.runner import Runner
+from wsgi_app.engine.worker.session_agents import SessionAgents
 from wsgi_app.host import _factory_of
 from wsgi_app.store.base import SessionKey
 from wsgi_app.store.memory import MemoryStore
@@ -165,6 +165,7 @@ def test_a_turn_that_is_cancelled_does_not_wait_for_the_agent() -> None:
     bench = TurnBench()
     bench.runner.close(SECONDS)
     bench.runner = Runner(Settings(), MemoryStore(), _factory_of(make))
+    bench.runner.start()
     bench.store = bench.runner.store  # type: ignore[assignment] # the one above
     run = bench.start(None)
     wait_for(lambda: entered, "it is being made")

@@ -11,8 +11,8 @@ from tests.support.turns import TurnBench
 from tests.support.waiting import wait_for
 from tests.test_lost_signals import MuteStore
 from wsgi_app.delivery.many_feeds import ManyFeeds
-from wsgi_app.engine import births as module
-from wsgi_app.engine.births import Births
+from wsgi_app.engine.worker import births as module
+from wsgi_app.engine.worker.births import Births
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.events import EventId
 from wsgi_app.store.base import SessionKey

@@ -9,7 +9,7 @@ import pytest
 from tests.support.turns import END_SECONDS, TurnBench
 from tests.support.waiting import wait_for
 from wsgi_app import Turn
-from wsgi_app.engine.question import QuestionPending, Questions
+from wsgi_app.engine.turn.question import QuestionPending, Questions
 from wsgi_app.errors import TurnCancelled
 from wsgi_app.events import InputRequest
 from wsgi_app.store.base import Fence, SessionKey

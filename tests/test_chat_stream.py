@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.upstream_script import chunk
 from wsgi_app.agents.chat_stream import ChatStep
 from wsgi_app.agents.sse_reader import MAX_EVENT_BYTES, SseMessage, SseReader
-from wsgi_app.agents.tools import CallRequest
+from wsgi_app.agents.tool_call import CallRequest
 from wsgi_app.errors import UpstreamError
 from wsgi_app.events import Thinking, Usage
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.turns import TurnBench
 from tests.support.waiting import wait_for
-from wsgi_app.engine import ephemeral
-from wsgi_app.engine.turn import Turn
+from wsgi_app.engine.turn.turn import Turn
+from wsgi_app.engine.worker import ephemeral
 from wsgi_app.store.base import Message, SessionKey
 
 KEY = SessionKey("tenant", "once")

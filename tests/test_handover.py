@@ -11,8 +11,8 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from tests.support.waiting import wait_for
 from wsgi_app.delivery.detached.handover import find_missing
-from wsgi_app.engine import store_threads
-from wsgi_app.engine.store_threads import StoreThreads
+from wsgi_app.engine.runtime import store_threads
+from wsgi_app.engine.runtime.store_threads import StoreThreads
 
 
 class RenamedWorker:

@@ -9,7 +9,7 @@ from tests.support.stores import AbsentStore
 from tests.support.turns import END_SECONDS, TurnBench, events_of
 from tests.support.waiting import wait_for
 from wsgi_app import Turn
-from wsgi_app.engine.run import TurnRun
+from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.events import Done, Error, EventId, encode_event
 
 STORED_SECONDS = 1.0

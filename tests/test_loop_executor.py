@@ -13,9 +13,9 @@ import pytest
 from tests.support.turns import TurnBench, events_of
 from tests.support.waiting import wait_for
 from wsgi_app import Turn, current_turn
-from wsgi_app.engine import loop_executor
-from wsgi_app.engine.loop_executor import MAX_THREADS_PER_TURN, LoopExecutor
-from wsgi_app.engine.run import TurnRun
+from wsgi_app.engine.runtime import loop_executor
+from wsgi_app.engine.runtime.loop_executor import MAX_THREADS_PER_TURN, LoopExecutor
+from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.events import Cancelled, Done, Token
 
 ASKING_TURNS = 60

@@ -12,9 +12,9 @@ from functools import partial
 import pytest
 
 from tests.support.turns import TurnBench
-from wsgi_app.engine.loop import LoopThread
-from wsgi_app.engine.loops import Loops
-from wsgi_app.engine.turn import Turn
+from wsgi_app.engine.runtime.loop import LoopThread
+from wsgi_app.engine.runtime.loops import Loops
+from wsgi_app.engine.turn.turn import Turn
 from wsgi_app.events import Done, Token
 
 

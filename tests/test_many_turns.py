@@ -11,10 +11,10 @@ import pytest
 from tests.support.turns import TurnBench
 from tests.support.waiting import wait_for
 from wsgi_app.config import Settings
-from wsgi_app.engine.journal import FLUSH_SECONDS, Journal
-from wsgi_app.engine.keeper import RENEWED_AT_ONCE, Keeper
-from wsgi_app.engine.log import EventLog
-from wsgi_app.engine.run_table import RunTable
+from wsgi_app.engine.turn.log import EventLog
+from wsgi_app.engine.worker.journal import FLUSH_SECONDS, Journal
+from wsgi_app.engine.worker.keeper import RENEWED_AT_ONCE, Keeper
+from wsgi_app.engine.worker.run_table import RunTable
 from wsgi_app.errors import RequestError
 from wsgi_app.events import CancelReason, Terminal, Token, encode_event
 from wsgi_app.store.base import (

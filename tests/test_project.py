@@ -198,13 +198,13 @@ def test_modules_stay_small() -> None:
 
 
 def test_threads_start_in_one_place() -> None:
-    """Only engine/threads.py makes threads; a thread pool would hang a worker's exit.
+    """Only engine/runtime/threads.py makes threads; a thread pool would hang a worker's exit.
 
     asyncio.to_thread takes the loop's executor, which makes its threads there, too.
     """
     maker = re.compile(r"\b(Thread|threading\.Timer|ThreadPoolExecutor)\(")
     makers = [path for path in ROOT.glob("wsgi_app/**/*.py") if maker.search(path.read_text())]
-    assert makers == [ROOT / "wsgi_app/engine/threads.py"]
+    assert makers == [ROOT / "wsgi_app/engine/runtime/threads.py"]
 
 
 def test_no_test_is_switched_off() -> None:

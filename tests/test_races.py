@@ -20,7 +20,7 @@ from tests.support.stores import SlowStore
 from tests.support.turns import END_SECONDS, TurnBench
 from tests.support.waiting import wait_for
 from wsgi_app import Turn
-from wsgi_app.engine.run import TurnRun
+from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.events import Cancelled
 from wsgi_app.store.base import SessionKey
 

@@ -11,8 +11,8 @@ import pytest
 from tests.support.reading import ReadingClient, observed, wait_observed
 from tests.support.servers import gunicorn
 from tests.support.waiting import wait_for
-from wsgi_app.engine.loop import LoopThread
-from wsgi_app.engine.session_agents import SessionAgents
+from wsgi_app.engine.runtime.loop import LoopThread
+from wsgi_app.engine.worker.session_agents import SessionAgents
 from wsgi_app.errors import TurnCancelled
 from wsgi_app.store.base import SessionKey
 

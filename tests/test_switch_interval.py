@@ -16,7 +16,7 @@ from tests.support.turns import TurnBench
 from tests.support.waiting import wait_for
 from wsgi_app import Turn
 from wsgi_app.delivery.detached.send import send_at_once
-from wsgi_app.engine.switch_interval import MAX_SECONDS, SwitchInterval
+from wsgi_app.engine.runtime.switch_interval import MAX_SECONDS, SwitchInterval
 
 PYTHONS_SECONDS = 0.005
 

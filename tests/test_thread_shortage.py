@@ -10,7 +10,7 @@ import pytest
 from tests.support.turns import END_SECONDS, TurnBench
 from tests.support.waiting import wait_for
 from wsgi_app import Turn
-from wsgi_app.engine import waits
+from wsgi_app.engine.runtime import waits
 from wsgi_app.events import Cancelled
 
 

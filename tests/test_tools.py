@@ -18,13 +18,10 @@ from pydantic import BaseModel, Field
 
 from tests.support.turns import TurnBench, events_of
 from tests.support.waiting import wait_for
+from wsgi_app.agents.tool_call import CallRequest
 from wsgi_app.agents.tool_values import MAX_OUTPUT_BYTES, bounded_json
 from wsgi_app.agents.toolbox import Toolbox
-from wsgi_app.agents.tools import (
-    MAX_ERROR_CHARS,
-    CallRequest,
-    Tool,
-)
+from wsgi_app.agents.tools import MAX_ERROR_CHARS, Tool
 from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnError
 from wsgi_app.events import AnyEvent, Done, Error, ToolCall, ToolResult, encode_event

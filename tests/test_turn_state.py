@@ -13,9 +13,9 @@ import pytest
 from tests.support.processes import ROOT
 from tests.support.turns import TurnBench
 from tests.support.waiting import wait_for
-from wsgi_app.engine.drain import drain
-from wsgi_app.engine.run import TurnRun
-from wsgi_app.engine.turn import Turn
+from wsgi_app.engine.turn.run import TurnRun
+from wsgi_app.engine.turn.turn import Turn
+from wsgi_app.engine.worker.drain import drain
 from wsgi_app.errors import Fenced
 from wsgi_app.events import Cancelled, Terminal
 from wsgi_app.store.memory import MemoryStore

@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.turns import TurnBench, events_of
 from tests.support.waiting import wait_for
-from wsgi_app.engine.loop import LoopThread
-from wsgi_app.engine.turn import Turn
+from wsgi_app.engine.runtime.loop import LoopThread
+from wsgi_app.engine.turn.turn import Turn
 from wsgi_app.errors import UpstreamError
 from wsgi_app.events import Cancelled, Token
 

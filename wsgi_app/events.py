@@ -126,7 +126,8 @@ class RequestedCall(Struct, frozen=True):
 class ToolRequest(InputRequest, frozen=True, tag="tool_request"):
     """The agent waits for what tools of the client's give: a question to a program.
 
-    Its answer is a list of results, see `wsgi_app.engine.client_tools`; `ToolResult` events follow.
+    Its answer is a list of results, see `wsgi_app.engine.turn.client_tools`; `ToolResult` events
+    follow.
     """
 
     calls: list[RequestedCall] = []

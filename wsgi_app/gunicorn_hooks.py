@@ -27,7 +27,7 @@ from wsgi_app.metrics.files import SharedFolder
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from wsgi_app.engine.runner import Runner
+    from wsgi_app.engine.worker.runner import Runner
     from wsgi_app.logs import LogFormat
 
 log = logging.getLogger("wsgi_app")
@@ -71,8 +71,8 @@ def post_worker_init(worker: Any) -> None:
     # second (120,000 objects with the openai package, measured) in which no stream gets a byte.
     gc.collect()
     gc.freeze()
-    from wsgi_app.engine.registry import announce_runners  # noqa: PLC0415 - not before the fork
-    from wsgi_app.engine.threads import start_thread  # noqa: PLC0415 - the same
+    from wsgi_app.engine.runtime.threads import start_thread  # noqa: PLC0415 - the same
+    from wsgi_app.engine.worker.registry import announce_runners  # noqa: PLC0415 - not before the fork
     from wsgi_app.metrics import note_worker  # noqa: PLC0415 - the same
 
     note_worker()
@@ -130,7 +130,7 @@ def _read_note(worker: Any) -> list[dict[str, Any]]:
 
 def _sign_on() -> None:
     """Let the other workers and the command line see this one before its first turn."""
-    from wsgi_app.engine.registry import hosts  # noqa: PLC0415 - not before the fork
+    from wsgi_app.engine.worker.registry import hosts  # noqa: PLC0415 - not before the fork
 
     for host in hosts():
         host.runner.keeper.sign_on()
@@ -199,13 +199,13 @@ def _write_note(worker: Any, runner: Runner) -> None:
 
 
 def _drain_all(seconds: float | None) -> None:
-    from wsgi_app.engine.drain import drain_all  # noqa: PLC0415 - not before the fork
+    from wsgi_app.engine.worker.drain import drain_all  # noqa: PLC0415 - not before the fork
 
     drain_all(seconds)
 
 
 def _live_runners() -> list[Runner]:
-    from wsgi_app.engine.registry import live_runners  # noqa: PLC0415 - not before the fork
+    from wsgi_app.engine.worker.registry import live_runners  # noqa: PLC0415 - not before the fork
 
     return live_runners()
 
@@ -219,7 +219,7 @@ def _end_turns(  # noqa: PLR0913 - the fields of a note
     max_attempts: int,
     lease_seconds: float,
 ) -> None:
-    from wsgi_app.engine.ends import (  # noqa: PLC0415 - keeps the arbiter small
+    from wsgi_app.engine.turn.ends import (  # noqa: PLC0415 - keeps the arbiter small
         WORKER_LOST_JSON,
         WORKERS_LOST_JSON,
         lost_messages,
@@ -253,7 +253,7 @@ def _end_turns(  # noqa: PLR0913 - the fields of a note
     else:
         if lost:
             # Not before: readers wait for the end, and this loads more.
-            from wsgi_app.engine.report import tell_lost  # noqa: PLC0415 - the same
+            from wsgi_app.engine.turn.report import tell_lost  # noqa: PLC0415 - the same
 
             tell_lost(lost, namespace, log_format)
             log.warning("worker %s died with %d turns", worker_id, len(lost))

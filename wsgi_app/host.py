@@ -12,9 +12,9 @@ from flask import Blueprint, Flask
 
 from wsgi_app.auth import Authenticate, make_authenticator
 from wsgi_app.config import Settings, load_settings, setting_name, with_namespace
-from wsgi_app.engine.agent_factory import Given
-from wsgi_app.engine.threads import start_thread
-from wsgi_app.engine.turn import Agent
+from wsgi_app.engine.runtime.threads import start_thread
+from wsgi_app.engine.turn.turn import Agent
+from wsgi_app.engine.worker.agent_factory import Given
 from wsgi_app.errors import ConfigError
 from wsgi_app.store import MemoryStore, Store, StoreLimits
 from wsgi_app.web.blueprint import HostBlueprint

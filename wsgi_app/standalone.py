@@ -12,7 +12,7 @@ from flask import Flask
 from wsgi_app import logs
 from wsgi_app.agents import OpenAIAgent, demo_agent
 from wsgi_app.config import Settings, load_settings, setting_name
-from wsgi_app.engine.turn import Agent
+from wsgi_app.engine.turn.turn import Agent
 from wsgi_app.errors import ConfigError
 from wsgi_app.host import AgentHost
 from wsgi_app.web.mount import EXTENSION_KEY

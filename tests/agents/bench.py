@@ -21,7 +21,7 @@ from tests.support.turns import TurnBench
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import AnyStep, Text, ToolCalls, scripted_message
 from tests.support.waiting import wait_for
-from wsgi_app.engine.run import TurnRun
+from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.errors import RequestError
 from wsgi_app.events import InputRequest
 

@@ -41,9 +41,9 @@ from tests.support.upstream_script import (
 from tests.support.waiting import wait_for
 from wsgi_app import AgentHost, Turn, current_turn
 from wsgi_app.agents.agentflow import AgentFlowAgent
-from wsgi_app.engine.run import TurnRun
-from wsgi_app.engine.session_name import SessionName
-from wsgi_app.engine.valid_messages import NO_RESULT
+from wsgi_app.engine.turn.run import TurnRun
+from wsgi_app.engine.turn.session_name import SessionName
+from wsgi_app.engine.turn.valid_messages import NO_RESULT
 from wsgi_app.errors import TurnError
 from wsgi_app.store.base import SessionKey
 

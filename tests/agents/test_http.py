@@ -35,7 +35,7 @@ from tests.support.upstream_script import (
 from tests.support.waiting import wait_for
 from wsgi_app.agents import http
 from wsgi_app.agents.answer_end import CUT_OFF
-from wsgi_app.engine.turn import Turn
+from wsgi_app.engine.turn.turn import Turn
 from wsgi_app.errors import TurnCancelled
 
 Agent = Callable[[Turn], Any]

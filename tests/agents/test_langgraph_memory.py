@@ -17,8 +17,8 @@ from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls, Usage
 from tests.support.waiting import wait_for
 from wsgi_app.agents.langgraph import LangGraphAgent
-from wsgi_app.engine.session_name import SessionName
-from wsgi_app.engine.valid_messages import NO_RESULT
+from wsgi_app.engine.turn.session_name import SessionName
+from wsgi_app.engine.turn.valid_messages import NO_RESULT
 from wsgi_app.store.base import SessionKey
 
 KEY = SessionKey("tenant", "s")

@@ -19,7 +19,7 @@ from tests.support.graphs import Reply, one_node
 from tests.support.upstream_script import Call, Text, ToolCalls, Usage
 from tests.support.waiting import wait_for
 from wsgi_app.agents.langgraph import LangGraphAgent
-from wsgi_app.engine.run import TurnRun
+from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.events import Thinking
 
 NOTHING = (Text(("",)),)

@@ -22,7 +22,8 @@ from tests.support.mcp_rig import (
 from tests.support.turns import events_of
 from tests.support.waiting import wait_for
 from wsgi_app import Turn
-from wsgi_app.agents.tools import AnyTool, CallRefused
+from wsgi_app.agents.tool_call import CallRefused
+from wsgi_app.agents.tools import AnyTool
 from wsgi_app.events import InputRequest
 
 

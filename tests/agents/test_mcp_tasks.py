@@ -11,7 +11,7 @@ import pytest
 from tests.support.mcp_rig import TURN_SECONDS, Rig, call, rigged, statuses_in, stdio
 from tests.support.processes import ROOT
 from tests.support.waiting import wait_for
-from wsgi_app.agents.tools import CallRefused
+from wsgi_app.agents.tool_call import CallRefused
 
 PROGRAM = str(ROOT / "tests/support/mcp_task_server.py")
 

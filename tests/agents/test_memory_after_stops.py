@@ -25,10 +25,10 @@ from tests.support.upstream_script import Call, Stall, Text, ToolCalls, Usage
 from tests.support.waiting import wait_for
 from wsgi_app import current_turn
 from wsgi_app.agents.langgraph import LangGraphAgent
-from wsgi_app.engine.history import NO_ANSWER
-from wsgi_app.engine.run import TurnRun
-from wsgi_app.engine.session_name import SessionName
-from wsgi_app.engine.valid_messages import NO_RESULT
+from wsgi_app.engine.turn.history import NO_ANSWER
+from wsgi_app.engine.turn.run import TurnRun
+from wsgi_app.engine.turn.session_name import SessionName
+from wsgi_app.engine.turn.valid_messages import NO_RESULT
 from wsgi_app.store.base import SessionKey
 
 #: Before each test looks for processes that it has left.

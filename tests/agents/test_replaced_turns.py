@@ -19,7 +19,7 @@ from tests.support.upstream_script import Call, Stall, Text, ToolCalls
 from tests.support.waiting import wait_for
 from wsgi_app import AgentHost
 from wsgi_app.agents.langgraph import LangGraphAgent
-from wsgi_app.engine.session_name import SessionName
+from wsgi_app.engine.turn.session_name import SessionName
 from wsgi_app.store.base import SessionKey
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.support.turns import END_SECONDS, TurnBench, events_of
-from wsgi_app.engine.turn import Turn
+from wsgi_app.engine.turn.turn import Turn
 from wsgi_app.events import AnyEvent, Error, Thinking, ToolCall, ToolResult
 from wsgi_app.store.base import SessionKey
 

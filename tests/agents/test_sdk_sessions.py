@@ -28,8 +28,8 @@ from tests.support.upstream_script import Call, Refuse, Stall, Text, ToolCalls
 from tests.support.waiting import wait_for
 from wsgi_app import Turn, current_turn
 from wsgi_app.agents.openai_agents import AgentsSdkAgent
-from wsgi_app.engine.history import NO_ANSWER
-from wsgi_app.engine.run import TurnRun
+from wsgi_app.engine.turn.history import NO_ANSWER
+from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.store.base import SessionKey
 
 KEY = SessionKey("tenant", "s")

@@ -15,11 +15,12 @@ import pytest
 from tests.support.turns import TurnBench, events_of
 from tests.support.waiting import wait_for
 from wsgi_app.agents.approvals import approve
+from wsgi_app.agents.tool_call import CallRequest
 from wsgi_app.agents.toolbox import MAX_CALLS_AT_ONCE, Toolbox
-from wsgi_app.agents.tools import CallRequest, Tool
-from wsgi_app.engine.output import MAX_DEPTH
-from wsgi_app.engine.run import TurnRun
-from wsgi_app.engine.turn import Turn
+from wsgi_app.agents.tools import Tool
+from wsgi_app.engine.turn.output import MAX_DEPTH
+from wsgi_app.engine.turn.run import TurnRun
+from wsgi_app.engine.turn.turn import Turn
 from wsgi_app.errors import TurnError
 from wsgi_app.events import Cancelled, Done, Error, InputRequest, ToolCall, ToolResult
 

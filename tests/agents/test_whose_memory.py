@@ -20,7 +20,7 @@ from tests.support.upstream_script import Stall, Text
 from tests.support.waiting import wait_for
 from wsgi_app import AgentHost, Turn
 from wsgi_app.agents.langgraph import LangGraphAgent
-from wsgi_app.engine.session_name import SessionName
+from wsgi_app.engine.turn.session_name import SessionName
 from wsgi_app.errors import MemoryUnavailable
 from wsgi_app.store.base import SessionKey
 

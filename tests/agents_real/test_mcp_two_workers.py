@@ -15,7 +15,7 @@ from tests.support.processes import child_pids
 from tests.support.servers import Gunicorn, gunicorn, redis_server
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls, scripted_message
-from wsgi_app.engine.affinity import BEGAN_ANEW
+from wsgi_app.engine.worker.affinity import BEGAN_ANEW
 
 pytestmark = [pytest.mark.agents, pytest.mark.timeout(900)]
 

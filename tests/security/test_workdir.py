@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.turns import TurnBench, events_of
-from wsgi_app.engine.turn import Turn
+from wsgi_app.engine.turn.turn import Turn
 from wsgi_app.events import Done, Error
 
 WAIT_SECONDS = 30.0

@@ -11,7 +11,7 @@ import pytest
 from tests.store.steps import MakeStore
 from tests.support.redis_sets import redis_cluster
 from tests.support.servers import redis_server
-from wsgi_app.engine.threads import start_thread
+from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.store.base import Store, StoreLimits
 from wsgi_app.store.memory import MemoryStore
 from wsgi_app.store.redis import RedisStore

@@ -13,7 +13,7 @@ from tests.store.steps import KEY, end, start
 from tests.support.processes import ROOT
 from tests.support.servers import Redis, redis_server
 from tests.support.waiting import wait_for
-from wsgi_app.engine.threads import start_thread
+from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.store.base import Signal
 from wsgi_app.store.redis import RedisStore

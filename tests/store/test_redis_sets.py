@@ -10,7 +10,7 @@ from tests.store.steps import KEY, OTHER, Signals, events, ids, request, start
 from tests.support.redis_sets import RedisSet, redis_cluster, redis_sentinels
 from tests.support.servers import Redis
 from tests.support.waiting import wait_for
-from wsgi_app.engine.threads import start_thread
+from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.store.base import Appended, Fence, JournalWrite, SessionKey, Signal
 from wsgi_app.store.redis import RedisStore

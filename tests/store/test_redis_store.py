@@ -26,7 +26,7 @@ from tests.store.steps import (
 from tests.support.processes import free_port
 from tests.support.servers import Redis, redis_server
 from tests.support.waiting import wait_for
-from wsgi_app.engine.threads import start_thread
+from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.errors import ConfigError, Fenced, RequestError, StoreUnavailable
 from wsgi_app.store.base import Appended, Fence, JournalWrite, SessionKey, Signal, StoreLimits
 from wsgi_app.store.redis import RedisStore

@@ -15,7 +15,7 @@ from tests.support.servers import Redis, redis_server
 from tests.support.service import make_certificate
 from tests.support.waiting import wait_for
 from wsgi_app.compat.redis import protocol_options
-from wsgi_app.engine.threads import start_thread
+from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.errors import ConfigError, StoreUnavailable
 from wsgi_app.store.base import Signal
 from wsgi_app.store.redis import RedisStore

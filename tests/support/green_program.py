@@ -13,7 +13,7 @@ import time  # noqa: E402 - the same
 from collections.abc import Callable, Coroutine  # noqa: E402 - the same
 from typing import Any  # noqa: E402 - the same
 
-from wsgi_app.engine import green  # noqa: E402 - the same
+from wsgi_app.engine.runtime import green  # noqa: E402 - the same
 
 LOOPS = 4
 seen: list[bool] = []

@@ -21,8 +21,9 @@ from tests.support.waiting import wait_for
 from wsgi_app import Turn
 from wsgi_app.agents.mcp import McpServer
 from wsgi_app.agents.mcp.tools import McpConnections
-from wsgi_app.agents.tools import AnyTool, CallRequest
-from wsgi_app.engine.run import TurnRun
+from wsgi_app.agents.tool_call import CallRequest
+from wsgi_app.agents.tools import AnyTool
+from wsgi_app.engine.turn.run import TurnRun
 
 #: Reads what it is told, and says nothing.
 MUTE = ("sh", ["-c", "while read line; do :; done"])

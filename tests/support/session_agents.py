@@ -6,7 +6,7 @@ from flask import Flask
 
 from tests.support.agents import observe
 from wsgi_app import AgentHost, Turn
-from wsgi_app.engine.signals import Signals
+from wsgi_app.engine.worker.signals import Signals
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.store.base import Signal
 from wsgi_app.store.redis.offers import RedisOffers

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from wsgi_app.agents.provider_faults import provider_error
 from wsgi_app.config import Settings
-from wsgi_app.engine.request import TurnRequest
-from wsgi_app.engine.run import TurnRun
-from wsgi_app.engine.runner import Runner
-from wsgi_app.engine.session_name import SessionName
-from wsgi_app.engine.turn import Turn
+from wsgi_app.engine.turn.request import TurnRequest
+from wsgi_app.engine.turn.run import TurnRun
+from wsgi_app.engine.turn.session_name import SessionName
+from wsgi_app.engine.turn.turn import Turn
+from wsgi_app.engine.worker.runner import Runner
 from wsgi_app.events import AnyEvent
 from wsgi_app.store.base import Message, SessionKey, StoreLimits
 from wsgi_app.store.memory import MemoryStore
@@ -29,6 +29,7 @@ class TurnBench:
         made = Settings(**settings)
         self.store = store_class(StoreLimits.from_settings(made))
         self.runner = Runner(made, self.store, lambda: _Hosted(self), explain=provider_error)
+        self.runner.start()
         #: Whose ``forget_session`` is called, if it has one.
         self.remembering: Any = None
         self._numbers = itertools.count(1)

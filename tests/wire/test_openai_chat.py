@@ -10,8 +10,8 @@ import pytest
 
 from tests.wire.openai_logs import LOGS, golden, numbered
 from wsgi_app.agents import answer_end
-from wsgi_app.engine.history import for_agent
-from wsgi_app.engine.valid_messages import NO_RESULT
+from wsgi_app.engine.turn.history import for_agent
+from wsgi_app.engine.turn.valid_messages import NO_RESULT
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Error, Gap
 from wsgi_app.frames.merge import merge_text

@@ -15,8 +15,8 @@ from openresponses_types.types import ResponseResource
 from pydantic import TypeAdapter
 
 from tests.wire.openai_logs import LOGS, golden, numbered
-from wsgi_app.engine.history import for_agent
-from wsgi_app.engine.valid_messages import NO_RESULT
+from wsgi_app.engine.turn.history import for_agent
+from wsgi_app.engine.turn.valid_messages import NO_RESULT
 from wsgi_app.errors import RequestError
 from wsgi_app.events import (
     LOST_SEQ,

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.wire.test_openai_chat import COMPLETION
 from tests.wire.test_openai_responses import ABOUT, REF
-from wsgi_app.engine.steps import counted, number_events
+from wsgi_app.engine.turn.steps import counted, number_events
 from wsgi_app.events import (
     AnyEvent,
     Done,

@@ -26,7 +26,7 @@ from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.upstream_errors import describe, from_openai, status_error
 from wsgi_app.compat.python import aclosing, task_context
 from wsgi_app.engine import SessionName, Turn, current_turn
-from wsgi_app.engine.history import as_text
+from wsgi_app.engine.turn.history import as_text
 from wsgi_app.errors import TurnError, UpstreamError
 
 log = logging.getLogger("wsgi_app")

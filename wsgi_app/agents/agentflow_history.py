@@ -11,7 +11,7 @@ from agentflow.core.state.message_block import TextBlock, ToolResultBlock
 from agentflow.utils.constants import START
 
 from wsgi_app.agents.missed import Remembered, join_texts, missed
-from wsgi_app.engine.valid_messages import NO_RESULT
+from wsgi_app.engine.turn.valid_messages import NO_RESULT
 from wsgi_app.store.base import Message as ChatMessage
 
 

@@ -16,8 +16,8 @@ from agentflow.core.state.stream_chunks import StreamChunk, StreamEvent
 from agentflow.prebuilt.tools.handoff import is_handoff_tool
 
 from wsgi_app.agents.tool_values import bounded_json
-from wsgi_app.agents.tools import parse_object
 from wsgi_app.engine import Turn
+from wsgi_app.engine.turn.valid_messages import parse_object
 from wsgi_app.events import Status, Thinking, ToolCall, ToolResult, Usage
 
 #: What a breakpoint says, before a node and after one.

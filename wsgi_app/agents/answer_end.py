@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from wsgi_app.agents.tools import CallRequest, parse_object
+from wsgi_app.agents.tool_call import CallRequest
 from wsgi_app.agents.upstream_errors import (
     UnusableAnswerError,
     cut_answer,
@@ -28,6 +28,7 @@ from wsgi_app.agents.upstream_errors import (
     missing_answer,
     missing_calls,
 )
+from wsgi_app.engine.turn.valid_messages import parse_object
 from wsgi_app.events import AnyEvent, Status
 
 #: Why an answer ended, in the words of the chat API.

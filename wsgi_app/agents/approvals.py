@@ -6,16 +6,8 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar, overload
 
 from wsgi_app.agents.shown_call import shown_call
-from wsgi_app.agents.tools import (
-    AnyTool,
-    CallRefused,
-    CallRequest,
-    PreparedCall,
-    Tool,
-    ToolServer,
-    lane_of,
-    on_crash_of,
-)
+from wsgi_app.agents.tool_call import CallRefused, CallRequest, PreparedCall
+from wsgi_app.agents.tools import AnyTool, Tool, ToolServer, lane_of, on_crash_of
 from wsgi_app.engine import Turn
 
 #: What an approval's answer looks like; a client without a form may send text.

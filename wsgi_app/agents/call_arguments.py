@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from wsgi_app.agents.provider_json import whole_text
-from wsgi_app.agents.tools import parse_object
 from wsgi_app.agents.upstream_errors import malformed_answer
+from wsgi_app.engine.turn.valid_messages import parse_object
 from wsgi_app.events import encode_json
 
 _decoder: Final = json.JSONDecoder()

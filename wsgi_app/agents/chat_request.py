@@ -18,8 +18,8 @@ from wsgi_app.agents.model_api import ModelRequest, Prompt, sendable
 from wsgi_app.agents.reasoning_details import DETAIL_FIELDS
 from wsgi_app.agents.tools import AnyTool, is_strict
 from wsgi_app.compat.python import zip_strict
-from wsgi_app.engine.history import as_text, without_oldest
-from wsgi_app.engine.valid_messages import split_system, valid_name
+from wsgi_app.engine.turn.history import as_text, without_oldest
+from wsgi_app.engine.turn.valid_messages import split_system, valid_name
 from wsgi_app.events import AnyEvent, ToolResult
 
 #: What DeepSeek and Kimi want back with each call of a conversation, in later turns too.

@@ -40,8 +40,9 @@ from wsgi_app.agents.chat_chunks import (
 from wsgi_app.agents.model_api import MAX_CALLS_PER_STEP, ModelStep, new_call_id
 from wsgi_app.agents.provider_json import decode, whole_text
 from wsgi_app.agents.reasoning_details import DETAIL_FIELDS, ReasoningDetails
-from wsgi_app.agents.tools import CallRequest, parse_object
+from wsgi_app.agents.tool_call import CallRequest
 from wsgi_app.agents.upstream_errors import malformed_answer, reported_error
+from wsgi_app.engine.turn.valid_messages import parse_object
 from wsgi_app.errors import UpstreamError
 from wsgi_app.events import AnyEvent
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Generator, Sequence
 from typing import Any, Final, Optional
 
+from wsgi_app.agents.tool_call import CallRefused, CallRequest, PreparedCall
 from wsgi_app.agents.toolbox import Toolbox
-from wsgi_app.agents.tools import CallRefused, CallRequest, PreparedCall, parse_object
 from wsgi_app.engine import Turn
+from wsgi_app.engine.turn.valid_messages import parse_object
 from wsgi_app.errors import TurnError
 from wsgi_app.events import ClientTool, RequestedCall, ToolCall, ToolResult
 

@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from wsgi_app.agents.arithmetic import Number, evaluate, find_expression
+from wsgi_app.agents.tool_call import CallRequest
 from wsgi_app.agents.toolbox import Toolbox
-from wsgi_app.agents.tools import CallRequest
 from wsgi_app.engine import Turn
 from wsgi_app.events import AnyEvent, Thinking, ToolResult, encode_json
 

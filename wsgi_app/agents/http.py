@@ -26,7 +26,7 @@ from wsgi_app.agents.turn_requests import (
 from wsgi_app.agents.upstream_errors import incomplete_answer
 from wsgi_app.agents.watched_answer import WatchedAnswer, step_of, watched_answer
 from wsgi_app.compat.httpx import http_package
-from wsgi_app.engine.turn import Turn
+from wsgi_app.engine.turn.turn import Turn
 from wsgi_app.errors import TurnCancelled
 from wsgi_app.extras import needs
 

@@ -32,8 +32,8 @@ from wsgi_app.agents.shorter_history import answer_in_context
 from wsgi_app.agents.upstream_errors import describe
 from wsgi_app.compat.python import aclosing
 from wsgi_app.engine import Turn
-from wsgi_app.engine.session_name import SessionName
-from wsgi_app.engine.valid_messages import fold_system
+from wsgi_app.engine.turn.session_name import SessionName
+from wsgi_app.engine.turn.valid_messages import fold_system
 from wsgi_app.errors import TurnError
 
 log = logging.getLogger("wsgi_app")

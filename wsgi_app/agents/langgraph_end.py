@@ -7,7 +7,7 @@ from typing import Final
 from langchain_core.messages import AIMessage
 
 from wsgi_app.agents.answer_end import CONTENT_FILTER, LENGTH, STOP, TOOL_CALLS, end_reason
-from wsgi_app.agents.tools import CallRequest
+from wsgi_app.agents.tool_call import CallRequest
 from wsgi_app.events import encode_json
 
 _REASONS: Final = (STOP, LENGTH, TOOL_CALLS, CONTENT_FILTER)

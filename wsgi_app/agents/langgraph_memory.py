@@ -23,7 +23,7 @@ from langgraph.types import StateSnapshot
 
 from wsgi_app.agents.missed import Remembered, join_texts, missed
 from wsgi_app.engine import Turn
-from wsgi_app.engine.valid_messages import NO_RESULT
+from wsgi_app.engine.turn.valid_messages import NO_RESULT
 from wsgi_app.store.base import Message
 
 AnyGraph = Pregel[Any, Any, Any, Any]

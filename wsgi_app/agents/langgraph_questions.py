@@ -14,7 +14,7 @@ from wsgi_app.agents.approvals import (
 )
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.engine import Turn
-from wsgi_app.engine.history import as_text
+from wsgi_app.engine.turn.history import as_text
 
 
 async def ask_interrupt(turn: Turn, interrupt: Interrupt) -> Any:

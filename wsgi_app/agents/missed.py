@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from wsgi_app.engine.history import NO_ANSWER, exchanges_of, without_mark
-from wsgi_app.engine.valid_messages import NO_RESULT, valid_id
+from wsgi_app.engine.turn.history import NO_ANSWER, exchanges_of, without_mark
+from wsgi_app.engine.turn.valid_messages import NO_RESULT, valid_id
 from wsgi_app.store.base import Message
 
 

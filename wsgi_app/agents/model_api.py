@@ -12,7 +12,8 @@ import msgspec
 from wsgi_app.agents.answer_end import check_end
 from wsgi_app.agents.provider_json import TextJoiner, count_of
 from wsgi_app.agents.sse_reader import SseMessage
-from wsgi_app.agents.tools import AnyTool, CallRequest
+from wsgi_app.agents.tool_call import CallRequest
+from wsgi_app.agents.tools import AnyTool
 from wsgi_app.agents.upstream_errors import malformed_answer
 from wsgi_app.events import AnyEvent, Thinking, ToolResult, Usage, encode_json
 

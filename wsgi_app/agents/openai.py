@@ -16,11 +16,12 @@ from wsgi_app.agents.client_tools import offered_tools, run_calls
 from wsgi_app.agents.content_parts import chat_content, responses_content
 from wsgi_app.agents.model_api import Conversation, ModelStep, Prompt, checked_options
 from wsgi_app.agents.responses_request import ResponsesConversation
+from wsgi_app.agents.tool_call import CallRequest
 from wsgi_app.agents.tool_offer import MAX_TOOLS, MIN_TOOLS, Offer, called_in
 from wsgi_app.agents.toolbox import Toolbox
-from wsgi_app.agents.tools import AnyTool, CallRequest, ToolConnections, ToolServer
+from wsgi_app.agents.tools import AnyTool, ToolConnections, ToolServer
 from wsgi_app.engine import Turn
-from wsgi_app.engine.agent_run import Rest
+from wsgi_app.engine.turn.agent_run import Rest
 from wsgi_app.errors import TurnError
 from wsgi_app.events import ToolCall, ToolResult
 from wsgi_app.extras import needs

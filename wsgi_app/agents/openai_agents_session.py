@@ -13,7 +13,7 @@ from agents.memory import Session
 from wsgi_app.agents.missed import Remembered, join_texts, missed
 from wsgi_app.agents.openai_agents_translate import items_of, raw_field
 from wsgi_app.engine import Turn
-from wsgi_app.engine.history import without_mark
+from wsgi_app.engine.turn.history import without_mark
 from wsgi_app.store.base import Message
 
 #: Makes a session of the SDK by the host's name for it.

@@ -23,7 +23,6 @@ from agents.models.fake_id import FAKE_RESPONSES_ID
 
 from wsgi_app.agents.answer_end import LENGTH, end_reason
 from wsgi_app.agents.tool_values import bounded_json
-from wsgi_app.agents.tools import parse_object
 from wsgi_app.agents.upstream_errors import (
     cut_answer,
     filtered_answer,
@@ -33,7 +32,7 @@ from wsgi_app.agents.upstream_errors import (
     reported_error,
 )
 from wsgi_app.engine import Turn
-from wsgi_app.engine.valid_messages import fold_system, valid_id
+from wsgi_app.engine.turn.valid_messages import fold_system, parse_object, valid_id
 from wsgi_app.errors import TurnError, UpstreamError
 
 #: What a run's model is doing.

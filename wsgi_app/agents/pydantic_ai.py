@@ -49,11 +49,10 @@ from wsgi_app.agents.pydantic_ai_translate import explain, message_history, step
 from wsgi_app.agents.shorter_history import answer_in_context
 from wsgi_app.agents.shown_call import shown_call
 from wsgi_app.agents.tool_values import bounded_json
-from wsgi_app.agents.tools import parse_object
 from wsgi_app.agents.upstream_errors import describe
 from wsgi_app.engine import Turn
-from wsgi_app.engine.loop_executor import LoopExecutor
-from wsgi_app.engine.valid_messages import fold_system
+from wsgi_app.engine.runtime.loop_executor import LoopExecutor
+from wsgi_app.engine.turn.valid_messages import fold_system, parse_object
 from wsgi_app.errors import TurnError, UpstreamError
 from wsgi_app.events import Thinking, ToolCall, ToolResult, Usage, encode_json
 

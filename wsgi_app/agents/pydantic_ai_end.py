@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_ai import ModelResponse, ToolCallPart
 
 from wsgi_app.agents.answer_end import STOP, end_reason
-from wsgi_app.agents.tools import CallRequest
+from wsgi_app.agents.tool_call import CallRequest
 
 
 def tells_end(model: Any) -> bool:

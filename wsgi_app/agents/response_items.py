@@ -16,9 +16,9 @@ from wsgi_app.agents.call_arguments import (
 )
 from wsgi_app.agents.model_api import MAX_CALLS_PER_STEP, new_call_id, sendable
 from wsgi_app.agents.provider_json import decode
-from wsgi_app.agents.tools import CallRequest
+from wsgi_app.agents.tool_call import CallRequest
 from wsgi_app.agents.upstream_errors import malformed_answer
-from wsgi_app.engine.valid_messages import valid_name
+from wsgi_app.engine.turn.valid_messages import valid_name
 
 #: Bounds of one step; a reasoning item holds the model's encrypted thoughts.
 MAX_ITEMS_PER_STEP: Final = 2 * MAX_CALLS_PER_STEP

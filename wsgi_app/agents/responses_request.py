@@ -15,8 +15,8 @@ from wsgi_app.agents.descriptions import instructions, short_description
 from wsgi_app.agents.model_api import ModelRequest, Prompt, sendable
 from wsgi_app.agents.responses_stream import ResponsesStep
 from wsgi_app.agents.tools import AnyTool, is_strict
-from wsgi_app.engine.history import as_text, without_oldest
-from wsgi_app.engine.valid_messages import split_system
+from wsgi_app.engine.turn.history import as_text, without_oldest
+from wsgi_app.engine.turn.valid_messages import split_system
 from wsgi_app.events import AnyEvent, ToolResult
 
 _ENCRYPTED: Final = "reasoning.encrypted_content"

@@ -21,7 +21,7 @@ from wsgi_app.agents.call_arguments import arguments_text
 from wsgi_app.agents.model_api import ModelStep
 from wsgi_app.agents.provider_json import decode
 from wsgi_app.agents.response_items import OutputItems
-from wsgi_app.agents.tools import CallRequest
+from wsgi_app.agents.tool_call import CallRequest
 from wsgi_app.agents.upstream_errors import incomplete_answer, malformed_answer, reported_error
 from wsgi_app.errors import UpstreamError
 from wsgi_app.events import AnyEvent

@@ -8,7 +8,7 @@ from typing import Final
 
 from wsgi_app.agents.upstream_errors import ContextFullError
 from wsgi_app.engine import Turn
-from wsgi_app.engine.history import without_oldest
+from wsgi_app.engine.turn.history import without_oldest
 from wsgi_app.events import Status
 
 log = logging.getLogger("wsgi_app")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from wsgi_app.agents.tools import parse_object
+from wsgi_app.engine.turn.valid_messages import parse_object
 
 #: A longer text is shown by its start and its end, with its length.
 MAX_TEXT_CHARS: Final = 300

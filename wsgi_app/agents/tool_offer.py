@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
+from wsgi_app.agents.tool_call import CallRefused, CallRequest, PreparedCall
 from wsgi_app.agents.toolbox import Toolbox
-from wsgi_app.agents.tools import AnyTool, CallRefused, CallRequest, PreparedCall, parse_object
+from wsgi_app.agents.tools import AnyTool
 from wsgi_app.compat.python import zip_strict
 from wsgi_app.engine import Turn
+from wsgi_app.engine.turn.valid_messages import parse_object
 
 #: OpenAI's APIs and those like them refuse a request with more.
 MAX_TOOLS: Final = 128

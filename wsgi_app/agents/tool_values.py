@@ -14,9 +14,10 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import to_jsonable_python
 from typing_extensions import NotRequired, TypedDict
 
-from wsgi_app.agents.tools import CallRefused, parse_object
-from wsgi_app.engine.history import as_text
-from wsgi_app.engine.output import check_data_depth
+from wsgi_app.agents.tool_call import CallRefused
+from wsgi_app.engine.turn.history import as_text
+from wsgi_app.engine.turn.output import check_data_depth
+from wsgi_app.engine.turn.valid_messages import parse_object
 
 #: A longer output is cut: it would come back with every later step of the turn.
 MAX_OUTPUT_BYTES: Final = 65_536

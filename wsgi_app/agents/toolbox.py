@@ -11,18 +11,11 @@ from functools import partial
 from typing import Any, Final, Union
 
 from wsgi_app.agents.shown_call import shown_call
-from wsgi_app.agents.tools import (
-    AnyTool,
-    CallRefused,
-    CallRequest,
-    Tool,
-    describe_error,
-    lane_of,
-    on_crash_of,
-    parse_object,
-)
+from wsgi_app.agents.tool_call import CallRefused, CallRequest
+from wsgi_app.agents.tools import AnyTool, Tool, describe_error, lane_of, on_crash_of
 from wsgi_app.engine import Turn
-from wsgi_app.engine.call import Call, inside_call
+from wsgi_app.engine.turn.call import Call, inside_call
+from wsgi_app.engine.turn.valid_messages import parse_object
 from wsgi_app.errors import TurnError
 from wsgi_app.events import ToolCall, ToolResult
 

@@ -8,11 +8,11 @@ import re
 import typing
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
+from wsgi_app.agents.tool_call import CallRefused, CallRequest, PreparedCall
 from wsgi_app.agents.tool_schema import strict_schema, with_items
 from wsgi_app.engine import Turn
-from wsgi_app.engine.valid_messages import parse_object as parse_object  # noqa: PLC0414 - for all agents
 from wsgi_app.extras import needs
 
 if TYPE_CHECKING:
@@ -24,29 +24,6 @@ _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 OnCrash = Literal["tell", "retry", "ask"]
-
-
-class CallRefused(ValueError):  # noqa: N818 - a refusal is no fault
-    """A call is refused, with a text for the model, before the tool itself has done anything."""
-
-
-class CallRequest(NamedTuple):
-    """A tool call as the model wrote it; ``arguments`` should be a JSON object."""
-
-    call_id: str
-    tool: str
-    arguments: str
-    #: See `Call.key`.
-    key: str = ""
-
-
-class PreparedCall(NamedTuple):
-    """A call whose arguments are in order."""
-
-    #: What the tool will get.
-    arguments: dict[str, Any]
-    #: Runs the call and answers a JSON value; may block, and raise anything.
-    run: Callable[[], Any]
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
-from wsgi_app.engine.turn import Turn, current_turn
+from wsgi_app.engine.turn.turn import Turn, current_turn
 
 
 class ProviderRequest:

@@ -11,7 +11,7 @@ from wsgi_app.agents.answer_reader import AnswerReader
 from wsgi_app.agents.chat_stream import ChatStep
 from wsgi_app.agents.model_api import ModelStep
 from wsgi_app.agents.responses_stream import ResponsesStep
-from wsgi_app.engine.turn import Turn
+from wsgi_app.engine.turn.turn import Turn
 from wsgi_app.errors import UpstreamError
 from wsgi_app.events import AnyEvent, Status, Usage
 

@@ -12,8 +12,8 @@ from typing import Final
 import aiohttp
 
 from wsgi_app.auth.key_set import KeySet, VerifyKey, parse_key_set
-from wsgi_app.engine import green
-from wsgi_app.engine.threads import start_thread
+from wsgi_app.engine.runtime import green
+from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.errors import RequestError
 
 log = logging.getLogger("wsgi_app")

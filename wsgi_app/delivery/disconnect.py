@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from wsgi_app.engine import green
-from wsgi_app.engine.threads import start_thread
+from wsgi_app.engine.runtime import green
+from wsgi_app.engine.runtime.threads import start_thread
 
 log = logging.getLogger("wsgi_app")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from wsgi_app.engine.log import Wakeup
-from wsgi_app.engine.run import TurnRun
-from wsgi_app.engine.runner import Runner
+from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.run import TurnRun
+from wsgi_app.engine.worker.runner import Runner
 from wsgi_app.errors import RequestError, draining
 from wsgi_app.events import (
     Cancelled,

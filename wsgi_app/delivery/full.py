@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsgi_app.delivery.server import GUNICORN, ServerFacts
-from wsgi_app.engine import green
+from wsgi_app.engine.runtime import green
 from wsgi_app.errors import RequestError
 
 _WITHOUT_THREADS = (

@@ -15,7 +15,7 @@ from wsgi_app.delivery.disconnect import HangupWatcher, Watch
 from wsgi_app.delivery.inbox import BoundedServer, WholeWrites
 from wsgi_app.delivery.reader import ReaderGone
 from wsgi_app.delivery.server import SOCKET_KEYS, client_socket
-from wsgi_app.engine.threads import LibraryThread
+from wsgi_app.engine.runtime.threads import LibraryThread
 
 
 class EventSocket:

@@ -14,7 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from wsgi_app.compat.flask import lift_body_limit, read_limited
 from wsgi_app.delivery.server import client_socket, is_body_here, open_chunked_body
-from wsgi_app.engine.threads import start_thread
+from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.errors import RequestError
 from wsgi_app.web.current import current_mount
 

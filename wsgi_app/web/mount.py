@@ -21,12 +21,12 @@ from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.delivery.server import ServerFacts, find_leaving, find_server, prepare_leaving
 from wsgi_app.delivery.slots import Delivery, Permit, Slot, StreamSlots
-from wsgi_app.engine.cancels import CANCEL_WAIT_SECONDS, MOMENT_SECONDS
-from wsgi_app.engine.drain import drain_when
-from wsgi_app.engine.registry import register_host
-from wsgi_app.engine.run import TurnRun
-from wsgi_app.engine.runner import Runner
-from wsgi_app.engine.turn import Agent
+from wsgi_app.engine.turn.run import TurnRun
+from wsgi_app.engine.turn.turn import Agent
+from wsgi_app.engine.worker.cancels import CANCEL_WAIT_SECONDS, MOMENT_SECONDS
+from wsgi_app.engine.worker.drain import drain_when
+from wsgi_app.engine.worker.registry import register_host
+from wsgi_app.engine.worker.runner import Runner
 from wsgi_app.errors import RequestError, draining
 from wsgi_app.events import CancelReason, Cursor
 from wsgi_app.limits import parse_rate
@@ -105,6 +105,7 @@ class Mount:
 
     def _make_worker(self) -> Worker:
         worker = Worker(self.settings, self._make_store(), self._make_agent, self.slots)
+        worker.start()
         worker.runner.affinity.app_context = self.app_context
         note_worker()
         self.slots.tell()

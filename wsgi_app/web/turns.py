@@ -8,8 +8,8 @@ from msgspec import structs
 from wsgi_app.delivery.polling import await_answer
 from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.delivery.slots import Slot
-from wsgi_app.engine.request import TurnRequest
-from wsgi_app.engine.run import BegunTurn
+from wsgi_app.engine.turn.request import TurnRequest
+from wsgi_app.engine.turn.run import BegunTurn
 from wsgi_app.events import Cancelled, Cursor, Done, Error, EventId, InputRequest
 from wsgi_app.limits import Quota
 from wsgi_app.store.base import SessionKey

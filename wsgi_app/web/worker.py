@@ -10,9 +10,10 @@ from wsgi_app.config import Settings
 from wsgi_app.delivery.detached.parking import Parking
 from wsgi_app.delivery.disconnect import HangupWatcher
 from wsgi_app.delivery.slots import StreamSlots
-from wsgi_app.engine.about import AboutWorker
-from wsgi_app.engine.runner import Runner
-from wsgi_app.engine.turn import Agent
+from wsgi_app.engine.turn.turn import Agent
+from wsgi_app.engine.worker.about import AboutWorker
+from wsgi_app.engine.worker.registry import register
+from wsgi_app.engine.worker.runner import Runner
 from wsgi_app.store.base import Store
 from wsgi_app.tickets import Tickets
 
@@ -30,3 +31,8 @@ class Worker:
         self.watcher = HangupWatcher(settings.write_timeout_seconds)
         self.parking = Parking(self.runner.loops.io, settings)
         self.runner.before_close.append(self.parking.leave)
+
+    def start(self) -> None:
+        """Hear the store's signals, and be found by the server's hooks; once."""
+        self.runner.start()
+        register(self.runner)

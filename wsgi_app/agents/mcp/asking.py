@@ -27,7 +27,7 @@ from wsgi_app.agents.mcp.questions import (
     is_askable,
     question_of,
 )
-from wsgi_app.agents.tools import CallRefused
+from wsgi_app.agents.tool_call import CallRefused
 from wsgi_app.engine import Turn
 
 log = logging.getLogger("wsgi_app")

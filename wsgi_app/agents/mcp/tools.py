@@ -19,17 +19,13 @@ from wsgi_app.agents.approvals import ApprovedTool
 from wsgi_app.agents.mcp.connection import McpConnection
 from wsgi_app.agents.mcp.endpoint import Approve, McpEndpoint
 from wsgi_app.agents.mcp.results import output_of
+from wsgi_app.agents.tool_call import CallRefused, CallRequest, PreparedCall
 from wsgi_app.agents.tool_schema import with_items
 from wsgi_app.agents.tool_values import bounded_json
-from wsgi_app.agents.tools import (
-    AnyTool,
-    CallRefused,
-    CallRequest,
-    PreparedCall,
-    parse_object,
-)
+from wsgi_app.agents.tools import AnyTool
 from wsgi_app.engine import Turn
-from wsgi_app.engine.history import as_text
+from wsgi_app.engine.turn.history import as_text
+from wsgi_app.engine.turn.valid_messages import parse_object
 
 log = logging.getLogger("wsgi_app")
 

@@ -17,7 +17,7 @@ from wsgi_app.cli.doctor.store_checks import check_clocks, check_redis, check_re
 from wsgi_app.cli.doctor.way import Way, WayFacts
 from wsgi_app.cli.doctor.way_checks import check_way
 from wsgi_app.cli.faults import HostError
-from wsgi_app.engine.threads import start_thread
+from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.errors import ConfigError, StoreUnavailable
 from wsgi_app.store.base import StoreLimits
 from wsgi_app.store.redis import RedisStore

@@ -9,7 +9,7 @@ import math
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from wsgi_app.delivery.detached.handover import Connection
 from wsgi_app.delivery.detached.send import send_at_once
@@ -18,9 +18,6 @@ from wsgi_app.delivery.pump import Encoder, End, Pump, Send
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.errors import RequestError
 from wsgi_app.events import NumberedEvent
-
-if TYPE_CHECKING:
-    from wsgi_app.delivery.detached.parking import Parking
 
 log = logging.getLogger("wsgi_app")
 
@@ -36,6 +33,22 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 MAX_UNREAD_BYTES: Final = 65_536
 
 
+class StreamLoop(Protocol):
+    """What a stream needs of the loop that writes all streams of its host, see `Parking`."""
+
+    keepalive_seconds: float
+    write_timeout_seconds: float
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+    def now(self) -> float: ...
+    def wake(self, stream: ParkedStream) -> None: ...
+    def await_room(self, stream: ParkedStream, *, waits: bool) -> None: ...
+    def call_beside(self, call: Callable[[], None]) -> None: ...
+    def remove(self, stream: ParkedStream) -> None: ...
+    def count_out(self) -> None: ...
+
+
 class ParkedStream:
     """A response whose request has ended, but for its bytes.
 
@@ -45,7 +58,7 @@ class ParkedStream:
 
     def __init__(  # noqa: PLR0913 - the parts of a stream, by name
         self,
-        parking: Parking,
+        parking: StreamLoop,
         connection: Connection,
         reader: Reader,
         encode: Encoder,

@@ -22,8 +22,8 @@ from wsgi_app.delivery.detached.handover import (
     max_files_used,
 )
 from wsgi_app.delivery.detached.parked import ParkedStream
-from wsgi_app.engine.loop import LoopThread
-from wsgi_app.engine.store_threads import StoreThreads
+from wsgi_app.engine.runtime.loop import LoopThread
+from wsgi_app.engine.runtime.store_threads import StoreThreads
 
 log = logging.getLogger("wsgi_app")
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from wsgi_app.delivery.server.bridge import hear_disconnect
 from wsgi_app.delivery.server.stack import callers
-from wsgi_app.engine import green
+from wsgi_app.engine.runtime import green
 
 #: Where servers put the connection's socket. Under HTTP/2 it is shared by many requests.
 SOCKET_KEYS: Final[tuple[str, ...]] = ("gunicorn.socket", "werkzeug.socket")

@@ -16,7 +16,7 @@ from wsgi_app.errors import StoreUnavailable
 from wsgi_app.store.base import Signal
 from wsgi_app.store.redis.keys import Keys, parse_signal
 
-#: Starts a daemon thread with a name, as ``engine/threads.py`` does.
+#: Starts a daemon thread with a name, as ``engine/runtime/threads.py`` does.
 StartThread = Callable[[Callable[[], None], str], threading.Thread]
 
 log = logging.getLogger(__name__)

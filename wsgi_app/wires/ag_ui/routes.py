@@ -7,7 +7,7 @@ from typing import Final
 
 from flask import Response, request
 
-from wsgi_app.engine.request import TurnRequest
+from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.errors import RequestError
 from wsgi_app.events import InputRequest, encode_json
 from wsgi_app.frames.sse import OPENING

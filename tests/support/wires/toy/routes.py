@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Response, request
 
-from wsgi_app.engine.request import TurnRequest
+from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.errors import AgentHostError
 from wsgi_app.web.current import session_key
 from wsgi_app.web.envelope import Envelope, error_headers, error_status, json_response

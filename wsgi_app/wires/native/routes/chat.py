@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 from msgspec import UNSET
 
-from wsgi_app.engine.request import TurnRequest
+from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.events import encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.answers import CancelAnswer, Okay

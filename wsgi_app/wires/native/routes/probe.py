@@ -8,7 +8,7 @@ from typing import Final
 from flask import Response, request
 
 from wsgi_app.agents.probe import ProbeAgent, ProbePlan
-from wsgi_app.engine.request import TurnRequest
+from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.web.current import session_key
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import invalid, parse_body

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, request
 from msgspec import UNSET
 
-from wsgi_app.engine.history import for_people
+from wsgi_app.engine.turn.history import for_people
 from wsgi_app.errors import RequestError
 from wsgi_app.store.base import SessionState
 from wsgi_app.web.current import current_principal, session_key

@@ -8,9 +8,9 @@ from flask import Response, request
 from msgspec import UNSET
 
 from wsgi_app.delivery.feed import Feed
-from wsgi_app.engine.log import Wakeup
-from wsgi_app.engine.request import TurnRequest
-from wsgi_app.engine.run import TurnRun
+from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.request import TurnRequest
+from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import Cursor, Error, EventId, encode_json
 from wsgi_app.frames.merge import merge_backlog

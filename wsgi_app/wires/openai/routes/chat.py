@@ -9,7 +9,7 @@ from contextlib import suppress
 from flask import Response, request
 from msgspec.structs import replace
 
-from wsgi_app.engine.request import TurnRequest
+from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.errors import RequestError, StoreUnavailable
 from wsgi_app.events import ClientTool, encode_json
 from wsgi_app.frames.sse import KEEP_ALIVE_BLOCK

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from flask import Response, request
 
-from wsgi_app.engine.history import for_agent, for_people
+from wsgi_app.engine.turn.history import for_agent, for_people
 from wsgi_app.events import Usage
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount

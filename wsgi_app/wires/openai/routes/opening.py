@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from typing import Final, Generic, Optional, Protocol, TypeVar
 
 from wsgi_app.attachments import Attachment
-from wsgi_app.engine.request import TurnRequest
+from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.errors import RequestError
 from wsgi_app.events import ClientTool, encode_json
 from wsgi_app.store.base import SessionKey, SessionView

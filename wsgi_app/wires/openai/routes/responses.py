@@ -6,7 +6,7 @@ import time
 
 from flask import Response, request
 
-from wsgi_app.engine.request import TurnRequest
+from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount

@@ -17,9 +17,9 @@ from flask import Response
 
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.reader import ReaderGone
-from wsgi_app.engine.log import Wakeup
-from wsgi_app.engine.request import TurnRequest
-from wsgi_app.engine.run import BegunTurn
+from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.request import TurnRequest
+from wsgi_app.engine.turn.run import BegunTurn
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import EventId, encode_json
 from wsgi_app.frames.merge import merge_backlog

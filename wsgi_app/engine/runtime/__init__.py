@@ -1,0 +1,1 @@
+"""Threads and event loops: what knows nothing of turns."""

@@ -1,0 +1,221 @@
+"""The worker's two event loops, each in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any, TypeVar
+
+from wsgi_app.engine.runtime import green
+from wsgi_app.engine.runtime.loop_executor import LoopExecutor
+from wsgi_app.engine.runtime.threads import start_thread
+
+log = logging.getLogger("wsgi_app")
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """An asyncio loop that starts with its first use.
+
+    Called from any thread; ``_lock`` guards the start, the end and the count. ``_calls`` is what
+    other threads want done, in order; a deque guards itself. Everything else happens in the loop's
+    own thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._unfinished = 0
+        self._submitted: Callable[[], None] = lambda: None
+        self._calls: deque[tuple[Callable[[], object], Context]] = deque()
+        self._is_woken = False
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop."""
+        with self._lock:
+            if self._loop is None:
+                loop = green.new_event_loop()
+                loop.set_default_executor(LoopExecutor())
+                self._thread = start_thread(partial(self._run_in, loop), f"loop-{self._name}")
+                self._loop = loop  # not before its thread: without one nothing on it would happen
+            return self._loop
+
+    def is_current(self) -> bool:
+        """Whether the caller runs on this loop's thread."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:  # none runs there
+            return False
+
+    def submit(
+        self, coroutine: Coroutine[Any, Any, T], over: Callable[[], None] = lambda: None
+    ) -> concurrent.futures.Future[T]:
+        """Run a coroutine on the loop in a copy of the caller's context.
+
+        Cancelling the future cancels the task, and frees whoever waits for it at once; ``over`` is
+        called when the task itself has come to its end.
+        """
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        loop = self.loop
+        with self._lock:
+            self._unfinished += 1
+
+        def start() -> None:
+            task = loop.create_task(coroutine)
+            future.add_done_callback(partial(self._hand_cancel_on, task))
+            task.add_done_callback(finish)
+
+        def finish(task: asyncio.Task[T]) -> None:
+            with self._lock:
+                self._unfinished -= 1
+            _hand_outcome_on(task, future)
+            over()
+
+        self.call_soon(start)
+        self._submitted()
+        return future
+
+    def on_submit(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called with every submit, in its thread; before the first one."""
+        self._submitted = callback
+
+    @property
+    def unfinished(self) -> int:
+        """How many submitted tasks have not come to their end."""
+        return self._unfinished
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Have ``callback``, which must not block, called on the loop as soon as it can.
+
+        In a copy of the caller's context. One that is woken already is not woken again, which
+        takes a write to its socket each time, and so the interpreter from the caller. Raises
+        RuntimeError when the loop has ended.
+        """
+        loop = self.loop
+        self._calls.append((callback, copy_context()))
+        if not self._is_woken:
+            self._is_woken = True
+            try:
+                loop.call_soon_threadsafe(self._take_calls)
+            except RuntimeError:
+                self._is_woken = False
+                raise
+
+    def _take_calls(self) -> None:
+        self._is_woken = False  # first: who comes from now on wakes the loop once more
+        while self._calls:
+            callback, context = self._calls.popleft()
+            self.loop.call_soon(callback, context=context)
+
+    def stack(self) -> str:
+        """What the loop's thread is doing now."""
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
+            return ""
+        frame = green.frame_of(loop) or sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - the documented way to another thread's stack
+        return "".join(traceback.format_stack(frame)) if frame is not None else ""
+
+    def count_tasks(self) -> int:
+        """How many tasks the loop has; 0 before its first use."""
+        return 0 if self._loop is None else len(asyncio.all_tasks(self._loop))
+
+    def call_later(self, delay_seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call ``callback``, which must not block, on the loop after a delay."""
+        return Timer(self, delay_seconds, callback)
+
+    def stop(self, timeout_seconds: float) -> None:
+        """End the loop, its tasks cancelled; gives up waiting after ``timeout_seconds``."""
+        with self._lock:
+            loop, thread, self._stopping = self._loop, self._thread, True
+        if loop is None or thread is None:
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout_seconds)
+
+    def _hand_cancel_on(
+        self, task: asyncio.Task[Any], future: concurrent.futures.Future[Any]
+    ) -> None:
+        if future.cancelled():
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and its tasks with it
+                self.call_soon(task.cancel)
+
+    def _run_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        green.run_loop(loop, lambda: self._run(loop))
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        while not self._stopping:
+            try:
+                loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                # asyncio hands these on from a task to whoever runs the loop; the task has its
+                # own copy, and other turns must go on.
+                log.warning("a task on loop %s raised SystemExit; the loop goes on", self._name)
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+        self._is_woken = False  # it never will be again: tell so
+
+
+def _hand_outcome_on(task: asyncio.Task[T], future: concurrent.futures.Future[T]) -> None:
+    with contextlib.suppress(concurrent.futures.InvalidStateError):  # nobody waits any more
+        if task.cancelled():
+            future.cancel()
+            return
+        error = task.exception()
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(task.result())
+
+
+class Timer:
+    """A delayed call that any thread may cancel.
+
+    The call happens in the loop's thread; a cancel that comes while it begins may come too late.
+    """
+
+    def __init__(
+        self, loop: LoopThread, delay_seconds: float, callback: Callable[[], None]
+    ) -> None:
+        self._loop = loop
+        self._callback: Callable[[], None] | None = callback
+        self._handle: asyncio.TimerHandle | None = None
+        self._due_at = loop.loop.time() + delay_seconds
+        loop.call_soon(self._start)
+
+    def cancel(self) -> None:
+        """Prevent the call, unless it has begun."""
+        self._callback = None
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and its timers with it
+            self._loop.call_soon(self._stop)
+
+    def _start(self) -> None:
+        if self._callback is not None:
+            self._handle = self._loop.loop.call_at(self._due_at, self._run)
+
+    def _stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _run(self) -> None:
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()

@@ -1,0 +1,21 @@
+"""Whose code runs: what threads and loops must know of a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+
+class CallOwner(Protocol):
+    """A turn, as what runs its calls beside a loop sees it."""
+
+    def start_thread(self, function: Callable[[], Any]) -> Any:
+        """Call ``function`` in a thread that the turn knows."""
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Call ``function`` in an app context of its own."""
+
+
+#: Of the context that runs; None outside of turns.
+current_owner: ContextVar[CallOwner | None] = ContextVar("wsgi_app_turn", default=None)

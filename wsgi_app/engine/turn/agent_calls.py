@@ -1,0 +1,350 @@
+"""What a turn's agent calls: to send, to ask, and to run code in threads and on the loops."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import AbstractContextManager, nullcontext, suppress
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from wsgi_app.engine.runtime.switch_interval import switch_interval
+from wsgi_app.engine.runtime.threads import start_thread
+from wsgi_app.engine.runtime.waits import Waits, wait_done
+from wsgi_app.engine.turn.clock import TurnClock
+from wsgi_app.engine.turn.log import EventLog
+from wsgi_app.engine.turn.output import check_output
+from wsgi_app.engine.turn.question import QuestionPending, Questions
+from wsgi_app.engine.turn.request import TurnRequest
+from wsgi_app.engine.turn.services import Services
+from wsgi_app.engine.turn.steps import RecordedStep, unanswered_calls
+from wsgi_app.engine.turn.turn_steps import Progress, TurnSteps
+from wsgi_app.errors import Fenced, TurnCancelled, TurnError
+from wsgi_app.events import (
+    AnyEvent,
+    InputRequest,
+    Thinking,
+    Token,
+    ToolCall,
+    ToolRequest,
+    ToolResult,
+    Usage,
+    encode_json,
+)
+from wsgi_app.store.base import Fence
+
+T = TypeVar("T")
+
+#: Beside AGENT_MAX_OUTPUT_BYTES, which a flood of one-byte tokens would not reach before it had
+#: filled the memory: an event in the log takes about 300 bytes (measured, CPython 3.11).
+MAX_EVENTS_PER_TURN = 250_000
+
+
+class AgentCalls:
+    """The engine's side of a `Turn` (TurnHost).
+
+    Called from the turn's thread, its tools' threads and both loops; ``_lock`` guards the counts
+    and the list of threads, and nothing is called while it is held.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of a turn that its agent reaches, named by its one caller
+        self,
+        fence: Fence,
+        request: TurnRequest,
+        services: Services,
+        *,
+        log: EventLog,
+        clock: TurnClock,
+        questions: Questions,
+        count_tool: Callable[[ToolCall | ToolResult], None],
+        progress: Progress | None = None,
+        too_large: Callable[[], object],
+        inside_tool: Callable[[str], AbstractContextManager[Any]] = lambda _: nullcontext(),
+    ) -> None:
+        self.fence = fence
+        self.ended = False
+        #: What is recorded, so that another worker can go on.
+        self.steps = TurnSteps(fence, request, services, log=log, clock=clock, progress=progress)
+        records = progress.records if progress else ()
+        self.usage = records[-1].usage if records else Usage()
+        #: See `Turn.keep`.
+        self.kept: dict[str, Any] = {}
+        for record in records:
+            self.kept |= record.kept
+        self._kept_bytes = 0
+        self._request = request
+        self._services = services
+        self._log = log
+        self._clock = clock
+        self._questions = questions
+        self._count_tool = count_tool
+        self._inside_tool = inside_tool
+        self._too_large = too_large
+        self._waits = Waits()
+        self._lock = threading.Lock()
+        self._output_bytes = sum(len(one.json) for one in progress.events) if progress else 0
+        self._running = unanswered_calls(log.events()) if progress else {}  # calls without a result
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def deadline(self) -> float:
+        """See `Turn.deadline`."""
+        return self._clock.deadline
+
+    @property
+    def max_steps(self) -> int:
+        """See `Turn.max_steps`."""
+        return self._services.settings.max_steps
+
+    # -- sending
+
+    def emit(self, item: Any) -> None:
+        """See `Turn.emit`."""
+        if self.ended:
+            raise TurnCancelled
+        output = check_output(item)
+        if self._says_nothing(output.event):
+            return
+        self._count_output(output.weight_bytes)
+        if not self._log.append(output.event, output.json):
+            raise TurnCancelled
+        if isinstance(output.event, (ToolCall, ToolResult)):
+            self._count_tool(output.event)
+            self._services.journal.hurry(self.fence)
+        elif self._request.adopted and self._log.last_seq == 1:
+            self._services.journal.hurry(self.fence)  # its reader is on the other worker
+
+    def _says_nothing(self, event: AnyEvent) -> bool:
+        """Whether an event is empty text, or a call that runs already, told again.
+
+        Raises TurnError for another call of the same id: nobody could tell their results apart.
+        """
+        if isinstance(event, (Token, Thinking)):
+            return not event.content
+        if not isinstance(event, (ToolCall, ToolResult)):
+            return False
+        with self._lock:
+            running = self._running.pop(event.call_id, None)
+            if isinstance(event, ToolCall):
+                self._running[event.call_id] = running or event
+        if running is None or not isinstance(event, ToolCall):
+            return False
+        if running != event:
+            raise TurnError("The agent sent two calls at once with the same id.")
+        return True
+
+    def keep(self, call_id: str, value: Any) -> None:
+        """See `Turn.keep`; raises TypeError for what is no JSON."""
+        encoded = encode_json(value)
+        with self._lock:
+            self._kept_bytes += len(encoded)
+            if self._kept_bytes <= self._services.settings.max_history_bytes:
+                self.kept[call_id] = msgspec.json.decode(encoded)
+
+    def inside_tool(self, call_id: str) -> AbstractContextManager[Any]:
+        """See `Turn.inside_tool`."""
+        return self._inside_tool(call_id)
+
+    def add_usage(self, usage: Usage) -> None:
+        """See `Turn.add_usage`."""
+        counts = msgspec.structs.astuple(usage)
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise TypeError("token counts are whole numbers from 0")
+        if not usage.total_tokens:
+            total = usage.input_tokens + usage.output_tokens
+            usage = msgspec.structs.replace(usage, total_tokens=total)
+        with self._lock:
+            self.usage += usage
+
+    def _count_output(self, weight_bytes: int) -> None:
+        with self._lock:
+            self._output_bytes += weight_bytes
+            too_large = (
+                self._output_bytes > self._services.settings.max_output_bytes
+                or self._log.last_seq >= MAX_EVENTS_PER_TURN
+            )
+        if too_large:
+            self._too_large()
+            raise TurnCancelled
+
+    # -- running code
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """See `Turn.on_cancel`."""
+        self._waits.on_end(callback)
+
+    def on_return(self, callback: Callable[[], None]) -> None:
+        """See `Turn.on_return`."""
+        self._waits.on_return(callback)
+
+    def wait(self, future: Future[T]) -> T:
+        """Wait for a future; raises TurnCancelled, and cancels it, when the turn ends first."""
+        return self._waits.wait(future)
+
+    def run_on_io_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """See `Turn.run_io`."""
+        self._refuse_on_loop(coroutine)
+        return self._waits.wait(self._services.io.submit(coroutine))
+
+    def start_on_io_loop(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run host code on the io loop; the turn's end cancels it."""
+        future = self._services.io.submit(coroutine)
+        self._waits.add(future)
+        return future
+
+    def run_on_agents_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """See `Turn.run_async`."""
+        self._refuse_on_loop(coroutine)
+        return self._waits.wait(self._services.agents_loop.submit(coroutine))
+
+    def run_agent_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run an asynchronous agent; returns once its task is over, which may ignore a cancel."""
+        over = threading.Event()
+        future = self._services.agents_loop.submit(coroutine, over.set)
+        try:
+            self._waits.wait(future)
+        finally:
+            over.wait()
+
+    def call_in_app_context(self, function: Callable[[], T]) -> T:
+        """See `Turn.call`."""
+        with self._request.app_context():
+            return function()
+
+    def start_in_thread(self, function: Callable[[], T]) -> Future[T]:
+        """See `Turn.start_thread`."""
+        future: Future[T] = Future()
+        context = copy_context()
+
+        def run() -> None:
+            with suppress(InvalidStateError):  # nobody waits any more
+                try:
+                    with switch_interval.competing():
+                        result = context.run(self.call_in_app_context, function)
+                except BaseException as error:  # noqa: BLE001 - all of them are the waiter's
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+
+        self._waits.add(future)
+        thread = start_thread(run, "tool")
+        with self._lock:
+            self._threads = [known for known in self._threads if known.is_alive()]
+            self._threads.append(thread)
+        return future
+
+    def run_in_thread(self, function: Callable[[], T], timeout_seconds: float) -> T:
+        """See `Turn.run_in_thread`."""
+        self._refuse_on_loop()
+        future = self.start_in_thread(function)
+        try:
+            return self._waits.wait(future, timeout_seconds)
+        except FutureTimeoutError:
+            if future.done():  # it is the function's own
+                raise
+            raise TimeoutError(f"no result within {timeout_seconds:g} s") from None
+
+    def has_threads(self) -> bool:
+        """Whether a thread that the agent started still runs."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    # -- going on where another worker has stopped
+
+    @property
+    def attempt(self) -> int:
+        """See `Turn.attempt`."""
+        return self.steps.attempt
+
+    def is_asked_by(self, call_id: str) -> bool:
+        """See `Turn.is_asked_by`."""
+        question = self.steps.question
+        schema = question.schema if question is not None else UNSET
+        return schema is not UNSET and schema.get("x-call-id") == call_id
+
+    @property
+    def recorded(self) -> list[RecordedStep]:
+        """See `Turn.recorded`."""
+        return self.steps.recorded
+
+    def record(self, data: Any, calls: Sequence[str] = (), *, again: bool = False) -> None:
+        """See `Turn.record`."""
+        self._refuse_on_loop()
+        with self._lock:
+            usage, kept = self.usage, dict(self.kept)
+        self._wait_written(self.steps.record(data, calls, usage, kept, again=again))
+
+    def confirm(self) -> None:
+        """See `Turn.confirm`."""
+        self._wait_written(self.steps.confirm())
+
+    def _wait_written(self, written: Future[None] | None) -> None:
+        if written is not None:
+            self._waits.wait(written)
+            if self.ended:
+                raise TurnCancelled
+
+    # -- asking
+
+    def ask(self, make: Callable[[str], InputRequest]) -> Any:
+        """See `Turn.ask`."""
+        self._refuse_on_loop()
+        while True:
+            try:
+                answer = self._ask(make)
+            except QuestionPending as pending:
+                wait_done(pending.answer)  # its time limit or the turn's end come at last
+            else:
+                return self._waits.wait(answer)
+
+    async def ask_async(self, make: Callable[[str], InputRequest]) -> Any:
+        """See `Turn.ask_async`."""
+        while True:
+            try:
+                answer = self._ask(make)
+            except QuestionPending as pending:
+                await asyncio.wait([asyncio.wrap_future(pending.answer)])
+            else:
+                return await asyncio.wrap_future(answer)
+
+    def _ask(self, make: Callable[[str], InputRequest]) -> Future[Any]:
+        if self.ended:
+            raise TurnCancelled
+        try:
+            return self._questions.ask(make, self._emit_question)
+        except Fenced:
+            # The turn has ended just now, or was taken away: the agent is to stop.
+            raise TurnCancelled from None
+
+    def _emit_question(self, question: InputRequest) -> None:
+        output = check_output(question, (InputRequest, ToolRequest))
+        if not self._log.append(output.event, output.json):
+            raise TurnCancelled
+        self._services.journal.hurry(self.fence)
+
+    # -- the end
+
+    def agent_returned(self) -> None:
+        """Have closed what was left open; there is nothing left to wake."""
+        self._waits.agent_returned()
+
+    def seal(self) -> None:
+        """Refuse what the agent sends from now on, and tell its broken waits by the turn's end."""
+        self.ended = True
+        self._waits.seal()
+
+    def end(self) -> None:
+        """Free all that waits."""
+        self._waits.end()
+
+    def _refuse_on_loop(self, coroutine: Coroutine[Any, Any, Any] | None = None) -> None:
+        """Waiting on a loop would stop every turn that runs there, and never end."""
+        if self._services.agents_loop.is_current() or self._services.io.is_current():
+            if coroutine is not None:
+                coroutine.close()
+            raise RuntimeError("this would block the event loop: await ask_async, or the coroutine")

@@ -1,0 +1,219 @@
+"""The run of one turn's agent: in a thread, or on the io loop as long as it only waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Optional, Protocol
+
+from wsgi_app.engine.runtime.switch_interval import switch_interval
+from wsgi_app.engine.runtime.threads import start_thread
+from wsgi_app.engine.turn.agent_calls import AgentCalls
+from wsgi_app.engine.turn.ends import AGENT_ERROR, as_error
+from wsgi_app.engine.turn.history import for_agent
+from wsgi_app.engine.turn.output import send_answer
+from wsgi_app.engine.turn.report import TurnReport
+from wsgi_app.engine.turn.request import TurnRequest
+from wsgi_app.engine.turn.services import Services
+from wsgi_app.engine.turn.turn import Agent, Turn, enter_turn
+from wsgi_app.errors import TurnError
+from wsgi_app.events import Status, Terminal
+from wsgi_app.store.base import Fence, Message
+
+log = logging.getLogger("wsgi_app")
+
+#: What goes on in a thread behind the first step; None where that was all.
+Rest = Optional[Callable[[Turn], Any]]
+
+
+class BeginsOnLoop(Protocol):
+    """An agent whose first step is host code that only waits, as for a model.
+
+    Such a step needs no thread, which a turn without tools then never has: a start costs a fifth
+    less, and a stream half of the memory (measured, `make bench WORK=turns` and `WORK=memory`).
+    """
+
+    def begin_on_loop(self, turn: Turn) -> Coroutine[Any, Any, Rest] | None:
+        """Take the first step on the io loop; None, and nothing done, where that cannot be."""
+        ...
+
+
+class AgentRun:
+    """Calls the agent and decides with its outcome how the turn ends.
+
+    `start` is called once, by a request's thread; the rest happens in the turn's thread or on the
+    io loop, one after the other.
+    """
+
+    def __init__(  # noqa: PLR0913 - what an agent's run touches, named by its one caller
+        self,
+        fence: Fence,
+        request: TurnRequest,
+        services: Services,
+        *,
+        calls: AgentCalls,
+        report: TurnReport,
+        wait_for_place: Callable[[], list[Message] | None],
+        end: Callable[[Terminal | None], bool],
+        has_ended: Callable[[], bool],
+    ) -> None:
+        self._fence = fence
+        self._request = request
+        self._services = services
+        self._calls = calls
+        self._report = report
+        self._wait_for_place = wait_for_place
+        self._end = end
+        self._has_ended = has_ended
+        #: Whether the turn was begun instead of the session's newest.
+        self._replaces = False
+        #: The turn's thread, while or after it has one.
+        self.thread: threading.Thread | None = None
+
+    def start(self, history: list[Message] | None) -> None:
+        """Begin; without a history the turn waits for its place first.
+
+        Raises RuntimeError if there can be no thread any more.
+        """
+        starts_at_once = history is not None or self._request.adopted
+        self._replaces = self._request.regenerates and starts_at_once
+        agent = self._request.agent or self._services.session_agents.shared
+        begin: Any = getattr(agent, "begin_on_loop", None)
+        if begin is None or history is None or not self._begin_on_loop(begin, history):
+            self._start_thread(partial(self._main, history))
+
+    def goes_on(self) -> bool:
+        """Whether the agent's code still runs in the turn's thread."""
+        return self.thread is not None and self.thread.is_alive()
+
+    # -- on the io loop
+
+    def _begin_on_loop(
+        self, begin: Callable[[Turn], Coroutine[Any, Any, Rest] | None], history: list[Message]
+    ) -> bool:
+        turn = self._make_turn(history)
+        first_step = begin(turn)
+        if first_step is None:
+            return False
+        future = self._request.context.run(self._submit, turn, first_step)
+        future.add_done_callback(partial(self._first_step_ended, turn))
+        return True
+
+    def _submit(self, turn: Turn, first_step: Coroutine[Any, Any, Rest]) -> Future[Rest]:
+        enter_turn(turn)
+        with self._report.traced():
+            return self._calls.start_on_io_loop(first_step)
+
+    def _first_step_ended(self, turn: Turn, future: Future[Rest]) -> None:
+        try:
+            # Cancelled with the turn, which has its end then, or with the loop.
+            error = None if future.cancelled() else future.exception()
+            if error is not None:
+                self._fail(error)
+            elif not future.cancelled():
+                self._go_on(turn, future.result())
+        finally:
+            if self.thread is None:
+                self._calls.agent_returned()
+                self._end(AGENT_ERROR)  # whatever left the lines above
+
+    def _go_on(self, turn: Turn, rest: Rest) -> None:
+        if rest is None:
+            self._end(None)
+        else:
+            self._start_thread(partial(self._run_rest, turn, rest))
+
+    # -- in the turn's thread
+
+    def _start_thread(self, target: Callable[[], None]) -> None:
+        self.thread = start_thread(lambda: self._request.context.run(target), "turn")
+
+    def _main(self, history: list[Message] | None) -> None:
+        try:
+            if history is None:
+                history = self._wait_for_place()
+            if history is not None and not self._has_ended():
+                with self._request.app_context(), self._report.traced():
+                    turn = self._make_turn(history)
+                    enter_turn(turn)
+                    self._guard(lambda: self._answer(turn))
+        finally:
+            # Whatever left the lines above, a turn without an end must not stay.
+            self._end(AGENT_ERROR)
+
+    def _run_rest(self, turn: Turn, rest: Callable[[Turn], Any]) -> None:
+        try:
+            with self._request.app_context(), self._report.inside_turn():
+                self._guard(lambda: self._send(rest, turn))
+        finally:
+            self._end(AGENT_ERROR)
+
+    def _answer(self, turn: Turn) -> None:
+        agents = self._services.session_agents
+        try:
+            if self._request.agent is not None:
+                self._send(self._request.agent, turn)
+                return
+            agent = agents.take(self._fence.key, self._calls.wait)
+            if self._request.notice and agents.shared is None:
+                self._calls.emit(Status(self._request.notice))
+            try:
+                self._check_attachments(agents.known or agent)
+                self._send(agent, turn)
+            finally:
+                agents.give_back(self._fence.key, agent)
+        finally:
+            if self._has_ended():
+                self._services.forget_if_deleted(self._fence, turn.session)
+
+    def _check_attachments(self, agent: Any) -> None:
+        """Refuse them for an agent of text that was not made yet when the request came."""
+        if self._request.attachments and not getattr(agent, "takes_attachments", False):
+            raise TurnError("This agent takes text alone: leave the images and files out.")
+
+    def _send(self, agent: Agent, turn: Turn) -> None:
+        try:
+            with switch_interval.competing():
+                send_answer(agent(turn), self._calls.emit, self._calls.run_agent_task)
+        finally:
+            self._calls.agent_returned()
+
+    # -- both
+
+    def _make_turn(self, history: list[Message]) -> Turn:
+        given = self._request.history
+        return Turn(
+            self._calls,
+            self._request.message,
+            for_agent(
+                given if given is not None else history, self._services.settings.max_history_bytes
+            ),
+            self._request.metadata,
+            self._services.workdirs,
+            passing=self._request.passing or self._request.ephemeral,
+            replaces=self._replaces,
+            client_tools=self._request.client_tools,
+            attachments=self._request.attachments,
+        )
+
+    def _guard(self, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except BaseException as error:  # noqa: BLE001 - sys.exit in an agent must not end its turn without an event
+            self._fail(error)
+        else:
+            self._end(None)
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, TurnError):
+            self._end(as_error(error))
+            return
+        if not self._has_ended():
+            key = self._fence.key
+            told = "an agent failed in turn %d of %s"
+            log.error(told, self._fence.turn, key.session_id, exc_info=error)
+        known = self._services.explain(error)
+        self._end(AGENT_ERROR if known is None else as_error(known))

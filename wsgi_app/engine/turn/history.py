@@ -1,0 +1,232 @@
+"""A session's history: what a turn adds to it, and what agents and people see of it.
+
+Stored are chat messages as the providers write them: the user's, the assistant's, whose
+``tool_calls`` are each followed by a message of the role ``tool``, and ``status`` on the last
+message of an answer that did not come to its end (``cancelled`` or ``error``), which providers
+would refuse. An answer that failed before there was any is an empty message: the user's message may
+be what the provider refuses, and would be so in each later turn, so agents do not get it again.
+That of a lost worker is none of these: its turn leaves what its journal holds.
+``kept`` is what an agent wants back with a message's calls, see `Turn.keep`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from wsgi_app.engine.turn.valid_messages import NO_RESULT, valid_id, valid_messages, valid_name
+from wsgi_app.events import (
+    AnyEvent,
+    Cancelled,
+    Done,
+    Error,
+    Terminal,
+    Token,
+    ToolCall,
+    ToolRequest,
+    ToolResult,
+    encode_json,
+)
+from wsgi_app.store.base import Message
+
+#: In place of an answer without text: many models refuse two user's messages in a row.
+NO_ANSWER: Final = "(no answer)"
+_MARKS: Final = {
+    "cancelled": "(This answer was stopped here.)",
+    "error": "(This answer broke off here with an error.)",
+}
+
+
+def answer_messages(
+    events: Iterable[AnyEvent], end: Terminal, kept: Mapping[str, Any] | None = None
+) -> list[Message]:
+    """The messages that a turn adds to the history, behind the user's; possibly none.
+
+    ``kept``: what its agent wants back with its calls, by their ids.
+    """
+    answer = _Answer(kept or {})
+    for event in events:
+        answer.take(event)
+    messages = answer.close()
+    if not messages and isinstance(end, Error) and end.code != "worker_lost":
+        return [{"role": "assistant", "content": "", "status": "error"}]
+    if messages and not isinstance(end, Done):
+        status = "cancelled" if isinstance(end, Cancelled) else "error"
+        messages[-1]["status"] = status
+    return messages
+
+
+def for_agent(stored: Sequence[Message], max_bytes: int) -> list[Message]:
+    """The history as an agent gets it: valid for a provider, and within a budget as JSON.
+
+    Whole old exchanges go first; if the newest alone is too long, so do its tool calls.
+    """
+    good = [message for one in exchanges_of(stored) if not _has_failed(one) for message in one]
+    exchanges = [_closed(exchange) for exchange in exchanges_of(valid_messages(good))]
+    kept: list[Message] = []
+    left = max_bytes
+    for number, exchange in enumerate(reversed(exchanges)):
+        fitting = exchange
+        if number == 0 and _size_bytes(exchange) > left:
+            fitting = [message for message in exchange if _is_text(message)]
+        left -= _size_bytes(fitting)
+        if left < 0:
+            break
+        kept[:0] = fitting
+    return kept
+
+
+def without_oldest(history: Sequence[Message]) -> list[Message] | None:
+    """The newer half of a history's exchanges, and all instructions; None if there are none."""
+    exchanges = exchanges_of(history)
+    has_answer = [any(m["role"] != "system" for m in exchange) for exchange in exchanges]
+    if not any(has_answer):
+        return None
+    places = [place for place, answered in enumerate(has_answer) if answered]
+    gone = set(places[: (len(places) + 1) // 2])
+    return [
+        message
+        for place, exchange in enumerate(exchanges)
+        for message in exchange
+        if place not in gone or message["role"] == "system"
+    ]
+
+
+def take_kept(history: Sequence[Message]) -> dict[str, Any]:
+    """Take what agents have kept out of a history, by the ids of the calls that it belongs to."""
+    kept: dict[str, Any] = {}
+    for message in history:
+        value = message.pop("kept", None)
+        if value is not None:
+            kept |= {call["id"]: value for call in message.get("tool_calls", ())}
+    return kept
+
+
+def for_people(stored: Sequence[Message]) -> list[dict[str, Any]]:
+    """The history as clients see it: each user's message, and its answer if that has text."""
+    shown: list[dict[str, Any]] = []
+    for exchange in exchanges_of(stored):
+        texts = [m["content"] for m in exchange if m["role"] == "assistant" and m.get("content")]
+        shown += [m for m in exchange if m["role"] not in ("assistant", "tool")]
+        if texts:
+            shown.append({"role": "assistant", "content": "".join(texts)})
+    return shown
+
+
+def without_mark(text: str) -> str:
+    """What an answer said before it was stopped or broke off; '' if it said nothing."""
+    for mark in (*_MARKS.values(), NO_ANSWER):
+        if text == mark:
+            return ""
+        text = text.removesuffix(f"\n\n{mark}")
+    return text
+
+
+class _Answer:
+    """Puts messages together from events; used by one thread.
+
+    Calls that run at the same time become one message, in front of what is said meanwhile.
+    """
+
+    def __init__(self, kept: Mapping[str, Any]) -> None:
+        self._kept = kept
+        self._messages: list[Message] = []
+        self._text: list[str] = []
+        self._text_since_call: list[str] = []
+        self._calls: dict[str, ToolCall] = {}
+        self._results: dict[str, str] = {}
+
+    def take(self, event: AnyEvent) -> None:
+        if isinstance(event, Token):
+            self._close_calls_if(len(self._results) == len(self._calls))
+            (self._text_since_call if self._calls else self._text).append(event.content)
+        elif isinstance(event, ToolRequest):
+            for call in event.calls:
+                self.take(ToolCall(call.tool, call.call_id, call.input))
+        elif isinstance(event, ToolCall):
+            if event.call_id in self._calls and event.call_id not in self._results:
+                return  # it is the same call, told again
+            answered = len(self._results) == len(self._calls)
+            self._close_calls_if(answered or event.call_id in self._calls)
+            self._calls[event.call_id] = event
+        elif isinstance(event, ToolResult) and event.call_id in self._calls:
+            self._results[event.call_id] = as_text(event.output)
+
+    def close(self) -> list[Message]:
+        self._close_calls_if(bool(self._calls))
+        text = "".join(self._text)
+        if text:
+            self._messages.append({"role": "assistant", "content": text})
+        return self._messages
+
+    def _close_calls_if(self, closes: bool) -> None:  # noqa: FBT001 - the one question
+        if not closes or not self._calls:
+            return
+        calls = [_call_entry(call) for call in self._calls.values()]
+        text = "".join(self._text) or None
+        message: Message = {"role": "assistant", "content": text, "tool_calls": calls}
+        kept = [self._kept[call_id] for call_id in self._calls if call_id in self._kept]
+        self._messages.append({**message, "kept": kept[0]} if kept else message)
+        for call_id in self._calls:
+            result = self._results.get(call_id, NO_RESULT)
+            self._messages.append(
+                {"role": "tool", "tool_call_id": valid_id(call_id), "content": result}
+            )
+        self._text, self._text_since_call = self._text_since_call, []
+        self._calls, self._results = {}, {}
+
+
+def as_text(value: Any) -> str:
+    """The text of a JSON value for a model: a string as it is, anything else as JSON."""
+    return value if isinstance(value, str) else encode_json(value).decode()
+
+
+def _call_entry(call: ToolCall) -> dict[str, Any]:
+    arguments = encode_json(call.input).decode()
+    return {
+        "id": valid_id(call.call_id),
+        "type": "function",
+        "function": {"name": valid_name(call.tool), "arguments": arguments},
+    }
+
+
+def exchanges_of(messages: Sequence[Message]) -> list[list[Message]]:
+    """Divide a history at the user's messages."""
+    exchanges: list[list[Message]] = []
+    for message in messages:
+        if message["role"] == "user" or not exchanges:
+            exchanges.append([])
+        exchanges[-1].append(message)
+    return exchanges
+
+
+def _has_failed(exchange: list[Message]) -> bool:
+    """Whether an exchange ended with an error before there was any answer."""
+    last = exchange[-1]
+    return last.get("status") == "error" and not last["content"] and "tool_calls" not in last
+
+
+def _closed(exchange: list[Message]) -> list[Message]:
+    """An exchange that ends with text of the assistant, its mark as a part of the text.
+
+    Instructions, which clients that bring their own history put anywhere, await no answer.
+    """
+    messages = [{k: v for k, v in message.items() if k != "status"} for message in exchange]
+    status = exchange[-1].get("status", "")
+    said = [message for message in messages if message["role"] != "system"]
+    if not said:
+        return messages
+    last = said[-1]
+    if last["role"] == "assistant" and "tool_calls" not in last:
+        if status in _MARKS:
+            last["content"] = f"{last['content']}\n\n{_MARKS[status]}"
+        return messages
+    return [*messages, {"role": "assistant", "content": _MARKS.get(status, NO_ANSWER)}]
+
+
+def _is_text(message: Message) -> bool:
+    return message["role"] != "tool" and "tool_calls" not in message
+
+
+def _size_bytes(messages: Sequence[Message]) -> int:
+    return sum(len(encode_json(message)) for message in messages)

@@ -1,0 +1,37 @@
+"""A turn that waits for its place in its session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.errors import Fenced, StoreUnavailable
+from wsgi_app.events import CancelReason
+from wsgi_app.store.base import Fence, Message, Store
+
+#: How often a waiting turn asks for its place when no signal tells it.
+CLAIM_SECONDS = 1.0
+
+
+def wait_for_place(
+    store: Store, fence: Fence, wakeup: Wakeup, ended: Callable[[], bool]
+) -> list[Message] | CancelReason | None:
+    """Wait until the store lets a queued turn run.
+
+    Answers the history that it starts with, or why it shall be cancelled, or None once it has
+    ended. ``wakeup`` is set when the turn before it may have ended.
+    """
+    while not ended():
+        try:
+            claim = store.claim_turn(fence)
+        except StoreUnavailable:
+            pass  # its predecessor goes on without the store too
+        except Fenced:
+            return "deleted"
+        else:
+            if claim.state == "started":
+                return claim.history
+            if claim.cancel is not None:
+                return claim.cancel
+        wakeup.wait(CLAIM_SECONDS)
+    return None

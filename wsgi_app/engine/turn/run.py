@@ -1,0 +1,325 @@
+"""One execution of a turn: how it begins, and how it comes to exactly one end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from wsgi_app.engine.turn.agent_calls import AgentCalls
+from wsgi_app.engine.turn.agent_run import AgentRun
+from wsgi_app.engine.turn.clock import TurnClock
+from wsgi_app.engine.turn.ends import AGENT_ERROR, OUTPUT_TOO_LARGE, TURN_TIMEOUT, is_elsewhere
+from wsgi_app.engine.turn.history import answer_messages
+from wsgi_app.engine.turn.log import EventLog, Wakeup
+from wsgi_app.engine.turn.place import wait_for_place
+from wsgi_app.engine.turn.question import Questions
+from wsgi_app.engine.turn.readers import Readers
+from wsgi_app.engine.turn.report import TurnReport
+from wsgi_app.engine.turn.request import TurnRequest
+from wsgi_app.engine.turn.services import Services
+from wsgi_app.engine.turn.turn_state import Stage, TurnState
+from wsgi_app.engine.turn.turn_steps import Progress
+from wsgi_app.events import (
+    Cancelled,
+    CancelReason,
+    Done,
+    Error,
+    Terminal,
+)
+from wsgi_app.store.base import Fence, Message, StartCount
+
+log = logging.getLogger("wsgi_app")
+
+
+class TurnRun:
+    """A turn from its first event to its terminal one.
+
+    Touched by its own thread, by request threads (readers, cancel), by the io loop (time limits)
+    and by the journal; its agent reaches it through `AgentCalls` alone. Its stage is `TurnState`'s,
+    which `move` changes alone; ``_lock`` guards the start, and nothing is called while it is held.
+    """
+
+    def __init__(
+        self,
+        fence: Fence,
+        request: TurnRequest,
+        services: Services,
+        history: list[Message] | None,
+        progress: Progress | None = None,
+    ) -> None:
+        """``history``: None while the turn waits; ``progress``: of other workers with it."""
+        self.fence = fence
+        self.mark = fence.mark
+        self.begun_at = time.time()
+        self.log = EventLog(fence.turn, progress.events if progress else ())
+        self.stored_before = self.log.last_seq
+        self.terminal: Terminal | None = None
+        self.published = threading.Event()
+        settings = services.settings
+        self._request = request
+        self._services = services
+        self._history = history
+        self._state = TurnState()
+        self._lock = threading.Lock()
+        self._started = False
+        self._place_wakeup = Wakeup()
+        self._clock = TurnClock(
+            services.io,
+            progress.seconds_left if progress else settings.turn_timeout_seconds,
+            self._time_out,
+            progress.records[-1].paused_seconds if progress and progress.records else 0.0,
+        )
+        orphan_seconds = request.orphan_after(settings.orphan_seconds)
+        self.readers = Readers(services.io, orphan_seconds, self._orphaned)
+        self.questions = Questions(
+            fence,
+            services.store,
+            services.io,
+            timeout_seconds=settings.input_timeout_seconds,
+            opened=self._question_opened,
+            closed=self._question_closed,
+            left=progress.question if progress else None,
+        )
+        self._report = TurnReport(fence, request, settings.host, settings.log_format)
+        self._calls = AgentCalls(
+            fence,
+            request,
+            services,
+            log=self.log,
+            clock=self._clock,
+            questions=self.questions,
+            count_tool=self._report.count_tool,
+            inside_tool=self._report.inside_tool,
+            progress=progress,
+            too_large=lambda: self.move("ended", OUTPUT_TOO_LARGE),
+        )
+        self._agent = AgentRun(
+            fence,
+            request,
+            services,
+            calls=self._calls,
+            report=self._report,
+            wait_for_place=self._wait_for_place,
+            end=lambda terminal: self.move("ended", terminal),
+            has_ended=lambda: self.ended,
+        )
+        if history is None:
+            self._report.wait()
+        else:
+            self.move("running")
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end is decided."""
+        return self._state.has_ended
+
+    @property
+    def ended_at(self) -> float:
+        """When it ended, on `time.monotonic`; 0 before."""
+        return self._state.ended_at
+
+    @property
+    def leaving(self) -> bool:
+        """Whether its end is another worker's business, once its events are stored."""
+        return self._state.is_leaving
+
+    @property
+    def running(self) -> bool:
+        """Whether the store has let it run; before that it waits for its place."""
+        return self._state.has_run
+
+    # -- for request threads
+
+    def start(self) -> None:
+        """Start the turn's agent, once."""
+        with self._lock:
+            if self._started or self.ended:
+                return
+            self._started = True
+        try:
+            self._agent.start(self._history)
+        except Exception:
+            log.exception("a turn's agent cannot be started")
+            self.move("ended", AGENT_ERROR)
+
+    def cancel(self, reason: CancelReason) -> bool:
+        """End the turn with `cancelled`; False if it has ended already."""
+        return self.move("ended", Cancelled(reason))
+
+    def hand_over(self) -> bool:
+        """Stop here, for another worker to go on; False if none can."""
+        return self._calls.steps.can_be_resumed and self.move("leaving")
+
+    def end_with(self, error: Error) -> bool:
+        """End the turn with this error; False if it has ended already."""
+        return self.move("ended", error)
+
+    def wait_ended(self, timeout_seconds: float) -> bool:
+        """Wait until the terminal event is out; False when the time is over first."""
+        return self.published.wait(timeout_seconds)
+
+    def goes_on(self) -> bool:
+        """Whether code of the agent still runs in one of the turn's threads."""
+        return self._agent.goes_on() or self._calls.has_threads()
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The agent's thread, if it has had one."""
+        return self._agent.thread
+
+    def wake_queued(self) -> None:
+        """Ask for the turn's place now: the one before it may have ended."""
+        self._place_wakeup.set()
+
+    # -- for the journal (JournaledTurn)
+
+    def closing_messages(self) -> Sequence[Message]:
+        """What the turn adds to the history, even an unfinished one."""
+        if self.terminal is None:
+            return []
+        return answer_messages(self.log.events(), self.terminal, self._calls.kept)
+
+    def publish(self) -> None:
+        """Let the readers see the end; the store knows it, or does not answer."""
+        if self.terminal is not None:
+            self.move("out")
+
+    def fence_off(self) -> None:
+        """End a turn whose session is deleted, or which another worker has ended or goes on with.
+
+        Raises StoreUnavailable.
+        """
+        if is_elsewhere(self._services.store, self.fence):
+            self.move("ended", Cancelled("interrupted"))
+            self.move("elsewhere")
+            return
+        self.move("ended", Cancelled("deleted"))
+        self.publish()
+
+    def fail(self) -> None:
+        """End the turn with an error that is safe to write, whatever its end was to be."""
+        if not self.move("ended", AGENT_ERROR):
+            self.terminal = AGENT_ERROR
+
+    def leave(self) -> None:
+        """Let another worker go on: all events are stored."""
+        self.move("elsewhere")
+
+    def take_answer(self) -> None:
+        """Look whether the question has its answer."""
+        self.questions.take_answer()
+
+    def orphan_checked(self, *, followed: bool) -> None:
+        """End a turn that no reader on any worker waits for."""
+        if followed:
+            self.readers.wait_again()
+        elif self.readers.count == 0 and not self.questions.waiting:
+            self.cancel("disconnected")
+
+    # -- the turn's thread
+
+    def _wait_for_place(self) -> list[Message] | None:
+        place = wait_for_place(
+            self._services.store, self.fence, self._place_wakeup, lambda: self.ended
+        )
+        if isinstance(place, str):
+            self.cancel(place)
+            return None
+        if place is not None:
+            self.move("running")
+        return place
+
+    # -- the stages
+
+    def move(self, to: Stage, terminal: Terminal | None = None) -> bool:
+        """Bring the turn on to a stage, and do all that this means; the one way to change it.
+
+        ``terminal``: with what it ends, None is success. False, and nothing done, if it is beyond
+        that stage already: of many ends that come together one counts.
+        """
+        if not self._state.move(to):
+            return False
+        if to == "running":
+            self._run()
+        elif to in ("ended", "leaving"):
+            self._end(terminal)
+        else:
+            self._leave(to)
+        return True
+
+    def _run(self) -> None:
+        # 1. Its time begins, 2. it counts as one that runs, 3. what it says may be written.
+        self._clock.start()
+        self._report.run()
+        self._services.journal.hurry(self.fence)
+
+    def _end(self, terminal: Terminal | None) -> None:
+        # 1. Nothing more gets in, and 2. the end is fixed, before anything wakes the agent.
+        self.log.seal()
+        self._calls.seal()
+        if not self._state.is_leaving:
+            self.terminal = terminal or self._done()
+        # 3. Whatever waits with the turn stops: its readers' clock, its question, its time, its
+        # place.
+        self.readers.close()
+        self.questions.withdraw()
+        self._clock.close()
+        self._place_wakeup.set()
+        # 4. The agent is woken, so that it stops.
+        self._calls.end()
+        # 5. The journal writes the end, and publishes it; or leaves the turn to another worker.
+        self._services.journal.hurry(self.fence)
+
+    def _leave(self, to: Stage) -> None:
+        # 1. It is counted, unless whoever has ended it has done so, 2. its readers see the end
+        # here or in the store, 3. and whoever waits for the end goes on.
+        if to == "elsewhere":
+            self._report.leave()
+            self.log.cut_off()
+        elif self.terminal is not None:
+            self._tell_end(self.terminal)
+            self.log.publish_terminal(self.terminal)
+        self.published.set()
+        # 4. A session for this turn alone is forgotten.
+        if self._request.ephemeral and to == "out":
+            self._services.forget_later(self.fence)
+
+    def _tell_end(self, terminal: Terminal) -> None:
+        try:
+            self._report.end(terminal, self.log, self.ended_at, self._calls.usage)
+        except Exception:
+            log.exception("a turn's end cannot be counted")  # but it must come
+
+    def _done(self) -> Done:
+        key = self.fence.key
+        return Done(self.log.reply(), key.session_id, str(self.fence.turn), self._calls.usage)
+
+    def _orphaned(self) -> None:
+        if self.running:
+            self._services.journal.check_orphan(self.fence)
+        else:
+            self.cancel("disconnected")
+
+    def _time_out(self) -> None:
+        self.move("ended", TURN_TIMEOUT)
+
+    def _question_opened(self) -> None:
+        self.readers.pause()
+        self._clock.pause()
+
+    def _question_closed(self) -> None:
+        self._clock.resume()
+        self.readers.resume()
+        self._services.journal.hurry(self.fence)
+
+
+class BegunTurn(NamedTuple):
+    """A turn to read; ``run`` is None for an earlier one that the request attaches to."""
+
+    turn: int
+    run: TurnRun | None
+    #: See `TurnBegun.starts`.
+    starts: StartCount | None = None

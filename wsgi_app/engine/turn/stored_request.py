@@ -1,0 +1,79 @@
+"""A turn's request as another worker gets it: through the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from contextvars import Context
+from importlib import import_module
+from typing import Any, Final, Literal, Optional
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from wsgi_app.config import Settings
+from wsgi_app.engine.turn.request import TurnRequest
+from wsgi_app.events import ClientTool, encode_json
+from wsgi_app.store.base import BeginTurn, Message
+
+#: What is larger is not kept for another worker: a client's own history may be megabytes.
+MAX_REQUEST_BYTES: Final = 262_144
+
+
+class StoredRequest(Struct, frozen=True, kw_only=True):
+    """What goes to the other worker of a `TurnRequest`."""
+
+    message: str
+    metadata: dict[str, Any]
+    on_disconnect: Literal["cancel", "continue"]
+    history: Optional[list[Message]]
+    regenerates: bool
+    passing: bool
+    request_id: str
+    orphan_seconds: Optional[float]
+    client_tools: tuple[ClientTool, ...] = ()
+    ephemeral: bool = False
+    #: Of the code that has begun it, see `Settings.code_version`.
+    code: str = ""
+
+
+def code_of(settings: Settings) -> str:
+    """What workers must have in common to go on with each other's turns."""
+    return f"{import_module('wsgi_app').__version__} {settings.code_version}"
+
+
+def encode_request(request: TurnRequest, code: str = "") -> bytes:
+    """Write an request for another worker."""
+    names = [name for name in StoredRequest.__struct_fields__ if name != "code"]
+    return encode_json(StoredRequest(code=code, **{name: getattr(request, name) for name in names}))
+
+
+def decode_request(
+    json: bytes, app_context: Callable[[], AbstractContextManager[Any]]
+) -> tuple[TurnRequest, str]:
+    """Read an request of another worker, and the version of its code."""
+    stored = msgspec.json.decode(json, type=StoredRequest)
+    fields = msgspec.structs.asdict(stored)
+    code = fields.pop("code")
+    request = TurnRequest(**fields, app_context=app_context, context=Context(), adopted=True)
+    return request, code
+
+
+def may_be_kept(request: TurnRequest) -> bool:
+    """Whether another worker could go on with a turn.
+
+    Calls of a client's tools are not recorded, and attachments are not for the store: their turn is
+    its worker's alone, as is one with an agent of its own.
+    """
+    return not (request.client_tools or request.attachments or request.agent is not None)
+
+
+def keep_for_others(
+    request: TurnRequest, claim: BeginTurn, code: str
+) -> tuple[TurnRequest, BeginTurn]:
+    """Have the store keep what another worker goes on with, unless that cannot be."""
+    json = encode_request(request, code)
+    if not may_be_kept(request) or len(json) > MAX_REQUEST_BYTES:
+        return request, claim
+    return replace(request, resumes=True), replace(claim, resume=json)

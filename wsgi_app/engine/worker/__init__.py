@@ -1,0 +1,1 @@
+"""One worker: all of its turns, its lease, what it hears of the store, and how it leaves."""

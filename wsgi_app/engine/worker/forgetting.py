@@ -1,0 +1,48 @@
+"""How what agents remember of a session goes with it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from wsgi_app.engine.turn.session_name import SessionName
+from wsgi_app.engine.worker.session_agents import SessionAgents
+from wsgi_app.errors import RequestError
+from wsgi_app.events import EventId
+from wsgi_app.store.base import Fence, SessionKey, Store
+
+#: The longest that a deletion waits for an agent's own memory.
+FORGET_SECONDS: Final = 10.0
+#: Who may wait so long has a place to do so.
+LONG_SECONDS: Final = 1.0
+
+
+def delete_session(
+    store: Store, agents: SessionAgents, name: SessionName, wait_seconds: float
+) -> bool:
+    """Forget a session, whose turns were ended; False for an unknown one.
+
+    ``wait_seconds``: what its request may wait for ends; the memory gets longer if that is long.
+
+    The agent's own memory goes first: if that fails the session is still there, to be deleted
+    again. Raises MemoryUnavailable and StoreUnavailable.
+    """
+    key = SessionKey(name.tenant, name.session_id)
+    seconds = FORGET_SECONDS if wait_seconds >= LONG_SECONDS else wait_seconds
+    agents.discard(key)
+    agents.forget(name, seconds)
+    deleted = store.delete_session(key)
+    # Once more: a turn may have come and gone between. What runs on does it at its own end.
+    agents.forget(name, seconds)
+    return deleted
+
+
+def forget_if_deleted(store: Store, agents: SessionAgents, fence: Fence, name: SessionName) -> None:
+    """Take away what an agent's code wrote that ran on until its session was deleted."""
+    if agents.told_of_deletions is False:
+        return
+    try:
+        found = store.read(fence.key, EventId(fence.turn, 0), 0)
+        if found is None or found.newest_turn < fence.turn:
+            agents.forget(name, FORGET_SECONDS)
+    except RequestError:
+        pass  # it was logged; the session's next deletion takes it away

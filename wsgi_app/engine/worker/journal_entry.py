@@ -1,0 +1,78 @@
+"""A turn as the journal sees it, and how far it is written."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import Protocol
+
+from wsgi_app.engine.turn.log import EventLog
+from wsgi_app.events import CancelReason, Terminal
+from wsgi_app.store.base import Fence, Message, StepWrite
+
+
+class JournaledTurn(Protocol):
+    """What the journal needs of a turn."""
+
+    fence: Fence
+    #: How many of its events the store has from the start.
+    stored_before: int
+
+    @property
+    def leaving(self) -> bool: ...
+    @property
+    def running(self) -> bool: ...
+    @property
+    def log(self) -> EventLog: ...
+    @property
+    def terminal(self) -> Terminal | None: ...
+    @property
+    def ended_at(self) -> float: ...
+    def cancel(self, reason: CancelReason) -> bool: ...
+    def closing_messages(self) -> Sequence[Message]: ...
+    def publish(self) -> None: ...
+    def fence_off(self) -> None: ...
+    def fail(self) -> None: ...
+    def take_answer(self) -> None: ...
+    def leave(self) -> None: ...
+    def orphan_checked(self, *, followed: bool) -> None: ...
+
+
+class Entry:
+    """How far one turn is written; used by the journal's thread, but for the flag."""
+
+    def __init__(self, turn: JournaledTurn) -> None:
+        self.turn = turn
+        #: How many events the store has.
+        self.stored_seq = turn.stored_before
+        #: Records of steps, and the futures of those who wait for them.
+        self.steps: deque[tuple[StepWrite, Future[None]]] = deque()
+        #: When the write began that last showed that the turn is this worker's.
+        self.confirmed_at = time.monotonic()
+        #: When the store was last seen to have all that there was.
+        self.caught_up_at = time.monotonic()
+        self.check_orphan = False
+        self.failed = False
+        self.dropped = False
+
+    def is_writable(self) -> bool:
+        """Whether it has its place: before that there is nothing to write."""
+        return self.turn.running or self.turn.terminal is not None
+
+    def is_behind(self) -> bool:
+        """Whether there are events that the store does not have."""
+        return self.turn.log.last_seq > self.stored_seq
+
+    def waits(self) -> bool:
+        """Whether there is something to write, be it that nothing more comes."""
+        ends = self.turn.terminal is not None or self.turn.leaving
+        return self.is_behind() or ends or bool(self.steps)
+
+    def step_written(self, step: StepWrite) -> None:
+        """Tell who waits for a step's record, if it is the next one."""
+        if self.steps and self.steps[0][0] is step:
+            with suppress(InvalidStateError):  # nobody waits any more
+                self.steps.popleft()[1].set_result(None)

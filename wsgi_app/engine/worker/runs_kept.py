@@ -1,0 +1,65 @@
+"""What a heartbeat says of a worker's turns, and what it brings them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from wsgi_app.engine.worker.about import AboutWorker
+from wsgi_app.engine.worker.following import Following
+from wsgi_app.engine.worker.journal import Journal
+from wsgi_app.engine.worker.live import LiveTurns
+from wsgi_app.engine.worker.run_table import RunTable
+from wsgi_app.store.base import Fence, Heartbeat, SessionKey, WorkerInfo
+
+
+class RunsKept:
+    """The worker as its keeper sees it (`Kept`), called by the keeper's thread alone."""
+
+    def __init__(  # noqa: PLR0913 - the parts that a heartbeat speaks of, by name
+        self,
+        about: AboutWorker,
+        *,
+        runs: RunTable,
+        journal: Journal,
+        following: Following,
+        live: LiveTurns,
+        tidy: Sequence[Callable[[], None]],
+    ) -> None:
+        """``tidy``: each gives back what has not been used for a while."""
+        self._about = about
+        self._runs = runs
+        self._journal = journal
+        self._following = following
+        self._live = live
+        self._tidy = tidy
+
+    def fences(self) -> list[Fence]:
+        """See `Kept.fences`."""
+        return self._journal.fences()
+
+    def followed_sessions(self) -> list[SessionKey]:
+        """See `Kept.followed_sessions`."""
+        return self._following.keys()
+
+    def info(self) -> WorkerInfo:
+        """See `Kept.info`."""
+        about = self._about.tell(len(self.fences()), draining=self._runs.closed)
+        return self._live.add_to(about, self._runs.all)
+
+    def take_heartbeat(self, beat: Heartbeat) -> None:
+        """See `Kept.take_heartbeat`."""
+        self._live.watched = beat.watched
+        self._following.note(beat.followed)
+        for fence, reason in beat.cancels.items():
+            run = self._runs.find(fence.key, fence.turn)
+            if run is not None:
+                run.cancel(reason)
+        asking = [run.fence for run in self._runs.all() if run.questions.waiting]
+        for fence in (*beat.fenced, *asking):
+            # The journal finds out what has become of it, and takes an answer that no signal told.
+            self._journal.hurry(fence)
+
+    def close_idle(self) -> None:
+        """See `Kept.close_idle`."""
+        for tidy in self._tidy:
+            tidy()
