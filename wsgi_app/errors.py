@@ -26,6 +26,7 @@ STATUS_BY_CODE: Final[dict[str, int]] = {
     "method_not_allowed": 405,
     "session_busy": 409,
     "no_pending_input": 409,
+    "not_steerable": 409,
     "input_required": 409,
     "cancelled": 409,
     "length_required": 411,

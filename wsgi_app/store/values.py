@@ -21,6 +21,11 @@ Message = dict[str, Any]
 ATTEMPT_MARK = "~"
 
 
+def begins_exchange(message: Message) -> bool:
+    """Whether a message of the history is one that a turn began with."""
+    return message.get("role") == "user" and not message.get("steered")
+
+
 class SessionKey(NamedTuple):
     """A session's identity; the tenant comes from authentication."""
 
@@ -304,7 +309,8 @@ class Signal(NamedTuple):
     """A push to the workers; a lost one is healed by the next append or heartbeat.
 
     To the turn's worker go ``cancel`` (the turn's flag is ``value``, a CancelReason), ``input``
-    (the answer to the question ``value`` is there to take), ``follow`` (a reader on another worker
+    (the answer to the question ``value`` is there to take), ``steer`` (so is a message to the
+    turn), ``follow`` (a reader on another worker
     waits for events) and ``ended``; ``ended`` (the turn has ended, the next queued one may be
     claimed) to the workers of waiting turns and of followers too, and to followers when the session
     is deleted. ``events`` (the journal has grown) goes to followers. ``moved`` (another worker runs
@@ -314,7 +320,7 @@ class Signal(NamedTuple):
     nobody's) goes to all living workers, and concerns no session.
     """
 
-    kind: Literal["cancel", "input", "follow", "ended", "events", "moved", "offer", "lost"]
+    kind: Literal["cancel", "input", "steer", "follow", "ended", "events", "moved", "offer", "lost"]
     key: SessionKey
     turn: int
     value: str = ""

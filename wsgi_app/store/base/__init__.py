@@ -30,6 +30,7 @@ from collections.abc import Callable
 from wsgi_app.store.base.questions import QuestionOperations
 from wsgi_app.store.base.readers import MAX_READ_BYTES, ReaderOperations
 from wsgi_app.store.base.sessions import SessionOperations
+from wsgi_app.store.base.steers import MAX_STEERS, PostedSteer, SteerOperations
 from wsgi_app.store.base.turns import TurnOperations
 from wsgi_app.store.base.workers import WATCH_SECONDS, WorkerOperations
 from wsgi_app.store.offers import Offers
@@ -64,6 +65,7 @@ from wsgi_app.store.values import (
 
 __all__ = [
     "MAX_READ_BYTES",
+    "MAX_STEERS",
     "SECRET_BYTES",
     "WATCH_SECONDS",
     "Appended",
@@ -75,6 +77,7 @@ __all__ = [
     "JournalWrite",
     "Message",
     "MinuteInfo",
+    "PostedSteer",
     "SessionKey",
     "SessionPage",
     "SessionState",
@@ -102,6 +105,7 @@ SECRET_BYTES = 32
 class Store(
     TurnOperations,
     QuestionOperations,
+    SteerOperations,
     ReaderOperations,
     WorkerOperations,
     SessionOperations,

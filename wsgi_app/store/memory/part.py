@@ -11,8 +11,9 @@ from wsgi_app.store.base import (
     Signal,
     StoreLimits,
 )
-from wsgi_app.store.memory.session import Push, Session, Turn
+from wsgi_app.store.memory.session import Push, Session
 from wsgi_app.store.memory.session_table import SessionTable
+from wsgi_app.store.memory.turn import Turn
 
 
 class MemoryPart:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 from msgspec.structs import asdict
 
 from wsgi_app.errors import Fenced
-from wsgi_app.events import LOST_SEQ, CancelReason, EventId, encode_json
+from wsgi_app.events import LOST_SEQ, EventId, encode_json
 from wsgi_app.store.base import (
     MAX_READ_BYTES,
     BeginTurn,
@@ -26,67 +26,13 @@ from wsgi_app.store.base import (
     StoreLimits,
     TurnBegun,
     TurnClaim,
-    mark_of,
 )
+from wsgi_app.store.memory.turn import Question, Turn
 from wsgi_app.store.refusals import refusal
+from wsgi_app.store.values import begins_exchange
 
 #: A signal and the worker that it goes to.
 Push = tuple[str, Signal]
-
-
-class Turn:
-    """A turn and its journal."""
-
-    def __init__(self, number: int, run_id: str, worker_id: str, message: str) -> None:
-        self.number = number
-        self.run_id = run_id
-        self.mark = mark_of(run_id)
-        self.worker_id = worker_id
-        self.message = message
-        self.note = b""
-        self.begun_at = 0.0
-        self.state: Literal["queued", "running", "ended"] = "queued"
-        self.cancel: CancelReason | None = None
-        #: What the turn started with.
-        self.history: list[bytes] = []
-        self.events: list[bytes] = []
-        self.journal_bytes = 0
-        self.lost: bytes | None = None
-
-    def append(self, first_seq: int, events: Sequence[bytes]) -> None:
-        """Add what is not stored yet; nothing behind a hole."""
-        stored = len(self.events)
-        if first_seq > stored + 1:
-            return
-        new = events[stored + 1 - first_seq :]
-        self.events.extend(new)
-        self.journal_bytes += sum(map(len, new))
-
-    def lose(self, error: bytes) -> None:
-        """Write the terminal event of a dead worker's turn."""
-        self.lost = error
-        self.journal_bytes += len(error)
-
-    def read(self, after_seq: int, max_events: int) -> list[tuple[EventId, bytes]]:
-        """Read events in order."""
-        chosen = self.events[after_seq : after_seq + max_events]
-        rows = [(EventId(self.number, after_seq + 1 + i), json) for i, json in enumerate(chosen)]
-        if self.lost is not None and after_seq < LOST_SEQ and len(rows) < max_events:
-            rows.append((EventId(self.number, LOST_SEQ), self.lost))
-        return rows
-
-    @property
-    def last_id(self) -> EventId:
-        """The id of the last event."""
-        return EventId(self.number, len(self.events) if self.lost is None else LOST_SEQ)
-
-
-class Question(NamedTuple):
-    """What a turn waits for; it stays after its answer, so that taking may be repeated."""
-
-    turn: int
-    request_id: str
-    answer: bytes | None
 
 
 class Session:
@@ -168,14 +114,18 @@ class Session:
         turn.begun_at, turn.note, turn.journal_bytes = now, request.note, len(request.note)
         self._add(turn)
         if request.idempotency_key is not None:
-            self._keys[request.idempotency_key] = (number, request.request_digest)
-            while len(self._keys) > limits.max_idempotency_keys:
-                self._keys.popitem(last=False)
+            self.note_key(request.idempotency_key, number, request.request_digest, limits)
         if idle:
             if request.regenerates:
                 self._messages = self._messages[: _start_of_newest_exchange(self._messages)]
             self._start(turn)
         return _begun(turn)
+
+    def note_key(self, key: str, turn: int, digest: str, limits: StoreLimits) -> None:
+        """Let an idempotency key be a turn's, unless it is known."""
+        self._keys.setdefault(key, (turn, digest))
+        while len(self._keys) > limits.max_idempotency_keys:
+            self._keys.popitem(last=False)
 
     def claim(self, turn: Turn) -> TurnClaim:
         """Start a queued turn if it is the next and not to be cancelled."""
@@ -249,6 +199,7 @@ class Session:
         turn.state = "ended"
         turn.message = ""
         turn.history = []
+        turn.steers = {}
         if self.question is not None and self.question.turn == turn.number:
             self.question = None
         if self.asking_turn == turn.number:
@@ -333,16 +284,19 @@ def _decode(messages: Sequence[bytes]) -> list[Message]:
 
 
 def _start_of_newest_exchange(messages: list[bytes]) -> int:
-    roles = [message.get("role") for message in _decode(messages)]
-    return max((place for place, role in enumerate(roles) if role == "user"), default=0)
+    return max(_starts_of_exchanges(messages), default=0)
+
+
+def _starts_of_exchanges(messages: list[bytes]) -> list[int]:
+    decoded = _decode(messages)
+    return [place for place, message in enumerate(decoded) if begins_exchange(message)]
 
 
 def _trim_history(messages: list[bytes], history_bytes: int) -> list[bytes]:
     """Drop whole old exchanges, each from a user's message up to the next one."""
     first, size = 0, sum(map(len, messages))
     if size > history_bytes:
-        roles = [message.get("role") for message in _decode(messages)]
-        for start in (place for place, role in enumerate(roles) if role == "user"):
+        for start in _starts_of_exchanges(messages):
             if size <= history_bytes:
                 break
             size -= sum(map(len, messages[first:start]))

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from wsgi_app.errors import Fenced, RequestError
 from wsgi_app.store.base import BeginTurn, Fence, SessionKey, StoreLimits
-from wsgi_app.store.memory.session import Session, Turn
+from wsgi_app.store.memory.session import Session
+from wsgi_app.store.memory.turn import Turn
 from wsgi_app.store.refusals import refusal
 
 #: A deleted session's run that still goes on tries to write within seconds, not after so many more.

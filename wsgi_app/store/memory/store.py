@@ -18,13 +18,20 @@ from wsgi_app.store.memory.readers import MemoryReaders
 from wsgi_app.store.memory.session_table import SessionTable
 from wsgi_app.store.memory.sessions import MemorySessions
 from wsgi_app.store.memory.starts import MemoryStarts
+from wsgi_app.store.memory.steers import MemorySteers
 from wsgi_app.store.memory.turns import MemoryTurns
 from wsgi_app.store.memory.worker_table import WorkerTable
 from wsgi_app.store.memory.workers import MemoryWorkers
 
 
 class MemoryStore(
-    MemoryTurns, MemoryQuestions, MemoryReaders, MemoryWorkers, MemorySessions, Store
+    MemoryTurns,
+    MemoryQuestions,
+    MemorySteers,
+    MemoryReaders,
+    MemoryWorkers,
+    MemorySessions,
+    Store,
 ):
     """Sessions in this process's memory, gone when it ends.
 

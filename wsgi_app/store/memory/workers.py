@@ -15,7 +15,8 @@ from wsgi_app.store.base import (
 )
 from wsgi_app.store.base.workers import WorkerOperations
 from wsgi_app.store.memory.part import MemoryPart
-from wsgi_app.store.memory.session import Push, Session, Turn
+from wsgi_app.store.memory.session import Push, Session
+from wsgi_app.store.memory.turn import Turn
 from wsgi_app.store.memory.worker_table import WorkerTable
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from wsgi_app.events import encode_json
 from wsgi_app.store.base import Message, SessionKey, Signal, StartRate
+from wsgi_app.store.values import begins_exchange
 
 
 @lru_cache(maxsize=4096)  # a call of the store names its session and tenant ten times
@@ -104,8 +105,8 @@ def parse_signal(payload: bytes) -> Signal:
 
 
 def encode_message(message: Message) -> bytes:
-    """A chat message behind a mark that tells a user's, at which an exchange begins."""
-    return (b"u" if message.get("role") == "user" else b"-") + encode_json(message)
+    """A chat message behind a mark that tells one at which an exchange begins."""
+    return (b"u" if begins_exchange(message) else b"-") + encode_json(message)
 
 
 def decode_messages(encoded: Sequence[bytes]) -> list[Message]:

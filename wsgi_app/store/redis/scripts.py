@@ -11,13 +11,17 @@ from typing import Final, NamedTuple, Union
 #: The files that stand before those of the verbs.
 _SHARED: Final = {
     ("session",): {
-        *("begin_turn", "claim_turn", "append", "follow", "read", "request_cancel", "heartbeat"),
+        *("claim_turn", "append", "follow", "read", "request_cancel", "heartbeat"),
         *("offer_turn", "take_turn", "record_step"),
         *("open_input", "post_input", "take_input", "close_input"),
         *("settle_session", "state_of", "history", "delete_session", "turn_note"),
     },
     ("session", "resume"): {"look_at_lost", "resume_turn"},
-    ("session", "ending"): {"finish", "mark_lost"},
+    ("session", "idempotency"): {"begin_turn", "note_key"},
+    ("session", "steers"): {
+        *("post_steer", "has_steer", "withdraw_steer", "take_steers", "refuse_steer"),
+    },
+    ("session", "steers", "ending"): {"finish", "mark_lost"},
     ("tenant", "starts"): {"admit_turn"},
     ("starts",): {"uncount_start"},
     ("tenant",): {

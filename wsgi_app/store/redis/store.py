@@ -26,11 +26,14 @@ from wsgi_app.store.redis.resumes import RedisResumes
 from wsgi_app.store.redis.rights import explain, explained
 from wsgi_app.store.redis.sessions import RedisSessions
 from wsgi_app.store.redis.signals import SignalThread, StartThread
+from wsgi_app.store.redis.steers import RedisSteers
 from wsgi_app.store.redis.turns import RedisTurns
 from wsgi_app.store.redis.workers import RedisWorkers
 
 
-class RedisStore(RedisTurns, RedisQuestions, RedisReaders, RedisWorkers, RedisSessions, Store):
+class RedisStore(
+    RedisTurns, RedisQuestions, RedisSteers, RedisReaders, RedisWorkers, RedisSessions, Store
+):
     """Sessions in Redis, a Sentinel's master, or a Redis Cluster.
 
     Those of one namespace: stores with another see none of them, nor each other's workers.
@@ -52,7 +55,7 @@ class RedisStore(RedisTurns, RedisQuestions, RedisReaders, RedisWorkers, RedisSe
         measured: bool = True,
     ) -> None:
         self._keys = Keys(namespace)
-        limits = limits or StoreLimits()
+        self._limits = limits = limits or StoreLimits()
         self._calls = Calls(limits, self._keys)
         self._edge = Edge(url, timeout_seconds, namespace if measured else None)
         self._worker_id = ""

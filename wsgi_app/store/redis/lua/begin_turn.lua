@@ -59,16 +59,6 @@ local function refusal()
   return nil
 end
 
-local function remember_key(turn)
-  redis.call('HSET', base .. 'k', key, turn .. ' ' .. digest)
-  redis.call('RPUSH', base .. 'o', key)
-  while redis.call('LLEN', base .. 'o') > max_keys do
-    redis.call('HDEL', base .. 'k', redis.call('LPOP', base .. 'o'))
-  end
-  keep(base .. 'k')
-  keep(base .. 'o')
-end
-
 local known = exists()
 local answer = known and (find_earlier() or refusal())
 if answer then
@@ -95,7 +85,7 @@ if ARGV[13] ~= '' then
   set('resume:' .. turn, ARGV[13])
 end
 if key ~= '' then
-  remember_key(turn)
+  remember_key(turn, key, digest, max_keys)
 end
 if idle then
   if ARGV[11] == '1' then

@@ -64,7 +64,10 @@ local function finish_turn(turn, from, to, history_bytes, journal_bytes)
     redis.call('HINCRBY', s, 'history_bytes', bytes)
     trim_history(history_bytes)
   end
-  remove('state:' .. turn, 'worker:' .. turn, 'before:' .. turn, 'message:' .. turn,
+  for _, id in ipairs(steers(turn)) do
+    remove(steer(turn, id))
+  end
+  remove('state:' .. turn, 'steers:' .. turn, 'worker:' .. turn, 'before:' .. turn, 'message:' .. turn,
     'cancel:' .. turn, 'order:' .. turn, 'began:' .. turn, 'attempt:' .. turn)
   forget_resume(turn)
   local turns = {}

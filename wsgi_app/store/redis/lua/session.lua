@@ -11,9 +11,11 @@
 --            order:3 (offered to another worker; empty once a worker took it), began:3 (µs), and
 --            what another worker goes on with if its own dies, see resume.lua: resume:3 (what its run is made from),
 --            attempt:3 (from 2 on), recorded:3 (bytes), orphan:3 (since when it has no worker, µs),
+--            what is said to it while it runs: steers:3 ("id id"), and of each steer:3:<id> ("w" while
+--            it waits for the turn's worker, then "t", and the message);
 --            of those with several attempts: jumps:3 ("10:1000000,…": behind 10 events seqs go on
 --            from there), and turn:<run id>, its number
---   …:m      list: the history's messages, "u" (of a user) or "-" and JSON
+--   …:m      list: the history's messages, "u" (of a user, where a turn began) or "-" and JSON
 --   …:k, :o  hash and list: idempotency keys ("3 digest") and their order
 --   …:f      sorted set: workers that follow, by the end of their lease
 --   …:x      sorted set: runs that were deleted with their session, by the end of their ban
