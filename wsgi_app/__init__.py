@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wsgi_app.engine import Turn as Turn
     from wsgi_app.engine import current_call as current_call
     from wsgi_app.engine import current_turn as current_turn
+    from wsgi_app.engine import steerable as steerable
     from wsgi_app.errors import AgentHostError as AgentHostError
     from wsgi_app.errors import ConfigError as ConfigError
     from wsgi_app.errors import TurnCancelled as TurnCancelled
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "agents": ("OpenAIAgent", "Tool", "approve"),
     "auth": ("Principal",),
-    "engine": ("Agent", "SessionName", "Turn", "current_call", "current_turn"),
+    "engine": ("Agent", "SessionName", "Turn", "current_call", "current_turn", "steerable"),
     "errors": ("AgentHostError", "ConfigError", "TurnCancelled", "TurnError", "UpstreamError"),
     "events": ("Event", "Status", "Thinking", "Token", "ToolCall", "ToolResult", "Usage"),
     "host": ("AgentHost",),
@@ -72,6 +73,7 @@ __all__ = [
     "current_call",
     "current_turn",
     "is_agent_request",
+    "steerable",
 ]
 __version__ = "0.1.0"
 

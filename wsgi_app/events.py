@@ -164,6 +164,18 @@ class Withdrawn(Event, frozen=True, tag="withdrawn"):
     after: str
 
 
+class Steered(Event, frozen=True, tag="steered"):
+    """The user has said something to the running turn.
+
+    Told when the turn has it, and again when its agent takes it; one that is never ``taken`` is the
+    turn's all the same, and in the history behind its answer.
+    """
+
+    steer_id: str
+    content: str
+    status: Literal["waiting", "taken"] = "waiting"
+
+
 class Done(Event, frozen=True, tag="done"):
     """The turn's answer is complete."""
 
@@ -200,6 +212,7 @@ AnyEvent = Union[
     ToolRequest,
     Gap,
     Withdrawn,
+    Steered,
     Done,
     Error,
     Cancelled,

@@ -122,6 +122,7 @@ def _calls(log: EventLog) -> AgentCalls:
         log=log,
         clock=nothing,
         questions=nothing,
+        steering=nothing,
         too_large=lambda: None,
         count_tool=lambda _: None,
     )

@@ -92,6 +92,7 @@ SAMPLES: Final[dict[str, Sample]] = {
     "POST /chat/<session_id>": Sample(_of("/chat/{session}"), _chat),
     "POST /chat/<session_id>/cancel": Sample(_of("/chat/{session}/cancel")),
     "POST /chat/<session_id>/input": Sample(_of("/chat/{session}/input"), _input),
+    "POST /chat/<session_id>/steer": Sample(_of("/chat/{session}/steer"), _chat),
     "POST /chat/<session_id>/tool_result": Sample(_of("/chat/{session}/tool_result"), _results),
     "GET /chat/<session_id>/events": Sample(_of("/chat/{session}/events?last_event_id=0-0")),
     "GET /chat/<session_id>/poll": Sample(_of("/chat/{session}/poll?after=0-0")),

@@ -58,6 +58,7 @@ PLACES: dict[str, list[str]] = {
     "POST /chat/<session_id>": ["@", '{"message":"hi","metadata":{"x":@}}', '{"message":@}'],
     "POST /chat/<session_id>/cancel": ["@", '{"turn_id":@}'],
     "POST /chat/<session_id>/input": ["@", '{"request_id":"r","value":@}', '{"request_id":@}'],
+    "POST /chat/<session_id>/steer": ["@", '{"message":@}'],
     "POST /chat/<session_id>/ticket": ["@"],
     "POST /probe": ["@", '{"frames":@}', '{"silence_seconds":@}'],
     "DELETE /session/<session_id>": ["@"],

@@ -21,7 +21,7 @@ from tests.store.steps import (
 from tests.support.waiting import wait_for
 from wsgi_app.errors import Fenced
 from wsgi_app.events import EventId
-from wsgi_app.store.base import MAX_STEERS, PostedSteer, Signal, Store
+from wsgi_app.store.base import MAX_STEERS, Message, PostedSteer, Signal, Store
 
 
 def test_messages_reach_the_running_turn_in_order(store: Store) -> None:
@@ -154,7 +154,7 @@ def test_the_worker_and_the_sender_are_told(store: Store) -> None:
 
 def test_a_steered_message_begins_no_exchange(store: Store) -> None:
     """To answer anew takes the whole exchange out, with what was said to it while it ran."""
-    said = [
+    said: list[Message] = [
         {"role": "assistant", "content": "half"},
         {"role": "user", "content": "more", "steered": True},
         {"role": "assistant", "content": "rest"},

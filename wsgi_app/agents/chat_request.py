@@ -63,6 +63,11 @@ class ChatConversation:
         self._own += answer
         self._own += [_tool_message(result) for result in results]
 
+    def say(self, texts: Sequence[str]) -> None:
+        """See `Conversation.say`."""
+        if texts:
+            self._own.append({"role": "user", "content": sendable("\n\n".join(texts))})
+
     def shorten(self) -> bool:
         """See `Conversation.shorten`."""
         shorter = without_oldest(self._history)
@@ -102,7 +107,7 @@ def _tool(tool: AnyTool) -> dict[str, Any]:
 def _assistant_message(step: ChatStep) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": step.text or None}
     message |= _reasoning_fields(step)
-    message["tool_calls"] = [
+    calls = [
         {
             "id": call.call_id,
             "type": "function",
@@ -114,6 +119,8 @@ def _assistant_message(step: ChatStep) -> dict[str, Any]:
         }
         for call, extra_content in zip_strict(step.calls, step.extra_contents)
     ]
+    if calls:
+        message["tool_calls"] = calls
     return message
 
 

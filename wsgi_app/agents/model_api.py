@@ -84,6 +84,10 @@ class Conversation(Protocol):
         """
         ...
 
+    def say(self, texts: Sequence[str]) -> None:
+        """Take what the user has said meanwhile into the next request."""
+        ...
+
     def shorten(self) -> bool:
         """Leave the older half of the history out of the next request; False if there is none."""
         ...

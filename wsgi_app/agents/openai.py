@@ -109,6 +109,8 @@ class OpenAIAgent:
 
     #: Whether its model is shown what came with a message.
     takes_attachments = True
+    #: Whether it looks for what the user says while a turn runs.
+    takes_steering = True
     #: Whether its model may call tools of a turn's client.
     takes_client_tools = True
 
@@ -149,11 +151,14 @@ class OpenAIAgent:
 
     async def _begin_on_loop(self, turn: Turn) -> Rest:
         exchange = self._open_exchange(turn, None)
+        self._listen(turn, exchange, 0)
         with self._asked() as found:
             step = await self._client.ask(exchange.conversation, turn.emit)
             _note_usage(found, step)
         turn.add_usage(step.usage)
-        return (lambda turn: self._go_on(turn, exchange, step)) if step.calls else None
+        if not step.calls and turn.may_end():
+            return None
+        return lambda turn: self._go_on(turn, exchange, step)
 
     def answer(
         self, turn: Turn, servers: ToolConnections | None = None
@@ -164,6 +169,7 @@ class OpenAIAgent:
         max_steps = self._max_steps or turn.max_steps
         if steps >= max_steps:
             raise _too_many_steps(max_steps)
+        self._listen(turn, exchange, steps)
         step = self._ask(turn, exchange.conversation)
         yield from self._go_on(turn, exchange, step, steps)
 
@@ -184,6 +190,7 @@ class OpenAIAgent:
                 raise TurnError("The turn was begun by another agent.")
             results = yield from exchange.toolbox.go_on(turn, data.calls, recorded.results)
             exchange.conversation.add(data.answer, results, spoke=data.spoke)
+            exchange.conversation.say(recorded.steered)
         return len(turn.recorded)
 
     def _go_on(
@@ -197,20 +204,36 @@ class OpenAIAgent:
                 call._replace(key=turn.key_of(number, place))
                 for place, call in enumerate(step.calls)
             ]
-            if not calls:
+            if not calls and turn.may_end():
                 return
             kept = conversation.kept()
             for call in calls if kept else ():
                 turn.keep(call.call_id, kept)
             recorded = _Recorded(self._api, conversation.answer(), calls, bool(step.text))
             begun = partial(turn.record, recorded, [call.call_id for call in calls])
-            results = yield from run_calls(turn, toolbox, calls, begun)
+            if calls:
+                results = yield from run_calls(turn, toolbox, calls, begun)
+            else:  # what it has to say it has said, and the user something more
+                begun()
+                results = []
+                turn.emit(PARAGRAPH)
             conversation.add(recorded.answer, results, spoke=recorded.spoke)
+            self._listen(turn, exchange, number + 1)
             if servers is not None and servers.has_new_tools:
                 toolbox = self._update(offer, turn, servers)
             step = self._ask(turn, conversation)
         if step.calls:
             raise _too_many_steps(max_steps)
+
+    def _listen(self, turn: Turn, exchange: _Exchange, steps: int) -> None:
+        """Take what the user has said before the next step; ``steps`` are over.
+
+        Nobody could answer what comes during the last one. What comes before the first waits for
+        the second: many models refuse two messages of the user's in a row.
+        """
+        is_last = steps == (self._max_steps or turn.max_steps) - 1
+        if steps or is_last:
+            exchange.conversation.say(turn.steered(last=is_last))
 
     def _ask(self, turn: Turn, conversation: Conversation) -> ModelStep:
         with self._asked() as found:
@@ -244,6 +267,10 @@ class OpenAIAgent:
         # Servers of one kind share their connections' names; there is one kind so far.
         taken = [tool.name for tool in self._toolbox.tools]
         return self._servers[0].connect(self._servers, taken)
+
+
+#: Between two answers of one turn.
+PARAGRAPH: Final = "\n\n"
 
 
 class _Recorded(Struct, frozen=True):

@@ -70,6 +70,11 @@ class ResponsesConversation:
         self._own += answer
         self._own += [_output(result.call_id, as_text(result.output)) for result in results]
 
+    def say(self, texts: Sequence[str]) -> None:
+        """See `Conversation.say`."""
+        if texts:
+            self._own += _items_of({"role": "user", "content": "\n\n".join(texts)})
+
     def shorten(self) -> bool:
         """See `Conversation.shorten`."""
         shorter = without_oldest(self._history)

@@ -57,6 +57,12 @@ def takes_attachments(mount: Mount) -> bool:
     return agent is None or bool(getattr(agent, "takes_attachments", False))
 
 
+def takes_steering(mount: Mount) -> bool:
+    """Whether the agent looks for what users say to its turns; one that is not made yet may."""
+    agent = mount.runner.agent
+    return agent is None or bool(getattr(agent, "takes_steering", False))
+
+
 def checked_tools(
     mount: Mount, tools: Sequence[ClientTool], refuse: Refuse
 ) -> tuple[ClientTool, ...]:

@@ -19,18 +19,17 @@ from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.engine.runtime.waits import Waits, wait_done
 from wsgi_app.engine.turn.clock import TurnClock
 from wsgi_app.engine.turn.log import EventLog
+from wsgi_app.engine.turn.open_calls import OpenCalls
 from wsgi_app.engine.turn.output import check_output
 from wsgi_app.engine.turn.question import QuestionPending, Questions
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.engine.turn.services import Services
-from wsgi_app.engine.turn.steps import RecordedStep, unanswered_calls
+from wsgi_app.engine.turn.steering import Steering
+from wsgi_app.engine.turn.steps import RecordedStep
 from wsgi_app.engine.turn.turn_steps import Progress, TurnSteps
-from wsgi_app.errors import Fenced, TurnCancelled, TurnError
+from wsgi_app.errors import Fenced, TurnCancelled
 from wsgi_app.events import (
-    AnyEvent,
     InputRequest,
-    Thinking,
-    Token,
     ToolCall,
     ToolRequest,
     ToolResult,
@@ -62,6 +61,7 @@ class AgentCalls:
         log: EventLog,
         clock: TurnClock,
         questions: Questions,
+        steering: Steering,
         count_tool: Callable[[ToolCall | ToolResult], None],
         progress: Progress | None = None,
         too_large: Callable[[], object],
@@ -69,6 +69,7 @@ class AgentCalls:
     ) -> None:
         self.fence = fence
         self.ended = False
+        self.steering = steering
         #: What is recorded, so that another worker can go on.
         self.steps = TurnSteps(fence, request, services, log=log, clock=clock, progress=progress)
         records = progress.records if progress else ()
@@ -89,7 +90,7 @@ class AgentCalls:
         self._waits = Waits()
         self._lock = threading.Lock()
         self._output_bytes = sum(len(one.json) for one in progress.events) if progress else 0
-        self._running = unanswered_calls(log.events()) if progress else {}  # calls without a result
+        self._calls = OpenCalls(log.events() if progress else ())
         self._threads: list[threading.Thread] = []
 
     @property
@@ -109,7 +110,7 @@ class AgentCalls:
         if self.ended:
             raise TurnCancelled
         output = check_output(item)
-        if self._says_nothing(output.event):
+        if self._calls.says_nothing(output.event):
             return
         self._count_output(output.weight_bytes)
         if not self._log.append(output.event, output.json):
@@ -119,25 +120,6 @@ class AgentCalls:
             self._services.journal.hurry(self.fence)
         elif self._request.adopted and self._log.last_seq == 1:
             self._services.journal.hurry(self.fence)  # its reader is on the other worker
-
-    def _says_nothing(self, event: AnyEvent) -> bool:
-        """Whether an event is empty text, or a call that runs already, told again.
-
-        Raises TurnError for another call of the same id: nobody could tell their results apart.
-        """
-        if isinstance(event, (Token, Thinking)):
-            return not event.content
-        if not isinstance(event, (ToolCall, ToolResult)):
-            return False
-        with self._lock:
-            running = self._running.pop(event.call_id, None)
-            if isinstance(event, ToolCall):
-                self._running[event.call_id] = running or event
-        if running is None or not isinstance(event, ToolCall):
-            return False
-        if running != event:
-            raise TurnError("The agent sent two calls at once with the same id.")
-        return True
 
     def keep(self, call_id: str, value: Any) -> None:
         """See `Turn.keep`; raises TypeError for what is no JSON."""
@@ -336,6 +318,7 @@ class AgentCalls:
     def seal(self) -> None:
         """Refuse what the agent sends from now on, and tell its broken waits by the turn's end."""
         self.ended = True
+        self.steering.close()
         self._waits.seal()
 
     def end(self) -> None:

@@ -6,12 +6,13 @@ message of an answer that did not come to its end (``cancelled`` or ``error``), 
 would refuse. An answer that failed before there was any is an empty message: the user's message may
 be what the provider refuses, and would be so in each later turn, so agents do not get it again.
 That of a lost worker is none of these: its turn leaves what its journal holds.
+A user's message that came while the turn ran has ``steered``: it stands where the agent took it.
 ``kept`` is what an agent wants back with a message's calls, see `Turn.keep`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from wsgi_app.engine.turn.valid_messages import NO_RESULT, valid_id, valid_messages, valid_name
@@ -20,6 +21,7 @@ from wsgi_app.events import (
     Cancelled,
     Done,
     Error,
+    Steered,
     Terminal,
     Token,
     ToolCall,
@@ -28,6 +30,7 @@ from wsgi_app.events import (
     encode_json,
 )
 from wsgi_app.store.base import Message
+from wsgi_app.store.values import begins_exchange
 
 #: In place of an answer without text: many models refuse two user's messages in a row.
 NO_ANSWER: Final = "(no answer)"
@@ -48,8 +51,9 @@ def answer_messages(
     for event in events:
         answer.take(event)
     messages = answer.close()
-    if not messages and isinstance(end, Error) and end.code != "worker_lost":
-        return [{"role": "assistant", "content": "", "status": "error"}]
+    has_answer = any(message["role"] != "user" for message in messages)
+    if not has_answer and isinstance(end, Error) and end.code != "worker_lost":
+        return [*messages, {"role": "assistant", "content": "", "status": "error"}]
     if messages and not isinstance(end, Done):
         status = "cancelled" if isinstance(end, Cancelled) else "error"
         messages[-1]["status"] = status
@@ -105,9 +109,9 @@ def take_kept(history: Sequence[Message]) -> dict[str, Any]:
 def for_people(stored: Sequence[Message]) -> list[dict[str, Any]]:
     """The history as clients see it: each user's message, and its answer if that has text."""
     shown: list[dict[str, Any]] = []
-    for exchange in exchanges_of(stored):
+    for exchange in _parts_of(stored):
         texts = [m["content"] for m in exchange if m["role"] == "assistant" and m.get("content")]
-        shown += [m for m in exchange if m["role"] not in ("assistant", "tool")]
+        shown += [_without_mark(m) for m in exchange if m["role"] not in ("assistant", "tool")]
         if texts:
             shown.append({"role": "assistant", "content": "".join(texts)})
     return shown
@@ -135,6 +139,9 @@ class _Answer:
         self._text_since_call: list[str] = []
         self._calls: dict[str, ToolCall] = {}
         self._results: dict[str, str] = {}
+        #: What was said to the turn: what the agent has not taken, and what it took during calls.
+        self._waiting: dict[str, str] = {}
+        self._said: list[str] = []
 
     def take(self, event: AnyEvent) -> None:
         if isinstance(event, Token):
@@ -151,13 +158,29 @@ class _Answer:
             self._calls[event.call_id] = event
         elif isinstance(event, ToolResult) and event.call_id in self._calls:
             self._results[event.call_id] = as_text(event.output)
+        elif isinstance(event, Steered) and event.status == "waiting":
+            self._waiting[event.steer_id] = event.content
+        elif isinstance(event, Steered):
+            self._waiting.pop(event.steer_id, None)
+            self._close_calls_if(len(self._results) == len(self._calls))
+            self._said.append(event.content)
+            if not self._calls:
+                self._close_text()
 
     def close(self) -> list[Message]:
         self._close_calls_if(bool(self._calls))
+        self._said += self._waiting.values()
+        self._close_text()
+        return self._messages
+
+    def _close_text(self) -> None:
+        """Put down what the agent has said, and what was said to it then."""
         text = "".join(self._text)
         if text:
             self._messages.append({"role": "assistant", "content": text})
-        return self._messages
+        said = [{"role": "user", "content": content, "steered": True} for content in self._said]
+        self._messages += said
+        self._text, self._said = [], []
 
     def _close_calls_if(self, closes: bool) -> None:  # noqa: FBT001 - the one question
         if not closes or not self._calls:
@@ -172,6 +195,9 @@ class _Answer:
             self._messages.append(
                 {"role": "tool", "tool_call_id": valid_id(call_id), "content": result}
             )
+        self._text = []
+        if self._said:
+            self._close_text()
         self._text, self._text_since_call = self._text_since_call, []
         self._calls, self._results = {}, {}
 
@@ -191,13 +217,26 @@ def _call_entry(call: ToolCall) -> dict[str, Any]:
 
 
 def exchanges_of(messages: Sequence[Message]) -> list[list[Message]]:
-    """Divide a history at the user's messages."""
-    exchanges: list[list[Message]] = []
+    """Divide a history at the messages that turns began with."""
+    return _divided(messages, begins_exchange)
+
+
+def _parts_of(messages: Sequence[Message]) -> list[list[Message]]:
+    """Divide a history at all of the user's messages, those to a running turn too."""
+    return _divided(messages, lambda message: message["role"] == "user")
+
+
+def _divided(messages: Sequence[Message], begins: Callable[[Message], bool]) -> list[list[Message]]:
+    parts: list[list[Message]] = []
     for message in messages:
-        if message["role"] == "user" or not exchanges:
-            exchanges.append([])
-        exchanges[-1].append(message)
-    return exchanges
+        if begins(message) or not parts:
+            parts.append([])
+        parts[-1].append(message)
+    return parts
+
+
+def _without_mark(message: Message) -> Message:
+    return {name: value for name, value in message.items() if name != "steered"}
 
 
 def _has_failed(exchange: list[Message]) -> bool:
@@ -211,7 +250,13 @@ def _closed(exchange: list[Message]) -> list[Message]:
 
     Instructions, which clients that bring their own history put anywhere, await no answer.
     """
-    messages = [{k: v for k, v in message.items() if k != "status"} for message in exchange]
+    messages: list[Message] = []
+    for message in exchange:
+        one = {k: v for k, v in message.items() if k not in ("status", "steered")}
+        if "steered" in message and messages and messages[-1]["role"] == "user":
+            # Nothing was answered in between, and many models refuse two in a row.
+            one["content"] = f"{messages.pop()['content']}\n\n{one['content']}"
+        messages.append(one)
     status = exchange[-1].get("status", "")
     said = [message for message in messages if message["role"] != "system"]
     if not said:

@@ -49,6 +49,16 @@ class EventLog:
         self._wake()
         return True
 
+    def add(self, event: AnyEvent, json: bytes) -> EventId | None:
+        """Add an event like `append`; answers its id, None once the log is sealed."""
+        with self._lock:
+            if self._sealed:
+                return None
+            self._add(event, json)
+            added = self._entries[-1].id
+        self._wake()
+        return added
+
     def seal(self) -> None:
         """Refuse further events but the terminal one."""
         with self._lock:

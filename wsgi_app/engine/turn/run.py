@@ -20,6 +20,7 @@ from wsgi_app.engine.turn.readers import Readers
 from wsgi_app.engine.turn.report import TurnReport
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.engine.turn.services import Services
+from wsgi_app.engine.turn.steering import Steering
 from wsgi_app.engine.turn.turn_state import Stage, TurnState
 from wsgi_app.engine.turn.turn_steps import Progress
 from wsgi_app.events import (
@@ -83,6 +84,13 @@ class TurnRun:
             closed=self._question_closed,
             left=progress.question if progress else None,
         )
+        self.steering = Steering(
+            fence,
+            services.store,
+            self.log,
+            services.journal.hurry,
+            request.agent or services.session_agents.known,
+        )
         self._report = TurnReport(fence, request, settings.host, settings.log_format)
         self._calls = AgentCalls(
             fence,
@@ -91,6 +99,7 @@ class TurnRun:
             log=self.log,
             clock=self._clock,
             questions=self.questions,
+            steering=self.steering,
             count_tool=self._report.count_tool,
             inside_tool=self._report.inside_tool,
             progress=progress,
@@ -209,8 +218,9 @@ class TurnRun:
         self.move("elsewhere")
 
     def take_answer(self) -> None:
-        """Look whether the question has its answer."""
+        """Look whether the question has its answer, and what else was said to the turn."""
         self.questions.take_answer()
+        self.steering.take_posted()
 
     def orphan_checked(self, *, followed: bool) -> None:
         """End a turn that no reader on any worker waits for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, TypeGuard
 
 import msgspec
 from msgspec import Struct
@@ -12,6 +12,7 @@ from wsgi_app.events import (
     AnyEvent,
     EventId,
     NumberedEvent,
+    Steered,
     ToolCall,
     ToolResult,
     Usage,
@@ -41,6 +42,8 @@ class RecordedStep(NamedTuple):
 
     data: Any
     results: dict[str, ToolResult]
+    #: What the agent took of what was said to the turn, before its next step.
+    steered: Sequence[str] = ()
 
 
 def decode_records(records: Sequence[bytes]) -> list[StepRecord]:
@@ -81,13 +84,19 @@ def recorded_steps(
     """The steps with their results; a call's is between its step's record and the next one."""
     steps = []
     ends = [record.events for record in records[1:]]
+    taken = {one.steer_id for one in counted(events) if _is_taken(one)}
     for record, end in zip(records, [*ends, None]):
         found = {
             numbered.event.call_id: numbered.event
             for numbered in events[record.events or 0 : end]
             if isinstance(numbered.event, ToolResult) and numbered.event.call_id in record.calls
         }
-        steps.append(RecordedStep(record.data, found))
+        said = [
+            numbered.event.content
+            for numbered in events[record.events or 0 : end]
+            if _is_taken(numbered.event) and numbered.event.steer_id in taken
+        ]
+        steps.append(RecordedStep(record.data, found, said))
     return steps
 
 
@@ -103,6 +112,32 @@ def last_that_counts(
         if isinstance(numbered.event, ToolResult) and numbered.event.call_id in last.calls:
             place = at
     return events[place - 1].id if place else EventId(turn, 0)
+
+
+def waiting_steers(events: Iterable[AnyEvent]) -> list[Steered]:
+    """What was said to the turn and no agent has taken."""
+    waiting: dict[str, Steered] = {}
+    for event in events:
+        if isinstance(event, Steered) and event.status == "waiting":
+            waiting[event.steer_id] = event
+        elif isinstance(event, Steered):
+            waiting.pop(event.steer_id, None)
+    return list(waiting.values())
+
+
+def told_again(events: Sequence[NumberedEvent], after: EventId) -> list[Steered]:
+    """What was said to the turn, and is withdrawn with all behind an event; it still counts."""
+    withdrawn = NumberedEvent(after, Withdrawn(str(after)), b"")
+    left = counted([*events, withdrawn])
+    taken = {one.steer_id for one in left if _is_taken(one)}
+    waiting = {one.steer_id for one in waiting_steers(left)}
+    said = [one.event for one in events if isinstance(one.event, Steered)]
+    again = {one.steer_id: one.content for one in said if one.steer_id not in taken | waiting}
+    return [Steered(steer_id, content) for steer_id, content in again.items()]
+
+
+def _is_taken(event: AnyEvent) -> TypeGuard[Steered]:
+    return isinstance(event, Steered) and event.status == "taken"
 
 
 def unanswered_calls(events: Iterable[AnyEvent]) -> dict[str, ToolCall]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -18,6 +18,7 @@ from wsgi_app.engine.turn.call import Call, call_key, inside_call
 from wsgi_app.engine.turn.client_tools import request_of, results_of
 from wsgi_app.engine.turn.history import for_people, take_kept
 from wsgi_app.engine.turn.session_name import SessionName
+from wsgi_app.engine.turn.turn_host import TurnHost
 from wsgi_app.errors import TurnCancelled
 from wsgi_app.events import ClientTool, InputRequest, Status, encode_json
 
@@ -25,42 +26,9 @@ if TYPE_CHECKING:
     from wsgi_app.attachments import Attachment
     from wsgi_app.engine.turn.steps import RecordedStep
     from wsgi_app.events import AnyEvent, RequestedCall, ToolResult, Usage
-    from wsgi_app.store.base import Fence, Message
+    from wsgi_app.store.base import Message
 
 T = TypeVar("T")
-
-
-class TurnHost(Protocol):
-    """What a turn needs of the engine that runs it."""
-
-    fence: Fence
-
-    @property
-    def ended(self) -> bool: ...
-    @property
-    def deadline(self) -> float: ...
-    @property
-    def max_steps(self) -> int: ...
-    def emit(self, item: str | AnyEvent) -> None: ...
-    def keep(self, call_id: str, value: Any) -> None: ...
-    def inside_tool(self, call_id: str) -> AbstractContextManager[Any]: ...
-    def add_usage(self, usage: Usage) -> None: ...
-    def on_cancel(self, callback: Callable[[], None]) -> None: ...
-    def on_return(self, callback: Callable[[], None]) -> None: ...
-    def run_on_io_loop(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
-    def run_on_agents_loop(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
-    def call_in_app_context(self, function: Callable[[], T]) -> T: ...
-    def start_in_thread(self, function: Callable[[], T]) -> Future[T]: ...
-    def run_in_thread(self, function: Callable[[], T], timeout_seconds: float) -> T: ...
-    @property
-    def attempt(self) -> int: ...
-    @property
-    def recorded(self) -> list[RecordedStep]: ...
-    def is_asked_by(self, call_id: str) -> bool: ...
-    def record(self, data: Any, calls: Sequence[str] = (), *, again: bool = False) -> None: ...
-    def confirm(self) -> None: ...
-    def ask(self, make: Callable[[str], InputRequest]) -> Any: ...
-    async def ask_async(self, make: Callable[[str], InputRequest]) -> Any: ...
 
 
 class Turn:
@@ -256,6 +224,21 @@ class Turn:
             value = msgspec.json.decode(encode_json(function()))
         self._host.record({"step": name, "value": value}, again=True)
         return value
+
+    def steered(self, *, last: bool = False) -> list[str]:
+        """What the user has said to the turn since the last call, while it runs; see `steerable`.
+
+        With ``last`` the turn takes nothing more: who says something is told so.
+        """
+        return self._host.steering.take(last=last)
+
+    def may_end(self) -> bool:
+        """Whether the agent may come to its end: nothing has been said that it has not taken.
+
+        If so the turn takes nothing more. Ask, and go on with `steered` while it is False: then
+        nothing that is said to the turn stays without an answer.
+        """
+        return self._host.steering.may_end()
 
     @property
     def recorded(self) -> list[RecordedStep]:

@@ -63,6 +63,18 @@ class Cancels:
             metrics(self._host).cancel_seconds.observe(time.monotonic() - began_at)
         return sorted(numbers | elsewhere)
 
+    def await_end(self, key: SessionKey, turn: int, wait_seconds: float) -> bool:
+        """See `Steers.await_end`."""
+        for run in self._runs.select(key, turn):
+            return run.wait_ended(wait_seconds)
+        wakeup = Wakeup()
+        self._following.join(key, wakeup.set)
+        try:
+            deadline = time.monotonic() + wait_seconds
+            return self._wait_ended_elsewhere(key, turn, deadline, wakeup)
+        finally:
+            self._following.leave(key, wakeup.set)
+
     def _flag(
         self, key: SessionKey, turn: int | None, reason: CancelReason, *, needed: bool
     ) -> list[int]:
@@ -75,9 +87,10 @@ class Cancels:
 
     def _wait_ended_elsewhere(
         self, key: SessionKey, turn: int, deadline: float, wakeup: Wakeup
-    ) -> None:
+    ) -> bool:
         while (left := deadline - time.monotonic()) > 0:
             wakeup.wait(min(FOLLOW_POLL_SECONDS, left))
             found = self._store.read(key, EventId(turn, LOST_SEQ), 0)
             if found is None or found.live_turn is None or found.live_turn > turn:
-                return
+                return True
+        return False

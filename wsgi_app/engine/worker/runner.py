@@ -36,6 +36,7 @@ from wsgi_app.engine.worker.run_table import RunTable
 from wsgi_app.engine.worker.runs_kept import RunsKept
 from wsgi_app.engine.worker.session_agents import SessionAgents
 from wsgi_app.engine.worker.signals import Signals
+from wsgi_app.engine.worker.steers import Steers
 from wsgi_app.engine.worker.takeover import TakenOver, Takeover
 from wsgi_app.errors import RequestError, TurnError
 from wsgi_app.events import CancelReason, Error
@@ -111,6 +112,16 @@ class Runner:
             self._takeover,
         )
         self._cancels = Cancels(store, self._runs, self.following, self.worker_id, settings.host)
+        #: What users say to turns while they run.
+        self.steers = Steers(
+            store,
+            self._runs,
+            self._journal,
+            self.following,
+            self._cancels,
+            self.worker_id,
+            settings.lease_seconds,
+        )
         self.abandoned = Abandoned(self._runs, settings.max_turns_per_tenant)
         self.affinity = Affinity(
             store,

@@ -39,6 +39,7 @@ class Signals:
             "offer": self._on_offer,
             "follow": self._on_follow,
             "input": self._on_input,
+            "steer": self._on_steer,
             "lost": self._on_lost,
         }
 
@@ -73,6 +74,12 @@ class Signals:
         run = self._runs.find(signal.key, signal.turn)
         if run is not None:
             self._journal.follow(run.fence)
+
+    def _on_steer(self, signal: Signal) -> None:
+        run = self._runs.find(signal.key, signal.turn)
+        if run is not None:
+            run.steering.tell()
+            self._journal.hurry(run.fence)
 
     def _on_input(self, signal: Signal) -> None:
         run = self._runs.find(signal.key, signal.turn)

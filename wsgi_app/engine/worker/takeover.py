@@ -13,11 +13,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from wsgi_app.engine.turn.request import TurnRequest
-from wsgi_app.engine.turn.steps import decode_records, last_that_counts, number_events
+from wsgi_app.engine.turn.steps import decode_records, last_that_counts, number_events, told_again
 from wsgi_app.engine.turn.stored_request import decode_request
 from wsgi_app.engine.turn.turn_steps import Progress
 from wsgi_app.errors import Fenced, RequestError, StoreUnavailable
-from wsgi_app.events import InputRequest, Status, Withdrawn, encode_event
+from wsgi_app.events import AnyEvent, InputRequest, Status, Withdrawn, encode_event
 from wsgi_app.store.base import Fence, Message, SessionKey
 from wsgi_app.store.resumes import LostTurn, Resumes
 from wsgi_app.store.values import next_run_id
@@ -99,7 +99,9 @@ class Takeover:
         paused_seconds = records[-1].paused_seconds if records else 0.0
         seconds_left = self._turn_timeout_seconds - found.elapsed_seconds + paused_seconds
         after = last_that_counts(found.fence.turn, records, events)
-        told = [encode_event(Withdrawn(str(after))), encode_event(Status(TAKEN_OVER))]
+        again = told_again(events, after)
+        events_told: list[AnyEvent] = [Withdrawn(str(after)), Status(TAKEN_OVER), *again]
+        told = [encode_event(event) for event in events_told]
         run_id = next_run_id(found.fence.run_id, found.attempt + 1, secrets.token_hex(4))
         taken = self._resumes.take(found, self._worker_id, run_id, told)
         if taken is None:

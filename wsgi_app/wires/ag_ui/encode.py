@@ -17,6 +17,7 @@ from wsgi_app.events import (
     InputRequest,
     NumberedEvent,
     Status,
+    Steered,
     Thinking,
     Token,
     ToolCall,
@@ -261,6 +262,9 @@ class RunEncoder:
             # What its clients have stays; what counts comes in a message of its own.
             self._close_text()
             self._put("CUSTOM", name="withdrawn", value={"after": event.after})
+        elif isinstance(event, Steered):
+            told = {"id": event.steer_id, "content": event.content, "status": event.status}
+            self._put("CUSTOM", name="steered", value=told)
 
     def _end(self, event: Done | Error | Cancelled) -> None:
         self._close_text()

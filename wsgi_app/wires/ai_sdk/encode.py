@@ -11,6 +11,7 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from wsgi_app.events import (
+    AnyEvent,
     Cancelled,
     Done,
     Error,
@@ -18,6 +19,7 @@ from wsgi_app.events import (
     InputRequest,
     NumberedEvent,
     Status,
+    Steered,
     Thinking,
     Token,
     ToolCall,
@@ -109,7 +111,14 @@ class MessageStream:
             self._request(event)
         elif isinstance(event, InputRequest):
             self._ask(event)
-        elif isinstance(event, Status):
+        elif isinstance(event, (Done, Error, Cancelled)):
+            self._end(event)
+        else:
+            self._tell(event)
+        return self._take(event)
+
+    def _tell(self, event: AnyEvent) -> None:
+        if isinstance(event, Status):
             self._add_data("status", {"content": event.content})
         elif isinstance(event, Gap):
             places = {"missed_after": event.missed_after, "resumes_at": event.resumes_at}
@@ -119,9 +128,9 @@ class MessageStream:
             if not self._is_empty:
                 self._leave_step()
             self._add_data("withdrawn", {"after": event.after})
-        else:
-            self._end(event)
-        return self._take(event)
+        elif isinstance(event, Steered):
+            told = {"id": event.steer_id, "content": event.content, "status": event.status}
+            self._add_data("steered", told)
 
     def end_for_answer(self) -> bytes:
         """The frames that end the stream at a question, for the client to answer it."""

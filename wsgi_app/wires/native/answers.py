@@ -34,6 +34,14 @@ class TurnAnswer(Struct):
     usage: Usage
 
 
+class SteerAnswer(Okay, kw_only=True):
+    """Which turn has the message; ``event_id`` is that of its ``steered`` event."""
+
+    turn_id: str
+    steer_id: str
+    event_id: EventIdText
+
+
 class DeleteAnswer(Okay, kw_only=True):
     """Whether there was a session to forget."""
 

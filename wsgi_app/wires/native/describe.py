@@ -33,6 +33,7 @@ from wsgi_app.wires.native.answers import (
     SessionAnswer,
     SessionEventObject,
     SessionsAnswer,
+    SteerAnswer,
     TicketAnswer,
     TurnAnswer,
 )
@@ -47,6 +48,7 @@ from wsgi_app.wires.native.request import (
     PageSize,
     PollWaitSeconds,
     ProbeBody,
+    SteerBody,
     ToolResultBody,
 )
 
@@ -89,7 +91,7 @@ def _begins(body: type[ChatBody]) -> Operation:
         replies={200: Reply(_ASKED, (STREAM, Content(JSON, TurnAnswer)), TURN_HEADERS)},
         codes=(
             *(*BODY_CODES, *BEGIN_CODES, *TURN_CODES),
-            *("input_required", "cancelled", "not_found"),
+            *("input_required", "cancelled", "not_found", "not_steerable"),
         ),
     )
 
@@ -108,6 +110,13 @@ INPUT: Final = Operation(
     body=InputBody,
     replies=answers(Okay, "The agent has its answer."),
     codes=(*BODY_CODES, *STORE_CODES, "no_pending_input"),
+)
+STEER: Final = Operation(
+    group="Turns",
+    body=SteerBody,
+    headers=("Idempotency-Key",),
+    replies=answers(SteerAnswer, "The turn has the message."),
+    codes=(*BODY_CODES, *STORE_CODES, "not_steerable", "queue_full", "at_capacity"),
 )
 TOOL_RESULT: Final = Operation(
     group="Turns",

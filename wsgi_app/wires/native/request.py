@@ -38,12 +38,18 @@ class ChatBody(Struct, forbid_unknown_fields=True, kw_only=True):
     message: Annotated[str, Meta(min_length=1, extra_json_schema={"maxLength": MESSAGE_CHARS})]
     metadata: dict[str, Any] = {}
     on_disconnect: Literal["cancel", "continue"] = "cancel"
-    if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
+    if_busy: Literal["reject", "enqueue", "interrupt", "steer"] = "reject"
     tools: list[PageTool] = []
 
     def digest(self) -> str:
         """The same for a request and its retry, whatever the order of their fields."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+
+class SteerBody(Struct, forbid_unknown_fields=True):
+    """The body of ``POST …/steer``."""
+
+    message: Annotated[str, Meta(min_length=1, extra_json_schema={"maxLength": MESSAGE_CHARS})]
 
 
 class NewChatBody(ChatBody, forbid_unknown_fields=True, kw_only=True):
@@ -97,8 +103,14 @@ class MessageFrame(Struct, tag="message", tag_field="type", forbid_unknown_field
     content: Annotated[str, Meta(min_length=1)]
     metadata: dict[str, Any] = {}
     on_disconnect: Literal["cancel", "continue"] = "cancel"
-    if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
+    if_busy: Literal["reject", "enqueue", "interrupt", "steer"] = "reject"
     tools: list[PageTool] = []
+
+
+class SteerFrame(Struct, tag="steer", tag_field="type", forbid_unknown_fields=True):
+    """Says something to the turn that runs."""
+
+    content: Annotated[str, Meta(min_length=1)]
 
 
 class CancelFrame(Struct, tag="cancel", tag_field="type", forbid_unknown_fields=True):
@@ -127,4 +139,4 @@ class ResumeFrame(Struct, tag="resume", tag_field="type", forbid_unknown_fields=
     last_event_id: Union[str, UnsetType] = UNSET
 
 
-Frame = Union[MessageFrame, CancelFrame, InputFrame, ToolResultFrame, ResumeFrame]
+Frame = Union[MessageFrame, SteerFrame, CancelFrame, InputFrame, ToolResultFrame, ResumeFrame]

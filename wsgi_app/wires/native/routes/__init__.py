@@ -15,6 +15,7 @@ WIRE: Final = Wire(
         Route("POST", "/chat/<session_id>", chat.post_chat, CHAT, describe.CHAT),
         Route("POST", "/chat/<session_id>/cancel", chat.post_cancel, CANCEL, describe.CANCEL),
         Route("POST", "/chat/<session_id>/input", chat.post_input, CHAT, describe.INPUT),
+        Route("POST", "/chat/<session_id>/steer", chat.post_steer, CHAT, describe.STEER),
         Route(
             "POST",
             "/chat/<session_id>/tool_result",

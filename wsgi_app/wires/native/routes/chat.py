@@ -6,7 +6,7 @@ from flask import Response, request
 from msgspec import UNSET
 
 from wsgi_app.engine.turn.request import TurnRequest
-from wsgi_app.events import encode_json
+from wsgi_app.events import Cursor, encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.answers import CancelAnswer, Okay
 from wsgi_app.web.current import current_principal, session_key
@@ -20,13 +20,16 @@ from wsgi_app.web.parse import (
     parse_body,
 )
 from wsgi_app.web.respond import stream_response
-from wsgi_app.web.turns import open_turn
+from wsgi_app.web.steer import begin_or_steer, new_steer_id, steer_turn
+from wsgi_app.web.turns import OpenTurn, attach_turn, open_turn
+from wsgi_app.wires.native.answers import SteerAnswer
 from wsgi_app.wires.native.options import StreamOptions, wants_json
 from wsgi_app.wires.native.request import (
     CancelBody,
     ChatBody,
     InputBody,
     NewChatBody,
+    SteerBody,
     ToolResultBody,
 )
 from wsgi_app.wires.native.respond import answer_response, native_encoder
@@ -69,6 +72,16 @@ def post_input(mount: Mount, session_id: str) -> Response:
     return json_response(Okay())
 
 
+def post_steer(mount: Mount, session_id: str) -> Response:
+    """POST /chat/<session_id>/steer: say something to the turn that runs."""
+    check_session_id(session_id)
+    body = parse_body(request, SteerBody, mount.settings.max_body_bytes)
+    steer_id = new_steer_id(idempotency_key(request))
+    place = steer_turn(mount, session_key(session_id), steer_id, body.message)
+    told = SteerAnswer(turn_id=str(place.turn), steer_id=steer_id, event_id=str(place))
+    return json_response(told)
+
+
 def post_tool_result(mount: Mount, session_id: str) -> Response:
     """POST /chat/<session_id>/tool_result: give what the client's tools came to."""
     check_session_id(session_id)
@@ -84,7 +97,7 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
     options = StreamOptions.read(request, cursor)
 
     wanted = _wanted(mount, body, idempotency, streams=not wants_whole)
-    with open_turn(mount, key, wanted, cursor) as turn:
+    with _open(mount, key, body, wanted, cursor) as turn:
         if wants_whole:
             return answer_response(turn.wait(), key, turn.turn)
         burst = mount.burst_seconds
@@ -92,12 +105,29 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
         return stream_response(turn, encode, options.batch_seconds, burst_seconds=burst)
 
 
+def _open(
+    mount: Mount, key: SessionKey, body: ChatBody, wanted: TurnRequest, cursor: Cursor | None
+) -> OpenTurn:
+    if body.if_busy != "steer":
+        return open_turn(mount, key, wanted, cursor)
+
+    def steer() -> OpenTurn:
+        place = steer_turn(mount, key, new_steer_id(wanted.idempotency_key), wanted.message)
+        if wanted.idempotency_key is not None:
+            keep = mount.store.note_key
+            keep(key, place.turn, wanted.idempotency_key, wanted.digest)
+        # From its event on: what was said before is not this message's answer.
+        return attach_turn(mount, key, place.turn, place.seq - 1, streams=wanted.streams)
+
+    return begin_or_steer(mount, key, lambda: open_turn(mount, key, wanted, cursor), steer)
+
+
 def _wanted(mount: Mount, body: ChatBody, idempotency: str | None, *, streams: bool) -> TurnRequest:
     return TurnRequest(
         message=body.message,
         metadata=body.metadata,
         on_disconnect=body.on_disconnect,
-        if_busy=body.if_busy,
+        if_busy="reject" if body.if_busy == "steer" else body.if_busy,
         idempotency_key=idempotency,
         digest=body.digest() if idempotency else "",
         streams=streams,

@@ -22,6 +22,7 @@ from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import check_session_id, decode_json
 from wsgi_app.web.refuse import count_refused
 from wsgi_app.web.sockets import LOOK_SECONDS, TRY_AGAIN_LATER, serve_socket
+from wsgi_app.web.steer import begin_or_steer, new_steer_id, steer_turn
 from wsgi_app.web.turns import begin_turn
 from wsgi_app.wires.native.encode import with_id
 from wsgi_app.wires.native.options import wants_marks
@@ -31,6 +32,7 @@ from wsgi_app.wires.native.request import (
     InputFrame,
     MessageFrame,
     ResumeFrame,
+    SteerFrame,
     ToolResultFrame,
 )
 from wsgi_app.wires.native.tools import give_results, offered
@@ -104,6 +106,9 @@ class _Chat:
         if isinstance(frame, MessageFrame):
             demand("chat")
             self._start(frame)
+        elif isinstance(frame, SteerFrame):
+            demand("chat")
+            self._steer(frame.content)
         elif isinstance(frame, CancelFrame):
             demand("cancel")
             turn = None if frame.turn_id is UNSET else int(frame.turn_id)
@@ -123,15 +128,30 @@ class _Chat:
             message=frame.content,
             metadata=frame.metadata,
             on_disconnect=frame.on_disconnect,
-            if_busy=frame.if_busy,
+            if_busy="reject" if frame.if_busy == "steer" else frame.if_busy,
             client_tools=offered(self._mount, frame.tools),
         )
+        if frame.if_busy == "steer":
+            begin_or_steer(
+                *(self._mount, self._key),
+                lambda: self._begin(wanted),
+                lambda: self._steer(frame.content),
+            )
+        else:
+            self._begin(wanted)
+
+    def _begin(self, wanted: TurnRequest) -> None:
         begun = begin_turn(self._mount, self._key, wanted)
         if self._feed is None:
             # Else the feed goes on to this turn by itself.
             self._follow(Cursor(EventId(begun.turn, 0)), begun.run)
         if begun.run is not None:
             begun.run.start()
+
+    def _steer(self, message: str) -> None:
+        place = steer_turn(self._mount, self._key, new_steer_id(None), message)
+        if self._feed is None:
+            self._follow(Cursor(EventId(place.turn, place.seq - 1)))
 
     def _resume(self, frame: ResumeFrame) -> None:
         try:

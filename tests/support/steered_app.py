@@ -1,0 +1,63 @@
+"""Agents that are steered: a generator, a model, and a generator that listens to nobody."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from flask import Flask
+
+from wsgi_app import AgentHost, OpenAIAgent, Turn, steerable
+
+#: How often the generator looks for what is said.
+LOOK_SECONDS = 0.01
+
+
+@steerable
+def listening(turn: Turn) -> Iterator[str]:
+    """Repeat what is said until it is "stop"; with the message "deaf" wait for the turn's end.
+
+    With a number of milliseconds as its message, end by itself after so long.
+    """
+    yield "begun "
+    until = time.monotonic() + (int(turn.message) / 1000 if turn.message.isdigit() else 60)
+    while turn.message == "deaf":
+        turn.check()
+        time.sleep(LOOK_SECONDS)
+    heard: list[str] = []
+    while "stop" not in heard and time.monotonic() < until:
+        turn.check()
+        heard = turn.steered()
+        yield from (f"[{text}] " for text in heard)
+        time.sleep(LOOK_SECONDS)
+    while not turn.may_end():
+        yield from (f"({text}) " for text in turn.steered())
+    yield "over"
+
+
+def deaf(turn: Turn) -> Iterator[str]:
+    """Say something, and wait for the turn's end."""
+    yield "begun "
+    while True:
+        turn.check()
+        time.sleep(LOOK_SECONDS)
+
+
+def wait_a_moment(turn: Turn, seconds: float) -> str:
+    """Wait."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        turn.check()
+        time.sleep(LOOK_SECONDS)
+    return "waited"
+
+
+def app() -> Flask:
+    """Mount them below /agents, /deaf, and by the model's API /chat and /responses."""
+    site = Flask("site")
+    AgentHost(listening).init_app(site, url_prefix="/agents")
+    for api in ("chat", "responses"):
+        agent = OpenAIAgent("test-model", [wait_a_moment], max_steps=4, api=api)
+        AgentHost(agent).init_app(site, url_prefix=f"/{api}")
+    AgentHost(deaf).init_app(site, url_prefix="/deaf")
+    return site

@@ -1,0 +1,38 @@
+"""The tools that a turn's agent has called, and that have no result yet."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from wsgi_app.engine.turn.steps import unanswered_calls
+from wsgi_app.errors import TurnError
+from wsgi_app.events import AnyEvent, Thinking, Token, ToolCall, ToolResult
+
+
+class OpenCalls:
+    """Used by all that emit; ``_lock`` guards the calls."""
+
+    def __init__(self, before: Iterable[AnyEvent]) -> None:
+        """``before``: what counts of the turn's events on other workers."""
+        self._lock = threading.Lock()
+        self._running = unanswered_calls(before)
+
+    def says_nothing(self, event: AnyEvent) -> bool:
+        """Whether an event is empty text, or a call that runs already, told again.
+
+        Raises TurnError for another call of the same id: nobody could tell their results apart.
+        """
+        if isinstance(event, (Token, Thinking)):
+            return not event.content
+        if not isinstance(event, (ToolCall, ToolResult)):
+            return False
+        with self._lock:
+            running = self._running.pop(event.call_id, None)
+            if isinstance(event, ToolCall):
+                self._running[event.call_id] = running or event
+        if running is None or not isinstance(event, ToolCall):
+            return False
+        if running != event:
+            raise TurnError("The agent sent two calls at once with the same id.")
+        return True

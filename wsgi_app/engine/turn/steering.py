@@ -1,0 +1,127 @@
+"""What the user says to a turn while it runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from wsgi_app.engine.turn.log import EventLog
+from wsgi_app.engine.turn.steps import waiting_steers
+from wsgi_app.errors import RequestError
+from wsgi_app.events import EventId, Steered, encode_event
+from wsgi_app.store.base import MAX_STEERS, Fence, Store
+from wsgi_app.store.refusals import refusal
+
+log = logging.getLogger("wsgi_app")
+
+A = TypeVar("A", bound=Callable[..., Any])
+
+
+def steerable(agent: A) -> A:
+    """Let users steer an agent's turns: it looks for what they say by `Turn.steered`.
+
+    For a function or a class; the message of a user whose turn's agent is none is refused.
+    """
+    agent.takes_steering = True  # type: ignore[attr-defined] # as the agents of this package have it
+    return agent
+
+
+class Steering:
+    """One turn's messages that came while it runs.
+
+    Each has an event when it comes, and one when the agent takes it. Offered by requests' threads
+    and by the journal's, taken by the agent; ``_lock`` guards all of it, so that the turn's last
+    look and a message that comes are one after the other. Only the log is called under it, which
+    waits for nothing.
+    """
+
+    def __init__(
+        self,
+        fence: Fence,
+        store: Store,
+        events: EventLog,
+        hurry: Callable[[Fence], None],
+        agent: Any,
+    ) -> None:
+        """``agent``: what answers, as far as it is known; a turn of none takes nothing yet."""
+        self._fence = fence
+        self._store = store
+        self._log = events
+        self._hurry = hurry
+        self._lock = threading.Lock()
+        self._open = bool(getattr(agent, "takes_steering", False))
+        #: The ids of their events, by their own; of one told again the newest.
+        self._known: dict[str, EventId] = {
+            one.event.steer_id: one.id
+            for one in events.read(0, events.last_seq)
+            if isinstance(one.event, Steered) and one.event.status == "waiting"
+        }
+        self._waiting = waiting_steers(events.events())
+        self._is_told = False
+
+    def offer(self, steer_id: str, message: str) -> EventId:
+        """Give the turn a message, once for each id; answers its event's id.
+
+        Raises RequestError ``not_steerable`` or ``queue_full``.
+        """
+        with self._lock:
+            known = self._known.get(steer_id)
+            if known is not None:
+                return known
+            if not self._open:
+                raise refusal("not_steerable")
+            if len(self._known) >= MAX_STEERS:
+                raise refusal("too_many_steers")
+            event = Steered(steer_id, message)
+            place = self._log.add(event, encode_event(event))
+            if place is None:
+                raise refusal("not_steerable")
+            self._known[steer_id] = place
+            self._waiting.append(event)
+        self._hurry(self._fence)
+        return place
+
+    def take(self, *, last: bool = False) -> list[str]:
+        """See `Turn.steered`."""
+        with self._lock:
+            self._open = self._open and not last
+            taken, self._waiting = self._waiting, []
+            for one in taken:
+                event = Steered(one.steer_id, one.content, "taken")
+                self._log.add(event, encode_event(event))
+        return [one.content for one in taken]
+
+    def may_end(self) -> bool:
+        """See `Turn.may_end`."""
+        with self._lock:
+            self._open = self._open and bool(self._waiting)
+            return not self._waiting
+
+    def close(self) -> None:
+        """Take nothing more: the agent has come to its end."""
+        with self._lock:
+            self._open = False
+
+    def tell(self) -> None:
+        """Have `take_posted` look into the store."""
+        self._is_told = True
+
+    def take_posted(self) -> None:
+        """Take what other workers have posted; called by the journal's thread.
+
+        Raises Fenced and StoreUnavailable.
+        """
+        if not self._is_told:
+            return
+        self._is_told = False
+        try:
+            for steer_id, message in self._store.take_steers(self._fence):
+                try:
+                    self.offer(steer_id, message.decode())
+                except RequestError:
+                    self._store.refuse_steer(self._fence, steer_id)
+        except BaseException:
+            self._is_told = True
+            raise
