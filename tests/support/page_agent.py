@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from wsgi_app import Status, Thinking, ToolCall, ToolResult, Turn, TurnError
+from wsgi_app import Status, Thinking, ToolCall, ToolResult, Turn, TurnError, steerable
 from wsgi_app.agents import demo_agent
 
 MARKDOWN: Final = """\
@@ -53,6 +53,20 @@ def answer(turn: Turn) -> Iterator[Any]:
     """Do what the message's first word says; to others the demo agent has an answer."""
     word, _, rest = turn.message.partition(" ")
     return KINDS[word](turn, rest) if word in KINDS else demo_agent(turn)
+
+
+@steerable
+def listening(turn: Turn) -> Iterator[Any]:
+    """Repeat what is said to it, until that is "stop"."""
+    yield "I listen. "
+    heard: list[str] = []
+    while "stop" not in heard:
+        turn.check()
+        heard = turn.steered()
+        yield from (f"You said {text}. " for text in heard)
+        time.sleep(0.02)  # the pace of a model
+    while not turn.may_end():
+        yield from turn.steered()
 
 
 def _ask(turn: Turn, kind: str) -> Iterator[Any]:

@@ -23,7 +23,14 @@ from wsgi_app.web.route import Route, RouteTable
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 #: What pages of other origins may read, besides what every page may (Fetch, section 3.3.6).
 EXPOSED_HEADERS: Final = (
-    *("X-Session-Id", "X-Turn-Id", "Retry-After", "Retry-After-Ms", "X-Should-Retry"),
+    *(
+        "X-Session-Id",
+        "X-Turn-Id",
+        "X-Steerable",
+        "Retry-After",
+        "Retry-After-Ms",
+        "X-Should-Retry",
+    ),
     *("X-Request-Id", "Location", "X-Vercel-AI-UI-Message-Stream"),
     *LIMIT_HEADERS,
 )

@@ -10,6 +10,7 @@ from flask import Flask, Response, g
 from wsgi_app.delivery.pump import Encoder
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.frames import sse
+from wsgi_app.web.client_tools import takes_steering
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.stream import StreamResponse
 from wsgi_app.web.turns import OpenTurn
@@ -39,6 +40,8 @@ def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones
     closed. ``burst_seconds``: how long it goes on at most, where its client comes back then.
     """
     own = {"X-Session-Id": turn.key.session_id, "X-Turn-Id": str(turn.turn)}
+    if takes_steering(turn.mount):
+        own["X-Steerable"] = "1"
     return events_response(
         turn.mount,
         turn.reader,

@@ -111,7 +111,7 @@ def for_people(stored: Sequence[Message]) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = []
     for exchange in _parts_of(stored):
         texts = [m["content"] for m in exchange if m["role"] == "assistant" and m.get("content")]
-        shown += [_without_mark(m) for m in exchange if m["role"] not in ("assistant", "tool")]
+        shown += [m for m in exchange if m["role"] not in ("assistant", "tool")]
         if texts:
             shown.append({"role": "assistant", "content": "".join(texts)})
     return shown
@@ -233,10 +233,6 @@ def _divided(messages: Sequence[Message], begins: Callable[[Message], bool]) -> 
             parts.append([])
         parts[-1].append(message)
     return parts
-
-
-def _without_mark(message: Message) -> Message:
-    return {name: value for name, value in message.items() if name != "steered"}
 
 
 def _has_failed(exchange: list[Message]) -> bool:

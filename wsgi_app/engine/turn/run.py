@@ -90,6 +90,7 @@ class TurnRun:
             self.log,
             services.journal.hurry,
             request.agent or services.session_agents.known,
+            goes_on=progress is not None,
         )
         self._report = TurnReport(fence, request, settings.host, settings.log_format)
         self._calls = AgentCalls(

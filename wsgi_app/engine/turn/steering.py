@@ -37,15 +37,20 @@ class Steering:
     waits for nothing.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a turn that it touches, by its one caller
         self,
         fence: Fence,
         store: Store,
         events: EventLog,
         hurry: Callable[[Fence], None],
         agent: Any,
+        *,
+        goes_on: bool,
     ) -> None:
-        """``agent``: what answers, as far as it is known; a turn of none takes nothing yet."""
+        """``agent``: what answers, as far as it is known; a turn of none takes nothing yet.
+
+        ``goes_on``: the events are another worker's, who has taken some of it.
+        """
         self._fence = fence
         self._store = store
         self._log = events
@@ -53,13 +58,17 @@ class Steering:
         self._lock = threading.Lock()
         self._open = bool(getattr(agent, "takes_steering", False))
         #: The ids of their events, by their own; of one told again the newest.
-        self._known: dict[str, EventId] = {
-            one.event.steer_id: one.id
-            for one in events.read(0, events.last_seq)
-            if isinstance(one.event, Steered) and one.event.status == "waiting"
-        }
-        self._waiting = waiting_steers(events.events())
+        self._known: dict[str, EventId] = {}
+        self._waiting: list[Steered] = []
+        if goes_on:
+            self._take_over()
         self._is_told = False
+
+    def _take_over(self) -> None:
+        for one in self._log.read(0, self._log.last_seq):
+            if isinstance(one.event, Steered) and one.event.status == "waiting":
+                self._known[one.event.steer_id] = one.id
+        self._waiting = waiting_steers(self._log.events())
 
     def offer(self, steer_id: str, message: str) -> EventId:
         """Give the turn a message, once for each id; answers its event's id.

@@ -48,6 +48,13 @@ export type ToolRequestEvent = Numbered & {
 /** Another worker goes on: of what came before, only what came up to `after` counts. */
 export type WithdrawnEvent = Numbered & { type: "withdrawn"; after: string };
 /** What lies between the two is no longer kept. */
+/** The user has said something to the running turn, and, in a second one, the agent has taken it. */
+export type SteeredEvent = Numbered & {
+  type: "steered";
+  steer_id: string;
+  content: string;
+  status: "waiting" | "taken";
+};
 export type GapEvent = Numbered & { type: "gap"; missed_after: string; resumes_at: string };
 export type DoneEvent = Numbered & {
   type: "done";
@@ -69,6 +76,7 @@ export type CancelledEvent = Numbered & {
 };
 
 export type AgentEvent =
+  | SteeredEvent
   | StatusEvent
   | ThinkingEvent
   | TokenEvent
@@ -159,7 +167,8 @@ export interface ChatOptions extends StreamOptions {
   /** Handed to the agent. */
   metadata?: { [name: string]: Json };
   onDisconnect?: "cancel" | "continue";
-  ifBusy?: "reject" | "enqueue" | "interrupt";
+  /** With `"steer"` the message goes to the turn that runs, if one does. */
+  ifBusy?: "reject" | "enqueue" | "interrupt" | "steer";
   /** By default a new one for each call. */
   idempotencyKey?: string;
 }
@@ -175,6 +184,8 @@ export class EventStream implements AsyncIterable<AgentEvent> {
   readonly sessionId: string;
   /** The turn of the newest event, or of the message; null until the host has told it. */
   readonly turnId: number | null;
+  /** Whether its agent takes what `steer` says, as far as that is known. */
+  readonly steerable: boolean;
   /** The id of the last event seen. */
   readonly lastEventId: string | null;
   /** The same with the mark of its run: of a session that began again since, it is refused. */
@@ -190,6 +201,11 @@ export class AgentClient {
   chat(sessionId: string | null, message: string, options?: ChatOptions): EventStream;
   /** What comes after an event, until the newest turn has ended. Starts no turn. */
   events(sessionId: string, options?: EventsOptions): EventStream;
+  /** Says something to the turn that runs; `not_steerable` where it has not got it. */
+  steer(
+    sessionId: string,
+    message: string,
+  ): Promise<{ ok: true; turn_id: string; steer_id: string; event_id: string }>;
   /** Ends the turn, or all that runs and waits in the session. */
   cancel(
     sessionId: string,
@@ -263,6 +279,8 @@ export class AgentWebSocket {
   ): () => void;
   /** Sends a message, which starts a turn. */
   send(content: string, options?: Pick<ChatOptions, "metadata" | "onDisconnect" | "ifBusy">): void;
+  /** Says something to the turn that runs. */
+  steer(content: string): void;
   /** Ends what runs and waits in the session. */
   cancel(): void;
   /** Answers the agent's question. */

@@ -123,6 +123,14 @@ export class AgentClient {
     return this.#call("POST", `chat/${encodeURIComponent(sessionId)}/cancel`, json);
   }
 
+  /**
+   * Says something to the turn that runs, and resolves once it has it. A HostError `not_steerable`:
+   * none runs, or it takes no more, and has not got it.
+   */
+  steer(sessionId, message) {
+    return this.#call("POST", `chat/${encodeURIComponent(sessionId)}/steer`, { message });
+  }
+
   /** Answers the agent's question. */
   answer(sessionId, requestId, value) {
     const json = { request_id: requestId, value };
@@ -254,6 +262,9 @@ export class EventStream {
   /** The turn of the newest event, or of the message; null until the host has told it. */
   turnId = null;
 
+  /** Whether its agent takes what `steer` says, as far as that is known. */
+  steerable = false;
+
   constructor(client, sessionId, { post = null, after = null, signal = null, onConnection, tools } = {}) {
     this.#client = client;
     this.#tools = tools ?? {};
@@ -384,6 +395,7 @@ export class EventStream {
 
   #learnTurn(response) {
     const turn = response.headers.get("X-Turn-Id");
+    this.steerable = response.headers.get("X-Steerable") === "1";
     if (this.#post !== null && this.turnId === null && turn !== null) this.#startAt(Number(turn));
   }
 
@@ -666,6 +678,11 @@ export class AgentWebSocket {
   send(content, { metadata, onDisconnect, ifBusy } = {}) {
     const options = { metadata, on_disconnect: onDisconnect, if_busy: ifBusy };
     this.#transmit({ type: "message", content, ...options });
+  }
+
+  /** Says something to the turn that runs. */
+  steer(content) {
+    this.#transmit({ type: "steer", content });
   }
 
   /** Ends what runs and waits in the session. */

@@ -59,8 +59,18 @@ export class Conversation {
     return !this.isReading && Number(turn) !== this.#newestTurn;
   }
 
-  /** Sends a message; if an answer is being written, it waits for its turn. */
+  /**
+   * Sends a message. An answer that is being written gets it, and its events show it; if the agent
+   * takes none meanwhile, it waits for its turn.
+   */
   async send(text) {
+    try {
+      const [first] = this.#reading;
+      if (first?.stream.steerable && (await this.#steer(text))) return;
+    } catch (error) {
+      this.#callbacks.refused(text, error);
+      return;
+    }
     const question = this.#transcript.user(text);
     const answer = this.#newAnswer();
     if (this.isReading) answer.hold("Waits for the answer above.");
@@ -72,6 +82,16 @@ export class Conversation {
     question.remove();
     answer.node.remove();
     this.#callbacks.refused(text, fault);
+  }
+
+  async #steer(text) {
+    try {
+      await this.#client.steer(this.sessionId, text);
+      return true;
+    } catch (error) {
+      if (error.code !== "not_steerable" && error.code !== "queue_full") throw error;
+      return false;
+    }
   }
 
   /** Ends the answer that is being written; those that wait come next. */
@@ -96,7 +116,7 @@ export class Conversation {
   /** Adds the turn that follows those on the page, or draws them all. */
   #draw(messages, turn) {
     const isNext = !this.#isStale && this.#newestTurn > 0 && turn === this.#newestTurn + 1;
-    const start = isNext ? messages.findLastIndex(({ role }) => role === "user") : 0;
+    const start = isNext ? messages.findLastIndex(({ role, steered }) => role === "user" && !steered) : 0;
     if (!isNext) this.#transcript.clear();
     this.#newestTurn = turn;
     this.#isStale = false;

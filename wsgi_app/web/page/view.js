@@ -12,6 +12,7 @@ const CANCELLED = {
   interrupted: "A newer message took this answer's place.",
   deleted: "This chat was deleted.",
 };
+const BESIDE_QUESTIONS = new Set(["status", "tool_result", "steered"]);
 const NEAR_END_PX = 60;
 
 /** The list of messages; keeps its end in sight unless the reader has scrolled up. */
@@ -103,6 +104,7 @@ class Answer {
   #say;
   #open = null; // the part that takes the next piece of the same kind
   #tools = new Map();
+  #said = new Map();
   #question = null;
   #hasGap = false;
   #text = "";
@@ -127,7 +129,7 @@ class Answer {
     const draw = DRAW.get(event.type);
     if (!draw) return;
     if (event.type !== "withdrawn") this.#events.push(event);
-    if (event.type !== "status" && event.type !== "tool_result") this.#question?.close();
+    if (!BESIDE_QUESTIONS.has(event.type)) this.#question?.close();
     draw(this, event);
     this.#changed();
   }
@@ -195,11 +197,25 @@ class Answer {
     this.node.replaceChildren(this.node.firstChild, this.#waiting);
     this.#events = [];
     this.#tools.clear();
+    this.#said.clear();
     this.#question = null;
     this.#text = "";
     this.#isQuiet = true;
     for (const one of kept) this.apply(one);
     this.#isQuiet = false;
+  }
+
+  /** What the user has said meanwhile, in the place where the turn got it. */
+  steered(event) {
+    const known = this.#said.get(event.steer_id);
+    if (known) {
+      known.take();
+      return;
+    }
+    const said = new SaidPart(event);
+    this.#said.set(event.steer_id, said);
+    this.#begin("said", said);
+    this.#say("The agent has your message.");
   }
 
   gap() {
@@ -236,12 +252,28 @@ const DRAW = new Map(Object.entries({
   tool_request: (answer, event) => {
     for (const call of event.calls) answer.toolCall(call);
   },
+  steered: (answer, event) => answer.steered(event),
   gap: (answer) => answer.gap(),
   withdrawn: (answer, event) => answer.withdraw(event),
   done: (answer, event) => answer.done(event),
   error: (answer, event) => answer.end("fault", event.message),
   cancelled: (answer, event) => answer.end("note", CANCELLED[event.reason] ?? "Stopped."),
 }));
+
+/** What the user has said while the agent was at work. */
+class SaidPart {
+  #state = element("p", { class: "note" }, "The agent reads this at its next step.");
+
+  constructor({ content, status }) {
+    const words = element("div", { class: "prose" }, content);
+    this.node = element("section", { class: "said", "aria-label": "You" }, words, this.#state);
+    if (status === "taken") this.take();
+  }
+
+  take() {
+    this.#state.remove();
+  }
+}
 
 /** What the agent thinks, folded. */
 class Thought {

@@ -68,6 +68,8 @@ class ShownMessage(Struct):
 
     role: str
     content: str
+    #: Whether the user said it to a turn that was running.
+    steered: Union[bool, UnsetType] = UNSET
 
 
 class SessionSummary(Struct, kw_only=True):

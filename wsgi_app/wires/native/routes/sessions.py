@@ -34,7 +34,10 @@ def get_session(mount: Mount, session_id: str) -> Response:
     view = mount.store.history(session_key(session_id))
     if view is None:
         raise RequestError("not_found", "There is no such session.")
-    messages = [ShownMessage(m["role"], m["content"]) for m in for_people(view.messages)]
+    messages = [
+        ShownMessage(m["role"], m["content"], m.get("steered", UNSET))
+        for m in for_people(view.messages)
+    ]
     owner = view.owner if "admin" in current_principal().scopes else _opaque(view.owner)
     return json_response(SessionAnswer(**_describe(view), owner=owner, messages=messages))
 
