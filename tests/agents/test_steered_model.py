@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,10 @@ from tests.support.upstream import Request, Upstream
 from tests.support.upstream_script import AnyStep, Call, Text, ToolCalls, Usage, scripted_message
 from tests.support.waiting import wait_for
 
+APIS = pytest.mark.parametrize(
+    "api",
+    ["chat", "responses", *(["pydantic"] if sys.version_info >= (3, 11) else [])],
+)
 APP = "tests.support.steered_app:app()"
 
 
@@ -73,7 +78,7 @@ def begin(client: ReadingClient, session: str, *steps: AnyStep) -> Stream:
     return client.stream("POST", f"/chat/{session}", {"message": text})
 
 
-@pytest.mark.parametrize("api", ["chat", "responses"])
+@APIS
 def test_the_next_step_has_it(shared: Service, upstream: Upstream, api: str) -> None:
     """Said while a tool runs, it stands behind the tool's result in the next request."""
     session = new_session()
@@ -88,13 +93,14 @@ def test_the_next_step_has_it(shared: Service, upstream: Upstream, api: str) -> 
     expected = {
         "chat": ["assistant", "tool", "user"],
         "responses": ["function_call", "function_call_output", "user"],
+        "pydantic": ["assistant", "tool", "user"],
     }
     assert behind == expected[api]
     seen = [f.data["type"] for f in frames if f.data["type"] in ("tool_result", "steered")]
     assert seen == ["steered", "tool_result", "steered"]
 
 
-@pytest.mark.parametrize("api", ["chat", "responses"])
+@APIS
 def test_what_comes_with_the_last_words_is_answered_too(
     shared: Service, upstream: Upstream, api: str
 ) -> None:

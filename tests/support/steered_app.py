@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 
 from flask import Flask
 
-from wsgi_app import AgentHost, OpenAIAgent, Turn, steerable
+from wsgi_app import Agent, AgentHost, OpenAIAgent, Turn, current_turn, steerable
 
 #: How often the generator looks for what is said.
 LOOK_SECONDS = 0.01
@@ -52,12 +53,28 @@ def wait_a_moment(turn: Turn, seconds: float) -> str:
     return "waited"
 
 
+def pydantic_ai() -> Agent:
+    """The same with Pydantic AI, which needs Python 3.11."""
+    from pydantic_ai import Agent as PydanticAgent  # noqa: PLC0415 - as said
+    from pydantic_ai.models.openai import OpenAIChatModel  # noqa: PLC0415 - as said
+
+    from wsgi_app.agents.pydantic_ai import PydanticAIAgent  # noqa: PLC0415 - as said
+
+    def wait(seconds: float) -> str:
+        return wait_a_moment(current_turn(), seconds)
+
+    wait.__name__ = "wait_a_moment"
+    return PydanticAIAgent(PydanticAgent(OpenAIChatModel("test-model"), tools=[wait]))
+
+
 def app() -> Flask:
-    """Mount them below /agents, /deaf, and by the model's API /chat and /responses."""
+    """Mount them below /agents, /deaf, /pydantic, and by the model's API /chat and /responses."""
     site = Flask("site")
     AgentHost(listening).init_app(site, url_prefix="/agents")
     for api in ("chat", "responses"):
         agent = OpenAIAgent("test-model", [wait_a_moment], max_steps=4, api=api)
         AgentHost(agent).init_app(site, url_prefix=f"/{api}")
+    if sys.version_info >= (3, 11):
+        AgentHost(pydantic_ai()).init_app(site, url_prefix="/pydantic")
     AgentHost(deaf).init_app(site, url_prefix="/deaf")
     return site

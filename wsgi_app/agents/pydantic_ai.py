@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic_ai import (
@@ -36,6 +36,7 @@ from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering, Rei
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import BaseToolReturnPart
 from pydantic_core import to_jsonable_python
+from pydantic_graph import End
 
 from wsgi_app.agents.answer_end import check_end
 from wsgi_app.agents.approvals import (
@@ -85,6 +86,9 @@ class PydanticAIAgent:
         # Pydantic AI's own threads are few, and tools that wait for their users would take them.
         self._executor = LoopExecutor()
 
+    #: Whether it looks for what the user says while a turn runs.
+    takes_steering = True
+
     async def __call__(self, turn: Turn) -> None:
         """Answer a turn.
 
@@ -98,7 +102,7 @@ class PydanticAIAgent:
 
     async def _answer(self, turn: Turn) -> None:
         limits = self._usage_limits or UsageLimits(request_limit=turn.max_steps)
-        hooks = _Hooks(turn)
+        hooks = _Hooks(turn, limits.request_limit)
         history, message = fold_system(turn.history, turn.message)
         run = self._agent.run_stream_events(
             message,
@@ -122,8 +126,9 @@ class _Hooks(AbstractCapability[Any]):
     Used by tasks of the ``agents`` loop.
     """
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Turn, max_requests: int | None) -> None:
         self._turn = turn
+        self._max_requests = max_requests
         self._has_spoken = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -135,6 +140,30 @@ class _Hooks(AbstractCapability[Any]):
         """Note the task that stands around the run."""
         self._note_task()
         return await handler()
+
+    async def before_model_request(self, ctx: RunContext[Any], request_context: Any) -> Any:
+        """Hand on what the user has said since the last request.
+
+        Nobody could answer what comes during the last one. What comes before the first waits.
+        """
+        is_last = self._max_requests is not None and ctx.usage.requests >= self._max_requests - 1
+        if ctx.usage.requests or is_last:
+            self._hand_on(ctx, self._turn.steered(last=is_last))
+        return request_context
+
+    async def after_node_run(self, ctx: RunContext[Any], *, node: Any, result: Any) -> Any:
+        """Have the run go on with what the user has said meanwhile, where it would end."""
+        del node
+        if isinstance(result, End) and not self._turn.may_end():
+            if self._has_spoken:
+                self._turn.emit("\n\n")
+            self._hand_on(ctx, self._turn.steered())
+        return result
+
+    @staticmethod
+    def _hand_on(ctx: RunContext[Any], texts: Sequence[str]) -> None:
+        for text in texts:
+            ctx.enqueue(text)
 
     async def wrap_model_request(
         self,
