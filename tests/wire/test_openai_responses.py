@@ -37,7 +37,8 @@ from wsgi_app.events import (
 )
 from wsgi_app.frames.merge import merge_text
 from wsgi_app.wires.openai.encode.document import ResponseAbout
-from wsgi_app.wires.openai.encode.responses import ResponseBuilder, ResponseEncoder, StreamEvent
+from wsgi_app.wires.openai.encode.response_stream import ResponseEncoder
+from wsgi_app.wires.openai.encode.responses import ResponseBuilder, StreamEvent
 from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.responses import ResponseBody
 from wsgi_app.wires.openai.routes.questions import answer_value

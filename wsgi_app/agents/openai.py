@@ -216,9 +216,10 @@ class OpenAIAgent:
             else:  # what it has to say it has said, and the user something more
                 begun()
                 results = []
-                turn.emit(PARAGRAPH)
             conversation.add(recorded.answer, results, spoke=recorded.spoke)
             self._listen(turn, exchange, number + 1)
+            if not calls:
+                turn.emit(PARAGRAPH)
             if servers is not None and servers.has_new_tools:
                 toolbox = self._update(offer, turn, servers)
             step = self._ask(turn, conversation)

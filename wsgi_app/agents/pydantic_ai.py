@@ -155,9 +155,9 @@ class _Hooks(AbstractCapability[Any]):
         """Have the run go on with what the user has said meanwhile, where it would end."""
         del node
         if isinstance(result, End) and not self._turn.may_end():
+            self._hand_on(ctx, self._turn.steered())
             if self._has_spoken:
                 self._turn.emit("\n\n")
-            self._hand_on(ctx, self._turn.steered())
         return result
 
     @staticmethod

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 _PREFIX: Final = "resp_"
 _FORM: Final = re.compile(
-    r"([1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,11})\.([0-3])"
+    r"([1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,11})\.([0-7])"
     r"\.((?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128})\Z",
     re.ASCII,
 )
@@ -24,6 +24,8 @@ class ResponseRef(NamedTuple):
     background: bool
     #: Whether the host's calls are told as ``mcp_call`` items; it decides how events are numbered.
     mcp: bool = False
+    #: Whether it ends where the agent takes what its client has said meanwhile.
+    steered: bool = False
 
     @property
     def id(self) -> str:
@@ -33,7 +35,7 @@ class ResponseRef(NamedTuple):
     @property
     def code(self) -> str:
         """What its id, and those of its items, have in common."""
-        flags = self.background + 2 * self.mcp
+        flags = self.background + 2 * self.mcp + 4 * self.steered
         numbers = f"{self.turn}.{self.after_seq}.{self.created_at}.{flags}"
         text = f"{numbers}.{self.session_id}".encode()
         return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
@@ -50,8 +52,8 @@ class ResponseRef(NamedTuple):
         if match is None:
             raise ValueError("not a response's id")
         turn, after_seq, created_at = map(int, match.group(1, 2, 3))
-        background, mcp = match[4] in "13", match[4] in "23"
-        ref = cls(match[5], turn, after_seq, created_at, background, mcp)
+        background, mcp, steered = (bool(int(match[4]) & flag) for flag in (1, 2, 4))
+        ref = cls(match[5], turn, after_seq, created_at, background, mcp, steered)
         if ref.id != text:
             raise ValueError("not a response's id")
         return ref

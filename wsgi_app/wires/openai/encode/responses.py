@@ -20,6 +20,7 @@ from wsgi_app.events import (
     InputRequest,
     NumberedEvent,
     Status,
+    Steered,
     Thinking,
     Token,
     ToolCall,
@@ -44,8 +45,6 @@ from wsgi_app.wires.openai.encode.items import (
 )
 from wsgi_app.wires.openai.ids import PartRef, ResponseRef, call_name
 
-#: What a stream ends with, by Open Responses.
-DONE: Final = frame(b"[DONE]")
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -78,6 +77,8 @@ class ResponseBuilder:
         self.error: Error | None = None
         #: Whether events are missing that are no longer kept.
         self.has_gap = False
+        #: Whether it has ended for another one that goes on.
+        self.was_steered = False
         self.next_number = 0
         #: The last event taken.
         self.seq = 0
@@ -101,6 +102,22 @@ class ResponseBuilder:
     def ended(self) -> bool:
         """Whether nothing more belongs to the response."""
         return self.status != "in_progress"
+
+    def is_or_follows(self, response_id: str) -> bool:
+        """Whether it is this response, or one of the same turn."""
+        try:
+            ref = ResponseRef.parse(response_id)
+        except ValueError:
+            return False
+        return ref[:2] == self._ref[:2]
+
+    def required_input(self) -> list[Item]:
+        """Stubs of the outputs that its client owes."""
+        return [
+            {"type": "function_call_output", "call_id": item["call_id"], "name": item["name"]}
+            for item in self._output
+            if item["type"] == "function_call"
+        ]
 
     def opening(self) -> list[StreamEvent]:
         """What stands before all else; called once, and first."""
@@ -126,6 +143,8 @@ class ResponseBuilder:
             return self._add_text(MESSAGE, event.content, joined)
         if isinstance(event, Thinking):
             return self._add_text(REASONING, event.content, joined)
+        if isinstance(event, Steered):
+            return self._leave_for_successor() if event.status == "taken" else []
         return self._take_tool(event)
 
     def document(self, status: str | None = None) -> Item:
@@ -289,6 +308,14 @@ class ResponseBuilder:
             return self._fail(event)
         return []
 
+    def _leave_for_successor(self) -> list[StreamEvent]:
+        """End where the agent takes what was said; not where it has taken other things just now."""
+        is_fresh = self._ref.after_seq > 0 and not self._output and self._open is None
+        if is_fresh or not self._ref.steered:
+            return []
+        self.was_steered = True
+        return self._close_text() + self._leave_calls() + self._end("incomplete", "steered")
+
     def _break_off(self) -> list[StreamEvent]:
         return self._close_text("incomplete") + self._leave_calls()
 
@@ -315,29 +342,3 @@ class ResponseBuilder:
     def _event(self, kind: str, **fields: Any) -> StreamEvent:
         self.next_number += 1
         return StreamEvent(self.next_number - 1, kind, fields)
-
-
-class ResponseEncoder:
-    """Makes the frames of one stream, those after a sequence number; used by its thread alone."""
-
-    def __init__(self, builder: ResponseBuilder, after: int = -1) -> None:
-        self._builder = builder
-        self._after = after
-
-    @property
-    def ended(self) -> bool:
-        """Whether the stream is complete."""
-        return self._builder.ended
-
-    def opening(self) -> bytes:
-        """What stands before all else; called once, and first."""
-        return self._frames(self._builder.opening())
-
-    def __call__(self, numbered: NumberedEvent) -> bytes:
-        """Make an event's frames."""
-        had_ended = self.ended
-        made = self._frames(self._builder.take(numbered))
-        return made + DONE if self.ended and not had_ended else made
-
-    def _frames(self, events: list[StreamEvent]) -> bytes:
-        return b"".join(event.frame() for event in events if event.number > self._after)

@@ -22,12 +22,8 @@ from wsgi_app.web.respond import stream_response
 from wsgi_app.web.turns import OpenTurn, attach_turn
 from wsgi_app.wires.openai.encode.document import ResponseAbout
 from wsgi_app.wires.openai.encode.items import Item
-from wsgi_app.wires.openai.encode.responses import (
-    DONE,
-    ResponseBuilder,
-    ResponseEncoder,
-    StreamEvent,
-)
+from wsgi_app.wires.openai.encode.response_stream import DONE, ResponseEncoder
+from wsgi_app.wires.openai.encode.responses import ResponseBuilder, StreamEvent
 from wsgi_app.wires.openai.ids import PartRef, ResponseRef
 from wsgi_app.wires.openai.request.messages import bad_request
 from wsgi_app.wires.openai.request.responses import ItemLimit, ResponseNote, SequenceNumber

@@ -14,7 +14,8 @@ from wsgi_app.web.parse import batch_seconds, idempotency_key, parse_body
 from wsgi_app.web.turns import OpenTurn, attach_turn, open_turn
 from wsgi_app.wires.openai.echo import asks_for_mcp
 from wsgi_app.wires.openai.encode.document import ResponseAbout
-from wsgi_app.wires.openai.encode.responses import ResponseBuilder, ResponseEncoder
+from wsgi_app.wires.openai.encode.response_stream import ResponseEncoder
+from wsgi_app.wires.openai.encode.responses import ResponseBuilder
 from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.responses import ResponseBody
 from wsgi_app.wires.openai.routes.opening import Asking, Opened, open_response
@@ -56,7 +57,9 @@ def post_responses(mount: Mount) -> Response:
         return _respond(mount, body, opened, new_ref(body, opened, after_seq), seconds)
 
 
-def new_ref(body: ResponseBody, opened: Opened, after_seq: int) -> ResponseRef:
+def new_ref(
+    body: ResponseBody, opened: Opened, after_seq: int, *, steered: bool = False
+) -> ResponseRef:
     """Name the response that a request gets."""
     return ResponseRef(
         opened.key.session_id,
@@ -65,12 +68,18 @@ def new_ref(body: ResponseBody, opened: Opened, after_seq: int) -> ResponseRef:
         int(time.time()),
         background=bool(body.background),
         mcp=asks_for_mcp(body.tools),
+        steered=steered,
     )
 
 
-def new_builder(mount: Mount, body: ResponseBody, ref: ResponseRef) -> ResponseBuilder:
-    """What puts a request's response together while it comes."""
-    about = ResponseAbout(model_name(mount), body.echo(), lambda: int(time.time()))
+def new_builder(
+    mount: Mount, body: ResponseBody, ref: ResponseRef, previous: ResponseRef | None = None
+) -> ResponseBuilder:
+    """What puts a request's response together while it comes; ``previous``: it follows that."""
+    echo = body.echo()
+    if previous is not None:
+        echo = {**echo, "previous_response_id": previous.id}
+    about = ResponseAbout(model_name(mount), echo, lambda: int(time.time()))
     return ResponseBuilder(ref, about)
 
 

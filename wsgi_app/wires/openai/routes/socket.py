@@ -26,6 +26,7 @@ from wsgi_app.frames.merge import merge_backlog
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.access import demand
+from wsgi_app.web.client_tools import takes_steering
 from wsgi_app.web.current import session_key
 from wsgi_app.web.envelope import error_status
 from wsgi_app.web.mount import Mount
@@ -40,6 +41,7 @@ from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.responses import CreateFrame, ResponseBody
 from wsgi_app.wires.openai.routes.opening import PASSING, Asking, open_response, unknown_previous
 from wsgi_app.wires.openai.routes.responses import new_builder, new_ref
+from wsgi_app.wires.openai.routes.steering import SteeredResponses
 
 if TYPE_CHECKING:
     from wsgi_app.delivery.websocket import EventSocket
@@ -117,6 +119,7 @@ class _Responses:
         self._client = client
         self._wakeup = wakeup
         self._waiting: deque[str | bytes] = deque()
+        self._steering = SteeredResponses(mount)
         self._remembered: Optional[_Remembered] = None
         self._runs = False
         self._ends_at = time.monotonic() + MAX_SECONDS
@@ -125,6 +128,7 @@ class _Responses:
         """See `Conversation.run`."""
         while True:
             self._receive()
+            self._tell(self._steering.serve(None, None))
             if self._waiting:
                 self._take(self._waiting.popleft())
             elif self._mount.draining:
@@ -146,7 +150,8 @@ class _Responses:
 
     def _receive(self) -> None:
         if len(self._waiting) < MAX_WAITING:
-            self._waiting.extend(self._client.receive())
+            came = self._client.receive()
+            self._waiting.extend(text for text in came if not self._steering.take(text))
 
     def _take(self, text: str | bytes) -> None:
         """Serve one request; raises ReaderGone."""
@@ -167,10 +172,9 @@ class _Responses:
         opened, after_seq = open_response(self._mount, builder_body, asking)
         self._runs = True
         try:
-            ref = new_ref(body, opened, after_seq)
-            builder = new_builder(self._mount, body, ref)
+            ref = new_ref(body, opened, after_seq, steered=takes_steering(self._mount))
             opened.start()
-            self._stream(builder, opened.feed)
+            ref, builder = self._stream(body, ref, opened)
         finally:
             opened.close()
         self._runs = False
@@ -199,14 +203,32 @@ class _Responses:
         fits = len(encode_json(whole)) <= self._mount.settings.max_history_bytes
         self._remembered = _Remembered(ref.id, whole) if fits else None
 
-    def _stream(self, builder: ResponseBuilder, feed: Feed) -> None:
+    def _stream(
+        self, body: ResponseBody, ref: ResponseRef, opened: _Turn
+    ) -> tuple[ResponseRef, ResponseBuilder]:
+        """Send a response, and those that follow it by steering; answers the last one."""
+        builder, feed = new_builder(self._mount, body, ref), opened.feed
         self._send(builder.opening())
         while not (builder.ended or feed.ended):
             self._receive()  # also to learn that the client has gone
+            self._tell(self._steering.serve(opened.key, builder))
             for numbered in merge_backlog(feed.read(LOOK_SECONDS)):
                 self._send(builder.take(numbered))
+                self._tell(self._steering.note(numbered.event, builder))
+                if builder.was_steered:
+                    previous, seq = ref, builder.seq
+                    ref = ref._replace(after_seq=seq, created_at=int(time.time()))
+                    builder = new_builder(self._mount, body, ref, previous)
+                    builder.seq = seq
+                    self._send(builder.opening())
         if not builder.ended:
             raise ReaderGone  # cut off: what is missing can be read by HTTP
+        self._tell(self._steering.pending(builder))
+        return ref, builder
+
+    def _tell(self, events: list[bytes]) -> None:
+        for event in events:
+            self._client.send(event.decode())
 
     def _send(self, events: list[StreamEvent]) -> None:
         for event in events:
