@@ -283,10 +283,12 @@ def on_loop(story: Story, batch_seconds: float) -> tuple[bytes, bool]:
             parking,
             parking,
             timed(parking.now),
-            sent_bytes=0,
+            head=b"",
+            opening=b"",
             keep_alive=KEEP_ALIVE,
             batch_seconds=batch_seconds,
             closed=parking.close,
+            closes_at_once=True,
         )
         parking.begin(stream)
         parking.loop.run()

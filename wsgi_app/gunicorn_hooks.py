@@ -71,6 +71,7 @@ def post_worker_init(worker: Any) -> None:
     # second (120,000 objects with the openai package, measured) in which no stream gets a byte.
     gc.collect()
     gc.freeze()
+    from wsgi_app.delivery.detached.handover import note_connections  # noqa: PLC0415 - not before the fork
     from wsgi_app.engine.runtime.threads import start_thread  # noqa: PLC0415 - the same
     from wsgi_app.engine.worker.registry import announce_runners  # noqa: PLC0415 - not before the fork
     from wsgi_app.metrics import note_worker  # noqa: PLC0415 - the same
@@ -80,6 +81,7 @@ def post_worker_init(worker: Any) -> None:
     drained = threading.Event()
     worker.wsgi_app_drained = drained
     leave_connections(worker)
+    note_connections(worker)
     start_thread(_sign_on, "sign-on")
     # gunicorn closes its own before `worker_exit` (``spawn_worker`` in its arbiter.py).
     worker.wsgi_app_heartbeat = os.dup(worker.tmp.fileno())

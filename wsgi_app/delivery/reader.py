@@ -93,11 +93,6 @@ class Reader:
         if self._watch is None:
             self._watch = self._begin_watch()
 
-    def unwatch(self) -> None:
-        """Leave the socket alone: it is to be another's."""
-        if self._watch is not None:
-            self._watch.close()
-
     def hold_thread(self) -> None:
         """Be counted as one whose request's thread drains it, whatever was planned."""
         self.watch()

@@ -6,15 +6,14 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 from flask import Response
 
 from wsgi_app.delivery.detached.handover import (
     Connection,
-    find_connection,
+    connection_of,
     is_held_back,
-    make_spare,
 )
 from wsgi_app.delivery.detached.parked import ParkedStream
 from wsgi_app.delivery.generator import stream_frames
@@ -26,9 +25,6 @@ from wsgi_app.web.mount import Mount
 from wsgi_app.web.unsent import close_if_unsent
 
 log = logging.getLogger("wsgi_app")
-
-#: So few fit into a new connection's buffer, whatever its client reads: no write waits for it.
-SMALL_BYTES: Final = 2048
 
 
 class EventStream(Response):
@@ -147,6 +143,7 @@ class StreamResponse(EventStream):
         # Registered with the response: a generator that never started runs no finally.
         self.call_on_close(reader.close)
         self.call_on_close(start)
+        self._closes_at_once = True
         self._reader = reader
         self._encode = encode
         self._start = start
@@ -173,26 +170,38 @@ class StreamResponse(EventStream):
     def _park(self, environ: dict[str, Any]) -> bool:
         """Hand the rest to the io loop; False, and nothing done, where that cannot be."""
         parking = self._mount.worker.parking
-        connection = find_connection()
+        connection = connection_of(environ)
         obstacle = self._find_obstacle(connection, environ)
         if connection is None or obstacle is not None:
             parking.give_up(f"{obstacle}")
             return False
-        if self._reader.gone or not self._write_opening(connection):
+        if self._reader.gone:
+            return False
+        try:
+            head = connection.hand_over(parking.dead_end)
+        except OSError:
+            log.warning("a stream is not parked: this process may open no more files")
             return False
         stream = ParkedStream(
             parking,
             connection,
             self._reader,
             self._encode,
-            sent_bytes=len(self._opening),
+            head=head,
+            opening=self._opening,
             keep_alive=self._keep_alive,
             batch_seconds=self._batch_seconds,
             closed=self.close,
+            closes_at_once=self._closes_at_once and not connection.logs_access,
         )
         parking.park(stream)
         self._start()
         return True
+
+    def call_on_close(self, func: Callable[[], Any]) -> Callable[[], Any]:
+        """Have ``func`` called when the response is closed: the site's may block."""
+        self._closes_at_once = False
+        return super().call_on_close(func)
 
     def _find_obstacle(self, connection: Connection | None, environ: dict[str, Any]) -> str | None:
         if connection is None:
@@ -200,22 +209,3 @@ class StreamResponse(EventStream):
         if self.response is not self._frames:
             return "the site has put another body into the response"
         return connection.find_obstacle(environ)
-
-    def _write_opening(self, connection: Connection) -> bool:
-        try:
-            spare = make_spare(connection)
-        except OSError:
-            log.warning("a stream is not parked: this process may open no more files")
-            return False
-        if len(self._opening) > SMALL_BYTES:
-            self._reader.watch()
-            self._reader.begin_write()
-        try:
-            connection.write_head(self._opening)
-        except OSError:
-            for unused in spare:
-                unused.close()
-            return False  # the client has gone: the generator's first write finds it too
-        self._reader.unwatch()
-        connection.hand_over(spare)
-        return True

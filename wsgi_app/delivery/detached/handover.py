@@ -23,9 +23,11 @@ from typing import Any, Final
 #: What `find_connection` reads in the frame of ``ThreadWorker.handle_request``.
 FRAME_LOCALS: Final = ("self", "req", "resp", "environ", "request_start")
 #: What it uses of ``gunicorn.http.wsgi.Response``.
-RESPONSE_METHODS: Final = ("force_close", "start_response", "write")
+RESPONSE_METHODS: Final = ("force_close", "start_response", "send_headers")
 RESPONSE_FIELDS: Final = ("status", "chunked", "headers", "headers_sent", "sent", "sock")
 ACCESS_PARAMETERS: Final = ("self", "resp", "req", "environ", "request_time")
+#: Where `note_connections` keeps what `find_connection` else looks for on the stack.
+_NOTED: Final = "wsgi_app.connection"
 #: What `gunicorn_hooks.post_worker_init` sets on a worker.
 HOOKS_ATTRIBUTE: Final = "wsgi_app_drained"
 #: Set on a response whose line in the access log waits.
@@ -50,6 +52,13 @@ class Connection:
         self.socket: socket.socket = response.sock
 
     @property
+    def logs_access(self) -> bool:
+        """Whether `log_access` may write a line: another logger's, or gunicorn's own (26 tells)."""
+        log, module = self.worker.log, sys.modules.get("gunicorn.glogging")
+        is_own = module is not None and type(log).access is module.Logger.access
+        return not is_own or bool(getattr(log, "access_log_enabled", True))
+
+    @property
     def has_begun(self) -> bool:
         """Whether the head of the response is out."""
         return bool(self._response.headers_sent)
@@ -67,30 +76,67 @@ class Connection:
             return "something encodes the response"
         return None
 
-    def write_head(self, body: bytes) -> None:
-        """Send the head, with ``Connection: close``, and the first bytes of the body."""
-        self._response.force_close()
-        self._response.write(body)
+    def hand_over(self, dead_end: int) -> bytes:
+        """Give gunicorn a copy of the dead end (`make_dead_end`) for the client's socket.
 
-    def hand_over(self, spare: tuple[socket.socket, socket.socket]) -> None:
-        """Give gunicorn one of the ``spare`` sockets (`make_spare`) for the client's.
-
-        The other becomes the client's, non-blocking. Whoever watches the old one must have stopped.
+        The client's gets another number, and is non-blocking. Returns the head of the response,
+        with ``Connection: close``, which gunicorn takes for sent. Raises OSError, and changes
+        nothing, without free files.
         """
-        client, dead_end = spare
-        gunicorns = self.socket
-        os.dup2(dead_end.fileno(), gunicorns.fileno(), inheritable=False)
-        dead_end.close()
+        client = self.socket.dup()
+        head = _Head()
+        self._response.force_close()
+        self._response.sock = head
+        self._response.send_headers()
+        self._response.sock = self.socket
+        os.dup2(dead_end, self.socket.fileno(), inheritable=False)
         client.settimeout(0)
         self.socket = client
         self._response.chunked = False  # or gunicorn would write the end of the body
         setattr(self._response, PARKED_ATTRIBUTE, True)
+        return bytes(head)
 
     def log_access(self, body_bytes: int) -> None:
         """Write the access log's line; may block."""
         self._response.sent = body_bytes
         write = getattr(self.worker.log, _ACCESS_ATTRIBUTE)
         write(self._response, self._request, self._environ, datetime.now() - self._began_at)  # noqa: DTZ005 - gunicorn's own clock
+
+
+class _Head(bytearray):
+    """Takes what gunicorn sends, as its socket."""
+
+    def sendall(self, data: bytes) -> None:
+        """Keep it."""
+        self += data
+
+
+def note_connections(worker: Any) -> None:
+    """Have gunicorn's gthread note in each request's environ what its connection is made of.
+
+    Called by the worker's hook, in its process. Not the `Connection` itself, which holds the
+    environ: such a circle would leave each request to the garbage collector.
+    """
+    module = sys.modules.get("gunicorn.workers.gthread")
+    if module is None or not isinstance(worker, module.ThreadWorker):
+        return
+    create = module.wsgi.create
+
+    def noting(request: Any, *parts: Any, **named: Any) -> tuple[Any, dict[str, Any]]:
+        response, environ = create(request, *parts, **named)
+        environ[_NOTED] = (worker, request, response, datetime.now())  # noqa: DTZ005 - gunicorn's own clock
+        return response, environ
+
+    module.wsgi.create = noting
+
+
+def connection_of(environ: dict[str, Any]) -> Connection | None:
+    """The connection of this request, which the caller answers; None unless gthread has it."""
+    noted = environ.get(_NOTED)
+    if noted is None:
+        return find_connection()
+    worker, request, response, began_at = noted
+    return Connection(worker, request, response, environ, began_at)
 
 
 def find_connection() -> Connection | None:
@@ -121,16 +167,11 @@ def is_held_back() -> bool:
     return not begun
 
 
-def make_spare(connection: Connection) -> tuple[socket.socket, socket.socket]:
-    """The client's socket under another number, and a dead end; OSError without free files."""
-    client = connection.socket.dup()
-    try:
-        dead_end, other = socket.socketpair()
-    except OSError:
-        client.close()
-        raise
+def make_dead_end() -> int:
+    """The number of a socket whose other end is closed, for as long as the process lives."""
+    dead_end, other = socket.socketpair()
     other.close()
-    return client, dead_end
+    return dead_end.detach()
 
 
 def may_hand_over(environ: dict[str, Any]) -> bool:

@@ -63,12 +63,17 @@ class ParkedStream:
         reader: Reader,
         encode: Encoder,
         *,
-        sent_bytes: int,
+        head: bytes,
+        opening: bytes,
         keep_alive: bytes,
         batch_seconds: float,
         closed: Callable[[], None],
+        closes_at_once: bool,
     ) -> None:
-        """``sent_bytes`` of the body are out. ``closed`` is called in another thread at the end."""
+        """``head`` and ``opening`` are still to be sent.
+
+        ``closed`` is called at the end: in another thread, unless it ``closes_at_once``.
+        """
         self.client: socket.socket = connection.socket
         self.fileno = self.client.fileno()
         #: Whether there may be more in the store; set with every wake-up.
@@ -85,14 +90,15 @@ class ParkedStream:
             keepalive_seconds=parking.keepalive_seconds,
             batch_seconds=batch_seconds,
         )
-        self._sent_bytes = sent_bytes
+        self._sent_bytes = len(opening)
         self._on_closed = closed
+        self._closes_at_once = closes_at_once
         self._entered = False
         #: When the pump has something to do without an event.
         self._due_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._frames: Iterator[bytes] = iter(())
-        self._chunk = b""
+        self._chunk = head + (_chunk_of(opening) if opening else b"")
         self._ending = False
         self._waits_for_room = False
         self._busy = False
@@ -262,7 +268,7 @@ class ParkedStream:
             if len(body) >= MAX_CHUNK_BYTES:
                 break
         self._sent_bytes += len(body)
-        return b"%X\r\n%b\r\n" % (len(body), bytes(body)) if body else b""
+        return _chunk_of(bytes(body)) if body else b""
 
     # -- calls that may block
 
@@ -302,6 +308,9 @@ class ParkedStream:
             self.client.recv(MAX_UNREAD_BYTES)
         self.client.close()
         self._reader.close()
+        if self._closes_at_once:
+            self._finish()
+            return
         try:
             self._parking.call_beside(self._finish)
         except RuntimeError:
@@ -315,6 +324,10 @@ class ParkedStream:
                 self._connection.log_access(self._sent_bytes)
             finally:
                 self._parking.count_out()
+
+
+def _chunk_of(body: bytes) -> bytes:
+    return b"%X\r\n%b\r\n" % (len(body), body)
 
 
 def _raise(error: Exception) -> None:

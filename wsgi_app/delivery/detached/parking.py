@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextvars import Context
+from functools import partial
 from typing import Any, Final
 
 from wsgi_app.config import Settings
@@ -19,6 +20,7 @@ from wsgi_app.delivery.detached.handover import (
     find_connection,
     find_fault,
     hold_access_lines,
+    make_dead_end,
     max_files_used,
 )
 from wsgi_app.delivery.detached.parked import ParkedStream
@@ -56,6 +58,8 @@ class Parking:
         #: Whether this worker can park streams; None until `learn` has found out.
         self._is_able: bool | None = None
         self._fault: str | None = None
+        #: What gunicorn gets for the sockets of parked streams; set before `open` is true.
+        self.dead_end = -1
         self._io = io
         self._threads = StoreThreads(MAX_STORE_THREADS)
         self._lock = threading.Lock()
@@ -92,6 +96,7 @@ class Parking:
             self.give_up(fault)
             return
         hold_access_lines(connection.worker.log)
+        self.dead_end = make_dead_end()
         self._is_able = True
 
     def give_up(self, fault: str) -> None:
@@ -127,7 +132,7 @@ class Parking:
         with self._lock:
             self._count += 1
         try:
-            self.loop.call_soon_threadsafe(self._add, stream, context=self._context)
+            self._io.call_soon(partial(self._add, stream), self._context)
         except RuntimeError:  # the loop has ended: so do its streams
             stream.hang_up()
 
@@ -145,7 +150,7 @@ class Parking:
             self.loop.call_soon(self._run, context=self._context)
         else:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and its streams with it
-                self.loop.call_soon_threadsafe(self._run, context=self._context)
+                self._io.call_soon(self._run, self._context)
 
     def call_beside(self, call: Callable[[], None]) -> None:
         """Run what may block in a thread; raises RuntimeError if none can be had."""

@@ -98,15 +98,15 @@ class LoopThread:
         """How many submitted tasks have not come to their end."""
         return self._unfinished
 
-    def call_soon(self, callback: Callable[[], object]) -> None:
+    def call_soon(self, callback: Callable[[], object], context: Context | None = None) -> None:
         """Have ``callback``, which must not block, called on the loop as soon as it can.
 
-        In a copy of the caller's context. One that is woken already is not woken again, which
-        takes a write to its socket each time, and so the interpreter from the caller. Raises
+        In this context, or a copy of the caller's. A loop that is woken already is not woken again,
+        which takes a write to its socket each time, and so the interpreter from the caller. Raises
         RuntimeError when the loop has ended.
         """
         loop = self.loop
-        self._calls.append((callback, copy_context()))
+        self._calls.append((callback, copy_context() if context is None else context))
         if not self._is_woken:
             self._is_woken = True
             try:
