@@ -15,7 +15,7 @@ import pytest
 from tests.support.turns import TurnBench
 from tests.support.waiting import wait_for
 from wsgi_app import Turn
-from wsgi_app.delivery.detached.send import send_at_once
+from wsgi_app.engine.runtime.send import send_at_once
 from wsgi_app.engine.runtime.switch_interval import MAX_SECONDS, SwitchInterval
 
 PYTHONS_SECONDS = 0.005

@@ -12,10 +12,10 @@ from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from wsgi_app.delivery.detached.handover import Connection
-from wsgi_app.delivery.detached.send import send_at_once
 from wsgi_app.delivery.generator import MAX_CHUNK_BYTES
 from wsgi_app.delivery.pump import Encoder, End, Pump, Send
 from wsgi_app.delivery.reader import Reader
+from wsgi_app.engine.runtime.send import send_at_once
 from wsgi_app.errors import RequestError
 from wsgi_app.events import NumberedEvent
 

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from wsgi_app.engine.runtime import green
 from wsgi_app.engine.runtime.loop_executor import LoopExecutor
 from wsgi_app.engine.runtime.threads import start_thread
+from wsgi_app.engine.runtime.waker import Waker
 
 log = logging.getLogger("wsgi_app")
 
@@ -42,17 +43,23 @@ class LoopThread:
         self._submitted: Callable[[], None] = lambda: None
         self._calls: deque[tuple[Callable[[], object], Context]] = deque()
         self._is_woken = False
+        self._waker: Waker | None = None
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The running loop."""
+        return self._loop or self._begin()[0]
+
+    def _begin(self) -> tuple[asyncio.AbstractEventLoop, Waker]:
         with self._lock:
-            if self._loop is None:
+            if self._loop is None or self._waker is None:
                 loop = green.new_event_loop()
                 loop.set_default_executor(LoopExecutor())
+                waker = Waker(loop, self._take_calls)
                 self._thread = start_thread(partial(self._run_in, loop), f"loop-{self._name}")
-                self._loop = loop  # not before its thread: without one nothing on it would happen
-            return self._loop
+                # Not before its thread: without one nothing on it would happen.
+                self._loop, self._waker = loop, waker
+            return self._loop, self._waker
 
     def is_current(self) -> bool:
         """Whether the caller runs on this loop's thread."""
@@ -105,15 +112,15 @@ class LoopThread:
         which takes a write to its socket each time, and so the interpreter from the caller. Raises
         RuntimeError when the loop has ended.
         """
-        loop = self.loop
+        waker = self._waker or self._begin()[1]
         self._calls.append((callback, copy_context() if context is None else context))
         if not self._is_woken:
             self._is_woken = True
             try:
-                loop.call_soon_threadsafe(self._take_calls)
-            except RuntimeError:
+                waker.wake()
+            except OSError as error:
                 self._is_woken = False
-                raise
+                raise RuntimeError("the loop has ended") from error
 
     def _take_calls(self) -> None:
         self._is_woken = False  # first: who comes from now on wakes the loop once more
@@ -170,6 +177,8 @@ class LoopThread:
         if tasks:
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
+        if self._waker is not None:
+            self._waker.close()
         loop.close()
         self._is_woken = False  # it never will be again: tell so
 

@@ -26,7 +26,7 @@ from redis.sentinel import Sentinel
 from wsgi_app.compat.python import zip_strict
 from wsgi_app.compat.redis import maintenance_options, protocol_options, unix_socket_options
 from wsgi_app.errors import ConfigError
-from wsgi_app.store.redis.exchange import exchange
+from wsgi_app.store.redis.exchange import Connections, exchange
 from wsgi_app.store.redis.scripts import Argument, Call
 from wsgi_app.store.redis.url import BadOptionError, parse_hosts, server_options
 
@@ -83,10 +83,15 @@ class OneNode(Nodes):
 
     alone = True
 
-    def __init__(self, client: Redis, known: set[str] | None = None) -> None:
-        """``known``: the scripts that the server is known to have; added to by all threads."""
+    def __init__(self, client: Redis) -> None:
+        #: The scripts that the server is known to have; added to by all threads.
         self._client = client
-        self._known = set() if known is None else known
+        self._connections = Connections(client.connection_pool)
+        self._known: set[str] = set()
+
+    def is_of(self, client: Redis) -> bool:
+        """Whether this is the client that it asks."""
+        return self._client is client
 
     def run(self, call: Call) -> Reply:
         outcome = self.run_many([call])[0]
@@ -97,7 +102,7 @@ class OneNode(Nodes):
     def run_many(self, calls: Sequence[Call]) -> list[Outcome]:
         commands = [self._command(call) for call in calls]
         try:
-            outcomes = exchange(self._client.connection_pool, commands)
+            outcomes = exchange(self._connections, commands)
         except RedisError as error:
             return [error] * len(calls)
         self._known.update(call.script.sha for call in calls)
@@ -130,7 +135,7 @@ class OneNode(Nodes):
 
     def close(self) -> None:
         self._client.close()
-        self._client.connection_pool.disconnect()
+        self._connections.close()
 
 
 class Cluster(Nodes):
@@ -140,7 +145,8 @@ class Cluster(Nodes):
 
     def __init__(self, client: RedisCluster) -> None:
         self._client: Any = client  # redis-py has types for few of its methods
-        self._known: defaultdict[str, set[str]] = defaultdict(set)
+        #: By name; a node that has moved is another. Set by all threads.
+        self._nodes: dict[str, OneNode] = {}
 
     def run(self, call: Call) -> Reply:
         return _run(self._client, call)
@@ -161,8 +167,7 @@ class Cluster(Nodes):
 
     def _run_on(self, node_name: str, calls: Sequence[Call]) -> list[Outcome]:
         node = self._client.get_node(node_name=node_name)
-        client = self._client.get_redis_connection(node)
-        outcomes = OneNode(client, self._known[node_name]).run_many(calls)
+        outcomes = self._one(node_name, self._client.get_redis_connection(node)).run_many(calls)
         for place, outcome in enumerate(outcomes):
             # The cluster's own client learns where the slot, or the node's successor, is now.
             if isinstance(outcome, (AskError, TryAgainError, ConnectionError)):
@@ -170,6 +175,12 @@ class Cluster(Nodes):
                 if isinstance(again, RedisError):
                     break
         return outcomes
+
+    def _one(self, name: str, client: Redis) -> OneNode:
+        known = self._nodes.get(name)
+        if known is None or not known.is_of(client):
+            self._nodes[name] = known = OneNode(client)
+        return known
 
     def group(self, key: str, place: int) -> Hashable:  # noqa: ARG002 - a slot has few sessions
         return key

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from redis import ConnectionPool
 from redis.exceptions import ResponseError
@@ -11,8 +12,50 @@ from redis.exceptions import ResponseError
 from wsgi_app.compat.redis import get_connection
 from wsgi_app.store.redis.scripts import Argument
 
+#: A connection that has just answered needs no look whether its server has closed it: use shows.
+FRESH_SECONDS: Final = 1.0
 
-def exchange(pool: ConnectionPool, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+
+class Connections:
+    """A pool's connections, of which one that has just been used is taken again at once.
+
+    The pool's own way looks at the socket each time (two calls of the system and a read that finds
+    nothing), and counts: as much as the exchange itself (measured, redis-py 8). Used by all
+    threads; a list's ends need no lock. Who uses them bounds how many there are.
+    """
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+        self._recent: list[tuple[Any, float]] = []
+
+    def take(self) -> Any:
+        """Take one, to be given back or dropped; raises RedisError."""
+        try:
+            connection, used_at = self._recent.pop()
+        except IndexError:
+            return get_connection(self._pool)
+        if time.monotonic() - used_at < FRESH_SECONDS:
+            return connection
+        self._pool.release(connection)
+        return get_connection(self._pool)
+
+    def give_back(self, connection: Any) -> None:
+        """Give one back whose replies are all read."""
+        self._recent.append((connection, time.monotonic()))
+
+    def drop(self, connection: Any) -> None:
+        """Give one back that replies may be under way to which are nobody's."""
+        connection.disconnect()
+        self._pool.release(connection)
+
+    def close(self) -> None:
+        """Close all; the next use opens new ones."""
+        while self._recent:
+            self._pool.release(self._recent.pop()[0])
+        self._pool.disconnect()
+
+
+def exchange(connections: Connections, commands: Sequence[Sequence[Argument]]) -> list[Any]:
     """Send commands and read each one's reply, or the ResponseError that it came to.
 
     What redis-py's pipeline does with a pool's connection, without its options, callbacks and
@@ -20,21 +63,19 @@ def exchange(pool: ConnectionPool, commands: Sequence[Sequence[Argument]]) -> li
     OSError for a connection that fails, after the one try more that its `Retry` allows.
     """
     packed = b"".join(map(_pack, commands))
-    connection: Any = get_connection(pool)
+    connection = connections.take()
 
     def send_and_read() -> list[Any]:
         connection.send_packed_command([packed])
         return [_read_reply(connection) for _ in commands]
 
     try:
-        return list(
-            connection.retry.call_with_retry(send_and_read, lambda _: connection.disconnect())
-        )
+        replies = connection.retry.call_with_retry(send_and_read, lambda _: connection.disconnect())
     except BaseException:
-        connection.disconnect()  # replies may be under way that are nobody's
+        connections.drop(connection)
         raise
-    finally:
-        pool.release(connection)
+    connections.give_back(connection)
+    return list(replies)
 
 
 def _read_reply(connection: Any) -> Any:
