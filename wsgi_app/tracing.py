@@ -33,14 +33,19 @@ def _api() -> Any:
     return trace
 
 
+@functools.cache
+def _tracer() -> Any:
+    """The host's tracer: the API's own stands in until the site has set one, and finds it then."""
+    return _api().get_tracer(_INSTRUMENTATION)
+
+
 def begin_span(name: str, attributes: Attributes, parent: Span | None = None) -> Span | None:
     """Begin a span below ``parent``, or below the caller's current one; None without the API."""
     trace = _api()
     if trace is None:
         return None
     context = None if parent is None else trace.set_span_in_context(parent)
-    tracer = trace.get_tracer(_INSTRUMENTATION)
-    span: Span = tracer.start_span(name, context=context, attributes=attributes)
+    span: Span = _tracer().start_span(name, context=context, attributes=attributes)
     return span
 
 
