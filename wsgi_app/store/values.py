@@ -105,6 +105,8 @@ class BeginTurn(Struct, frozen=True, kw_only=True):
     run_id: str
     worker_id: str
     message: str
+    #: The message's name in the history, by which readers find its exchange.
+    message_id: str = ""
     if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
     #: Whether the newest exchange leaves the history when the turn starts: it is answered anew.
     regenerates: bool = False
@@ -117,6 +119,12 @@ class BeginTurn(Struct, frozen=True, kw_only=True):
     rate: Optional[StartRate] = None
     #: What another worker goes on with, see `Resumes`; empty where none shall.
     resume: bytes = b""
+
+    @property
+    def user_message(self) -> Message:
+        """The user's message as the history keeps it."""
+        named = {"id": self.message_id} if self.message_id else {}
+        return {"role": "user", "content": self.message, **named}
 
 
 class StartRate(NamedTuple):

@@ -7,7 +7,8 @@ would refuse. An answer that failed before there was any is an empty message: th
 be what the provider refuses, and would be so in each later turn, so agents do not get it again.
 That of a lost worker is none of these: its turn leaves what its journal holds.
 A user's message that came while the turn ran has ``steered``: it stands where the agent took it.
-``kept`` is what an agent wants back with a message's calls, see `Turn.keep`.
+``kept`` is what an agent wants back with a message's calls, see `Turn.keep`. By the ``id`` of a
+user's message wires find its turn's exchange; agents and people see none of it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from wsgi_app.store.values import begins_exchange
 
 #: In place of an answer without text: many models refuse two user's messages in a row.
 NO_ANSWER: Final = "(no answer)"
+_NOT_FOR_AGENTS: Final = ("status", "steered", "id")
 _MARKS: Final = {
     "cancelled": "(This answer was stopped here.)",
     "error": "(This answer broke off here with an error.)",
@@ -111,7 +113,8 @@ def for_people(stored: Sequence[Message]) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = []
     for exchange in _parts_of(stored):
         texts = [m["content"] for m in exchange if m["role"] == "assistant" and m.get("content")]
-        shown += [m for m in exchange if m["role"] not in ("assistant", "tool")]
+        others = [m for m in exchange if m["role"] not in ("assistant", "tool")]
+        shown += [{name: m[name] for name in m if name != "id"} for m in others]
         if texts:
             shown.append({"role": "assistant", "content": "".join(texts)})
     return shown
@@ -248,7 +251,7 @@ def _closed(exchange: list[Message]) -> list[Message]:
     """
     messages: list[Message] = []
     for message in exchange:
-        one = {k: v for k, v in message.items() if k not in ("status", "steered")}
+        one = {k: v for k, v in message.items() if k not in _NOT_FOR_AGENTS}
         if "steered" in message and messages and messages[-1]["role"] == "user":
             # Nothing was answered in between, and many models refuse two in a row.
             one["content"] = f"{messages.pop()['content']}\n\n{one['content']}"

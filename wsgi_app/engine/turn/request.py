@@ -13,13 +13,15 @@ from msgspec import Struct, field
 from wsgi_app.attachments import Attachment
 from wsgi_app.engine.turn.turn import Agent
 from wsgi_app.events import ClientTool
-from wsgi_app.store.base import BeginTurn, Message, SessionKey, StartRate
+from wsgi_app.store.base import BeginTurn, Message, SessionKey, StartRate, mark_of
 
 
 class TurnRequest(Struct, frozen=True, kw_only=True):
     """A turn that is asked for; any thread may read it."""
 
     message: str
+    #: The message's name for its client; '' for one of the host's own.
+    message_id: str = ""
     metadata: dict[str, Any] = {}
     on_disconnect: Literal["cancel", "continue"] = "cancel"
     if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
@@ -76,6 +78,7 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
             run_id=run_id,
             worker_id=worker_id,
             message=self.message,
+            message_id=self.message_id or mark_of(run_id),
             if_busy=self.if_busy,
             regenerates=self.regenerates,
             idempotency_key=self.idempotency_key,

@@ -110,7 +110,7 @@ class Session:
         """Add the next turn, and start it if none runs or waits."""
         idle = not self.active_turns()
         number = self.newest_turn + 1
-        turn = Turn(number, request.run_id, request.worker_id, request.message)
+        turn = Turn(number, request.run_id, request.worker_id, request.user_message)
         turn.begun_at, turn.note, turn.journal_bytes = now, request.note, len(request.note)
         self._add(turn)
         if request.idempotency_key is not None:
@@ -142,7 +142,7 @@ class Session:
             self.turns.clear()
             self._runs.clear()
             self._dropped = EventId(fence.turn - 1, LOST_SEQ)
-        turn = Turn(fence.turn, fence.run_id, "", "")
+        turn = Turn(fence.turn, fence.run_id, "", {})
         turn.state = "running"
         self._add(turn)
 
@@ -155,8 +155,7 @@ class Session:
         turn.state = "running"
         turn.history = self._messages
         self.owner = turn.worker_id
-        message = encode_json({"role": "user", "content": turn.message})
-        self._messages = [*self._messages, message]
+        self._messages = [*self._messages, encode_json(turn.message)]
 
     # -- running
 
@@ -197,7 +196,7 @@ class Session:
         if turn.state == "running":
             self._messages = _trim_history([*self._messages, *messages], limits.history_bytes)
         turn.state = "ended"
-        turn.message = ""
+        turn.message = {}
         turn.history = []
         turn.steers = {}
         if self.question is not None and self.question.turn == turn.number:

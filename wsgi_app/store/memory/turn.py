@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from wsgi_app.events import LOST_SEQ, CancelReason, EventId
-from wsgi_app.store.base import mark_of
+from wsgi_app.store.base import Message, mark_of
 
 
 class Steer(NamedTuple):
@@ -19,7 +19,7 @@ class Steer(NamedTuple):
 class Turn:
     """A turn and its journal."""
 
-    def __init__(self, number: int, run_id: str, worker_id: str, message: str) -> None:
+    def __init__(self, number: int, run_id: str, worker_id: str, message: Message) -> None:
         self.number = number
         self.run_id = run_id
         self.mark = mark_of(run_id)

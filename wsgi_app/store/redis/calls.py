@@ -85,7 +85,7 @@ class Calls:
             request.key,
             request.run_id,
             request.worker_id,
-            encode_message({"role": "user", "content": request.message}),
+            encode_message(request.user_message),
             request.if_busy,
             "" if key is None else "=" + key,
             request.request_digest,
