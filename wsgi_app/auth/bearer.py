@@ -18,8 +18,13 @@ Lookup = Callable[[str], Optional[Principal]]
 
 
 def bearer_token(request: Request) -> str:
-    """The token that the request brings; the scheme's name has no case (RFC 9110, 11.1)."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    """The token that the request brings; the scheme's name has no case (RFC 9110, 11.1).
+
+    LangGraph's clients know another header for it, which counts where this one is missing.
+    """
+    if "Authorization" not in request.headers:
+        return request.headers.get("X-Api-Key", "").strip()
+    scheme, _, token = request.headers["Authorization"].partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
