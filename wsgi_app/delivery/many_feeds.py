@@ -39,9 +39,16 @@ class ManyFeeds:
     live = False
 
     def __init__(
-        self, runner: Runner, keys: Sequence[SessionKey], cursors: Sequence[Cursor | None]
+        self,
+        runner: Runner,
+        keys: Sequence[SessionKey],
+        cursors: Sequence[Cursor | None],
+        *,
+        marked: bool = False,
     ) -> None:
+        """``marked``: each event is a `MarkedEvent`, and so none is merged with another."""
         self._runner = runner
+        self._marked = marked
         self._wakeup = Wakeup()
         self._tails: list[_Tail] = []
         self._next = 0
@@ -64,7 +71,11 @@ class ManyFeeds:
         if not events and timeout_seconds > 0:
             self._wakeup.wait(min(timeout_seconds, LOOK_SECONDS))
             events = self._take()
-        return [*events]
+        return events
+
+    def position(self, place: int) -> EventId:
+        """Behind which event of a session it reads on; `<turn>-0` before a turn's first one."""
+        return self._tails[place].position
 
     @property
     def complete(self) -> bool:
@@ -87,27 +98,28 @@ class ManyFeeds:
         for tail in self._tails:
             tail.close()
 
-    def _take(self) -> list[SessionEvent]:
+    def _take(self) -> list[NumberedEvent]:
         """Take turns among the sessions, so that a busy one does not keep the others waiting."""
-        events: list[SessionEvent] = []
+        events: list[NumberedEvent] = []
         if self._runner.draining and not any(tail.is_live for tail in self._tails):
             raise draining()
         for _ in self._tails:
             tail = self._tails[self._next]
             self._next = (self._next + 1) % len(self._tails)
-            for numbered in merge_backlog(tail.take()):
+            taken = tail.take()
+            for numbered in taken if self._marked else merge_backlog(taken):
                 tail.move(numbered)
-                cursors = tuple(other.cursor for other in self._tails)
-                events.append(_of_session(numbered, tail.key.session_id, cursors))
+                events.append(self._told(tail, numbered))
             if len(events) >= MAX_EVENTS_PER_READ:
                 break
         return events
 
-
-def _of_session(
-    numbered: NumberedEvent, session_id: str, cursors: tuple[Cursor, ...]
-) -> SessionEvent:
-    return SessionEvent(numbered.id, numbered.event, numbered.json, session_id, cursors)
+    def _told(self, tail: _Tail, numbered: NumberedEvent) -> NumberedEvent:
+        told = (numbered.id, numbered.event, numbered.json)
+        if self._marked:
+            return MarkedEvent(*told, tail.cursor.mark)
+        cursors = tuple(other.cursor for other in self._tails)
+        return SessionEvent(*told, tail.key.session_id, cursors)
 
 
 class _Tail:
@@ -142,6 +154,11 @@ class _Tail:
     def is_live(self) -> bool:
         """Whether a turn is being read."""
         return self._feed is not None
+
+    @property
+    def position(self) -> EventId:
+        """Behind which event it reads on."""
+        return self.cursor.position if self._feed is None else self._feed.cursor
 
     def take(self) -> list[NumberedEvent]:
         """What has come; raises StoreUnavailable, and RequestError ``draining``."""
