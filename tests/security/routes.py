@@ -17,6 +17,7 @@ from tests.support.servers import Server
 from wsgi_app.web.blueprint import OWN
 from wsgi_app.web.route import Route as Row
 from wsgi_app.wires import find_wires
+from wsgi_app.wires.langgraph.ids import RunRef
 from wsgi_app.wires.openai.ids import ResponseRef
 
 PREFIX: Final = "/agents"
@@ -35,6 +36,11 @@ class Target(NamedTuple):
     request_id: str = "none"
 
     @property
+    def run(self) -> str:
+        """The id of a run that the session has not."""
+        return RunRef(1, 0, "0" * 12).id
+
+    @property
     def response(self) -> str:
         """The id of the session's first response."""
         return ResponseRef(self.session, 1, 0, 1_700_000_000, background=False).id
@@ -48,7 +54,9 @@ class Sample(NamedTuple):
 
 
 def _of(path: str) -> Callable[[Target], str]:
-    return lambda target: path.format(session=target.session, response=target.response)
+    return lambda target: path.format(
+        session=target.session, response=target.response, run=target.run
+    )
 
 
 def _chat(_: Target) -> Any:
@@ -75,6 +83,16 @@ def _ag_ui(target: Target) -> Any:
 def _ai_sdk(target: Target) -> Any:
     parts = [{"type": "text", "text": "hi"}]
     return {"id": target.session, "messages": [{"id": "m-1", "role": "user", "parts": parts}]}
+
+
+def _command(_: Target) -> Any:
+    messages = [{"type": "human", "content": "hi"}]
+    params = {"assistant_id": "agent", "input": {"messages": messages}}
+    return {"id": 1, "method": "run.start", "params": params}
+
+
+def _events(_: Target) -> Any:
+    return {"channels": ["values", "messages", "lifecycle"]}
 
 
 def _completion(target: Target) -> Any:
@@ -116,6 +134,23 @@ SAMPLES: Final[dict[str, Sample]] = {
     "POST /ai-sdk/chat": Sample(_of("/ai-sdk/chat"), _ai_sdk),
     "GET /ai-sdk/chat/<session_id>/stream": Sample(_of("/ai-sdk/chat/{session}/stream")),
     "POST /ai-sdk/chat/<session_id>/stop": Sample(_of("/ai-sdk/chat/{session}/stop")),
+    "POST /langgraph/threads/<thread_id>/commands": Sample(
+        _of("/langgraph/threads/{session}/commands"), _command
+    ),
+    "POST /langgraph/threads/<thread_id>/stream/events": Sample(
+        _of("/langgraph/threads/{session}/stream/events"), _events
+    ),
+    "GET /langgraph/threads/<thread_id>/state": Sample(_of("/langgraph/threads/{session}/state")),
+    "POST /langgraph/threads/<thread_id>/history": Sample(
+        _of("/langgraph/threads/{session}/history"), lambda _: {"limit": 1}
+    ),
+    "GET /langgraph/threads/<thread_id>/runs": Sample(_of("/langgraph/threads/{session}/runs")),
+    "GET /langgraph/threads/<thread_id>/runs/<run_id>": Sample(
+        _of("/langgraph/threads/{session}/runs/{run}")
+    ),
+    "POST /langgraph/threads/<thread_id>/runs/<run_id>/cancel": Sample(
+        _of("/langgraph/threads/{session}/runs/{run}/cancel")
+    ),
     "GET /v1/models": Sample(_of("/v1/models")),
     "GET /v1/models/<path:model_id>": Sample(_of("/v1/models/agent")),
     "POST /v1/chat/completions": Sample(_of("/v1/chat/completions"), _completion),

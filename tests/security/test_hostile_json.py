@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from simple_websocket import Client as WebSocket
 
-from tests.security.routes import WRITING, Target, opened, send
+from tests.security.routes import WRITING, Target, opened, read_all, send
 from tests.support.client import new_session
 from tests.support.reading import ReadingClient
 from tests.support.refusals import unharmed
@@ -52,6 +52,7 @@ HOSTILE: dict[str, str] = {
 }
 AG_UI = '{"threadId":"$","runId":"r","messages":[{"role":"user","content":"hi"}]'
 AI_SDK = '{"id":"$","messages":[{"id":"m","role":"user","parts":[{"type":"text","text":"hi"}]}]'
+COMMAND = '{"id":1,"method":"run.start"'
 #: Where a wire takes any value, or what it may read as text; ``@`` is the hostile one.
 PLACES: dict[str, list[str]] = {
     "POST /chat": ["@", '{"message":"hi","metadata":{"x":@}}', '{"message":@}', '{"x":@}'],
@@ -109,6 +110,25 @@ PLACES: dict[str, list[str]] = {
         '{"model":"agent","input":[{"type":"compaction","encrypted_content":@}]}',
         '{"model":"agent","input":"hi","previous_response_id":@}',
     ],
+    "POST /langgraph/threads/<thread_id>/commands": [
+        "@",
+        f'{COMMAND},"params":@}}',
+        f'{COMMAND},"params":{{"assistant_id":"a","input":@}}}}',
+        f'{COMMAND},"params":{{"assistant_id":"a","input":{{"messages":@}}}}}}',
+        f'{COMMAND},"params":{{"assistant_id":"a","input":{{"messages":[{{"content":@}}]}}}}}}',
+        f'{COMMAND},"params":{{"assistant_id":"a","input":"hi","metadata":{{"x":@}}}}}}',
+        f'{COMMAND},"params":{{"assistant_id":"a","input":"hi","config":@}}}}',
+        '{"id":1,"method":"input.respond","params":{"interrupt_id":"i","response":@}}',
+        '{"id":1,"method":"input.respond","params":{"responses":@}}',
+    ],
+    "POST /langgraph/threads/<thread_id>/stream/events": [
+        "@",
+        '{"channels":@}',
+        '{"channels":["values"],"namespaces":@}',
+        '{"channels":["values"],"since":@}',
+    ],
+    "POST /langgraph/threads/<thread_id>/history": ["@", '{"checkpoint":@}', '{"before":@}'],
+    "POST /langgraph/threads/<thread_id>/runs/<run_id>/cancel": ["@"],
     "POST /v1/responses/<response_id>/cancel": ["@"],
     "DELETE /v1/responses/<response_id>": ["@"],
 }
@@ -124,6 +144,7 @@ def client() -> Iterator[ReadingClient]:
         "AGENT_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
         "AGENT_MAX_TURNS_PER_TENANT": "1000",
         "AGENT_RATE_LIMIT": "1000000/minute",
+        "AGENT_KEEPALIVE_SECONDS": "0.5",  # at which streams without an end are left
     }
     with redis_server() as store:
         env["AGENT_REDIS_URL"] = store.url
@@ -145,7 +166,7 @@ def test_no_wire_stumbles_over_hostile_json(client: ReadingClient, name: str) ->
                 session = new_session()
                 body = place.replace("$", session).replace("@", value).encode()
                 with opened(client.server, name, Target(session), JSON, body=body) as answer:
-                    told = answer.read()
+                    told = read_all(answer)
                 assert answer.status < 500, (place, what, told[:300])
                 assert not [fault for fault in FAULTS if fault in told], (place, what, told[:300])
                 assert answer.status in (200, 400, 404, 409, 413, 422), (place, what, told[:300])

@@ -1,0 +1,1 @@
+"""LangGraph's own clients, with the host as their server."""

@@ -1,0 +1,58 @@
+// A chat page as the documentation of useStream has it: nothing in it knows the host.
+import { useStream } from "@langchain/react";
+import { useEffect, useState } from "react";
+import { createRoot } from "react-dom/client";
+
+const query = new URLSearchParams(location.search);
+
+function Chat() {
+  const [threadId, setThreadId] = useState(query.get("thread"));
+  const stream = useStream({
+    apiUrl: `${location.origin}/agents/langgraph`,
+    apiKey: "dev",
+    assistantId: "agent",
+    threadId,
+    onThreadId: (id) => {
+      setThreadId(id);
+      history.replaceState(null, "", `?thread=${id}`);
+    },
+  });
+  useEffect(() => {
+    window.send = (text, steps) =>
+      void stream
+        .submit({ messages: [{ type: "human", content: text }] }, { metadata: { steps } })
+        .catch((error) => console.error(error));
+    window.respond = (value) => void stream.respond(value);
+    window.again = (steps) => {
+      const last = stream.messages.filter((one) => one.getType() === "human").at(-1);
+      void stream.submit({ messages: [{ type: "human", content: last.content }] }, { metadata: { steps } });
+    };
+  });
+  return (
+    <main>
+      <output id="loading">{String(stream.isLoading)}</output>
+      <output id="error">{stream.error ? String(stream.error.message ?? stream.error) : ""}</output>
+      <ol>
+        {stream.messages.map((message) => (
+          <li key={message.id} data-id={message.id} className={message.getType()}>
+            {message.text}
+            {(message.tool_calls ?? []).map((call) => (
+              <code key={call.id}>{`${call.name}(${JSON.stringify(call.args)})`}</code>
+            ))}
+          </li>
+        ))}
+      </ol>
+      <ul id="tools">
+        {stream.toolCalls.map((call) => (
+          <li key={call.id}>{`${call.name} ${call.status} ${JSON.stringify(call.output)}`}</li>
+        ))}
+      </ul>
+      <pre id="interrupt">{stream.interrupt ? JSON.stringify(stream.interrupt.value) : ""}</pre>
+      <button type="button" onClick={() => void stream.stop()}>
+        Stop
+      </button>
+    </main>
+  );
+}
+
+createRoot(document.getElementById("root")).render(<Chat />);

@@ -1,0 +1,171 @@
+"""The routes of LangGraph's thread protocol, and what they answer."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, Optional, Union
+
+from msgspec import UNSET, Struct, UnsetType
+
+from wsgi_app.web.operation import (
+    BEGIN_CODES,
+    BODY_CODES,
+    READ_CODES,
+    STORE_CODES,
+    Events,
+    Operation,
+    Reply,
+    answers,
+)
+from wsgi_app.wires.langgraph.request.commands import CommandBody
+from wsgi_app.wires.langgraph.request.events import EventsBody
+from wsgi_app.wires.langgraph.request.state import HistoryBody
+
+GROUP: Final = "LangGraph"
+
+
+class Refusal(Struct):
+    """Why a request was refused."""
+
+    error: str
+    code: str
+    message: str
+    detail: str
+    details: dict[str, Any]
+    id: None = None
+    type: Literal["error"] = "error"
+
+
+class CommandMeta(Struct):
+    """What a command's answer says of the stream: nothing."""
+
+    applied_through_seq: int
+
+
+class CommandDone(Struct, tag="success", tag_field="type"):
+    """The command was performed."""
+
+    id: int
+    result: dict[str, Any]
+    meta: CommandMeta
+
+
+class CommandRefused(Struct, tag="error", tag_field="type"):
+    """The command was not."""
+
+    id: int
+    error: Literal[
+        "invalid_argument",
+        "unknown_command",
+        "no_such_interrupt",
+        "no_such_run",
+        "no_such_checkpoint",
+        "not_supported",
+        "unknown_error",
+    ]
+    message: str
+
+
+class EventParams(Struct):
+    """Where and when, and what of the channel."""
+
+    namespace: list[str]
+    timestamp: int
+    data: Any
+    node: Union[str, UnsetType] = UNSET
+
+
+class ThreadEvent(Struct, tag="event", tag_field="type"):
+    """An event of a channel."""
+
+    event_id: str
+    seq: int
+    method: Literal[
+        "values",
+        "updates",
+        "messages",
+        "tools",
+        "lifecycle",
+        "input.requested",
+        "input.answered",
+        "checkpoints",
+        "custom",
+    ]
+    params: EventParams
+
+
+class Checkpoint(Struct):
+    """Which state of the thread it is."""
+
+    thread_id: str
+    checkpoint_ns: str
+    checkpoint_id: str
+    checkpoint_map: Optional[dict[str, Any]]
+
+
+class ThreadState(Struct):
+    """A thread's state."""
+
+    values: dict[str, Any]
+    next: list[str]
+    tasks: list[dict[str, Any]]
+    interrupts: list[dict[str, Any]]
+    checkpoint: Checkpoint
+    parent_checkpoint: Checkpoint
+    metadata: dict[str, Any]
+    created_at: str
+
+
+class Run(Struct):
+    """A run."""
+
+    run_id: str
+    thread_id: str
+    assistant_id: str
+    created_at: str
+    updated_at: str
+    status: Literal["pending", "running", "success", "error", "interrupted"]
+    metadata: dict[str, Any]
+    multitask_strategy: str
+    kwargs: dict[str, Any]
+
+
+COMMANDS: Final = Operation(
+    group=GROUP,
+    body=CommandBody,
+    replies=answers(Union[CommandDone, CommandRefused]),
+    codes=(*BODY_CODES, *BEGIN_CODES),
+)
+EVENTS: Final = Operation(
+    group=GROUP,
+    body=EventsBody,
+    replies={200: Reply("The thread's events.", (Events(data=(ThreadEvent,), numbered=True),))},
+    codes=(*BODY_CODES, *READ_CODES),
+)
+STATE: Final = Operation(
+    group=GROUP,
+    replies=answers(ThreadState),
+    codes=("invalid_request", "not_found", "at_capacity", *STORE_CODES),
+)
+HISTORY: Final = Operation(
+    group=GROUP,
+    body=HistoryBody,
+    body_optional=True,
+    replies=answers(list[ThreadState]),
+    codes=(*BODY_CODES, "not_found", "at_capacity", *STORE_CODES),
+)
+RUNS: Final = Operation(
+    group=GROUP,
+    query={"limit": int, "offset": int, "status": str},
+    replies=answers(list[Run]),
+    codes=("invalid_request", "not_found", *STORE_CODES),
+)
+RUN: Final = Operation(
+    group=GROUP,
+    replies=answers(Run),
+    codes=("invalid_request", "not_found", *STORE_CODES),
+)
+CANCEL: Final = Operation(
+    group=GROUP,
+    replies={204: Reply("It was ended, or had ended.")},
+    codes=("invalid_request", "not_found", *STORE_CODES),
+)

@@ -1,0 +1,39 @@
+"""What is kept with a turn that this wire has begun, for whoever tells of it later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from wsgi_app.events import encode_json
+
+#: What is larger is left out: it is the client's own.
+MAX_METADATA_BYTES = 16_384
+
+
+class TurnNote(Struct, frozen=True):
+    """A run as its client asked for it."""
+
+    #: In milliseconds since the epoch; grows from turn to turn, whatever the workers' clocks say.
+    started_at: int
+    assistant_id: str
+    #: The client's name for the message; '' if it gave none.
+    message_id: str = ""
+    metadata: dict[str, Any] = {}
+    strategy: str = ""
+
+    def encode(self) -> bytes:
+        """The note for the store."""
+        if len(encode_json(self.metadata)) <= MAX_METADATA_BYTES:
+            return encode_json(self)
+        return encode_json(msgspec.structs.replace(self, metadata={}))
+
+
+def decode_note(json: bytes) -> TurnNote | None:
+    """Read a note; None for another wire's, and for none."""
+    try:
+        return msgspec.json.decode(json, type=TurnNote)
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,1 @@
+"""What LangGraph's clients send."""

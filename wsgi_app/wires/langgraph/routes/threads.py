@@ -1,0 +1,132 @@
+"""Threads: their events, their state, their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Response, request
+
+from wsgi_app.delivery.reader import Reader
+from wsgi_app.delivery.slots import Slot
+from wsgi_app.engine.turn.steps import counted
+from wsgi_app.errors import RequestError
+from wsgi_app.events import AnyEvent, InputRequest, ToolCall, ToolResult
+from wsgi_app.store.base import SessionKey, SessionState, SessionView
+from wsgi_app.web.current import session_key
+from wsgi_app.web.envelope import json_response
+from wsgi_app.web.mount import Mount
+from wsgi_app.web.parse import check_session_id, invalid, parse_body
+from wsgi_app.web.respond import events_response
+from wsgi_app.wires.langgraph.encode.events import ThreadEncoder
+from wsgi_app.wires.langgraph.encode.messages import Answer, exchanges_of
+from wsgi_app.wires.langgraph.encode.questions import interrupt_value
+from wsgi_app.wires.langgraph.encode.state import thread_state
+from wsgi_app.wires.langgraph.ids import CheckpointRef
+from wsgi_app.wires.langgraph.request.events import EventsBody, Subscription
+from wsgi_app.wires.langgraph.request.state import HistoryBody
+from wsgi_app.wires.langgraph.routes.feed import (
+    NAMES,
+    ThreadFeed,
+    human_id,
+    mark_of_turn,
+    note_of,
+    started_at,
+)
+from wsgi_app.wires.shared.asked import AskedQuestion
+from wsgi_app.wires.shared.questions import events_so_far, may_wait
+
+
+def post_thread_events(mount: Mount, thread_id: str) -> Response:
+    """POST /langgraph/threads/<thread_id>/stream/events: the thread's events, for good."""
+    key = session_key(check_session_id(thread_id))
+    body = parse_body(request, EventsBody, mount.settings.max_body_bytes)
+    unknown = body.unknown_channel()
+    if unknown is not None:
+        raise invalid("channels", f"{unknown[:40]!r} is none of the protocol's")
+    wanted = Subscription(body)
+
+    def open_reader(slot: Slot) -> Reader:
+        feed = ThreadFeed(mount, key, wanted)
+        return Reader(feed, mount.worker.watcher, request.environ, slot, mount.settings.host)
+
+    reader = mount.attach((key,), open_reader, streams=True)
+    encoder = ThreadEncoder(wanted, NAMES)
+    burst = mount.burst_seconds
+    return events_response(mount, reader, lambda: None, encoder.encode, 0.0, burst_seconds=burst)
+
+
+def get_thread_state(mount: Mount, thread_id: str) -> Response:
+    """GET /langgraph/threads/<thread_id>/state: its messages, and what it waits for."""
+    key = session_key(check_session_id(thread_id))
+    return json_response(state_of(mount, key, _view(mount, key)))
+
+
+def post_thread_history(mount: Mount, thread_id: str) -> Response:
+    """POST /langgraph/threads/<thread_id>/history: its newest state."""
+    key = session_key(check_session_id(thread_id))
+    body = parse_body(request, HistoryBody, mount.settings.max_body_bytes, optional=True)
+    view = _view(mount, key)
+    return json_response([] if body.is_elsewhere else [state_of(mount, key, view)])
+
+
+def _view(mount: Mount, key: SessionKey) -> SessionView:
+    view = mount.store.history(key)
+    if view is None:
+        raise RequestError("not_found", "There is no such thread.")
+    return view
+
+
+def state_of(mount: Mount, key: SessionKey, view: SessionView) -> dict[str, Any]:
+    """A thread's state: all that was said, but for what is being said just now."""
+    turn = view.active_turns[0] if view.active_turns else view.turn
+    mark = mark_of_turn(mount, key, turn)
+    note = note_of(mount, key, turn)
+    messages = [one for exchange in exchanges_of(view.messages) for one in exchange.messages]
+    ref = CheckpointRef(turn, 0, mark or "0" * 12).last()
+    created_at = started_at(note, view, turn) + 1
+    interrupts: list[dict[str, Any]] = []
+    if view.active_turns:
+        events = counted(events_so_far(mount, key, turn))
+        answer = Answer(human_id(note, mark), NAMES)
+        steps = sum(bool(answer.take(event)) for event in events)
+        messages += answer.messages
+        ref, created_at = ref._replace(step=1 + steps), created_at - 1
+        interrupts = _interrupts(mount, key, turn, events)
+    return thread_state(
+        key.session_id,
+        ref,
+        messages,
+        created_at=created_at,
+        runs=bool(view.active_turns),
+        interrupts=interrupts,
+        metadata={} if note is None else note.metadata,
+    )
+
+
+def _interrupts(
+    mount: Mount, key: SessionKey, turn: int, events: Sequence[AnyEvent]
+) -> list[dict[str, Any]]:
+    """The question that waits for its answer, if there is one."""
+    asked, question, calls = None, None, set()
+    for event in events:
+        if asked is not None and asked.closed_by(event):
+            asked = None
+        if isinstance(event, ToolCall):
+            calls.add(event.call_id)
+        elif isinstance(event, ToolResult):
+            calls.discard(event.call_id)
+        elif isinstance(event, InputRequest):
+            asked, question = AskedQuestion(event.request_id, calls), event
+    if asked is None or question is None or not may_wait(mount, key, turn, asked):
+        return []
+    value = interrupt_value(question)
+    return [{"id": question.request_id, "value": value, "namespace": [], "resumable": True}]
+
+
+def is_asking(mount: Mount, key: SessionKey, view: SessionState) -> bool:
+    """Whether the thread's turn waits for an answer."""
+    if not view.active_turns:
+        return False
+    turn = view.active_turns[0]
+    return bool(_interrupts(mount, key, turn, counted(events_so_far(mount, key, turn))))
