@@ -27,7 +27,7 @@ WORK ?= tokens
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-parked test-sites test-models test-agents test-gevent test-matrix test-stores test-extensions test-open-responses resolve-sites check format lint docs lock bench packages clients clean
+.PHONY: help run test test-fast test-all test-parked test-sites test-models test-agents test-gevent test-matrix test-stores test-extensions test-open-responses release resolve-sites check format lint docs lock bench packages clients clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -41,8 +41,15 @@ test: $(DEVELOPMENT) packages clients ## the core tests, under 10 minutes on 2 c
 	@$(BIN)/python -m tests.matrix --smoke
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
+# Each part by itself: hardly a server is started.
+FAST_TESTS := tests/wire tests/auth tests/agents $(addprefix tests/test_,events.py loops.py pump.py \
+  routes.py session_agents.py slots.py tools.py turn_state.py)
+
+test-fast: $(DEVELOPMENT) packages ## the parts by themselves, a minute
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(FAST_TESTS)
+
 test-all: $(DEVELOPMENT) packages clients ## all tests, the long ones too
-	@$(BIN)/python -m pytest -m "not sites and not models and not agents and not open_responses" -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not sites and not models and not agents and not open_responses and not release" -n $(JOBS) --dist loadfile --no-loadscope-reorder
 	@$(MAKE) --no-print-directory test-parked test-gevent
 
 # What concerns delivery, drain, crashes and the store, once more with parked streams.
@@ -86,6 +93,9 @@ test-open-responses: $(DEVELOPMENT) packages ## the public suite of Open Respons
 
 check: lint docs ## format, lint, types, import direction, documentation and the core tests
 	@$(MAKE) --no-print-directory test
+
+release: $(DEVELOPMENT) ## build dist/ and try it in empty environments (CONTRIBUTING.md says what comes before and after)
+	@$(BIN)/python -m pytest -m release tests/release
 
 resolve-sites: $(DEVELOPMENT) ## whether the package resolves beside real applications' own pins (SITE=ckan: one of them)
 	@$(BIN)/python -m tests.sites.resolve $(SITE)

@@ -1,0 +1,1 @@
+"""What is published: built, and tried in empty environments."""
