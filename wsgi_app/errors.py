@@ -143,6 +143,15 @@ class TurnError(AgentHostError):
         self.retryable = retryable
 
 
+class CannotGoOn(TurnError):
+    """A turn of a worker that is gone cannot be gone on with; ``hint`` tells the site why."""
+
+    def __init__(self, hint: str) -> None:
+        told = "The worker that ran this turn is gone."
+        AgentHostError.__init__(self, "worker_lost", told, {"hint": hint})
+        self.retryable = True
+
+
 class UpstreamError(TurnError):
     """The model provider failed; ``details`` holds its HTTP status if there was one."""
 

@@ -184,14 +184,14 @@ class OpenAIAgent:
         self, turn: Turn, exchange: _Exchange
     ) -> Generator[ToolResult, None, int]:
         """Take in the steps that another worker has recorded, and end the last one; how many."""
-        for recorded in turn.recorded:
+        for recorded in turn.records.recorded:
             data = msgspec.convert(recorded.data, _Recorded)
             if data.api != self._api:
                 raise TurnError("The turn was begun by another agent.")
             results = yield from exchange.toolbox.go_on(turn, data.calls, recorded.results)
             exchange.conversation.add(data.answer, results, spoke=data.spoke)
             exchange.conversation.say(recorded.steered)
-        return len(turn.recorded)
+        return len(turn.records.recorded)
 
     def _go_on(
         self, turn: Turn, exchange: _Exchange, step: ModelStep, steps: int = 0
@@ -210,7 +210,7 @@ class OpenAIAgent:
             for call in calls if kept else ():
                 turn.keep(call.call_id, kept)
             recorded = _Recorded(self._api, conversation.answer(), calls, bool(step.text))
-            begun = partial(turn.record, recorded, [call.call_id for call in calls])
+            begun = partial(turn.records.record, recorded, [call.call_id for call in calls])
             if calls:
                 results = yield from run_calls(turn, toolbox, calls, begun)
             else:  # what it has to say it has said, and the user something more

@@ -96,13 +96,13 @@ class Toolbox:
         tool = self._by_name.get(call.tool)
         if tool is None:
             return True  # it is only told that there is none
-        if getattr(tool, "asks_first", False) and turn.is_asked_by(call.call_id):
+        if getattr(tool, "asks_first", False) and turn.records.is_asked_by(call.call_id):
             return True  # it has not begun
         on_crash = on_crash_of(tool)
         if on_crash == "ask":
             shown = shown_call(tool.name, parse_object(call.arguments) or {})
             answer = turn.ask(f"{INTERRUPTED} Run {shown} again?", AGAIN_SCHEMA)
-            return answer is True or str(answer).strip().lower() in ("yes", "y", "true", "ok")
+            return may_again(answer)
         return on_crash == "retry"
 
     def _run(
@@ -163,7 +163,7 @@ class Toolbox:
         try:
             context = Call(call.key, call.call_id, call.tool, turn.attempt)
             with turn.inside_tool(call.call_id), inside_call(context):
-                turn.confirm()
+                turn.records.confirm()
                 output = self._find(call.tool).prepare(turn, call).run()
         except TurnError:
             raise  # the tool ends the turn on purpose
@@ -181,6 +181,11 @@ class Toolbox:
             known = ", ".join(self._by_name) or "none"
             raise CallRefused(f"there is no tool {name!r}; the tools are: {known}")
         return tool
+
+
+def may_again(answer: Any) -> bool:
+    """Whether the user's answer lets an interrupted call run again."""
+    return answer is True or str(answer).strip().lower() in ("yes", "y", "true", "ok")
 
 
 def _unknown(call: CallRequest) -> ToolResult:

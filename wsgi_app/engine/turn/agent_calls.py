@@ -12,7 +12,6 @@ from contextvars import copy_context
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET
 
 from wsgi_app.engine.runtime.switch_interval import switch_interval
 from wsgi_app.engine.runtime.threads import start_thread
@@ -25,7 +24,7 @@ from wsgi_app.engine.turn.question import QuestionPending, Questions
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.engine.turn.services import Services
 from wsgi_app.engine.turn.steering import Steering
-from wsgi_app.engine.turn.steps import RecordedStep
+from wsgi_app.engine.turn.steps import unanswered_calls
 from wsgi_app.engine.turn.turn_steps import Progress, TurnSteps
 from wsgi_app.errors import Fenced, TurnCancelled
 from wsgi_app.events import (
@@ -243,29 +242,17 @@ class AgentCalls:
         """See `Turn.attempt`."""
         return self.steps.attempt
 
-    def is_asked_by(self, call_id: str) -> bool:
-        """See `Turn.is_asked_by`."""
-        question = self.steps.question
-        schema = question.schema if question is not None else UNSET
-        return schema is not UNSET and schema.get("x-call-id") == call_id
-
-    @property
-    def recorded(self) -> list[RecordedStep]:
-        """See `Turn.recorded`."""
-        return self.steps.recorded
-
-    def record(self, data: Any, calls: Sequence[str] = (), *, again: bool = False) -> None:
-        """See `Turn.record`."""
-        self._refuse_on_loop()
+    def start_record(
+        self, data: Any, calls: Sequence[str], *, again: bool = False, notes: bool = False
+    ) -> Future[None] | None:
+        """See `TurnSteps.record`."""
         with self._lock:
             usage, kept = self.usage, dict(self.kept)
-        self._wait_written(self.steps.record(data, calls, usage, kept, again=again))
+        return self.steps.record(data, calls, usage, kept, again=again, notes=notes)
 
-    def confirm(self) -> None:
-        """See `Turn.confirm`."""
-        self._wait_written(self.steps.confirm())
-
-    def _wait_written(self, written: Future[None] | None) -> None:
+    def wait_written(self, written: Future[None] | None) -> None:
+        """Wait for a record; raises TurnCancelled if the turn ends first."""
+        self._refuse_on_loop()
         if written is not None:
             self._waits.wait(written)
             if self.ended:

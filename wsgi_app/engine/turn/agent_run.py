@@ -160,8 +160,11 @@ class AgentRun:
             agent = agents.take(self._fence.key, self._calls.wait)
             if self._request.notice and agents.shared is None:
                 self._calls.emit(Status(self._request.notice))
+            made = agents.known or agent
+            if getattr(made, "resumes", False):
+                self._calls.steps.agent_resumes = True
             try:
-                self._check_attachments(agents.known or agent)
+                self._check_attachments(made)
                 self._send(agent, turn)
             finally:
                 agents.give_back(self._fence.key, agent)

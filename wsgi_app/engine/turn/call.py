@@ -37,6 +37,11 @@ def current_call() -> Call:
     return call
 
 
+def enter_call(call: Call) -> None:
+    """Make ``call`` the `current_call` of the caller's context, which must be the call's own."""
+    _current.set(call)
+
+
 @contextmanager
 def inside_call(call: Call) -> Iterator[None]:
     """Make ``call`` the `current_call` of the block."""

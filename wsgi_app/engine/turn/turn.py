@@ -19,12 +19,12 @@ from wsgi_app.engine.turn.client_tools import request_of, results_of
 from wsgi_app.engine.turn.history import for_people, take_kept
 from wsgi_app.engine.turn.session_name import SessionName
 from wsgi_app.engine.turn.turn_host import TurnHost
+from wsgi_app.engine.turn.turn_records import TurnRecords
 from wsgi_app.errors import TurnCancelled
 from wsgi_app.events import ClientTool, InputRequest, Status, encode_json
 
 if TYPE_CHECKING:
     from wsgi_app.attachments import Attachment
-    from wsgi_app.engine.turn.steps import RecordedStep
     from wsgi_app.events import AnyEvent, RequestedCall, ToolResult, Usage
     from wsgi_app.store.base import Message
 
@@ -71,6 +71,8 @@ class Turn:
         self.attachments = attachments
         #: Tools that this turn's client runs, see `call_client`.
         self.client_tools = client_tools
+        #: For agents that go on themselves where another worker has stopped.
+        self.records = TurnRecords(host)
         self._workdirs = workdirs
         self._kept = take_kept(history)
         self._steps: set[str] = set()
@@ -216,13 +218,13 @@ class Turn:
         if name in self._steps:
             raise ValueError(f"two steps have the name {name!r}")
         self._steps.add(name)
-        for recorded in self._host.recorded:
+        for recorded in self.records.recorded:
             if isinstance(recorded.data, dict) and recorded.data.get("step") == name:
                 return recorded.data["value"]
-        self._host.confirm()
+        self.records.confirm()
         with inside_call(Call(self.key_of("step", name), "", name, self.attempt)):
             value = msgspec.json.decode(encode_json(function()))
-        self._host.record({"step": name, "value": value}, again=True)
+        self.records.record({"step": name, "value": value}, again=True)
         return value
 
     def steered(self, *, last: bool = False) -> list[str]:
@@ -240,33 +242,9 @@ class Turn:
         """
         return self._host.steering.may_end()
 
-    @property
-    def recorded(self) -> list[RecordedStep]:
-        """What earlier attempts have recorded; for agents that go on themselves."""
-        return self._host.recorded
-
-    def record(self, data: Any, calls: Sequence[str] = ()) -> None:
-        """Record what an agent goes on with, before these calls run; for agents that do so.
-
-        Returns once it is stored, with all that was sent before. Does nothing where no other worker
-        would go on.
-        """
-        self._host.record(data, calls)
-
-    def is_asked_by(self, call_id: str) -> bool:
-        """Whether an earlier attempt stopped while the user was asked whether this call may run."""
-        return self._host.is_asked_by(call_id)
-
     def key_of(self, *parts: str | int) -> str:
         """A key for something that this turn does; the same in each of its attempts."""
         return call_key(self._host.fence.mark, self.turn_id, *parts)
-
-    def confirm(self) -> None:
-        """Make sure that the turn is this worker's still, before something has an effect.
-
-        Raises TurnCancelled if it is not.
-        """
-        self._host.confirm()
 
     def ask(self, prompt: str, schema: dict[str, Any] | None = None) -> Any:
         """Ask the user and wait for the answer, any JSON value.

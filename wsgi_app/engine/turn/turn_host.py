@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from wsgi_app.engine.turn.turn_records import RecordsHost
 from wsgi_app.events import InputRequest
 
 if TYPE_CHECKING:
     from wsgi_app.engine.turn.steering import Steering
-    from wsgi_app.engine.turn.steps import RecordedStep
     from wsgi_app.events import AnyEvent, Usage
     from wsgi_app.store.base import Fence
 
 T = TypeVar("T")
 
 
-class TurnHost(Protocol):
+class TurnHost(RecordsHost, Protocol):
     """What a turn needs of the engine that runs it."""
 
     fence: Fence
     steering: Steering
 
-    @property
-    def ended(self) -> bool: ...
     @property
     def deadline(self) -> float: ...
     @property
@@ -43,10 +41,5 @@ class TurnHost(Protocol):
     def run_in_thread(self, function: Callable[[], T], timeout_seconds: float) -> T: ...
     @property
     def attempt(self) -> int: ...
-    @property
-    def recorded(self) -> list[RecordedStep]: ...
-    def is_asked_by(self, call_id: str) -> bool: ...
-    def record(self, data: Any, calls: Sequence[str] = (), *, again: bool = False) -> None: ...
-    def confirm(self) -> None: ...
     def ask(self, make: Callable[[str], InputRequest]) -> Any: ...
     async def ask_async(self, make: Callable[[str], InputRequest]) -> Any: ...

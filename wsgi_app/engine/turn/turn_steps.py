@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple
 
+from msgspec import UNSET
+
 from wsgi_app.engine.turn.clock import TurnClock
 from wsgi_app.engine.turn.log import EventLog
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.engine.turn.services import Services
 from wsgi_app.engine.turn.steps import RecordedStep, StepRecord, recorded_steps
 from wsgi_app.engine.turn.stored_request import MAX_REQUEST_BYTES, encode_request, may_be_kept
-from wsgi_app.events import InputRequest, NumberedEvent, Usage, encode_json
+from wsgi_app.events import AnyEvent, InputRequest, NumberedEvent, Usage, encode_json
 from wsgi_app.store.base import Fence, StepWrite
 
 #: A worker whose last write is older than this share of a lease asks before it runs a tool: it may
@@ -65,10 +67,16 @@ class TurnSteps:
         #: The question that an earlier attempt has asked, and nobody has answered.
         self.question = progress.question if progress else None
         self._count = len(records)
+        #: How many events there were at the last step, and its calls.
+        self._last: tuple[int | None, list[str]] = (0, [])
+        if records:
+            self._last = (records[-1].events, records[-1].calls)
         self._known_kept = {call_id for record in records for call_id in record.kept}
         #: Whether another worker could go on with the turn as it is.
         self._is_known = request.resumes or bool(progress)
         self._is_recorded = services.resumes and may_be_kept(request)
+        #: Whether the agent goes on itself; of one that a factory makes, known once it is made.
+        self.agent_resumes = self._is_known
 
     @property
     def can_be_resumed(self) -> bool:
@@ -79,26 +87,51 @@ class TurnSteps:
             and self.attempt < self._services.settings.max_attempts
         )
 
-    def record(
-        self, data: Any, calls: Sequence[str], usage: Usage, kept: Mapping[str, Any], *, again: bool
+    @property
+    def is_recorded(self) -> bool:
+        """Whether another worker may go on with what is recorded."""
+        return self._is_recorded and self.agent_resumes
+
+    @property
+    def told(self) -> list[AnyEvent]:
+        """All events so far that count."""
+        return self._log.events()
+
+    def is_asked_by(self, call_id: str) -> bool:
+        """See `TurnRecords.is_asked_by`."""
+        schema = self.question.schema if self.question is not None else UNSET
+        return schema is not UNSET and schema.get("x-call-id") == call_id
+
+    def record(  # noqa: PLR0913 - the parts of a record, named by its one caller
+        self,
+        data: Any,
+        calls: Sequence[str],
+        usage: Usage,
+        kept: Mapping[str, Any],
+        *,
+        again: bool,
+        notes: bool = False,
     ) -> Future[None] | None:
         """Record a step behind all events so far; the future tells when it is in the store.
 
-        ``again``: the agent says everything again in its next attempt. None where no other worker
-        would go on. Raises TypeError for data that is no JSON.
+        ``again``: the agent says everything again in its next attempt. ``notes``: it is no step,
+        but belongs to the last one. None where no other worker would go on. Raises TypeError for
+        data that is no JSON.
         """
         if not self._is_recorded:
             return None
-        if not (again or self._request.resumes):
+        if not (again or self.agent_resumes):
             return self._forget()
+        if not notes:
+            self._last = (None if again else self._log.last_seq, list(calls))
         with self._lock:
             self._count += 1
             number = self._count
             new = {name: kept[name] for name in kept.keys() - self._known_kept}
             self._known_kept |= new.keys()
         record = StepRecord(
-            events=None if again else self._log.last_seq,
-            calls=list(calls),
+            events=self._last[0],
+            calls=self._last[1],
             data=data,
             usage=usage,
             kept=new,
