@@ -138,6 +138,7 @@ class Keeper:
         pause_seconds = self._lease_seconds / RENEWALS_PER_LEASE
         if not self._registered:
             self._guard(self._beat)
+        self._guard(self._end_lost_workers)  # this one may be in the place of one that is gone
         self._guard(self._warn)
         while not self._stopping:
             self._wakeup.wait(min(pause_seconds, TELL_SECONDS) if self._watched else pause_seconds)
