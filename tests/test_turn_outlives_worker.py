@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,63 +14,33 @@ import pytest
 from tests.support.client import new_session
 from tests.support.reading import ReadingClient
 from tests.support.resumed import (
+    BOUNDARIES,
+    REPLY,
     STALL,
     Follower,
     Rig,
     call,
+    ended_well,
     kill,
+    kill_owner,
     message,
     resuming,
+    runs,
 )
 from tests.support.service import WORKERS, owner_pid
-from tests.support.upstream_script import AnyStep, Text, scripted_message
+from tests.support.upstream_script import Text, scripted_message
 from tests.support.waiting import wait_for
 
 #: Turns and kills of a run at random moments.
 ROUNDS = 30
-REPLY = "Let me see. And now. All done."
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One host of three workers, whose lease no test waits for."""
     folder = tmp_path_factory.mktemp("resumed")
-    with resuming(folder, workers=3, AGENT_LEASE_SECONDS="60") as running:
+    with resuming(folder, workers=3, env={"AGENT_LEASE_SECONDS": "60"}) as running:
         yield running
-
-
-def runs(rig: Rig, session: str, name: str) -> bool:
-    """Whether a tool of a session has begun."""
-    return name in rig.names(session)
-
-
-def kill_owner(rig: Rig, follower: Follower) -> float:
-    """Kill the worker that runs a turn."""
-    pid = owner_pid(follower.client, follower.session)
-    killed_at = kill(pid, signal.SIGKILL)
-    wait_for(lambda: pid not in rig.shared.hosts[0].worker_pids(), "the worker is gone")
-    return killed_at
-
-
-def ended_well(follower: Follower, rig: Rig, names: list[str]) -> None:
-    """The turn is done, with its whole reply, and each tool ran once."""
-    end = follower.end()
-    assert end.data["type"] == "done", end.data
-    assert end.data["reply"] == REPLY
-    assert follower.text() == REPLY
-    assert rig.names(follower.session) == names
-    messages = follower.client.session(follower.session)["messages"]
-    assert messages[-1]["content"] == REPLY
-
-
-BOUNDARIES: dict[str, tuple[int, Sequence[AnyStep]]] = {
-    "before the first byte": (0, [STALL]),
-    "behind the first byte": (0, [Text(("Let ",)), STALL]),
-    "before the second step's first byte": (1, [STALL]),
-    "behind the second step's first byte": (1, [Text(("And ", "no")), STALL]),
-    "before the last step's first byte": (2, [STALL]),
-    "before the end": (2, [Text(("All ", "done.")), STALL]),
-}
 
 
 @pytest.mark.parametrize(
@@ -204,7 +174,7 @@ def test_a_question_outlives_its_worker(rig: Rig) -> None:
 def test_a_stopped_worker_does_nothing_more(tmp_path: Path) -> None:
     """A worker that stood still for three leases writes nothing and runs no further tool."""
     lease_seconds = 2
-    with resuming(tmp_path, hosts=2, AGENT_LEASE_SECONDS=str(lease_seconds)) as rig:
+    with resuming(tmp_path, hosts=2, env={"AGENT_LEASE_SECONDS": str(lease_seconds)}) as rig:
         session = new_session()
         text = message(session)
         rig.upstream.held[text, 1] = [Text(("And ",)), STALL]
@@ -231,7 +201,8 @@ def test_a_stopped_worker_does_nothing_more(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_drain_leaves_turns_to_others(tmp_path: Path) -> None:
     """A worker that leaves before its turns end hands them over: none ends with an error."""
-    with resuming(tmp_path, hosts=2, AGENT_LEASE_SECONDS="60", AGENT_DRAIN_SECONDS="1") as rig:
+    settings = {"AGENT_LEASE_SECONDS": "60", "AGENT_DRAIN_SECONDS": "1"}
+    with resuming(tmp_path, hosts=2, env=settings) as rig:
         followers = []
         for _ in range(10):
             session = new_session()
@@ -252,7 +223,8 @@ def test_a_drain_leaves_turns_to_others(tmp_path: Path) -> None:
 def test_kills_at_random_moments(tmp_path: Path) -> None:
     """Over two hosts, whenever workers are killed: one end, exact text, no effect twice."""
     chance = random.Random(18)  # noqa: S311 - no secret
-    with resuming(tmp_path, hosts=2, AGENT_LEASE_SECONDS="5", AGENT_MAX_ATTEMPTS="50") as rig:
+    settings = {"AGENT_LEASE_SECONDS": "5", "AGENT_MAX_ATTEMPTS": "50"}
+    with resuming(tmp_path, hosts=2, env=settings) as rig:
         followers = []
         for number in range(ROUNDS):
             session = new_session()

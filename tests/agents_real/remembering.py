@@ -50,6 +50,8 @@ def remembering(*, workers: int = 2, **env: str) -> Iterator[Remembering]:
             "MEMORY_FOLDER": str(folder),
             "AGENT_WORKDIR": str(folder / "work"),
             "AGENT_LEASE_SECONDS": "3",
+            # What is left of a turn that ends with its worker.
+            "AGENT_MAX_ATTEMPTS": "1",
             **env,
         }
         subprocess.run(

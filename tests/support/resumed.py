@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.reading import ReadingClient
-from tests.support.service import Service, service
+from tests.support.service import Service, owner_pid, service
 from tests.support.sse import Frame, Stream, StreamCutError
 from tests.support.upstream import Request, Upstream
 from tests.support.upstream_script import (
@@ -24,6 +25,7 @@ from tests.support.upstream_script import (
     read_scripts,
     scripted_message,
 )
+from tests.support.waiting import wait_for
 from wsgi_app.events import EventId
 
 APP = "tests.support.resumed_app:app()"
@@ -70,6 +72,8 @@ def message(session: str, first: str = "", second: str = "") -> str:
 
 
 STALL = Stall(60.0)
+#: What `message` is answered with.
+REPLY = "Let me see. And now. All done."
 
 
 class Rig:
@@ -85,19 +89,32 @@ class Rig:
         lines = self._effects.read_text().splitlines() if self._effects.exists() else []
         return [parts for parts in map(str.split, lines) if parts[1] == session]
 
+    def has_recorded(self, session: str, text: bytes) -> bool:
+        """Whether a record of a session's turns holds this text."""
+        with self.shared.store.client() as client:
+            keys = client.scan_iter(match=f"*{session}*:r:*", count=1000)
+            return any(text in record for key in keys for record in client.lrange(key, 0, -1))
+
     def names(self, session: str) -> list[str]:
         """The names of these effects."""
         return [effect[2] for effect in self.effects(session)]
 
 
 @contextmanager
-def resuming(folder: Path, *, hosts: int = 1, workers: int = 2, **env: str) -> Iterator[Rig]:
+def resuming(
+    folder: Path,
+    *,
+    app: str = APP,
+    hosts: int = 1,
+    workers: int = 2,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Rig]:
     """Run it all."""
     effects = folder / f"effects-{time.monotonic_ns()}"
     with StepUpstream() as upstream:
-        settings = {**upstream.environment, "TEST_EFFECTS": str(effects), **env}
+        settings = {**upstream.environment, "TEST_EFFECTS": str(effects), **(env or {})}
         settings.setdefault("AGENT_MAX_ATTEMPTS", "2")
-        with service(APP, hosts=hosts, workers=workers, env=settings) as shared:
+        with service(app, hosts=hosts, workers=workers, env=settings) as shared:
             yield Rig(shared, upstream, effects)
 
 
@@ -204,3 +221,38 @@ def kill(pid: int, number: int) -> float:
     """Send a process a signal; when that was."""
     os.kill(pid, number)
     return time.monotonic()
+
+
+def runs(rig: Rig, session: str, name: str) -> bool:
+    """Whether a tool of a session has begun."""
+    return name in rig.names(session)
+
+
+def kill_owner(rig: Rig, follower: Follower) -> float:
+    """Kill the worker that runs a turn."""
+    pid = owner_pid(follower.client, follower.session)
+    killed_at = kill(pid, signal.SIGKILL)
+    wait_for(lambda: pid not in rig.shared.hosts[0].worker_pids(), "the worker is gone")
+    return killed_at
+
+
+def ended_well(follower: Follower, rig: Rig, names: list[str]) -> None:
+    """The turn is done, with its whole reply, and each tool ran once."""
+    end = follower.end()
+    assert end.data["type"] == "done", end.data
+    assert end.data["reply"] == REPLY
+    assert follower.text() == REPLY
+    assert rig.names(follower.session) == names
+    messages = follower.client.session(follower.session)["messages"]
+    assert messages[-1]["content"] == REPLY
+
+
+#: Where a worker is killed: what comes instead of which step of the model.
+BOUNDARIES: dict[str, tuple[int, Sequence[AnyStep]]] = {
+    "before the first byte": (0, [STALL]),
+    "behind the first byte": (0, [Text(("Let ",)), STALL]),
+    "before the second step's first byte": (1, [STALL]),
+    "behind the second step's first byte": (1, [Text(("And ", "no")), STALL]),
+    "before the last step's first byte": (2, [STALL]),
+    "before the end": (2, [Text(("All ", "done.")), STALL]),
+}

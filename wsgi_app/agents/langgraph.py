@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
-from typing import Any, Final, cast
-from uuid import uuid4
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.errors import GraphRecursionError, is_invalid_resume
-from langgraph.types import Command, Interrupt, StreamMode
-from pydantic import ValidationError
+from langgraph.errors import GraphRecursionError
 
 from wsgi_app.agents.langgraph_memory import (
     AnyGraph,
     as_messages,
-    before_newest,
-    knows,
     marks,
-    recall,
-    take_out,
 )
-from wsgi_app.agents.langgraph_questions import ask_breakpoint, ask_interrupt
+from wsgi_app.agents.langgraph_run import GraphRun
 from wsgi_app.agents.langgraph_saver import with_async_calls
+from wsgi_app.agents.langgraph_steps import GraphSteps, with_steps
 from wsgi_app.agents.langgraph_stream import GraphStream, ModelWatch
 from wsgi_app.agents.shorter_history import answer_in_context
+from wsgi_app.agents.steps_of_calls import StepsOfCalls, checked_on_crash
+from wsgi_app.agents.tools import OnCrash
 from wsgi_app.agents.upstream_errors import describe
-from wsgi_app.compat.python import aclosing
 from wsgi_app.engine import Turn
 from wsgi_app.engine.turn.session_name import SessionName
 from wsgi_app.engine.turn.valid_messages import fold_system
 from wsgi_app.errors import TurnError
 
 log = logging.getLogger("wsgi_app")
-
-_MODES: Final[list[StreamMode]] = ["messages", "updates", "custom"]
 
 
 class LangGraphAgent:
@@ -56,6 +49,12 @@ class LangGraphAgent:
     ``interrupt()`` or a breakpoint asks becomes a question of the turn. AGENT_MAX_STEPS is the
     recursion limit of a graph that has none.
 
+    ``resume``: with Redis, another worker goes on with a turn whose worker dies, from the newest
+    checkpoint of its thread, if the checkpointer is one that they share. A step is in the
+    checkpointer before the next one begins then. A node that was not finished runs again, as ever
+    in LangGraph, but no finished call of a tool node. ``on_crash``: what happens to a call in
+    flight, by the tool's name, see `Tool`.
+
     A model that is awaited loses its connection as soon as the turn ends; one that a sync node
     calls, with its next token.
 
@@ -72,6 +71,8 @@ class LangGraphAgent:
         make_input: Callable[[Turn, list[BaseMessage]], Any] | None = None,
         subgraphs: bool = False,
         thread_id: Callable[[SessionName], str] = lambda session: session.thread_id,
+        resume: bool = True,
+        on_crash: Mapping[str, OnCrash] | None = None,
     ) -> None:
         self._config = config
         self._context = context
@@ -80,12 +81,19 @@ class LangGraphAgent:
         self._thread_id = thread_id
         self._saver: BaseCheckpointSaver[Any] | None = None
         self._is_lasting = False
-        self._graph = graph
+        self._resume = resume
+        self._on_crash = checked_on_crash(on_crash)
+        self._graph = graph = with_steps(graph)
         if isinstance(graph.checkpointer, BaseCheckpointSaver):
             # What one in a process's memory knows may be of an earlier session of the name.
             self._is_lasting = not isinstance(graph.checkpointer, InMemorySaver)
             self._saver = with_async_calls(graph.checkpointer)
             self._graph = graph.copy({"checkpointer": self._saver})
+
+    @property
+    def resumes(self) -> bool:
+        """Whether turns of other workers are gone on with."""
+        return self._resume and self._is_lasting
 
     async def __call__(self, turn: Turn) -> None:
         """Answer a turn.
@@ -104,7 +112,7 @@ class LangGraphAgent:
 
     async def _try(self, turn: Turn) -> None:
         watch = ModelWatch(turn)
-        message_id = str(uuid4())
+        message_id = turn.key_of("message")
         config = self._config_for(turn, watch, message_id)
         try:
             await self._answer(turn, config, GraphStream(turn, watch), message_id)
@@ -131,14 +139,20 @@ class LangGraphAgent:
         if not remembers:
             # Holds the state while the turn waits for an answer, and goes with the turn.
             graph, options = graph.copy({"checkpointer": InMemorySaver()}), {"durability": "exit"}
-        run = _Run(
+        calls = StepsOfCalls(turn, self._on_crash, keeps=remembers and self.resumes)
+        serde = self._saver.serde if self._saver is not None else InMemorySaver().serde
+        run = GraphRun(
             turn,
-            stream,
             graph,
             config,
-            {**options, "context": self._context_for(turn), "subgraphs": self._subgraphs},
+            stream=stream,
+            options={**options, "context": self._context_for(turn), "subgraphs": self._subgraphs},
+            steps=GraphSteps(turn, calls, graph, serde),
         )
         try:
+            if turn.attempt > 1 and await run.take_up(message_id, lasts=remembers):
+                await run.go_on()
+                return
             before = await self._recall(turn, run) if remembers else None
             await run.follow(self._input_for(turn, before, message_id))
         except Exception:
@@ -167,7 +181,7 @@ class LangGraphAgent:
             return self._context(turn)
         return turn if self._graph.context_schema in (None, Turn) else None
 
-    async def _recall(self, turn: Turn, run: _Run) -> list[BaseMessage] | None:
+    async def _recall(self, turn: Turn, run: GraphRun) -> list[BaseMessage] | None:
         """What the state needs before the message; None if it holds nothing of the session."""
         if not self._is_lasting and not await run.knows_history():
             await self.forget_session(turn.session)
@@ -185,76 +199,3 @@ class LangGraphAgent:
         if self._make_input is not None:
             return self._make_input(turn, messages)
         return {"messages": messages}
-
-
-class _Run:
-    """A turn's way through its graph. Used by one task on the agents loop."""
-
-    def __init__(
-        self,
-        turn: Turn,
-        stream: GraphStream,
-        graph: AnyGraph,
-        config: RunnableConfig,
-        options: dict[str, Any],
-    ) -> None:
-        self.config = config
-        #: Where the next run goes on from.
-        self._begin_at = config
-        self._turn = turn
-        self._stream = stream
-        self._graph = graph
-        self._options = options
-        self._questions: list[Interrupt] | None = []
-
-    async def knows_history(self) -> bool:
-        """See `knows`."""
-        return await knows(self._graph, self.config, self._turn.history)
-
-    async def recall(self) -> list[BaseMessage] | None:
-        """See `recall`."""
-        return await recall(self._graph, self._begin_at, self._turn.history)
-
-    async def rewind(self) -> bool:
-        """Begin before the exchange that the turn replaces; False if nothing is before it."""
-        found = await before_newest(self._graph, self.config, self._turn)
-        self._begin_at = found or self.config
-        return found is not None
-
-    async def forget(self, message_id: str) -> None:
-        """See `take_out`."""
-        await take_out(self._graph, self.config, message_id)
-
-    async def follow(self, given: Any) -> None:
-        """Run the graph to its end, through all that it asks."""
-        while True:
-            await self._run(given)
-            if self._questions is None:
-                return
-            if self._questions:
-                answers = {q.id: await ask_interrupt(self._turn, q) for q in self._questions}
-                given = Command(resume=answers)
-            elif await self._may_go_on():
-                given = None
-            else:
-                return
-
-    async def _run(self, given: Any) -> None:
-        """Run the graph until it ends or waits."""
-        begin_at, self._begin_at = self._begin_at, self.config
-        parts = self._graph.astream(given, begin_at, stream_mode=_MODES, **self._options)
-        try:
-            async with aclosing(cast("AsyncGenerator[Any, None]", parts)):
-                async for part in parts:
-                    self._stream.take(*part[-2:])
-        except ValidationError as error:
-            if not is_invalid_resume(error):
-                raise
-            log.info("an answer does not fit its question's schema: it is asked again")
-        else:
-            self._questions = self._stream.take_interrupts()
-
-    async def _may_go_on(self) -> bool:
-        """Whether the user lets the graph go on from a breakpoint, which asks nothing itself."""
-        nodes = (await self._graph.aget_state(self.config)).next
-        return bool(nodes) and await ask_breakpoint(self._turn, nodes)

@@ -79,6 +79,11 @@ async def knows(graph: AnyGraph, config: RunnableConfig, history: Sequence[Messa
     return any(one["role"] == "user" and one["content"] in asked for one in history)
 
 
+def is_of_run(state: StateSnapshot, message_id: str) -> bool:
+    """Whether the newest checkpoint is of the turn with this message."""
+    return (state.metadata or {}).get(_RUN) == message_id
+
+
 def marks(turn_id: str, message_id: str) -> dict[str, str]:
     """Metadata of a turn's checkpoints, by which `before_newest` knows them."""
     return {_TURN: turn_id, _RUN: message_id}
@@ -125,8 +130,12 @@ async def take_out(graph: AnyGraph, config: RunnableConfig, message_id: str) -> 
 
 
 def _messages_of(state: StateSnapshot) -> list[BaseMessage]:
-    values = state.values if isinstance(state.values, dict) else {}
-    messages = values.get("messages")
+    return messages_of(state.values)
+
+
+def messages_of(values: Any) -> list[BaseMessage]:
+    """The messages of a state's values; none of a state without."""
+    messages = values.get("messages") if isinstance(values, dict) else None
     if not isinstance(messages, list):
         return []
     return [message for message in messages if isinstance(message, BaseMessage)]

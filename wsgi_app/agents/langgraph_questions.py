@@ -29,8 +29,12 @@ async def ask_interrupt(turn: Turn, interrupt: Interrupt) -> Any:
 
 async def ask_breakpoint(turn: Turn, nodes: tuple[str, ...]) -> bool:
     """Ask whether the graph may go on with these nodes."""
-    prompt = f"Go on with {', '.join(nodes)}?"
-    return is_approval(await turn.ask_async(prompt, APPROVAL_SCHEMA))
+    return is_approval(await turn.ask_async(breakpoint_prompt(nodes), APPROVAL_SCHEMA))
+
+
+def breakpoint_prompt(nodes: tuple[str, ...]) -> str:
+    """The question whether the graph may go on with these nodes."""
+    return f"Go on with {', '.join(nodes)}?"
 
 
 async def _decide(turn: Turn, call: dict[str, Any]) -> dict[str, Any]:

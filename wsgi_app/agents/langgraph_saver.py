@@ -17,6 +17,8 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
 )
 
+from wsgi_app.agents.langgraph_steps import confirm_turn
+
 
 def with_async_calls(saver: BaseCheckpointSaver[Any]) -> BaseCheckpointSaver[Any]:
     """A copy of a checkpointer, on the same storage, that runs in threads what it cannot await.
@@ -43,6 +45,7 @@ class _InThreads(BaseCheckpointSaver[Any]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
+        await confirm_turn()
         with suppress(NotImplementedError):
             return await super().aput(config, checkpoint, metadata, new_versions)
         return await asyncio.to_thread(self.put, config, checkpoint, metadata, new_versions)
@@ -54,6 +57,7 @@ class _InThreads(BaseCheckpointSaver[Any]):
         task_id: str,
         task_path: str = "",
     ) -> None:
+        await confirm_turn()
         with suppress(NotImplementedError):
             return await super().aput_writes(config, writes, task_id, task_path)
         return await asyncio.to_thread(self.put_writes, config, writes, task_id, task_path)

@@ -30,7 +30,7 @@ from wsgi_app.agents.upstream_errors import (
 )
 from wsgi_app.engine import Turn
 from wsgi_app.errors import UpstreamError
-from wsgi_app.events import AGENT_EVENTS, Status, Thinking, ToolCall, ToolResult, Usage
+from wsgi_app.events import AGENT_EVENTS, AnyEvent, Status, Thinking, ToolCall, ToolResult, Usage
 
 # Keys of the metadata that LangGraph streams with each message.
 _RUN: Final = "wsgi_app_run"
@@ -207,6 +207,14 @@ class GraphStream:
             self._turn.emit(data)
         elif isinstance(data, str):
             self._turn.emit(Status(data))
+
+    def take_told(self, told: Sequence[AnyEvent]) -> None:
+        """Know which calls and results the user has been told of."""
+        for event in told:
+            if isinstance(event, ToolCall):
+                self._tools[event.call_id] = event.tool
+            elif isinstance(event, ToolResult):
+                self._finished.add(event.call_id)
 
     def take_interrupts(self) -> list[Interrupt] | None:
         """What the graph asks before it goes on, and forget it; None if it has come to its end.

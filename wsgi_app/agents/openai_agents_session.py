@@ -71,6 +71,22 @@ async def take_out(session: Session, message: str) -> None:
         await session.pop_item()
 
 
+async def add_rest(session: Session, turn: Turn, items: Sequence[TResponseInputItem]) -> None:
+    """Add what a session lacks of the turn's exchange; ``items`` are all that models were told."""
+    held = await session.get_items()
+    asked, start = _last_asked(held), _last_asked(items)
+    if start is None:
+        return
+    is_held = asked is not None and _text_of(held[asked]) == turn.message
+    known = len(held) - asked if is_held and asked is not None else 0
+    await session.add_items(list(items[start + known :]))
+
+
+def _last_asked(items: Sequence[Any]) -> int | None:
+    asked = [place for place, item in enumerate(items) if _role_of(item) == "user"]
+    return asked[-1] if asked else None
+
+
 async def _without_newest(session: Session, items: Sequence[Any]) -> list[Any]:
     left = list(items)
     while left:

@@ -2,60 +2,49 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic_ai import (
     AgentRunEvents,
     AgentRunResultEvent,
-    DeferredToolRequests,
-    DeferredToolResults,
     FunctionToolCallEvent,
     FunctionToolResultEvent,
-    ModelResponse,
     NativeToolCallPart,
     NativeToolReturnPart,
     OutputToolCallEvent,
     PartDeltaEvent,
     PartEndEvent,
     PartStartEvent,
-    RunContext,
+    RunUsage,
     TextPart,
     TextPartDelta,
     ThinkingPart,
     ThinkingPartDelta,
     ToolCallPart,
-    ToolDenied,
     UsageLimitExceeded,
     UsageLimits,
 )
 from pydantic_ai.agent import AbstractAgent
-from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering, ReinjectSystemPrompt
+from pydantic_ai.capabilities import ReinjectSystemPrompt
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import BaseToolReturnPart
 from pydantic_core import to_jsonable_python
-from pydantic_graph import End
 
-from wsgi_app.agents.answer_end import check_end
-from wsgi_app.agents.approvals import (
-    approval_prompt,
-    approval_schema,
-    is_approval,
-    refusal_reason,
-)
-from wsgi_app.agents.pydantic_ai_end import calls_of, end_of, tells_end
+from wsgi_app.agents.pydantic_ai_hooks import Hooks
+from wsgi_app.agents.pydantic_ai_steps import RunSteps
 from wsgi_app.agents.pydantic_ai_translate import explain, message_history, step_limit
 from wsgi_app.agents.shorter_history import answer_in_context
-from wsgi_app.agents.shown_call import shown_call
+from wsgi_app.agents.steps_of_calls import StepsOfCalls, checked_on_crash
 from wsgi_app.agents.tool_values import bounded_json
+from wsgi_app.agents.tools import OnCrash
 from wsgi_app.agents.upstream_errors import describe
 from wsgi_app.engine import Turn
 from wsgi_app.engine.runtime.loop_executor import LoopExecutor
 from wsgi_app.engine.turn.valid_messages import fold_system, parse_object
 from wsgi_app.errors import TurnError, UpstreamError
-from wsgi_app.events import Thinking, ToolCall, ToolResult, Usage, encode_json
+from wsgi_app.events import Thinking, ToolCall, ToolResult, encode_json
 
 log = logging.getLogger("wsgi_app")
 
@@ -69,7 +58,11 @@ class PydanticAIAgent:
 
     A deferred tool call makes a question of the turn: an approval by yes runs the tool, anything
     else is told to the model as the reason why not; of a call that runs elsewhere the answer is
-    the result. Called by any number of turns at once, each in a task on the ``agents`` loop;
+    the result.
+
+    ``resume``: with Redis, another worker goes on with a turn whose worker dies, from its last
+    finished step. ``on_crash``: what happens to a call in flight, by the tool's name, see `Tool`.
+    Called by any number of turns at once, each in a task on the ``agents`` loop;
     nothing changes after construction.
     """
 
@@ -79,7 +72,11 @@ class PydanticAIAgent:
         *,
         deps: Callable[[Turn], Any] | None = None,
         usage_limits: UsageLimits | None = None,
+        resume: bool = True,
+        on_crash: Mapping[str, OnCrash] | None = None,
     ) -> None:
+        self._resume = resume
+        self._on_crash = checked_on_crash(on_crash)
         self._agent = agent
         self._deps = deps
         self._usage_limits = usage_limits
@@ -88,6 +85,11 @@ class PydanticAIAgent:
 
     #: Whether it looks for what the user says while a turn runs.
     takes_steering = True
+
+    @property
+    def resumes(self) -> bool:
+        """Whether turns of other workers are gone on with."""
+        return self._resume
 
     async def __call__(self, turn: Turn) -> None:
         """Answer a turn.
@@ -102,11 +104,14 @@ class PydanticAIAgent:
 
     async def _answer(self, turn: Turn) -> None:
         limits = self._usage_limits or UsageLimits(request_limit=turn.max_steps)
-        hooks = _Hooks(turn, limits.request_limit)
+        steps = RunSteps(turn, StepsOfCalls(turn, self._on_crash, keeps=self._resume))
+        hooks = Hooks(turn, steps, limits.request_limit)
         history, message = fold_system(turn.history, turn.message)
+        left = steps.messages
         run = self._agent.run_stream_events(
-            message,
-            message_history=message_history(history),
+            None if left else message,
+            message_history=left or message_history(history),
+            usage=RunUsage(requests=steps.requests),
             deps=self._deps(turn) if self._deps else turn,
             usage_limits=limits,
             # The history holds no system prompt, without which a later turn would have none.
@@ -115,124 +120,19 @@ class PydanticAIAgent:
         with self._agent.using_thread_executor(self._executor):
             try:
                 async with run as events:
-                    await _Report(turn, limits).follow(events)
+                    await _Report(turn, limits, steps).follow(events)
             finally:
                 await hooks.end_tasks()
-
-
-class _Hooks(AbstractCapability[Any]):
-    """Asks the user what the run waits for, and sees to its end.
-
-    Used by tasks of the ``agents`` loop.
-    """
-
-    def __init__(self, turn: Turn, max_requests: int | None) -> None:
-        self._turn = turn
-        self._max_requests = max_requests
-        self._has_spoken = False
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    def get_ordering(self) -> CapabilityOrdering:
-        """Ask last: the agent's own handlers go first."""
-        return CapabilityOrdering(position="innermost")
-
-    async def wrap_run(self, ctx: Any, *, handler: Callable[[], Any]) -> Any:  # noqa: ARG002 - Pydantic AI's signature
-        """Note the task that stands around the run."""
-        self._note_task()
-        return await handler()
-
-    async def before_model_request(self, ctx: RunContext[Any], request_context: Any) -> Any:
-        """Hand on what the user has said since the last request.
-
-        Nobody could answer what comes during the last one. What comes before the first waits.
-        """
-        is_last = self._max_requests is not None and ctx.usage.requests >= self._max_requests - 1
-        if ctx.usage.requests or is_last:
-            self._hand_on(ctx, self._turn.steered(last=is_last))
-        return request_context
-
-    async def after_node_run(self, ctx: RunContext[Any], *, node: Any, result: Any) -> Any:
-        """Have the run go on with what the user has said meanwhile, where it would end."""
-        del node
-        if isinstance(result, End) and not self._turn.may_end():
-            self._hand_on(ctx, self._turn.steered())
-            if self._has_spoken:
-                self._turn.emit("\n\n")
-        return result
-
-    @staticmethod
-    def _hand_on(ctx: RunContext[Any], texts: Sequence[str]) -> None:
-        for text in texts:
-            ctx.enqueue(text)
-
-    async def wrap_model_request(
-        self,
-        ctx: Any,  # noqa: ARG002 - the same
-        *,
-        request_context: Any,
-        handler: Callable[[Any], Any],
-    ) -> Any:
-        """Note the task that holds a model's answer open, and check how that ends."""
-        self._note_task()
-        response = await handler(request_context)
-        if tells_end(request_context.model):
-            self._check_end(response)
-        return response
-
-    def _check_end(self, response: ModelResponse) -> None:
-        """Check how a model's answer has ended, see `answer_end`; raises UpstreamError."""
-        has_text = any(not isinstance(part, ThinkingPart) for part in response.parts)
-        self._has_spoken = self._has_spoken or has_text
-        check_end(
-            end_of(response),
-            has_text=has_text,
-            has_spoken=self._has_spoken,
-            calls=calls_of(response),
-            emit=self._turn.emit,
-        )
-
-    def _note_task(self) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-
-    async def end_tasks(self) -> None:
-        """End what the run has left.
-
-        A cancel in the moment in which Pydantic AI has such a task begun leaves it waiting for
-        ever, the connection to the provider with it.
-        """
-        left = [task for task in self._tasks if not task.done()]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-
-    async def handle_deferred_tool_calls(
-        self, ctx: RunContext[Any], *, requests: DeferredToolRequests
-    ) -> DeferredToolResults:
-        """Ask for each call, one after the other."""
-        del ctx
-        results = DeferredToolResults()
-        for call in requests.approvals:
-            results.approvals[call.tool_call_id] = await self._ask_approval(call)
-        for call in requests.calls:
-            prompt = f"What is the result of {_shown(call)}?"
-            results.calls[call.tool_call_id] = await self._turn.ask_async(prompt)
-        return results
-
-    async def _ask_approval(self, call: ToolCallPart) -> bool | ToolDenied:
-        prompt = approval_prompt(call.tool_name, call.args_as_json_str())
-        answer = await self._turn.ask_async(prompt, approval_schema(call.tool_call_id))
-        if is_approval(answer):
-            return True
-        return ToolDenied(refusal_reason(answer) or "The user did not allow this call.")
 
 
 class _Report:
     """Tells a turn what its run does. Used by one task of the ``agents`` loop."""
 
-    def __init__(self, turn: Turn, limits: UsageLimits) -> None:
+    def __init__(self, turn: Turn, limits: UsageLimits, steps: RunSteps) -> None:
         self._turn = turn
+        self._steps = steps
+        #: Calls whose results the user has been told of, on another worker.
+        self._told = steps.told_results()
         self._limits = limits
         self._open: set[str] = set()
         self._has_text = False
@@ -294,12 +194,16 @@ class _Report:
             self._turn.emit(Thinking(text))
 
     def _send_call(self, tool: str, call_id: str, arguments: dict[str, Any]) -> None:
-        if call_id not in self._open:  # one that waited for its approval is told a second time
-            self._open.add(call_id)
+        if call_id not in self._open and call_id not in self._told:
+            self._open.add(call_id)  # one that waited for its approval is told a second time
             self._turn.emit(ToolCall(tool, call_id, arguments))
+        self._steps.note_told(call_id)
 
     def _send_result(self, part: BaseToolReturnPart[Any]) -> None:
         self._open.discard(part.tool_call_id)
+        if part.tool_call_id in self._told:
+            self._told.discard(part.tool_call_id)
+            return
         if part.outcome == "success":
             output = _without_files(part)
             self._turn.emit(ToolResult(part.tool_name, part.tool_call_id, output))
@@ -324,11 +228,7 @@ class _Report:
             usage = events.usage
         except UserError:
             return  # the run never began
-        self._turn.add_usage(Usage(usage.input_tokens, usage.output_tokens, usage.total_tokens))
-
-
-def _shown(call: ToolCallPart) -> str:
-    return shown_call(call.tool_name, call.args_as_json_str())
+        self._steps.count(usage)
 
 
 def _input_of(call: ToolCallPart | NativeToolCallPart) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def note_shortening() -> None:
     )
 
 
-async def answer_in_context(turn: Turn, answer: Callable[[], Awaitable[None]]) -> None:
+async def answer_in_context(turn: Turn, answer: Callable[[], Awaitable[object]]) -> None:
     """Have a turn answered, again with half of its history as long as that is too much.
 
     For agents that read ``turn.history`` once. Raises ContextFullError when the user has seen

@@ -24,7 +24,6 @@ from wsgi_app.engine.turn.question import QuestionPending, Questions
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.engine.turn.services import Services
 from wsgi_app.engine.turn.steering import Steering
-from wsgi_app.engine.turn.steps import unanswered_calls
 from wsgi_app.engine.turn.turn_steps import Progress, TurnSteps
 from wsgi_app.errors import Fenced, TurnCancelled
 from wsgi_app.events import (

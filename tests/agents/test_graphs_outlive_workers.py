@@ -1,0 +1,95 @@
+"""A graph with a checkpointer that workers share: its turns outlive them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.agents import outliving
+from tests.agents.outliving import follower_of
+from tests.support.resumed import BOUNDARIES, Rig, kill_owner, message, resuming
+from tests.support.waiting import wait_for
+
+APP = "tests.support.resumed_frameworks_app:graphs_app()"
+#: With a task for each call, with one for all of a step, and with tools in a graph of their own.
+GRAPHS = ["graph", "one-tool-node", "subgraph"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the checkpoints are."""
+    return tmp_path_factory.mktemp("resumed")
+
+
+@pytest.fixture(scope="module")
+def rig(folder: Path) -> Iterator[Rig]:
+    """One host of two workers, whose lease no test waits for."""
+    settings = {"AGENT_LEASE_SECONDS": "60", "MEMORY_FOLDER": str(folder)}
+    with resuming(folder, app=APP, env=settings) as running:
+        yield running
+
+
+def test_a_graph_goes_on(rig: Rig) -> None:
+    """Killed before its end, a turn goes on from its thread's newest checkpoint."""
+    outliving.goes_on_at(rig, "graph", "before the end")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_graph_goes_on_at_each_boundary(rig: Rig, graph: str, boundary: str) -> None:
+    """Whenever the model is asked, a turn goes on, and no tool runs twice."""
+    outliving.goes_on_at(rig, graph, boundary)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_a_call_in_flight_is_told(rig: Rig, graph: str) -> None:
+    """A tool whose worker died in it is not run again: the model hears that nobody knows."""
+    outliving.is_told(rig, graph)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_a_call_in_flight_is_tried_again(rig: Rig, graph: str) -> None:
+    """A tool that may run again does so, with the same key and another attempt."""
+    outliving.is_tried_again(rig, graph)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_finished_calls_of_a_step_stay(rig: Rig, graph: str) -> None:
+    """Of calls at the same time, one that had ended is not run again, one in flight is told."""
+    outliving.finished_calls_stay(rig, graph)
+
+
+@pytest.mark.slow
+def test_the_user_decides_about_a_call(rig: Rig) -> None:
+    """Of a tool that asks, a call in flight is a question; yes runs it again, with its key."""
+    outliving.is_decided(rig, "graph")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graph", GRAPHS[:2])
+def test_an_interrupt_outlives_its_worker(rig: Rig, graph: str) -> None:
+    """What ``interrupt()`` asks stays asked, and its answer runs the tool once."""
+    outliving.question_stays(rig, graph, "ask_graph")
+
+
+@pytest.mark.slow
+def test_a_graph_kept_elsewhere_is_not_begun_anew(rig: Rig, folder: Path) -> None:
+    """A worker whose checkpointer does not have the turn ends it as lost, and says why."""
+    follower = follower_of(rig, "graph")
+    follower.start(message(follower.session, "wait 30"))
+    wait_for(lambda: rig.names(follower.session) == ["a"], "its tool runs", 60)
+    with closing(sqlite3.connect(folder / "graph.db", timeout=30)) as database, database:
+        database.execute("delete from checkpoints")
+    kill_owner(rig, follower)
+    end = follower.end()
+    assert end.data["code"] == "worker_lost"
+    assert "checkpointer" in end.data["details"]["hint"]
+    assert rig.names(follower.session) == ["a"]
