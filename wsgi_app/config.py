@@ -63,6 +63,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     write_timeout_seconds: Seconds = 30
     max_message_chars: Count = 32_000
     max_body_bytes: Count = 1_048_576
+    files_dir: Optional[Path] = None
+    max_file_bytes: Count = 20_971_520
+    max_files_per_message: Count = 10
+    max_file_bytes_per_tenant: Count = 1_073_741_824
     max_output_bytes: Count = 4_194_304
     max_history_bytes: Count = 262_144
     max_queued_turns: Count = 10

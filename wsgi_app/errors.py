@@ -39,6 +39,7 @@ STATUS_BY_CODE: Final[dict[str, int]] = {
     "too_many_turns": 429,
     "too_many_sessions": 429,
     "too_many_readers": 429,
+    "too_many_files": 429,
     "internal_error": 500,
     "agent_error": 500,
     "step_limit": 500,

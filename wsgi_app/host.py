@@ -16,6 +16,7 @@ from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.engine.turn.turn import Agent
 from wsgi_app.engine.worker.agent_factory import Given
 from wsgi_app.errors import ConfigError
+from wsgi_app.files import FileDirectory, FileStorage
 from wsgi_app.store import MemoryStore, Store, StoreLimits
 from wsgi_app.web.blueprint import HostBlueprint
 from wsgi_app.web.mount import EXTENSION_KEY, Mount
@@ -32,7 +33,8 @@ class AgentHost:
     ``authenticate`` is called with the request and answers the tenant's name (or a `Principal`),
     None for 401; without it AGENT_TOKENS decide. ``before_stream`` is called in the request's
     context before a response begins to wait for events, to give back what the site holds (database
-    connections of Flask-SQLAlchemy are given back without it). ``settings`` are those of
+    connections of Flask-SQLAlchemy are given back without it). ``files`` keeps the files that users
+    send, instead of the directory that AGENT_FILES_DIR names. ``settings`` are those of
     docs/settings.md without ``AGENT_``, in lower case.
 
     Nothing starts before the first request, or before the worker where gunicorn has the hooks, so
@@ -45,11 +47,13 @@ class AgentHost:
         authenticate: Authenticate | None = None,
         *,
         before_stream: Callable[[], None] | None = None,
+        files: FileStorage | None = None,
         **settings: Any,
     ) -> None:
         self._agent = agent
         self._authenticate = authenticate
         self._before_stream = before_stream
+        self._files = files
         self._overrides = settings
 
     def init_app(self, app: Flask, url_prefix: str | None = None) -> None:
@@ -87,10 +91,18 @@ class AgentHost:
             _store_maker(settings),
             shared_store=settings.redis_url is not None,
             before_stream=self._before_stream,
+            files=self._files or _file_storage(settings),
         )
         mounts[name] = mount
         mount.tell_warnings()
         return mount
+
+
+def _file_storage(settings: Settings) -> FileStorage | None:
+    """What keeps users' files, where a directory is set for that."""
+    if settings.files_dir is None:
+        return None
+    return FileDirectory(settings.files_dir, settings.host, settings.session_ttl_seconds)
 
 
 def _factory_of(agent: Agent | Callable[[], Any]) -> Callable[[], Agent]:

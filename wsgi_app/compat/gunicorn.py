@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -29,3 +31,21 @@ def leave_connections(worker: Any) -> None:
             take(server, listener)
 
     worker.accept = accept
+
+
+@contextmanager
+def smaller_reads(environ: Mapping[str, Any], size: int) -> Iterator[None]:
+    """Have the block's reads of the body take no more than so much from the socket at once.
+
+    gunicorn 27 takes a megabyte, whatever is asked for, and copies it four times.
+    """
+    unreader = getattr(getattr(environ.get("wsgi.input"), "reader", None), "unreader", None)
+    before = getattr(unreader, "max_body_chunk", None)
+    if unreader is None or before is None:
+        yield
+        return
+    unreader.max_body_chunk = size
+    try:
+        yield
+    finally:
+        unreader.max_body_chunk = before

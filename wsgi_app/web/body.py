@@ -5,14 +5,15 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import IO
 
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from wsgi_app.compat.flask import lift_body_limit, read_limited
+from wsgi_app.compat.gunicorn import smaller_reads
 from wsgi_app.delivery.server import client_socket, is_body_here, open_chunked_body
 from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.errors import RequestError
@@ -22,6 +23,8 @@ from wsgi_app.web.current import current_mount
 PAUSE_SECONDS = 15.0
 #: How long a body may take in all that does not come with its request's head.
 BODY_SECONDS = 30.0
+#: The same of a file.
+UPLOAD_SECONDS = 300.0
 #: The same where its tenant has no permit left for that.
 HASTY_BODY_SECONDS = 0.25
 #: What a refused client may still send before the connection is broken off.
@@ -39,13 +42,7 @@ def read_body(request: Request, max_bytes: int) -> bytes:
     Raises RequestError ``too_large``, ``length_required``, ``invalid_json`` if it breaks off, and
     ``at_capacity`` if it comes slowly while its tenant's permits are taken.
     """
-    if not open_chunked_body(request.environ):
-        raise RequestError(
-            "length_required",
-            "This server does not pass on a chunked body: send it with a Content-Length.",
-        )
-    if (request.content_length or 0) > max_bytes:
-        raise _too_large(max_bytes)
+    _check_length(request, max_bytes)
     client = client_socket(request.environ)
     before = None if client is None else client.gettimeout()
     patient = True
@@ -56,7 +53,7 @@ def read_body(request: Request, max_bytes: int) -> bytes:
         if client is None or is_body_here(request.environ, client):
             body = read_limited(request, max_bytes + 1)
         else:
-            with _in_time(client) as patient:
+            with _in_time(client, BODY_SECONDS) as patient:
                 body = read_limited(request, max_bytes + 1)
     except RequestEntityTooLarge:
         raise _too_large(max_bytes) from None  # by a limit of the site's, which is lower
@@ -72,15 +69,61 @@ def read_body(request: Request, max_bytes: int) -> bytes:
     return body
 
 
+def read_pieces(request: Request, max_bytes: int) -> Generator[bytes, None, None]:
+    """The body in pieces as it comes; raises RequestError as `read_body` does, between them too.
+
+    A limit of the site's does not hold. Close what is not read to its end.
+    """
+    _check_length(request, max_bytes)
+    lift_body_limit(request)
+    environ = request.environ
+    body = environ["wsgi.input"] if environ.get("wsgi.input_terminated") else request.stream
+    client = client_socket(environ)
+    before = None if client is None else client.gettimeout()
+    count, patient = 0, True
+    try:
+        if client is not None:
+            client.settimeout(PAUSE_SECONDS)
+        in_time = nullcontext(patient) if client is None else _in_time(client, UPLOAD_SECONDS)
+        with in_time as patient, smaller_reads(environ, _CHUNK_BYTES):
+            while data := _next_piece(body, patient=patient):
+                count += len(data)
+                if count > max_bytes:
+                    raise _too_large(max_bytes)
+                yield data
+    finally:
+        if client is not None:
+            client.settimeout(before)
+    if count < (request.content_length or 0):
+        raise _broken_off(patient=patient)
+
+
+def _next_piece(body: IO[bytes], *, patient: bool) -> bytes:
+    try:
+        return body.read(_CHUNK_BYTES)
+    except Exception:  # noqa: BLE001 - as in `read_body`
+        raise _broken_off(patient=patient) from None
+
+
+def _check_length(request: Request, max_bytes: int) -> None:
+    if not open_chunked_body(request.environ):
+        raise RequestError(
+            "length_required",
+            "This server does not pass on a chunked body: send it with a Content-Length.",
+        )
+    if (request.content_length or 0) > max_bytes:
+        raise _too_large(max_bytes)
+
+
 @contextmanager
-def _in_time(client: socket.socket) -> Iterator[bool]:
+def _in_time(client: socket.socket, seconds: float) -> Iterator[bool]:
     """Bound how long the block waits for a body that is not here yet: it holds its thread.
 
     Gives whether there is a permit for that, else it is short.
     """
     permit = current_mount().take_permit()
     try:
-        with _broken_off_after(BODY_SECONDS if permit else HASTY_BODY_SECONDS, client):
+        with _broken_off_after(seconds if permit else HASTY_BODY_SECONDS, client):
             yield permit is not None
     finally:
         if permit is not None:

@@ -27,12 +27,14 @@ from wsgi_app.engine.worker.cancels import CANCEL_WAIT_SECONDS, MOMENT_SECONDS
 from wsgi_app.engine.worker.drain import drain_when
 from wsgi_app.engine.worker.registry import register_host
 from wsgi_app.engine.worker.runner import Runner
-from wsgi_app.errors import RequestError, draining
+from wsgi_app.errors import MemoryUnavailable, RequestError, draining
 from wsgi_app.events import CancelReason, Cursor
+from wsgi_app.files import FileStorage
 from wsgi_app.limits import parse_rate
 from wsgi_app.metrics import note_worker
 from wsgi_app.store.base import SessionKey, Store
 from wsgi_app.tickets import Tickets
+from wsgi_app.web.file_sweeps import FileSweeps
 from wsgi_app.web.route import RouteTable
 from wsgi_app.web.set_up import UNKNOWN_SERVER, metrics_warnings, warnings_of
 from wsgi_app.web.worker import Worker
@@ -62,6 +64,7 @@ class Mount:
         *,
         shared_store: bool,
         before_stream: Callable[[], None] | None = None,
+        files: FileStorage | None = None,
     ) -> None:
         self.app = app
         self.settings = settings
@@ -74,6 +77,8 @@ class Mount:
         self._make_agent = make_agent
         self._make_store = make_store
         self._before_stream = before_stream
+        #: What keeps the files that users send; None where there are none.
+        self.files = files
         #: By process id.
         self._locks: dict[int, threading.Lock] = {}
         self._worker: Worker | None = None
@@ -107,6 +112,8 @@ class Mount:
         worker = Worker(self.settings, self._make_store(), self._make_agent, self.slots)
         worker.start()
         worker.runner.affinity.app_context = self.app_context
+        if self.files is not None:
+            worker.runner.tidy.append(FileSweeps(self.files, worker.store).sweep_soon)
         note_worker()
         self.slots.tell()
         if (leaving := find_leaving()) is not None:
@@ -262,10 +269,20 @@ class Mount:
             return self.runner.cancel(key, turn, reason, seconds)
 
     def delete_session(self, key: SessionKey) -> bool:
-        """Forget a session, see `Runner.delete_session`; waits as `cancel` does."""
+        """Forget a session, see `Runner.delete_session`; waits as `cancel` does.
+
+        Raises MemoryUnavailable where its files cannot be forgotten.
+        """
         with self.permit(key) as may_wait:
             seconds = CANCEL_WAIT_SECONDS if may_wait else MOMENT_SECONDS
-            return self.runner.delete_session(key, seconds)
+            deleted = self.runner.delete_session(key, seconds)
+        if self.files is not None:
+            try:
+                self.files.delete_session(*key)
+            except OSError:
+                log.exception("the files of a session cannot be forgotten")
+                raise MemoryUnavailable from None
+        return deleted
 
     def _delivery(self) -> Delivery:
         """How the stream of this request may reach its client."""

@@ -94,6 +94,8 @@ class Runner:
             resumes=self._takeover is not None,
             code=code_of(settings),
         )
+        #: Called now and then: each gives back what has not been used for a while.
+        self.tidy = [self._session_agents.close_idle, self._ephemeral.sweep]
         self._live = LiveTurns()
         self._hands_over = False
         self._runs = RunTable(settings.max_turns)
@@ -107,7 +109,7 @@ class Runner:
                 journal=self._journal,
                 following=self.following,
                 live=self._live,
-                tidy=(self._session_agents.close_idle, self._ephemeral.sweep),
+                tidy=self.tidy,
             ),
             self._takeover,
         )

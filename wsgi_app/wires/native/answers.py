@@ -42,6 +42,16 @@ class SteerAnswer(Okay, kw_only=True):
     event_id: EventIdText
 
 
+class FileAnswer(Struct, kw_only=True):
+    """A file that is kept; ``id`` names it in messages of its session."""
+
+    id: str
+    session_id: str
+    name: str
+    media_type: str
+    size: int
+
+
 class DeleteAnswer(Okay, kw_only=True):
     """Whether there was a session to forget."""
 

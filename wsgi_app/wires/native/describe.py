@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from wsgi_app.events import CURSOR_PATTERN, AnyEvent
 from wsgi_app.web.answers import CancelAnswer, Okay
-from wsgi_app.web.ids import SESSION_ID_PATTERN
+from wsgi_app.web.ids import SESSION_ID_PATTERN, SessionId
 from wsgi_app.web.operation import (
     BEGIN_CODES,
     BODY_CODES,
@@ -29,6 +29,7 @@ from wsgi_app.web.parse import BatchMilliseconds
 from wsgi_app.wires.agentflow.describe import RenamedEvent
 from wsgi_app.wires.native.answers import (
     DeleteAnswer,
+    FileAnswer,
     PollAnswer,
     SessionAnswer,
     SessionEventObject,
@@ -194,6 +195,30 @@ SESSION: Final = Operation(
     group="Sessions",
     replies=answers(SessionAnswer, "The session."),
     codes=("invalid_request", "not_found", *STORE_CODES),
+)
+FILE_CODES: Final = ("not_found", "at_capacity", *STORE_CODES)
+NEW_FILE: Final = Operation(
+    group="Files",
+    query={"session_id": SessionId, "name": Text},
+    replies={201: Reply("The file is kept.", (Content(JSON, FileAnswer),))},
+    codes=(
+        *("length_required", "too_large", "unsupported_media_type", "invalid_request"),
+        *("invalid_json", "too_many_files", *FILE_CODES),
+    ),
+    description=(
+        "The body is the file, with its Content-Type, or a form in multipart/form-data whose first"
+        " file is kept. Images (PNG, JPEG, GIF, WebP), PDF and text, known by their content."
+    ),
+)
+FILE: Final = Operation(
+    group="Files",
+    replies={200: Reply("The file, to be saved.", (Content("application/octet-stream"),))},
+    codes=FILE_CODES,
+)
+DELETE_FILE: Final = Operation(
+    group="Files",
+    replies=answers(DeleteAnswer, "Whether there was one."),
+    codes=FILE_CODES,
 )
 DELETE_SESSION: Final = Operation(
     group="Sessions",

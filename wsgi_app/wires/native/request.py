@@ -19,6 +19,9 @@ PageSize = Annotated[int, Meta(ge=1, le=200)]
 MAX_SESSIONS_PER_STREAM: Final = 100
 
 
+FileId = Annotated[str, Meta(min_length=1, max_length=128)]
+
+
 class PageTool(Struct, forbid_unknown_fields=True, kw_only=True):
     """A tool that the client runs, for the agent's model to call."""
 
@@ -40,6 +43,8 @@ class ChatBody(Struct, forbid_unknown_fields=True, kw_only=True):
     on_disconnect: Literal["cancel", "continue"] = "cancel"
     if_busy: Literal["reject", "enqueue", "interrupt", "steer"] = "reject"
     tools: list[PageTool] = []
+    #: What `POST /files` has answered.
+    files: list[FileId] = []
 
     def digest(self) -> str:
         """The same for a request and its retry, whatever the order of their fields."""
@@ -105,6 +110,7 @@ class MessageFrame(Struct, tag="message", tag_field="type", forbid_unknown_field
     on_disconnect: Literal["cancel", "continue"] = "cancel"
     if_busy: Literal["reject", "enqueue", "interrupt", "steer"] = "reject"
     tools: list[PageTool] = []
+    files: list[FileId] = []
 
 
 class SteerFrame(Struct, tag="steer", tag_field="type", forbid_unknown_fields=True):

@@ -6,7 +6,7 @@ from typing import Final
 
 from wsgi_app.web.route import CANCEL, CHAT, DELETE, READ, Route, Wire
 from wsgi_app.wires.native import describe
-from wsgi_app.wires.native.routes import chat, probe, read, sessions, tickets, websocket
+from wsgi_app.wires.native.routes import chat, files, probe, read, sessions, tickets, websocket
 
 WIRE: Final = Wire(
     "native",
@@ -46,6 +46,9 @@ WIRE: Final = Wire(
             describe.WEBSOCKET,
             ticket=True,
         ),
+        Route("POST", "/files", files.post_files, CHAT, describe.NEW_FILE),
+        Route("GET", "/files/<file_id>", files.get_file, READ, describe.FILE),
+        Route("DELETE", "/files/<file_id>", files.delete_file, CHAT, describe.DELETE_FILE),
         Route("POST", "/probe", probe.post_probe, CHAT, describe.PROBE),
     ),
 )

@@ -9,12 +9,14 @@ from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.events import Cursor, encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.answers import CancelAnswer, Okay
+from wsgi_app.web.attached import attached
 from wsgi_app.web.current import current_principal, session_key
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import (
     check_session_id,
     idempotency_key,
+    invalid,
     last_event_id,
     new_session_id,
     parse_body,
@@ -96,7 +98,7 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
     cursor = None if wants_whole else last_event_id(request)
     options = StreamOptions.read(request, cursor)
 
-    wanted = _wanted(mount, body, idempotency, streams=not wants_whole)
+    wanted = _wanted(mount, key, body, idempotency, streams=not wants_whole)
     with _open(mount, key, body, wanted, cursor) as turn:
         if wants_whole:
             return answer_response(turn.wait(), key, turn.turn)
@@ -122,7 +124,9 @@ def _open(
     return begin_or_steer(mount, key, lambda: open_turn(mount, key, wanted, cursor), steer)
 
 
-def _wanted(mount: Mount, body: ChatBody, idempotency: str | None, *, streams: bool) -> TurnRequest:
+def _wanted(
+    mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None, *, streams: bool
+) -> TurnRequest:
     return TurnRequest(
         message=body.message,
         metadata=body.metadata,
@@ -132,4 +136,5 @@ def _wanted(mount: Mount, body: ChatBody, idempotency: str | None, *, streams: b
         digest=body.digest() if idempotency else "",
         streams=streams,
         client_tools=offered(mount, body.tools) if body.tools else (),
+        attachments=attached(mount, key, body.files, invalid) if body.files else (),
     )

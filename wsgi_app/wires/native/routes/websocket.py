@@ -17,9 +17,10 @@ from wsgi_app.frames.merge import merge_backlog
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.access import demand
+from wsgi_app.web.attached import attached
 from wsgi_app.web.current import count_resume, session_key
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.parse import check_session_id, decode_json
+from wsgi_app.web.parse import check_session_id, decode_json, invalid
 from wsgi_app.web.refuse import count_refused
 from wsgi_app.web.sockets import LOOK_SECONDS, TRY_AGAIN_LATER, serve_socket
 from wsgi_app.web.steer import begin_or_steer, new_steer_id, steer_turn
@@ -130,6 +131,7 @@ class _Chat:
             on_disconnect=frame.on_disconnect,
             if_busy="reject" if frame.if_busy == "steer" else frame.if_busy,
             client_tools=offered(self._mount, frame.tools),
+            attachments=attached(self._mount, self._key, frame.files, invalid),
         )
         if frame.if_busy == "steer":
             begin_or_steer(
