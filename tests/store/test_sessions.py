@@ -26,6 +26,9 @@ from tests.store.steps import (
 from tests.support.waiting import wait_for
 from wsgi_app.errors import Fenced
 from wsgi_app.store.base import Fence, SessionKey, SessionView, Store, StoreLimits
+from wsgi_app.store.base.sessions import NAME_SECONDS
+from wsgi_app.store.memory import MemoryStore
+from wsgi_app.store.memory.turn_names import MAX_NAMES
 
 TTL_SECONDS = 0.8
 
@@ -390,6 +393,30 @@ def test_recent_sessions(store: Store) -> None:
     assert store.recent_sessions(["nobody"], 60) == []
     assert store.recent_sessions([], 60) == []
     wait_for(lambda: not store.recent_sessions([KEY.tenant], 0.2), "both are older than that")
+
+
+def test_a_turn_is_found_by_its_name(store: Store) -> None:
+    """Its tenant's other requests find it, by any text; of two of one name, the later one."""
+    name = "a call: 1 {é}\n"
+    assert store.named_turn(KEY.tenant, name) is None
+    store.name_turn(KEY, 3, name)
+    assert store.named_turn(KEY.tenant, name) == (KEY, 3)
+    assert store.named_turn("another", name) is None
+    assert store.named_turn(KEY.tenant, "") is None
+    store.name_turn(OTHER, 1, name)
+    assert store.named_turn(KEY.tenant, name) == (OTHER, 1)
+
+
+def test_memory_keeps_so_many_names_for_so_long() -> None:
+    """The oldest of too many leave, and each once its time is over."""
+    now = [0.0]
+    store = MemoryStore(clock=lambda: now[0])
+    for number in range(MAX_NAMES + 1):
+        store.name_turn(KEY, number, f"call {number}")
+    assert store.named_turn(KEY.tenant, "call 0") is None
+    assert store.named_turn(KEY.tenant, "call 1") == (KEY, 1)
+    now[0] = NAME_SECONDS
+    assert store.named_turn(KEY.tenant, "call 1") is None
 
 
 def test_a_turns_note_is_kept_as_long_as_its_journal(make_store: MakeStore) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 from wsgi_app.store.values import SessionKey, SessionPage, SessionState, SessionView
 
+#: How long a turn is found by its name: as turns go on, with the questions that they ask.
+NAME_SECONDS = 3600
+
 
 class SessionOperations(ABC):
     """See `Store`."""
@@ -26,6 +29,17 @@ class SessionOperations(ABC):
     @abstractmethod
     def turn_note(self, key: SessionKey, turn: int) -> bytes:
         """What was kept with a turn at its beginning; empty if nothing was, or no longer is."""
+
+    @abstractmethod
+    def name_turn(self, key: SessionKey, turn: int, name: str) -> None:
+        """Have a turn be found by a name of its tenant's, which may be any text, for a while.
+
+        That is `NAME_SECONDS` from now. A name that is given again stands for the later turn.
+        """
+
+    @abstractmethod
+    def named_turn(self, tenant: str, name: str) -> tuple[SessionKey, int] | None:
+        """Find the turn that a name of this tenant's stands for; it may be gone meanwhile."""
 
     @abstractmethod
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:

@@ -14,10 +14,13 @@ from wsgi_app.store.base import (
 from wsgi_app.store.base.sessions import SessionOperations
 from wsgi_app.store.cursor import decode_cursor, encode_cursor
 from wsgi_app.store.memory.part import MemoryPart
+from wsgi_app.store.memory.turn_names import TurnNames
 
 
 class MemorySessions(MemoryPart, SessionOperations):
     """See `SessionOperations`."""
+
+    _names: TurnNames
 
     def state_of(self, key: SessionKey) -> SessionState | None:
         with self._lock:
@@ -32,6 +35,14 @@ class MemorySessions(MemoryPart, SessionOperations):
     def turn_note(self, key: SessionKey, turn: int) -> bytes:
         with self._lock:
             return self._sessions.note(key, turn)
+
+    def name_turn(self, key: SessionKey, turn: int, name: str) -> None:
+        with self._lock:
+            self._names.put(key, turn, name)
+
+    def named_turn(self, tenant: str, name: str) -> tuple[SessionKey, int] | None:
+        with self._lock:
+            return self._names.find(tenant, name)
 
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
         before = None if cursor is None else decode_cursor(cursor)

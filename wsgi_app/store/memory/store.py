@@ -19,6 +19,7 @@ from wsgi_app.store.memory.session_table import SessionTable
 from wsgi_app.store.memory.sessions import MemorySessions
 from wsgi_app.store.memory.starts import MemoryStarts
 from wsgi_app.store.memory.steers import MemorySteers
+from wsgi_app.store.memory.turn_names import TurnNames
 from wsgi_app.store.memory.turns import MemoryTurns
 from wsgi_app.store.memory.worker_table import WorkerTable
 from wsgi_app.store.memory.workers import MemoryWorkers
@@ -51,6 +52,7 @@ class MemoryStore(
         self._sessions = SessionTable(self._limits, clock)
         self._workers = WorkerTable(self._limits, clock)
         self._starts = MemoryStarts()
+        self._names = TurnNames(clock)
         self._listeners: tuple[tuple[str, Callable[[Signal], None]], ...] = ()
 
     def listen(

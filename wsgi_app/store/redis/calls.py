@@ -22,6 +22,7 @@ from wsgi_app.store.base import (
     StoreLimits,
     WorkerInfo,
 )
+from wsgi_app.store.base.sessions import NAME_SECONDS
 from wsgi_app.store.redis.keys import (
     Keys,
     encode_message,
@@ -168,6 +169,15 @@ class Calls:
 
     def _tenant(self, verb: str, tenant: str, *arguments: Argument) -> Call:
         return Call(script(verb), self._keys.tenant(tenant), [self._ttl, *arguments])
+
+    def name_turn(self, key: SessionKey, turn: int, name: str) -> Call:
+        """Name a turn."""
+        place = self._keys.turn_name(key.tenant, name)
+        return Call(script("name_turn"), [place], [NAME_SECONDS * 1000, key.session_id, turn])
+
+    def named_turn(self, tenant: str, name: str) -> Call:
+        """Find a named turn."""
+        return Call(script("named_turn"), [self._keys.turn_name(tenant, name)], [])
 
     def admit_turn(self, request: BeginTurn) -> Call:
         """Count the start, and take a place among the tenant's turns and sessions."""

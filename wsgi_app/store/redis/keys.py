@@ -64,6 +64,10 @@ class Keys:
         window = f"starts:{rate.amount}/{rate.window_seconds}"
         return [self._of_tenant(tenant, part) for part in (f"{window}:before", window)]
 
+    def turn_name(self, tenant: str, name: str) -> str:
+        """Where a turn is found by a name of its tenant's."""
+        return self._of_tenant(tenant, f"named:{_quote(name)}")
+
     def _of_tenant(self, tenant: str, part: str) -> str:
         return f"{self._start}tenant:{{{_quote(tenant)}}}:{part}"
 

@@ -34,7 +34,7 @@ _SHARED: Final = {
             "recent_sessions",
         ),
     },
-    (): {"secret", "probe"},
+    (): {"secret", "probe", "name_turn", "named_turn"},
     ("workers",): {
         *("beat", "leave", "list_workers", "lost_workers"),
         *("own_turn", "disown_turn", "list_turns", "owned_turns"),

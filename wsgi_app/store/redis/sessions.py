@@ -42,6 +42,16 @@ class RedisSessions(RedisPart, SessionOperations):
         note: bytes = self._run("turn_note", key, turn) or b""
         return note
 
+    def name_turn(self, key: SessionKey, turn: int, name: str) -> None:
+        self._edge.run(self._calls.name_turn(key, turn, name))
+
+    def named_turn(self, tenant: str, name: str) -> tuple[SessionKey, int] | None:
+        reply = self._edge.run(self._calls.named_turn(tenant, name))
+        if reply is None:
+            return None
+        turn, _, session_id = reply.decode().partition(" ")
+        return SessionKey(tenant, session_id), int(turn)
+
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
         before = ("", "")
         if cursor is not None:
