@@ -4,6 +4,7 @@ from wsgi_app.auth.choice import Authenticator as Authenticator
 from wsgi_app.auth.choice import make_authenticator as make_authenticator
 from wsgi_app.auth.development import DEVELOPMENT_TOKEN as DEVELOPMENT_TOKEN
 from wsgi_app.auth.development import DevelopmentMode as DevelopmentMode
+from wsgi_app.auth.local import check_rebinding as check_rebinding
 from wsgi_app.auth.local import is_local as is_local
 from wsgi_app.auth.refusals import demand_scope as demand_scope
 from wsgi_app.auth.site_login import Authenticate as Authenticate

@@ -9,6 +9,8 @@ from typing import Final
 
 from flask import Request
 
+from wsgi_app.errors import RequestError
+
 #: A proxy that adds one of these speaks for somebody else.
 FORWARDING_HEADERS: Final = frozenset(
     {
@@ -34,12 +36,27 @@ def is_local(request: Request, hosts: Collection[str] = ()) -> bool:
     as its host: a page of another origin, whose name its owner has pointed to this machine, names
     its own. ``hosts`` are further names of this machine.
     """
+    return _comes_straight(request) and names_this_machine(request.host, hosts)
+
+
+def check_rebinding(request: Request, hosts: Collection[str] = ()) -> None:
+    """Refuse a page whose name its owner has pointed to this machine; raises RequestError.
+
+    Its origin and the host that it asks are the same, so that `check_origin` lets it pass.
+    """
+    is_page = "Origin" in request.headers
+    if is_page and _comes_straight(request) and not names_this_machine(request.host, hosts):
+        raise RequestError("forbidden", "This is not the name of this machine.")
+
+
+def _comes_straight(request: Request) -> bool:
+    """Whether a program of this machine has sent it, and nobody has passed it on."""
     if _comes_from_bare_nginx(request):
         return False
     names = [name.lower() for name, _ in request.headers]
     if any(n in FORWARDING_HEADERS or n.startswith(FORWARDING_PREFIXES) for n in names):
         return False
-    return _is_loopback(request.remote_addr or "") and names_this_machine(request.host, hosts)
+    return _is_loopback(request.remote_addr or "")
 
 
 def _comes_from_bare_nginx(request: Request) -> bool:
