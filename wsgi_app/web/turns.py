@@ -94,11 +94,20 @@ def open_turn(
     return mount.attach((key,), open_reader, streams=wanted.streams, starts=True)
 
 
-def attach_turn(
-    mount: Mount, key: SessionKey, turn: int, after_seq: int = 0, *, streams: bool = True
+def attach_turn(  # noqa: PLR0913 - where to read, and how, by name
+    mount: Mount,
+    key: SessionKey,
+    turn: int,
+    after_seq: int = 0,
+    *,
+    mark: str = "",
+    streams: bool = True,
 ) -> OpenTurn:
-    """Read a turn that is there already, for a stream or as a whole; raises RequestError."""
-    begun, start = BegunTurn(turn, None), Cursor(EventId(turn, after_seq))
+    """Read a turn that is there already, for a stream or as a whole; raises RequestError.
+
+    ``mark``: of the run that ``after_seq`` is of, where the reader knows it.
+    """
+    begun, start = BegunTurn(turn, None), Cursor(EventId(turn, after_seq), mark)
     return mount.attach(
         (key,),
         lambda slot: _opened(mount, key, begun, start, slot, only_turn=turn),

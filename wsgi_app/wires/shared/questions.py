@@ -92,7 +92,15 @@ def events_so_far(mount: Mount, key: SessionKey, turn: int) -> Iterator[Numbered
 
 def waiting_prompt(mount: Mount, key: SessionKey, turn: int) -> str | None:
     """What a turn asks its user and waits for, as far as this worker can see."""
-    asked, prompt, calls = None, "", set()
+    found = waiting_question(mount, key, turn)
+    return None if found is None else found[1].prompt
+
+
+def waiting_question(
+    mount: Mount, key: SessionKey, turn: int
+) -> tuple[EventId, InputRequest] | None:
+    """The question that a turn waits at and its place, as far as this worker can see."""
+    asked, found, calls = None, None, set()
     for numbered in events_so_far(mount, key, turn):
         event = numbered.event
         if asked is not None and asked.closed_by(event):
@@ -102,8 +110,8 @@ def waiting_prompt(mount: Mount, key: SessionKey, turn: int) -> str | None:
         elif isinstance(event, ToolResult):
             calls.discard(event.call_id)
         elif isinstance(event, InputRequest):
-            asked, prompt = AskedQuestion(event.request_id, calls), event.prompt
-    return prompt if asked is not None and may_wait(mount, key, turn, asked) else None
+            asked, found = AskedQuestion(event.request_id, calls), (numbered.id, event)
+    return found if asked is not None and may_wait(mount, key, turn, asked) else None
 
 
 def may_wait(mount: Mount, key: SessionKey, turn: int, asked: AskedQuestion) -> bool:
