@@ -18,6 +18,7 @@ from wsgi_app.web.blueprint import OWN
 from wsgi_app.web.route import Route as Row
 from wsgi_app.wires import find_wires
 from wsgi_app.wires.langgraph.ids import RunRef
+from wsgi_app.wires.mcp.request import Place
 from wsgi_app.wires.openai.ids import ResponseRef
 
 PREFIX: Final = "/agents"
@@ -104,6 +105,17 @@ def _response(target: Target) -> Any:
     return {"model": "agent", "input": "hi", "previous_response_id": target.response}
 
 
+def _mcp(target: Target) -> Any:
+    arguments = {"message": "hi", "session": target.session}
+    params = {"name": "ask", "arguments": arguments}
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+
+
+def _mcp_place(target: Target) -> str:
+    place = Place(target.session, 1, 0, "", 1, None, "text", stateless=False)
+    return f"/mcp?last_event_id={place}"
+
+
 #: By method (WS for a WebSocket) and rule below the prefix.
 SAMPLES: Final[dict[str, Sample]] = {
     "POST /chat": Sample(_of("/chat"), _new_chat),
@@ -134,6 +146,8 @@ SAMPLES: Final[dict[str, Sample]] = {
     "GET /agent-client.js": Sample(_of("/agent-client.js")),
     "GET /agent-client.d.ts": Sample(_of("/agent-client.d.ts")),
     "POST /ag-ui": Sample(_of("/ag-ui"), _ag_ui),
+    "POST /mcp": Sample(_of("/mcp"), _mcp),
+    "GET /mcp": Sample(_mcp_place),
     "POST /ai-sdk/chat": Sample(_of("/ai-sdk/chat"), _ai_sdk),
     "GET /ai-sdk/chat/<session_id>/stream": Sample(_of("/ai-sdk/chat/{session}/stream")),
     "POST /ai-sdk/chat/<session_id>/stop": Sample(_of("/ai-sdk/chat/{session}/stop")),
@@ -215,6 +229,8 @@ class Head(NamedTuple):
         if not self.headers.get("Content-Type", "").startswith("application/json"):
             return ""
         told = json.loads(self.body)
+        if "jsonrpc" in told:
+            return str(told["error"]["data"]["code"])
         return str(told.get("code") or told["error"]["code"])
 
 

@@ -9,7 +9,8 @@
 ``wait`` seconds, ended by a cancel; ``sleep`` seconds, deaf to it; ``hold`` waits until the turn
 has ended; ``tool`` an exchange with this name and output; ``events`` a list of event kinds;
 ``rubbish`` something no agent may send; ``raise`` an exception by name; ``exit`` a status; ``ask``
-a prompt, whose answer is sent as a token; ``usage`` a number of tokens; ``ignore_cancel`` goes on
+a prompt, whose answer is sent as a token; ``form`` the same with ``{"prompt", "schema"}``, the
+answer as JSON; ``status`` a status line; ``usage`` a number of tokens; ``ignore_cancel`` goes on
 sending for so many tokens, whatever is raised; ``context`` tells what the agent sees of Flask;
 ``tell`` sends the turn's attribute of this name as JSON; ``stubborn`` yields so many tokens even
 while it is closed.
@@ -76,6 +77,17 @@ def scripted(turn: Turn) -> Any:
     if kind == "emitter":
         return _emit_all(turn, steps)
     return {"nothing": None, "text": turn.message, "number": 42}.get(kind, _run(turn, steps))
+
+
+def told(turn: Turn) -> Iterator[Any]:
+    """Do what the message says: a JSON list of steps; any other message comes back.
+
+    For wires whose clients send nothing but messages.
+    """
+    steps = json.loads(turn.message) if turn.message.startswith("[") else [{"text": turn.message}]
+    observe("started", turn.session_id)
+    turn.on_cancel(lambda: observe("cancelled", turn.session_id))
+    return _run(turn, steps)
 
 
 def _run(turn: Turn, steps: list[dict[str, Any]]) -> Iterator[Any]:
@@ -213,8 +225,10 @@ def _context(_turn: Turn, _: Any) -> str:
 
 
 #: Steps that send what they come to.
-SAYING: dict[str, Callable[[Turn, Any], str]] = {
+SAYING: dict[str, Callable[[Turn, Any], Any]] = {
+    "status": lambda _, content: Status(content),
     "ask": lambda turn, prompt: str(turn.ask(prompt)),
+    "form": lambda turn, form: json.dumps(turn.ask(form["prompt"], form["schema"])),
     "tell": lambda turn, name: json.dumps(getattr(turn, name), default=str),
     "context": _context,
 }

@@ -13,7 +13,7 @@ from wsgiref.validate import validator
 
 from flask import Flask, g, jsonify, request
 
-from tests.support.agents import REQUEST_NAME, observe, scripted
+from tests.support.agents import REQUEST_NAME, observe, scripted, told
 from wsgi_app import AgentHost
 from wsgi_app.store.base import JournalWrite
 from wsgi_app.store.redis import RedisStore
@@ -29,6 +29,14 @@ def scripted_app() -> Flask:
     app.add_url_rule("/frozen", "frozen", lambda: jsonify(gc.get_freeze_count()))
     app.add_url_rule("/threads", "threads", lambda: jsonify(own_threads()))
     AgentHost(scripted).init_app(app, url_prefix="/agents")
+    return app
+
+
+def told_app() -> Flask:
+    """Mount the agent that does what messages say below /agents."""
+    app = Flask("site")
+    app.add_url_rule("/pid", "pid", lambda: jsonify(os.getpid()))
+    AgentHost(told).init_app(app, url_prefix="/agents")
     return app
 
 

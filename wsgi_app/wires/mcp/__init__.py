@@ -1,0 +1,1 @@
+"""The Model Context Protocol: the agent as a server with one tool."""
