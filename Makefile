@@ -27,7 +27,7 @@ WORK ?= tokens
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-all test-parked test-sites test-models test-agents test-gevent test-matrix test-stores test-extensions test-open-responses release resolve-sites check format lint docs lock bench packages clients clean
+.PHONY: help run test test-fast test-all test-parked test-sites test-models test-agents test-gevent test-matrix test-stores test-extensions test-open-responses test-mcp test-a2a release resolve-sites check format lint docs lock bench packages clients clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -49,7 +49,7 @@ test-fast: $(DEVELOPMENT) packages ## the parts by themselves, a minute
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(FAST_TESTS)
 
 test-all: $(DEVELOPMENT) packages clients ## all tests, the long ones too
-	@$(BIN)/python -m pytest -m "not sites and not models and not agents and not open_responses and not release" -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not sites and not models and not agents and not open_responses and not release and not mcp" -n $(JOBS) --dist loadfile --no-loadscope-reorder
 	@$(MAKE) --no-print-directory test-parked test-gevent
 
 # What concerns delivery, drain, crashes and the store, once more with parked streams.
@@ -90,6 +90,11 @@ test-extensions: $(DEVELOPMENT) packages ## the extensions of docs/extensions.md
 test-open-responses: $(DEVELOPMENT) packages ## the public suite of Open Responses, unmodified, against the host
 	@scripts/open-responses .open-responses
 	@$(BIN)/python -m pytest -m open_responses tests/open_responses
+
+# Its suite and an older client of it, in environments of their own.
+test-mcp: $(DEVELOPMENT) packages clients ## the public suite of MCP against the host, and older clients
+	@scripts/mcp-suite .mcp-suite
+	@$(BIN)/python -m pytest -m mcp tests/mcp
 
 check: lint docs ## format, lint, types, import direction, documentation and the core tests
 	@$(MAKE) --no-print-directory test
