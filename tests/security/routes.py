@@ -92,6 +92,11 @@ def _command(_: Target) -> Any:
     return {"id": 1, "method": "run.start", "params": params}
 
 
+def _run(_: Target) -> Any:
+    messages = [{"type": "human", "content": "hi"}]
+    return {"assistant_id": "agent", "input": {"messages": messages}}
+
+
 def _events(_: Target) -> Any:
     return {"channels": ["values", "messages", "lifecycle"]}
 
@@ -167,6 +172,50 @@ SAMPLES: Final[dict[str, Sample]] = {
     ),
     "POST /langgraph/threads/<thread_id>/runs/<run_id>/cancel": Sample(
         _of("/langgraph/threads/{session}/runs/{run}/cancel")
+    ),
+    "GET /langgraph/threads/<thread_id>/state/<checkpoint_id>": Sample(
+        _of("/langgraph/threads/{session}/state/{run}")
+    ),
+    "POST /langgraph/threads/<thread_id>/state/checkpoint": Sample(
+        _of("/langgraph/threads/{session}/state/checkpoint"), lambda _: {"checkpoint": {}}
+    ),
+    "POST /langgraph/threads": Sample(
+        _of("/langgraph/threads"),
+        lambda target: {"thread_id": target.session, "if_exists": "do_nothing"},
+    ),
+    "POST /langgraph/threads/search": Sample(
+        _of("/langgraph/threads/search"), lambda _: {"limit": 1}
+    ),
+    "POST /langgraph/threads/count": Sample(_of("/langgraph/threads/count"), lambda _: {}),
+    "GET /langgraph/threads/<thread_id>": Sample(_of("/langgraph/threads/{session}")),
+    "DELETE /langgraph/threads/<thread_id>": Sample(_of("/langgraph/threads/{session}")),
+    "POST /langgraph/threads/<thread_id>/runs": Sample(
+        _of("/langgraph/threads/{session}/runs"), _run
+    ),
+    "POST /langgraph/threads/<thread_id>/runs/stream": Sample(
+        _of("/langgraph/threads/{session}/runs/stream"), _run
+    ),
+    "POST /langgraph/threads/<thread_id>/runs/wait": Sample(
+        _of("/langgraph/threads/{session}/runs/wait"), _run
+    ),
+    "GET /langgraph/threads/<thread_id>/runs/<run_id>/stream": Sample(
+        _of("/langgraph/threads/{session}/runs/{run}/stream")
+    ),
+    "GET /langgraph/threads/<thread_id>/runs/<run_id>/join": Sample(
+        _of("/langgraph/threads/{session}/runs/{run}/join")
+    ),
+    "POST /langgraph/runs/stream": Sample(_of("/langgraph/runs/stream"), _run),
+    "POST /langgraph/runs/wait": Sample(_of("/langgraph/runs/wait"), _run),
+    "POST /langgraph/assistants": Sample(
+        _of("/langgraph/assistants"), lambda _: {"graph_id": "agent"}
+    ),
+    "POST /langgraph/assistants/search": Sample(_of("/langgraph/assistants/search"), lambda _: {}),
+    "GET /langgraph/assistants/<assistant_id>": Sample(_of("/langgraph/assistants/agent")),
+    "GET /langgraph/assistants/<assistant_id>/graph": Sample(
+        _of("/langgraph/assistants/agent/graph")
+    ),
+    "GET /langgraph/assistants/<assistant_id>/schemas": Sample(
+        _of("/langgraph/assistants/agent/schemas")
     ),
     "GET /v1/models": Sample(_of("/v1/models")),
     "GET /v1/models/<path:model_id>": Sample(_of("/v1/models/agent")),
@@ -305,6 +354,7 @@ _VOLATILE: Final = [
     (rb'"(\w+_at|created)":\s*("[^"]*"|[\d.]+)', rb'"\1":0'),
     (rb"resp_[\w-]+", b"RESPONSE"),
     (rb'(at_seconds\\?":)[\d.]+', rb"\1"),
+    (rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", b"RANDOM"),
     (rb"(?:rs-|cc-)?[0-9a-f]{12,}[\w-]*", b"RANDOM"),
 ]
 

@@ -52,6 +52,15 @@ HOSTILE: dict[str, str] = {
 }
 AG_UI = '{"threadId":"$","runId":"r","messages":[{"role":"user","content":"hi"}]'
 AI_SDK = '{"id":"$","messages":[{"id":"m","role":"user","parts":[{"type":"text","text":"hi"}]}]'
+RUNS = [
+    "@",
+    '{"assistant_id":"a","input":@}',
+    '{"assistant_id":"a","input":{"messages":[{"role":"user","content":@}]}}',
+    '{"assistant_id":"a","command":@}',
+    '{"assistant_id":"a","input":"hi","metadata":{"x":@}}',
+    '{"assistant_id":"a","input":"hi","context":@}',
+    '{"assistant_id":"a","input":"hi","stream_mode":@}',
+]
 COMMAND = '{"id":1,"method":"run.start"'
 RPC = '{"jsonrpc":"2.0","id":1,"method":'
 ASK = f'{RPC}"tools/call","params":{{"name":"ask"'
@@ -132,6 +141,18 @@ PLACES: dict[str, list[str]] = {
         '{"channels":["values"],"namespaces":@}',
         '{"channels":["values"],"since":@}',
     ],
+    "POST /langgraph/threads/<thread_id>/state/checkpoint": ["@", '{"checkpoint":@}'],
+    "POST /langgraph/threads": ["@", '{"thread_id":@}', '{"metadata":@}'],
+    "POST /langgraph/threads/search": ["@", '{"metadata":@}', '{"ids":@}', '{"limit":@}'],
+    "POST /langgraph/threads/count": ["@", '{"metadata":@}'],
+    "DELETE /langgraph/threads/<thread_id>": ["@"],
+    "POST /langgraph/threads/<thread_id>/runs": RUNS,
+    "POST /langgraph/threads/<thread_id>/runs/stream": RUNS,
+    "POST /langgraph/threads/<thread_id>/runs/wait": RUNS,
+    "POST /langgraph/runs/stream": RUNS,
+    "POST /langgraph/runs/wait": RUNS,
+    "POST /langgraph/assistants": ["@", '{"graph_id":@}'],
+    "POST /langgraph/assistants/search": ["@", '{"metadata":@}'],
     "POST /langgraph/threads/<thread_id>/history": ["@", '{"checkpoint":@}', '{"before":@}'],
     "POST /langgraph/threads/<thread_id>/runs/<run_id>/cancel": ["@"],
     "POST /mcp": [
@@ -152,7 +173,7 @@ PLACES: dict[str, list[str]] = {
     "POST /v1/responses/<response_id>/cancel": ["@"],
     "DELETE /v1/responses/<response_id>": ["@"],
 }
-ANSWERS = (200, 202, 400, 404, 409, 413, 422)
+ANSWERS = (200, 202, 204, 400, 404, 409, 413, 422)
 #: What a host ends a turn or a request with that has met a fault of its own.
 FAULTS = (b"internal_error", b"agent_error", b"worker_", b"output_too_large", b"Traceback")
 

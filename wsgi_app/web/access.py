@@ -31,7 +31,8 @@ EXPOSED_HEADERS: Final = (
         "Retry-After-Ms",
         "X-Should-Retry",
     ),
-    *("X-Request-Id", "Location", "X-Vercel-AI-UI-Message-Stream", "Mcp-Session-Id"),
+    *("X-Request-Id", "Location", "Content-Location"),
+    *("X-Vercel-AI-UI-Message-Stream", "Mcp-Session-Id"),
     *LIMIT_HEADERS,
 )
 #: As long as Chromium keeps a preflight's answer.

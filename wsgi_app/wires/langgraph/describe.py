@@ -9,16 +9,27 @@ from msgspec import UNSET, Struct, UnsetType
 from wsgi_app.web.operation import (
     BEGIN_CODES,
     BODY_CODES,
+    JSON,
     READ_CODES,
     STORE_CODES,
+    TURN_CODES,
+    Content,
     Events,
+    Header,
     Operation,
     Reply,
     answers,
 )
 from wsgi_app.wires.langgraph.request.commands import CommandBody
 from wsgi_app.wires.langgraph.request.events import EventsBody
+from wsgi_app.wires.langgraph.request.runs import RunBody
 from wsgi_app.wires.langgraph.request.state import HistoryBody
+from wsgi_app.wires.langgraph.request.threads import (
+    AssistantBody,
+    CheckpointBody,
+    SearchBody,
+    ThreadBody,
+)
 
 GROUP: Final = "LangGraph"
 
@@ -168,4 +179,114 @@ CANCEL: Final = Operation(
     group=GROUP,
     replies={204: Reply("It was ended, or had ended.")},
     codes=("invalid_request", "not_found", *STORE_CODES),
+)
+
+
+class Assistant(Struct):
+    """The hosted agent."""
+
+    assistant_id: str
+    graph_id: str
+    name: str
+    description: Optional[str]
+    config: dict[str, Any]
+    context: dict[str, Any]
+    metadata: dict[str, Any]
+    version: int
+    created_at: str
+    updated_at: str
+
+
+class ThreadDocument(Struct):
+    """A thread."""
+
+    thread_id: str
+    created_at: str
+    updated_at: str
+    state_updated_at: str
+    metadata: dict[str, Any]
+    status: Literal["idle", "busy", "interrupted", "error"]
+    config: dict[str, Any]
+    values: Optional[dict[str, Any]]
+    interrupts: dict[str, Any]
+
+
+_TEXT: Final = {"type": "string"}
+_RUN_PLACE: Final = Header("Content-Location", "The run, below the client's own base.", _TEXT)
+_STREAM_PLACE: Final = Header("Location", "Its stream, to go on with.", _TEXT)
+_PLACES: Final = (_RUN_PLACE, _STREAM_PLACE)
+_STREAM: Final = {200: Reply("The run's events.", (Events(data=(Any,), numbered=True),), _PLACES)}
+_VALUES: Final = {200: Reply("The state.", (Content(JSON, dict[str, Any]),), _PLACES)}
+_BEGINS: Final = (*BODY_CODES, *BEGIN_CODES, "no_pending_input", "not_found")
+
+ASSISTANTS: Final = Operation(
+    group=GROUP, body=AssistantBody, replies=answers(Assistant), codes=BODY_CODES
+)
+ASSISTANTS_SEARCH: Final = Operation(
+    group=GROUP,
+    body=SearchBody,
+    body_optional=True,
+    replies=answers(list[Assistant]),
+    codes=BODY_CODES,
+)
+ASSISTANT: Final = Operation(group=GROUP, replies=answers(Assistant))
+ASSISTANT_PART: Final = Operation(group=GROUP, replies=answers(dict[str, Any]))
+THREADS: Final = Operation(
+    group=GROUP,
+    body=ThreadBody,
+    body_optional=True,
+    replies=answers(ThreadDocument),
+    codes=(*BODY_CODES, "session_busy", "at_capacity", *STORE_CODES),
+)
+THREAD: Final = Operation(
+    group=GROUP,
+    replies=answers(ThreadDocument),
+    codes=("invalid_request", "not_found", "at_capacity", *STORE_CODES),
+)
+THREAD_DELETE: Final = Operation(
+    group=GROUP,
+    replies={204: Reply("It is forgotten.")},
+    codes=("invalid_request", *STORE_CODES),
+)
+THREADS_SEARCH: Final = Operation(
+    group=GROUP,
+    body=SearchBody,
+    body_optional=True,
+    replies=answers(list[ThreadDocument]),
+    codes=(*BODY_CODES, "at_capacity", *STORE_CODES),
+)
+THREADS_COUNT: Final = Operation(
+    group=GROUP,
+    body=SearchBody,
+    body_optional=True,
+    replies=answers(int),
+    codes=(*BODY_CODES, *STORE_CODES),
+)
+STATE_AT: Final = Operation(
+    group=GROUP,
+    body=CheckpointBody,
+    replies=answers(ThreadState),
+    codes=(*BODY_CODES, "not_found", "at_capacity", *STORE_CODES),
+)
+RUN_STREAM: Final = Operation(group=GROUP, body=RunBody, replies=_STREAM, codes=_BEGINS)
+RUN_WAIT: Final = Operation(
+    group=GROUP, body=RunBody, replies=_VALUES, codes=(*_BEGINS, *TURN_CODES)
+)
+RUN_BEGIN: Final = Operation(
+    group=GROUP,
+    body=RunBody,
+    replies={200: Reply("The run.", (Content(JSON, Run),), (_RUN_PLACE,))},
+    codes=_BEGINS,
+)
+RUN_JOIN: Final = Operation(
+    group=GROUP,
+    replies=_VALUES,
+    codes=("invalid_request", "not_found", *READ_CODES, *TURN_CODES),
+)
+RUN_REJOIN: Final = Operation(
+    group=GROUP,
+    query={"stream_mode": str},
+    headers=("Last-Event-ID",),
+    replies=_STREAM,
+    codes=("invalid_request", "not_found", *READ_CODES),
 )

@@ -179,6 +179,11 @@ class Answer:
         return ai_id(self._human_id, self.place + 1)
 
     @property
+    def call_count(self) -> int:
+        """How many calls run, or ran, at the same time now."""
+        return len(self._calls)
+
+    @property
     def open_calls(self) -> list[str]:
         """The calls without a result."""
         return [call_id for call_id in self._calls if call_id not in self._results]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -85,4 +86,29 @@ def run_document(  # noqa: PLR0913 - the parts of a run, by name
         "metadata": metadata,
         "multitask_strategy": strategy,
         "kwargs": {},
+    }
+
+
+def thread_document(  # noqa: PLR0913 - the parts of a thread, by name
+    thread_id: str,
+    *,
+    metadata: dict[str, Any],
+    created_at: int = 0,
+    updated_at: int = 0,
+    status: str = "idle",
+    values: dict[str, Any] | None = None,
+    interrupts: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A thread; one without a run was made just now."""
+    now = int(time.time() * 1000)
+    return {
+        "thread_id": thread_id,
+        "created_at": time_text(created_at or now),
+        "updated_at": time_text(updated_at or now),
+        "state_updated_at": time_text(updated_at or now),
+        "metadata": metadata,
+        "status": status,
+        "config": {},
+        "values": values,
+        "interrupts": interrupts or {},
     }

@@ -5,11 +5,36 @@ from __future__ import annotations
 from typing import Final
 
 from wsgi_app.web.operation import Operation
-from wsgi_app.web.route import CANCEL, CHAT, READ, Route, Scopes, View, Wire
+from wsgi_app.web.route import CANCEL, CHAT, DELETE, READ, Route, Scopes, View, Wire
 from wsgi_app.wires.langgraph import describe
+from wsgi_app.wires.langgraph.routes.assistants import (
+    get_assistant,
+    get_assistant_graph,
+    get_assistant_schemas,
+    post_assistants,
+    post_assistants_search,
+)
 from wsgi_app.wires.langgraph.routes.commands import post_commands
 from wsgi_app.wires.langgraph.routes.errors import ERRORS
+from wsgi_app.wires.langgraph.routes.old_runs import (
+    get_run_join,
+    get_run_stream,
+    post_run,
+    post_run_stream,
+    post_run_wait,
+    post_stateless_stream,
+    post_stateless_wait,
+)
 from wsgi_app.wires.langgraph.routes.runs import get_run, get_runs, post_run_cancel
+from wsgi_app.wires.langgraph.routes.thread_list import (
+    delete_thread,
+    get_state_at,
+    get_thread,
+    post_state_at,
+    post_threads,
+    post_threads_count,
+    post_threads_search,
+)
 from wsgi_app.wires.langgraph.routes.threads import (
     get_thread_state,
     post_thread_events,
@@ -17,24 +42,44 @@ from wsgi_app.wires.langgraph.routes.threads import (
 )
 
 ROOT: Final = "/langgraph"
-_THREAD: Final = f"{ROOT}/threads/<thread_id>"
-_RUN: Final = f"{_THREAD}/runs/<run_id>"
-
-
-def _route(method: str, path: str, view: View, scopes: Scopes, about: Operation) -> Route:
-    return Route(method, path, view, scopes, about, errors=ERRORS)
-
+_ASSISTANT: Final = "/assistants/<assistant_id>"
+_THREAD: Final = "/threads/<thread_id>"
+_RUNS: Final = f"{_THREAD}/runs"
+_RUN: Final = f"{_RUNS}/<run_id>"
+_ROWS: Final[tuple[tuple[str, str, View, Scopes, Operation], ...]] = (
+    ("POST", f"{_THREAD}/commands", post_commands, CHAT, describe.COMMANDS),
+    ("POST", f"{_THREAD}/stream/events", post_thread_events, READ, describe.EVENTS),
+    ("GET", f"{_THREAD}/state", get_thread_state, READ, describe.STATE),
+    ("GET", f"{_THREAD}/state/<checkpoint_id>", get_state_at, READ, describe.STATE),
+    ("POST", f"{_THREAD}/state/checkpoint", post_state_at, READ, describe.STATE_AT),
+    ("POST", f"{_THREAD}/history", post_thread_history, READ, describe.HISTORY),
+    ("POST", "/threads", post_threads, CHAT, describe.THREADS),
+    ("POST", "/threads/search", post_threads_search, READ, describe.THREADS_SEARCH),
+    ("POST", "/threads/count", post_threads_count, READ, describe.THREADS_COUNT),
+    ("GET", _THREAD, get_thread, READ, describe.THREAD),
+    ("DELETE", _THREAD, delete_thread, DELETE, describe.THREAD_DELETE),
+    ("GET", _RUNS, get_runs, READ, describe.RUNS),
+    ("POST", _RUNS, post_run, CHAT, describe.RUN_BEGIN),
+    ("POST", f"{_RUNS}/stream", post_run_stream, CHAT, describe.RUN_STREAM),
+    ("POST", f"{_RUNS}/wait", post_run_wait, CHAT, describe.RUN_WAIT),
+    ("GET", _RUN, get_run, READ, describe.RUN),
+    ("GET", f"{_RUN}/stream", get_run_stream, READ, describe.RUN_REJOIN),
+    ("GET", f"{_RUN}/join", get_run_join, READ, describe.RUN_JOIN),
+    ("POST", f"{_RUN}/cancel", post_run_cancel, CANCEL, describe.CANCEL),
+    ("POST", "/runs/stream", post_stateless_stream, CHAT, describe.RUN_STREAM),
+    ("POST", "/runs/wait", post_stateless_wait, CHAT, describe.RUN_WAIT),
+    ("POST", "/assistants", post_assistants, READ, describe.ASSISTANTS),
+    ("POST", "/assistants/search", post_assistants_search, READ, describe.ASSISTANTS_SEARCH),
+    ("GET", _ASSISTANT, get_assistant, READ, describe.ASSISTANT),
+    ("GET", f"{_ASSISTANT}/graph", get_assistant_graph, READ, describe.ASSISTANT_PART),
+    ("GET", f"{_ASSISTANT}/schemas", get_assistant_schemas, READ, describe.ASSISTANT_PART),
+)
 
 WIRE: Final = Wire(
     "langgraph",
-    (
-        _route("POST", f"{_THREAD}/commands", post_commands, CHAT, describe.COMMANDS),
-        _route("POST", f"{_THREAD}/stream/events", post_thread_events, READ, describe.EVENTS),
-        _route("GET", f"{_THREAD}/state", get_thread_state, READ, describe.STATE),
-        _route("POST", f"{_THREAD}/history", post_thread_history, READ, describe.HISTORY),
-        _route("GET", f"{_THREAD}/runs", get_runs, READ, describe.RUNS),
-        _route("GET", _RUN, get_run, READ, describe.RUN),
-        _route("POST", f"{_RUN}/cancel", post_run_cancel, CANCEL, describe.CANCEL),
+    tuple(
+        Route(method, f"{ROOT}{path}", view, scopes, about, errors=ERRORS)
+        for method, path, view, scopes, about in _ROWS
     ),
     root=ROOT,
     errors=ERRORS,

@@ -26,6 +26,7 @@ from wsgi_app.wires.langgraph.note import TurnNote
 from wsgi_app.wires.langgraph.request.commands import (
     STRATEGIES,
     CommandBody,
+    IfBusy,
     InjectParams,
     RespondParams,
     ResponseEntry,
@@ -33,6 +34,7 @@ from wsgi_app.wires.langgraph.request.commands import (
 )
 from wsgi_app.wires.langgraph.request.input import RunInput, read_input
 from wsgi_app.wires.langgraph.routes.feed import mark_of_turn, note_of
+from wsgi_app.wires.langgraph.routes.threads import interrupts_of
 from wsgi_app.wires.shared.questions import events_so_far
 
 T = TypeVar("T")
@@ -90,7 +92,7 @@ def _start_run(mount: Mount, key: SessionKey, body: CommandBody) -> dict[str, An
 
 def start_run(mount: Mount, key: SessionKey, params: RunParams) -> RunRef:
     """Begin the turn that a client asks for, and let it run; raises RequestError, CommandError."""
-    wanted = _wanted(mount, key, params)
+    wanted = wanted_of(mount, key, params)
     begun = begin_turn(mount, key, wanted)
     if begun.run is not None:
         begun.run.start()
@@ -98,7 +100,8 @@ def start_run(mount: Mount, key: SessionKey, params: RunParams) -> RunRef:
     return RunRef(begun.turn, 0, mark_of_turn(mount, key, begun.turn))
 
 
-def _wanted(mount: Mount, key: SessionKey, params: RunParams) -> TurnRequest:
+def wanted_of(mount: Mount, key: SessionKey, params: RunParams) -> TurnRequest:
+    """The turn that a client asks for; raises CommandError."""
     if params.strategy not in STRATEGIES:
         raise CommandError("invalid_argument", "Expected another multitask_strategy")
     regenerates = _regenerates(mount, key, params)
@@ -124,11 +127,18 @@ def _wanted(mount: Mount, key: SessionKey, params: RunParams) -> TurnRequest:
             "assistant_id": params.assistant_id,
         },
         on_disconnect="continue",
-        if_busy=STRATEGIES[params.strategy],
+        if_busy=_if_busy(mount, key, params),
         regenerates=regenerates,
         attachments=read.attachments,
         note=note.encode(),
     )
+
+
+def _if_busy(mount: Mount, key: SessionKey, params: RunParams) -> IfBusy:
+    """What becomes of the run that is there; one that waits for an answer makes way."""
+    view = mount.store.state_of(key)
+    waits = view is not None and bool(interrupts_of(mount, key, view))
+    return "interrupt" if waits else STRATEGIES[params.strategy]
 
 
 def _next_moment(mount: Mount, key: SessionKey) -> int:

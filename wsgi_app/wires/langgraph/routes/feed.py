@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.many_feeds import ManyFeeds
 from wsgi_app.engine.turn.steps import counted
 from wsgi_app.engine.turn.valid_messages import valid_id, valid_name
@@ -33,27 +34,75 @@ REPLAYED_TURNS: Final = 8
 NAMES: Final = Names(valid_id, valid_name)
 
 
+class _OneTurn:
+    """A turn's feed, each of whose events bears the mark; offers what `ManyFeeds` does."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._mark = ""
+        self.call_when_woken, self.wake, self.close = feed.call_when_woken, feed.wake, feed.close
+
+    @property
+    def ended(self) -> bool:
+        return self._feed.ended
+
+    @property
+    def complete(self) -> bool:
+        return self._feed.complete
+
+    def position(self, place: int) -> EventId:
+        del place
+        return self._feed.cursor
+
+    def read(self, timeout_seconds: float) -> list[NumberedEvent]:
+        return [self._marked(one) for one in self._feed.read(timeout_seconds)]
+
+    def _marked(self, numbered: NumberedEvent) -> NumberedEvent:
+        if isinstance(numbered, MarkedEvent):
+            self._mark = numbered.mark
+        return MarkedEvent(numbered.id, numbered.event, numbered.json, self._mark)
+
+
 class ThreadFeed:
     """What a reader of a thread reads; offers what `EventSource` asks for.
 
     Read by one thread at a time; `wake` may be called by any.
     """
 
-    #: As of `ManyFeeds`: a thread may have a further turn.
-    ended = False
+    #: The store is asked with every read.
     live = False
 
-    def __init__(self, mount: Mount, key: SessionKey, wanted: Subscription) -> None:
+    def __init__(
+        self, mount: Mount, key: SessionKey, feeds: ManyFeeds | _OneTurn, *, wants_state: bool
+    ) -> None:
+        """``feeds``: begins in front of a turn."""
         self._mount = mount
         self._key = key
-        self._wants_state = wanted.wants("values") or wanted.wants("checkpoints")
+        self._wants_state = wants_state
         self._turn = 0
         self._mark = ""
+        self._feeds = feeds
+
+    @classmethod
+    def subscribed(cls, mount: Mount, key: SessionKey, wanted: Subscription) -> ThreadFeed:
+        """Read on behind what a client has; raises StoreUnavailable."""
         view = mount.store.state_of(key)
         if view is None or turn_of(wanted.since) > view.turn:
             wanted.since = -1  # of a thread that was deleted
-        cursor = _start(view, wanted.since)
-        self._feeds = ManyFeeds(mount.runner, [key], [cursor], marked=True)
+        wants_state = wanted.wants("values") or wanted.wants("checkpoints")
+        feeds = ManyFeeds(mount.runner, [key], [_start(view, wanted.since)], marked=True)
+        return cls(mount, key, feeds, wants_state=wants_state)
+
+    @classmethod
+    def of_turn(cls, mount: Mount, key: SessionKey, turn: int, *, wants_state: bool) -> ThreadFeed:
+        """Read one turn from its start; its reader is one of those that it goes on for."""
+        feed = Feed(mount.runner, key, EventId(turn, 0), turn)
+        return cls(mount, key, _OneTurn(feed), wants_state=wants_state)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come; a thread may always have a further turn."""
+        return self._feeds.ended
 
     def read(self, timeout_seconds: float) -> list[NumberedEvent]:
         """See `ManyFeeds.read`; a turn's events stand behind its `TurnStart`."""

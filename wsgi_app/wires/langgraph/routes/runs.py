@@ -17,7 +17,7 @@ from wsgi_app.web.parse import check_session_id, query_value
 from wsgi_app.wires.langgraph.encode.state import run_document
 from wsgi_app.wires.langgraph.ids import RunRef
 from wsgi_app.wires.langgraph.routes.feed import mark_of_turn, note_of, started_at
-from wsgi_app.wires.langgraph.routes.threads import is_asking
+from wsgi_app.wires.langgraph.routes.threads import interrupts_of
 from wsgi_app.wires.shared.questions import events_so_far
 
 #: So many of a thread's newest turns are listed at most.
@@ -112,6 +112,6 @@ def _follow(mount: Mount, key: SessionKey, view: SessionState, turn: int) -> tup
             status = "success"
         elif isinstance(event, (Error, Cancelled)):
             status = "error" if isinstance(event, Error) else "interrupted"
-    if status == "running" and is_asking(mount, key, view):
+    if status == "running" and interrupts_of(mount, key, view):
         return asked - 1, "interrupted"
     return asked, status

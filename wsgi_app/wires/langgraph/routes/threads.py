@@ -47,7 +47,7 @@ def post_thread_events(mount: Mount, thread_id: str) -> Response:
     wanted = Subscription(body)
 
     def open_reader(slot: Slot) -> Reader:
-        feed = ThreadFeed(mount, key, wanted)
+        feed = ThreadFeed.subscribed(mount, key, wanted)
         return Reader(feed, mount.worker.watcher, request.environ, slot, mount.settings.host)
 
     reader = mount.attach((key,), open_reader, streams=True)
@@ -59,18 +59,19 @@ def post_thread_events(mount: Mount, thread_id: str) -> Response:
 def get_thread_state(mount: Mount, thread_id: str) -> Response:
     """GET /langgraph/threads/<thread_id>/state: its messages, and what it waits for."""
     key = session_key(check_session_id(thread_id))
-    return json_response(state_of(mount, key, _view(mount, key)))
+    return json_response(state_of(mount, key, view_of(mount, key)))
 
 
 def post_thread_history(mount: Mount, thread_id: str) -> Response:
     """POST /langgraph/threads/<thread_id>/history: its newest state."""
     key = session_key(check_session_id(thread_id))
     body = parse_body(request, HistoryBody, mount.settings.max_body_bytes, optional=True)
-    view = _view(mount, key)
-    return json_response([] if body.is_elsewhere else [state_of(mount, key, view)])
+    view = mount.store.history(key)
+    return json_response([] if view is None or body.is_elsewhere else [state_of(mount, key, view)])
 
 
-def _view(mount: Mount, key: SessionKey) -> SessionView:
+def view_of(mount: Mount, key: SessionKey) -> SessionView:
+    """A thread with its history; raises RequestError ``not_found``."""
     view = mount.store.history(key)
     if view is None:
         raise RequestError("not_found", "There is no such thread.")
@@ -124,9 +125,9 @@ def _interrupts(
     return [{"id": question.request_id, "value": value, "namespace": [], "resumable": True}]
 
 
-def is_asking(mount: Mount, key: SessionKey, view: SessionState) -> bool:
-    """Whether the thread's turn waits for an answer."""
+def interrupts_of(mount: Mount, key: SessionKey, view: SessionState) -> list[dict[str, Any]]:
+    """What the thread's turn waits for; nothing if none runs."""
     if not view.active_turns:
-        return False
+        return []
     turn = view.active_turns[0]
-    return bool(_interrupts(mount, key, turn, counted(events_so_far(mount, key, turn))))
+    return _interrupts(mount, key, turn, counted(events_so_far(mount, key, turn)))

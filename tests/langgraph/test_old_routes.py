@@ -1,0 +1,245 @@
+"""The routes before the thread protocol: ``client.runs``, ``client.threads``, ``RemoteGraph``."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import httpx
+import pytest
+from langgraph.pregel.remote import RemoteGraph
+from langgraph_sdk import get_sync_client
+from langgraph_sdk.client import SyncLangGraphClient
+from langgraph_sdk.errors import ConflictError, NotFoundError
+
+from tests.support.reading import ReadingClient
+from tests.support.servers import Gunicorn
+from wsgi_app.auth import DEVELOPMENT_TOKEN
+
+TOOL: Final = {"tool": {"name": "add", "input": {"a": 1}, "output": {"sum": 2}}}
+HELLO: Final[Any] = {"messages": [{"role": "user", "content": "hello"}]}
+MODES: Final = ["values", "updates", "messages-tuple", "custom"]
+CUT_TURNS: Final = 40
+
+
+@pytest.fixture
+def url(host: Gunicorn) -> str:
+    """Where the SDK finds the host."""
+    return f"{host.url}/agents/langgraph"
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[SyncLangGraphClient]:
+    """The SDK's client."""
+    with get_sync_client(url=url, api_key=DEVELOPMENT_TOKEN) as client:
+        yield client
+
+
+def steps(*each: dict[str, Any]) -> Any:
+    """Metadata that has the agent do these steps."""
+    return {"steps": list(each)}
+
+
+def stream(client: SyncLangGraphClient, thread_id: str, **more: Any) -> list[Any]:
+    """A run's parts."""
+    return list(client.runs.stream(thread_id, "agent", **more))
+
+
+def test_a_stream_of_all_modes(client: SyncLangGraphClient) -> None:
+    """Its id first, then the state with the user's message, pairs, updates, the state, the end."""
+    created: list[Any] = []
+    thread_id = client.threads.create()["thread_id"]
+    parts = stream(
+        client,
+        thread_id,
+        input=HELLO,
+        metadata=steps({"events": ["status"]}, {"text": "So. "}, TOOL, {"text": "It is 2."}),
+        stream_mode=MODES,
+        on_run_created=created.append,
+    )
+    assert [part.event for part in parts] == [
+        *("metadata", "values", "custom", "messages", "messages"),
+        *("updates", "messages", "updates", "values"),
+        *("messages", "updates", "values", "end"),
+    ]
+    assert parts[0].data["run_id"] == created[0]["run_id"]
+    assert parts[0].data["thread_id"] == created[0]["thread_id"] == thread_id
+    chunk, about = parts[3].data
+    assert (chunk["type"], chunk["content"]) == ("AIMessageChunk", "So. ")
+    assert about["langgraph_node"] == "agent"
+    assert parts[-2].data == client.threads.get_state(thread_id)["values"]
+    numbers = [int(str(part.id)) for part in parts]
+    assert numbers == sorted(set(numbers))
+
+
+def test_an_interrupt_and_its_answer(client: SyncLangGraphClient) -> None:
+    """The stream ends at the question, which the next one's command answers."""
+    thread_id = str(uuid.uuid4())
+    asked = steps({"text": "Which? "}, {"ask": "The color?"}, {"text": "!"})
+    parts = stream(client, thread_id, input=HELLO, metadata=asked, stream_mode=["values"])
+    (interrupt,) = parts[-2].data["__interrupt__"]
+    assert interrupt["value"] == {"prompt": "The color?"}
+    assert client.threads.get(thread_id)["status"] == "interrupted"
+    command: Any = {"resume": "red"}
+    parts = stream(client, thread_id, command=command, stream_mode=["values", "messages-tuple"])
+    assert parts[0].event == "metadata"
+    assert [part.data[0]["content"] for part in parts if part.event == "messages"] == ["red", "!"]
+    assert parts[-2].data["messages"][-1]["content"] == "Which? red!"
+    assert client.threads.get(thread_id)["status"] == "idle"
+    with pytest.raises(ConflictError):
+        stream(client, thread_id, command=command)
+
+
+def test_a_new_run_takes_the_place_of_one_that_asks(client: SyncLangGraphClient) -> None:
+    """As on LangGraph's servers: who does not answer goes on."""
+    thread_id = str(uuid.uuid4())
+    client.runs.wait(thread_id, "agent", input=HELLO, metadata=steps({"ask": "The color?"}))
+    values: Any = client.runs.wait(thread_id, "agent", input=HELLO, metadata=steps({"text": "one"}))
+    assert values["messages"][-1]["content"] == "one"
+
+
+def test_wait_and_join(client: SyncLangGraphClient) -> None:
+    """Both answer with the state in the run's end; a run that fails raises."""
+    thread_id = str(uuid.uuid4())
+    values: Any = client.runs.wait(thread_id, "agent", input=HELLO, metadata=steps({"text": "one"}))
+    assert [one["type"] for one in values["messages"]] == ["human", "ai"]
+    run = client.runs.create(thread_id, "agent", input=HELLO, metadata=steps({"wait": 0.3}, TOOL))
+    assert run["status"] == "pending"
+    joined: Any = client.runs.join(thread_id, run["run_id"])
+    assert [one["type"] for one in joined["messages"]] == ["human", "ai", "human", "ai", "tool"]
+    assert client.runs.get(thread_id, run["run_id"])["status"] == "success"
+    with pytest.raises(Exception, match="The agent failed"):
+        client.runs.wait(thread_id, "agent", input=HELLO, metadata=steps({"raise": "ValueError"}))
+    own: Any = client.runs.wait(None, "agent", input=HELLO)
+    assert own["messages"][-1]["content"] == "hello"
+
+
+def test_join_stream_and_cancel(client: SyncLangGraphClient) -> None:
+    """Who joins gets the run from its start; a second run is in the way; cancel ends it."""
+    thread_id = str(uuid.uuid4())
+    held = steps({"text": "begun"}, {"hold": True})
+    run = client.runs.create(thread_id, "agent", input=HELLO, metadata=held)
+    parts = client.runs.join_stream(thread_id, run["run_id"], stream_mode=["messages-tuple"])
+    assert next(part for part in parts if part.event == "messages").data[0]["content"] == "begun"
+    with pytest.raises(ConflictError):
+        client.runs.create(thread_id, "agent", input=HELLO)
+    client.runs.cancel(thread_id, run["run_id"])
+    assert [part.event for part in parts] == ["end"]
+    assert client.runs.get(thread_id, run["run_id"])["status"] == "interrupted"
+
+
+def test_threads_are_listed_and_deleted(client: SyncLangGraphClient) -> None:
+    """By what their newest run was started with; one that is deleted is gone."""
+    tag = uuid.uuid4().hex
+    ids = []
+    for _ in range(3):
+        thread_id = client.threads.create()["thread_id"]
+        client.runs.wait(thread_id, "agent", input=HELLO, metadata={"tag": tag})
+        ids.append(thread_id)
+    found = client.threads.search(metadata={"tag": tag})
+    assert [one["thread_id"] for one in found] == ids[::-1]
+    values: Any = found[0]["values"]
+    assert values["messages"][0]["content"] == "hello"
+    assert client.threads.count(metadata={"tag": tag}) == 3
+    assert len(client.threads.search(metadata={"tag": tag}, limit=1, offset=1)) == 1
+    client.threads.delete(ids[0])
+    with pytest.raises(NotFoundError):
+        client.threads.get(ids[0])
+    assert client.threads.count(metadata={"tag": tag}) == 2
+    with pytest.raises(ConflictError):
+        client.threads.create(thread_id=ids[1])
+    again = client.threads.create(thread_id=ids[1], if_exists="do_nothing")
+    assert dict(again["metadata"] or {})["tag"] == tag
+
+
+def test_a_client_that_goes_ends_its_run(host: Gunicorn, url: str) -> None:
+    """Unless it says that the run shall go on."""
+    reading = ReadingClient(host)
+    for wanted, end in (({}, "cancelled"), ({"on_disconnect": "continue"}, "done")):
+        thread_id = str(uuid.uuid4())
+        body = {"assistant_id": "agent", "input": HELLO, **wanted}
+        body["metadata"] = steps({"text": "begun"}, {"wait": 2.5}, {"text": "done"})
+        place = f"{url}/threads/{thread_id}/runs/stream"
+        with httpx.stream("POST", place, json=body, headers=_login()) as answer:
+            next(answer.iter_lines())
+        reading.wait_idle(thread_id)
+        assert reading.poll(thread_id, "0-0", 0)["events"][-1]["type"] == end
+
+
+def test_remote_graph(client: SyncLangGraphClient) -> None:
+    """A graph elsewhere, to LangGraph: invoked, streamed, asked for its state."""
+    graph = RemoteGraph("agent", sync_client=client)
+    said = {"steps": [{"text": "So. "}, TOOL, {"text": "It is 2."}]}
+    config: Any = {"configurable": {"thread_id": str(uuid.uuid4()), **said}}
+    values: Any = graph.invoke(HELLO, config)
+    assert values["messages"][-1]["content"] == "It is 2."
+    updates: list[Any] = list(graph.stream(HELLO, config, stream_mode="updates"))
+    assert [list(update) for update in updates] == [["agent"], ["tools"], ["agent"]]
+    assert graph.get_state(config).values["messages"][-1]["content"] == "It is 2."
+    assert set(graph.get_graph().nodes) == {"__start__", "agent", "__end__"}
+
+
+def test_what_there_is_none_of_is_refused(client: SyncLangGraphClient) -> None:
+    """By its name, instead of a run that lacks it."""
+    for field in ("webhook", "interrupt_before"):
+        more: Any = {field: ["node"] if field == "interrupt_before" else "https://example.com"}
+        with pytest.raises(Exception, match=field):
+            client.runs.create(str(uuid.uuid4()), "agent", input=HELLO, **more)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_streams_that_are_cut_lose_and_double_nothing(url: str) -> None:
+    """Runs whose streams are cut at random, and gone on with where ``Location`` says."""
+    with ThreadPoolExecutor(8) as pool:
+        cuts = sum(pool.map(lambda seed: _read_with_cuts(url, seed), range(CUT_TURNS)))
+    assert cuts > 2 * CUT_TURNS
+
+
+def _login() -> dict[str, str]:
+    return {"X-Api-Key": DEVELOPMENT_TOKEN}
+
+
+def _read_with_cuts(url: str, seed: int) -> int:
+    chance = random.Random(seed)  # noqa: S311 - a test that can be repeated
+    thread_id = str(uuid.uuid4())
+    words = chance.randrange(20, 60)
+    body = {"assistant_id": "agent", "input": HELLO, "stream_mode": MODES}
+    body["metadata"] = steps({"text": "So. "}, TOOL, {"tokens": words, "pause": 0.01})
+    found: list[tuple[str, str, str]] = []
+    with httpx.Client(headers=_login(), timeout=20) as http:
+        request = http.build_request("POST", f"{url}/threads/{thread_id}/runs/stream", json=body)
+        place, cuts = "", 0
+        while not found or found[-1][1] != "end":
+            answer = http.send(request, stream=True)
+            assert answer.status_code == 200
+            place = answer.headers["Location"]
+            found += _some(answer, chance.randrange(1, 40))
+            cuts += 1
+            again = {"Last-Event-ID": found[-1][0]} if found else {}
+            request = http.build_request("GET", f"{url}{place}", headers=again)
+        whole = http.send(http.build_request("GET", f"{url}{place}"), stream=True)
+        assert found == _some(whole, 10_000), f"seed {seed}"
+    return cuts
+
+
+def _some(answer: httpx.Response, left: int) -> list[tuple[str, str, str]]:
+    """So many events of a stream, or all of them."""
+    made: list[tuple[str, str, str]] = []
+    fields: dict[str, str] = {}
+    try:
+        for line in answer.iter_lines():
+            if line and not line.startswith(":"):
+                name, _, value = line.partition(": ")
+                fields[name] = value
+            elif fields:
+                made.append((fields["id"], fields["event"], fields["data"]))
+                fields = {}
+                if len(made) == left or made[-1][1] == "end":
+                    break
+    finally:
+        answer.close()
+    return made

@@ -1,0 +1,211 @@
+"""One run as the older routes stream it: by modes, each event under its number in the thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from wsgi_app.events import (
+    AnyEvent,
+    Cancelled,
+    Done,
+    Error,
+    EventId,
+    InputRequest,
+    NumberedEvent,
+    Status,
+    Steered,
+    Thinking,
+    Token,
+    ToolCall,
+    ToolRequest,
+    ToolResult,
+    encode_json,
+)
+from wsgi_app.frames.sse import frame
+from wsgi_app.wires.langgraph.encode.events import GRAPH, TOOLS_NODE, Rewound, TurnStart
+from wsgi_app.wires.langgraph.encode.messages import Answer, LangChainMessage, Names
+from wsgi_app.wires.langgraph.encode.questions import interrupt_value
+from wsgi_app.wires.langgraph.ids import RunRef, event_number
+from wsgi_app.wires.shared.asked import AskedQuestion
+
+
+class RunEncoder:
+    """Encodes a run of a turn; used by one thread.
+
+    It is given the turn from its start on, and leaves out what is of the turn's other runs, and
+    what the client has: up to ``since``.
+    """
+
+    def __init__(
+        self, run: RunRef, thread_id: str, modes: frozenset[str], names: Names, since: int = -1
+    ) -> None:
+        #: Whether the run has ended.
+        self.ended = False
+        self._run = run
+        self._thread_id = thread_id
+        self._modes = modes
+        self._names = names
+        self._since = since
+        self._frames: list[bytes] = []
+        self._id = EventId(0, 0)
+        self._place = 0
+        self._start: TurnStart | None = None
+        self._answer = Answer("", names)
+        self._part = 0
+        self._question: AskedQuestion | None = None
+        self._tellers: dict[type[AnyEvent], Callable[[Any], None]] = {
+            Token: self._add_text,
+            Thinking: self._think,
+            ToolCall: self._call,
+            ToolResult: self._add_result,
+            InputRequest: self._ask,
+            ToolRequest: self._ask,
+            Steered: lambda one: self._close_messages(self._answer.take(one)),
+            Status: lambda one: self._put("custom", {"status": one.content}),
+            Done: self._end,
+            Error: self._end,
+            Cancelled: self._end,
+        }
+
+    def encode(self, numbered: NumberedEvent) -> bytes:
+        """The frames of the next event."""
+        self._id, self._place = numbered.id, 0
+        if isinstance(numbered, TurnStart):
+            is_its = (numbered.id.turn, numbered.mark) == (self._run.turn, self._run.mark)
+            self._start = numbered if is_its else None
+            self._begin()
+        elif self._start is not None and not self.ended:
+            self._take(numbered)
+        made, self._frames = b"".join(self._frames), []
+        return made
+
+    def _take(self, numbered: NumberedEvent) -> None:
+        event = numbered.event
+        if self._question is not None and self._question.closed_by(event):
+            self._question = None
+            self._part += 1
+            self._tell_run()
+        if isinstance(numbered, Rewound):
+            self._rewind(numbered.counted)
+        else:
+            self._tellers.get(type(event), lambda _: None)(event)
+
+    def _put(self, mode: str, data: Any, event: str = "") -> None:
+        """Number an event, and send it if it is this run's, new and wanted."""
+        number = event_number(self._id.turn, self._id.seq, self._place)
+        self._place += 1
+        wanted = mode in self._modes or mode == ""
+        if wanted and number > self._since and self._part == self._run.part and not self.ended:
+            self._frames.append(frame(encode_json(data), event_id=str(number), event=event or mode))
+
+    # -- the run
+
+    def _begin(self) -> None:
+        if self._start is not None:
+            self._answer = Answer(self._start.human_id, self._names)
+            self._part, self._question = 0, None
+            self._tell_run()
+            self._tell_values()
+
+    def _tell_run(self) -> None:
+        self._put(
+            "", {"run_id": self._run.id, "thread_id": self._thread_id, "attempt": 1}, "metadata"
+        )
+
+    def _tell_values(self, interrupts: Sequence[dict[str, Any]] = ()) -> None:
+        before = () if self._start is None else self._start.messages or ()
+        values: dict[str, Any] = {"messages": [*before, *self._answer.messages]}
+        self._put("values", {**values, "__interrupt__": list(interrupts)} if interrupts else values)
+
+    def _rewind(self, counted: Sequence[AnyEvent]) -> None:
+        """Begin again behind what counts: what was withdrawn is in no state."""
+        self._answer = Answer("" if self._start is None else self._start.human_id, self._names)
+        for event in counted:
+            self._answer.take(event)
+        self._tell_values()
+
+    # -- text and calls
+
+    def _tell_message(self, message: LangChainMessage, node: str) -> None:
+        metadata = {
+            "run_id": self._run.id,
+            "thread_id": self._thread_id,
+            "langgraph_node": node,
+            "langgraph_checkpoint_ns": "",
+            "tags": [],
+        }
+        self._put("messages-tuple", [message, metadata], "messages")
+
+    def _tell_chunk(self, message_id: str, content: str, **more: Any) -> None:
+        chunk = {"type": "AIMessageChunk", "id": message_id, "content": content}
+        self._tell_message(
+            {**chunk, "tool_calls": [], "tool_call_chunks": [], **more, "response_metadata": {}},
+            GRAPH,
+        )
+
+    def _add_text(self, event: Token) -> None:
+        self._answer.take(event)
+        if event.content:
+            self._tell_chunk(self._answer.open_id, event.content)
+            whole = {"type": "ai", "id": self._answer.open_id, "content": self._answer.open_text}
+            self._put(
+                "messages", [whole] if "messages" in self._modes else None, "messages/partial"
+            )
+
+    def _think(self, event: Thinking) -> None:
+        thought = {"reasoning_content": event.content}
+        self._tell_chunk(self._answer.open_id, "", additional_kwargs=thought)
+
+    def _call(self, event: ToolCall) -> None:
+        if event.call_id in self._answer.open_calls:
+            return  # it is the same call, told again
+        self._close_messages(self._answer.take(event))
+        chunk = {
+            "name": self._names.tool(event.tool),
+            "args": encode_json(event.input).decode(),
+            "id": self._names.call_id(event.call_id),
+            "index": self._answer.call_count - 1,
+            "type": "tool_call_chunk",
+        }
+        self._tell_chunk(self._answer.calls_id, "", tool_call_chunks=[chunk])
+
+    def _add_result(self, event: ToolResult) -> None:
+        if not self._answer.knows(event.call_id):
+            self._call(ToolCall(event.tool, event.call_id, {}))
+        self._close_messages(self._answer.take(event))
+
+    def _close_messages(self, made: Sequence[LangChainMessage]) -> None:
+        if made:
+            self._tell_whole(made)
+            self._tell_values()
+
+    def _tell_whole(self, made: Sequence[LangChainMessage]) -> None:
+        """Tell of messages that are whole: results as they are, all as what the nodes add."""
+        for node, kind in ((GRAPH, "ai"), (TOOLS_NODE, "tool")):
+            messages = [one for one in made if one["type"] == kind]
+            for message in messages if node == TOOLS_NODE else ():
+                self._tell_message(message, node)
+            if messages:
+                self._put("messages", messages, "messages/complete")
+                self._put("updates", {node: {"messages": messages}})
+
+    # -- ends
+
+    def _ask(self, event: InputRequest) -> None:
+        for call in event.calls if isinstance(event, ToolRequest) else ():
+            self._call(ToolCall(call.tool, call.call_id, call.input))
+        self._question = AskedQuestion(event.request_id, self._answer.open_calls)
+        interrupt = {"id": event.request_id, "value": interrupt_value(event)}
+        self._put("updates", {"__interrupt__": [interrupt]})
+        self._tell_values([interrupt])
+        self._put("", None, "end")
+        self.ended = self._part == self._run.part
+
+    def _end(self, event: Done | Error | Cancelled) -> None:
+        self._tell_whole(self._answer.close())
+        self._tell_values()
+        if isinstance(event, Error):
+            self._put("", {"error": event.code, "message": event.message}, "error")
+        self._put("", None, "end")
+        self.ended = True
