@@ -1,7 +1,8 @@
-"""A user's message with what is attached to it, as the two APIs of OpenAI take it."""
+"""A user's message with what is attached to it, as OpenAI's two APIs and LangChain take it."""
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from wsgi_app.attachments import Attachment
@@ -16,12 +17,30 @@ def chat_content(turn: Turn) -> Any:
     return [{"type": "text", "text": turn.message}, *parts]
 
 
-def responses_content(turn: Turn) -> Any:
-    """The content of a message item."""
+def responses_content(turn: Turn, message: str | None = None) -> Any:
+    """The content of a message item; ``message``: what is said instead of the turn's."""
+    text = turn.message if message is None else message
     if not turn.attachments:
-        return turn.message
+        return text
     parts = [_responses_part(one) for one in turn.attachments]
-    return [{"type": "input_text", "text": turn.message}, *parts]
+    return [{"type": "input_text", "text": text}, *parts]
+
+
+def langchain_content(turn: Turn, message: str) -> Any:
+    """The content of a message of LangChain's, in its own standard blocks."""
+    if not turn.attachments:
+        return message
+    return [{"type": "text", "text": message}, *map(_langchain_part, turn.attachments)]
+
+
+def _langchain_part(attachment: Attachment) -> dict[str, Any]:
+    if attachment.url:
+        return {"type": "image", "url": attachment.url}
+    content = base64.b64encode(attachment.read()).decode()
+    part = {"base64": content, "mime_type": attachment.media_type}
+    if attachment.is_image:
+        return {"type": "image", **part}
+    return {"type": "file", **part, "filename": _name(attachment)}
 
 
 def _chat_part(attachment: Attachment) -> dict[str, Any]:

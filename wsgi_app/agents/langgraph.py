@@ -13,6 +13,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphRecursionError
 
+from wsgi_app.agents.content_parts import langchain_content
 from wsgi_app.agents.langgraph_memory import (
     AnyGraph,
     as_messages,
@@ -89,6 +90,9 @@ class LangGraphAgent:
             self._is_lasting = not isinstance(graph.checkpointer, InMemorySaver)
             self._saver = with_async_calls(graph.checkpointer)
             self._graph = graph.copy({"checkpointer": self._saver})
+
+    #: Whether its model is shown what came with a message.
+    takes_attachments = True
 
     @property
     def resumes(self) -> bool:
@@ -195,7 +199,8 @@ class LangGraphAgent:
         if before is None:
             history, message = fold_system(turn.history, message)
             before = as_messages(history)
-        messages = [*before, HumanMessage(message, id=message_id)]
+        content = langchain_content(turn, message)
+        messages = [*before, HumanMessage(content, id=message_id)]
         if self._make_input is not None:
             return self._make_input(turn, messages)
         return {"messages": messages}

@@ -28,6 +28,7 @@ from wsgi_app.agents.openai_agents_session import (
 from wsgi_app.agents.openai_agents_steps import SdkSteps
 from wsgi_app.agents.openai_agents_translate import (
     input_items,
+    message_of,
 )
 from wsgi_app.agents.shorter_history import answer_in_context
 from wsgi_app.agents.steps_of_calls import StepsOfCalls, checked_on_crash
@@ -82,6 +83,9 @@ class AgentsSdkAgent:
         self._run_config = run_config
         self._session = session
 
+    #: Whether its model is shown what came with a message.
+    takes_attachments = True
+
     @property
     def resumes(self) -> bool:
         """Whether turns of other workers are gone on with."""
@@ -119,7 +123,7 @@ class AgentsSdkAgent:
                 await take_out(session, turn.message)
             await prepare(session, turn)
             try:
-                await self._answer(turn, turn.message, session)
+                await self._answer(turn, message_of(turn), session)
             except Exception:
                 # The message may be what the provider refuses, and would be so in each later turn.
                 if not turn.has_output:

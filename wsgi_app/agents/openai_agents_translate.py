@@ -22,6 +22,7 @@ from agents import (
 from agents.models.fake_id import FAKE_RESPONSES_ID
 
 from wsgi_app.agents.answer_end import LENGTH, end_reason
+from wsgi_app.agents.content_parts import responses_content
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.upstream_errors import (
     cut_answer,
@@ -52,9 +53,17 @@ _NO_INPUT: Final = frozenset(
 def input_items(turn: Turn) -> list[TResponseInputItem]:
     """The history and the message as Responses API items, which the SDK takes for any model."""
     history, message = fold_system(turn.history, turn.message)
-    messages = [*history, {"role": "user", "content": message}]
+    messages = [*history, {"role": "user", "content": responses_content(turn, message)}]
     items = [item for message in messages for item in items_of(message)]
     return cast("list[TResponseInputItem]", items)
+
+
+def message_of(turn: Turn) -> str | list[TResponseInputItem]:
+    """The message alone, for a session of the SDK's own."""
+    if not turn.attachments:
+        return turn.message
+    item = {"type": "message", "role": "user", "content": responses_content(turn)}
+    return cast("list[TResponseInputItem]", [item])
 
 
 def items_of(message: dict[str, Any]) -> Sequence[dict[str, Any]]:

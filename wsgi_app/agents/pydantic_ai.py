@@ -34,7 +34,7 @@ from pydantic_core import to_jsonable_python
 
 from wsgi_app.agents.pydantic_ai_hooks import Hooks
 from wsgi_app.agents.pydantic_ai_steps import RunSteps
-from wsgi_app.agents.pydantic_ai_translate import explain, message_history, step_limit
+from wsgi_app.agents.pydantic_ai_translate import explain, message_history, step_limit, user_content
 from wsgi_app.agents.shorter_history import answer_in_context
 from wsgi_app.agents.steps_of_calls import StepsOfCalls, checked_on_crash
 from wsgi_app.agents.tool_values import bounded_json
@@ -83,6 +83,8 @@ class PydanticAIAgent:
         # Pydantic AI's own threads are few, and tools that wait for their users would take them.
         self._executor = LoopExecutor()
 
+    #: Whether its model is shown what came with a message.
+    takes_attachments = True
     #: Whether it looks for what the user says while a turn runs.
     takes_steering = True
 
@@ -109,7 +111,7 @@ class PydanticAIAgent:
         history, message = fold_system(turn.history, turn.message)
         left = steps.messages
         run = self._agent.run_stream_events(
-            None if left else message,
+            None if left else user_content(turn, message),
             message_history=left or message_history(history),
             usage=RunUsage(requests=steps.requests),
             deps=self._deps(turn) if self._deps else turn,

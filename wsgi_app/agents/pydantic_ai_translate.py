@@ -7,7 +7,9 @@ from json import JSONDecodeError
 from typing import Any
 
 from pydantic_ai import (
+    BinaryContent,
     FallbackExceptionGroup,
+    ImageUrl,
     ModelAPIError,
     ModelConnectionError,
     ModelHTTPError,
@@ -22,6 +24,7 @@ from pydantic_ai import (
     ToolReturnPart,
     UnexpectedModelBehavior,
     UsageLimitExceeded,
+    UserContent,
     UserPromptPart,
 )
 from pydantic_ai.exceptions import ContentFilterError
@@ -33,7 +36,22 @@ from wsgi_app.agents.upstream_errors import (
     reported_error,
     status_error,
 )
+from wsgi_app.attachments import Attachment
+from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnError, UpstreamError
+
+
+def user_content(turn: Turn, message: str) -> str | list[UserContent]:
+    """A message with what came with it."""
+    if not turn.attachments:
+        return message
+    return [message, *map(_content, turn.attachments)]
+
+
+def _content(attachment: Attachment) -> UserContent:
+    if attachment.url:
+        return ImageUrl(attachment.url)
+    return BinaryContent(attachment.read(), media_type=attachment.media_type)
 
 
 def message_history(history: Sequence[dict[str, Any]]) -> list[ModelMessage]:

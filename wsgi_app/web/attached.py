@@ -15,26 +15,41 @@ from wsgi_app.web.uploads import storage_of
 
 
 def attached(
-    mount: Mount, key: SessionKey, ids: Sequence[str], refuse: Callable[[str, str], RequestError]
+    mount: Mount,
+    key: SessionKey,
+    wanted: Sequence[Attachment | str],
+    refuse: Callable[[str, str], RequestError],
+    field: str = "files",
 ) -> tuple[Attachment, ...]:
-    """The session's files of these ids; raises what ``refuse`` makes."""
-    if not ids:
+    """What came with a message, and the session's files of these ids.
+
+    Raises what ``refuse`` makes.
+    """
+    if not wanted:
         return ()
-    storage = storage_of(mount)
     if not takes_attachments(mount):
-        raise refuse("files", "This agent takes text alone")
+        raise refuse(field, "This agent takes text alone")
     most = mount.settings.max_files_per_message
-    if len(ids) > most:
-        raise refuse("files", f"Expected {most} at most")
+    if len(wanted) > most:
+        raise refuse(field, f"Expected {most} at most")
     try:
-        found = [_find(storage, key, file_id) for file_id in ids]
-        storage.keep(*key)
+        found = [_resolved(mount, key, one) for one in wanted]
     except OSError:
         raise StoreUnavailable from None
     for index, one in enumerate(found):
         if one is None:
-            raise refuse(f"files.{index}", "The session has no such file")
+            raise refuse(f"{field}.{index}", "The session has no such file")
     return tuple(one for one in found if one is not None)
+
+
+def _resolved(mount: Mount, key: SessionKey, one: Attachment | str) -> Attachment | None:
+    if isinstance(one, Attachment):
+        return one
+    storage = storage_of(mount)
+    found = _find(storage, key, one)
+    if found is not None:
+        storage.keep(*key)
+    return found
 
 
 def _find(storage: FileStorage, key: SessionKey, file_id: str) -> Attachment | None:

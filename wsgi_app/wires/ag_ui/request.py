@@ -8,7 +8,9 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Optional
 
 from msgspec import Meta, Struct
 
+from wsgi_app.attachments import read_base64
 from wsgi_app.web.ids import SessionId
+from wsgi_app.wires.shared.media import Media, read_media
 
 #: So many answers are looked at; there is one question at a time.
 MAX_ANSWERS: Final = 16
@@ -67,12 +69,16 @@ class RunBody(
         return match is not None and int(match[1]) >= 1
 
     def newest_message(self) -> str:
-        """The text of the user's newest message; raises ValueError if there is none."""
+        """The text of the user's newest message; '' if it has none."""
         asked = [message for message in self.messages if message.role == "user"]
-        text = _text(asked[-1].content) if asked else ""
-        if not text:
-            raise ValueError("Expected a user's message with text")
-        return text
+        return _text(asked[-1].content) if asked else ""
+
+    def newest_media(self) -> list[Media]:
+        """What came with it; raises ValueError for what cannot be taken."""
+        asked = [message for message in self.messages if message.role == "user"]
+        parts = asked[-1].content if asked else None
+        found = map(_media, parts if isinstance(parts, list) else ())
+        return [one for one in found if one is not None]
 
     def tool_answers(self) -> list[RunAnswer]:
         """What the page's tools gave, at the end of the messages: the answer to one request."""
@@ -190,6 +196,33 @@ def _text(content: Any) -> str:
     parts = content if isinstance(content, list) else []
     texts = [part.get("text") for part in parts if isinstance(part, dict)]
     return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _media(part: Any) -> Media | None:
+    """What a part holds; None for one of text. Raises ValueError."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind == "binary":  # of clients before 1.0
+        return _binary(part)
+    if kind in (None, "text"):
+        return None
+    source = part.get("source")
+    if kind not in ("image", "document") or not isinstance(source, dict):
+        raise ValueError("Expected parts of text, images and documents")
+    value, media_type = str(source.get("value")), str(source.get("mimeType") or "")
+    if source.get("type") == "data":
+        return read_base64(value, media_type.lower())
+    if source.get("type") == "file":
+        return value
+    return read_media(value, "", is_image=kind == "image")
+
+
+def _binary(part: dict[str, Any]) -> Media:
+    media_type, name = str(part.get("mimeType") or "").lower(), str(part.get("filename") or "")
+    if isinstance(part.get("data"), str):
+        return read_base64(part["data"], media_type, name)
+    if isinstance(part.get("id"), str):
+        return str(part["id"])
+    return read_media(str(part.get("url")), name, is_image=media_type.startswith("image/"))
 
 
 def _answer_value(interrupt: InterruptId, entry: ResumeEntry) -> Any:

@@ -12,6 +12,7 @@ from wsgi_app.errors import RequestError
 from wsgi_app.events import InputRequest, encode_json
 from wsgi_app.frames.sse import OPENING
 from wsgi_app.store.base import SessionKey
+from wsgi_app.web.attached import attached
 from wsgi_app.web.client_tools import named_tools
 from wsgi_app.web.current import session_key
 from wsgi_app.web.mount import Mount
@@ -29,6 +30,7 @@ from wsgi_app.wires.ag_ui.request import (
     read_answers,
     run_tag,
 )
+from wsgi_app.wires.shared.media import named
 from wsgi_app.wires.shared.questions import UntilQuestion, events_so_far, may_wait
 
 NOT_TAKEN: Final = "The agent waits for an answer; the message was not taken."
@@ -79,9 +81,13 @@ def _answer(mount: Mount, key: SessionKey, body: RunBody, batch_seconds: float) 
 
 def _wanted(mount: Mount, key: SessionKey, body: RunBody) -> TurnRequest:
     try:
-        message = body.newest_message()
+        media = body.newest_media()
     except ValueError as error:
         raise invalid("messages", str(error)) from None
+    attachments = attached(mount, key, media, invalid, "messages")
+    message = body.newest_message() or named(attachments)
+    if not message:
+        raise invalid("messages", "Expected a user's message with text")
     metadata = body.metadata()
     digest = hashlib.sha256(encode_json([message, metadata])).hexdigest()
     name = hashlib.sha256(body.run_id.encode("utf-8", "surrogatepass")).hexdigest()
@@ -92,6 +98,7 @@ def _wanted(mount: Mount, key: SessionKey, body: RunBody) -> TurnRequest:
         digest=digest,
         regenerates=_is_asked_again(mount, key, body, message),
         client_tools=named_tools(mount, body.tools, invalid),
+        attachments=attachments,
     )
 
 
@@ -155,9 +162,10 @@ def _meet_question(
     """Answer a message that finds a question: its client may not know it, as after a reload."""
     interrupt = InterruptId.parse(asking.interrupt_id)
     if not body.speaks_1:
-        return _resume(
-            mount, key, body, [RunAnswer(interrupt, body.newest_message())], batch_seconds
-        )
+        said = body.newest_message()
+        if not said:
+            raise invalid("messages", "Expected a user's message with text")
+        return _resume(mount, key, body, [RunAnswer(interrupt, said)], batch_seconds)
     frames = asking.opening() + asking.tell_status(NOT_TAKEN) + asking.end_for_answer()
     response = Response(OPENING + frames, headers=STREAM_HEADERS)
     response.headers["X-Session-Id"] = key.session_id

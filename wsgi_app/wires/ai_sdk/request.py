@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from wsgi_app.web.ids import SessionId
 from wsgi_app.wires.shared.asked import ASK_TOOL
+from wsgi_app.wires.shared.media import Media, read_media
 
 #: A call of the page's own tools: the request for it, and its place there.
 _CALL: Final = re.compile(r"([0-9a-f]{16})\.([0-9]{1,4})\Z", re.ASCII)
@@ -47,6 +48,8 @@ class Submission(NamedTuple):
     kind: str
     #: How many user's messages the client shows, up to this one; None if it does not tell.
     user_messages: int | None
+    #: What came with it.
+    media: list[Media]
 
 
 class Answer(NamedTuple):
@@ -81,12 +84,25 @@ def read_request(body: AiSdkChatBody) -> Submission | Continuation:
         kind = "edit"
     shown = messages[: messages.index(target) + 1]
     users = sum(message.role == "user" for message in shown)
-    return Submission(_text(target), target.id, kind, None if body.message else users)
+    shown_users = None if body.message else users
+    return Submission(_text(target), target.id, kind, shown_users, _media(target))
 
 
 def _text(message: UIMessage) -> str:
     texts = [part.get("text") for part in message.parts if part.get("type") == "text"]
     return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _media(message: UIMessage) -> list[Media]:
+    """The files of a message; raises ValueError."""
+    found: list[Media] = []
+    for part in message.parts:
+        if part.get("type") == "file":
+            url, name = part.get("url"), part.get("filename")
+            is_image = str(part.get("mediaType")).startswith("image/")
+            named = name if isinstance(name, str) else ""
+            found.append(read_media(str(url), named, is_image=is_image))
+    return found
 
 
 def _answers(message: UIMessage) -> list[Answer]:

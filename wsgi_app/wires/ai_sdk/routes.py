@@ -7,10 +7,12 @@ from typing import Final
 
 from flask import Response, request
 
+from wsgi_app.attachments import Attachment
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import InputRequest, encode_json
 from wsgi_app.store.base import SessionKey
+from wsgi_app.web.attached import attached
 from wsgi_app.web.body import read_body
 from wsgi_app.web.client_tools import named_tools
 from wsgi_app.web.current import session_key
@@ -29,6 +31,7 @@ from wsgi_app.wires.ai_sdk.request import (
     read_request,
 )
 from wsgi_app.wires.ai_sdk.stream import stream_turn
+from wsgi_app.wires.shared.media import named
 from wsgi_app.wires.shared.questions import events_so_far, waiting_prompt
 
 #: So much of a question is told in an error's text.
@@ -54,9 +57,12 @@ def post_ai_sdk_chat(mount: Mount) -> Response:
         raise invalid("messages", str(error)) from None
     if isinstance(wanted, Continuation):
         return _continue(mount, key, wanted, seconds)
+    attachments = attached(mount, key, wanted.media, invalid, "messages")
+    wanted = wanted._replace(text=wanted.text or named(attachments))
     if not wanted.text:
         raise invalid("messages", "Expected text in the user's message")
-    return _answer(mount, key, _turn_request(mount, key, wanted, body), seconds)
+    asked = _turn_request(mount, key, wanted, body, attachments)
+    return _answer(mount, key, asked, seconds)
 
 
 def get_ai_sdk_stream(mount: Mount, session_id: str) -> Response:
@@ -100,7 +106,11 @@ def _explained(mount: Mount, key: SessionKey, error: RequestError) -> RequestErr
 
 
 def _turn_request(
-    mount: Mount, key: SessionKey, wanted: Submission, body: AiSdkChatBody
+    mount: Mount,
+    key: SessionKey,
+    wanted: Submission,
+    body: AiSdkChatBody,
+    attachments: tuple[Attachment, ...],
 ) -> TurnRequest:
     metadata = body.metadata or {}
     is_new = wanted.kind == "new"
@@ -116,6 +126,7 @@ def _turn_request(
         digest=digest,
         regenerates=not is_new and _replaces_newest(mount, key, wanted),
         client_tools=named_tools(mount, body.tools, invalid),
+        attachments=attachments,
     )
 
 
