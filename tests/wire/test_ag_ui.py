@@ -160,8 +160,10 @@ def test_only_the_newest_message_of_the_user_counts() -> None:
     assert body(messages=messages).newest_message() == "a\nb"
     assert body(messages=messages).count_user_messages() == 2
     for empty in ([], [HI | {"content": ""}], [{"role": "tool", "content": "5"}]):
-        with pytest.raises(ValueError, match="message with text"):
-            body(messages=empty).newest_message()
+        assert body(messages=empty).newest_message() == ""
+    with pytest.raises(ValueError, match="images and documents"):
+        body(messages=messages).newest_media()
+    assert body(messages=[HI]).newest_media() == []
 
 
 def test_the_page_reaches_the_agent() -> None:

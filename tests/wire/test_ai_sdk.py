@@ -172,11 +172,12 @@ def test_a_message_id_names_its_turn() -> None:
 
 def test_the_last_message_of_the_user_is_taken() -> None:
     """Of the whole history only the newest text counts, whatever else its parts are."""
-    image = {"type": "file", "url": "data:,", "mediaType": "image/png"}
+    image = {"type": "file", "url": "/agents/files/x-1", "mediaType": "image/png"}
     newest = {"id": "u2", "role": "user", "parts": [image, *user("one")["parts"] * 2]}
     wanted = read(user("old"), {"id": "a1", "role": "assistant", "parts": []}, newest)
     assert (wanted.text, wanted.message_id, wanted.kind) == ("one\none", "u2", "new")
     assert wanted.user_messages == 2
+    assert wanted.media == ["x-1"]
     alone = read_request(msgspec.convert({"id": "s", "message": user("hi")}, AiSdkChatBody))
     assert (alone.text, alone.user_messages) == ("hi", None)  # type: ignore[union-attr] # a submission
 
