@@ -93,7 +93,7 @@ def test_settings_are_in_the_document() -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/docs.js", "/docs.css"])
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/docs.js", "/docs.css", "/theme.css"])
 def test_document_is_open(server: Gunicorn, path: str) -> None:
     """Anybody may read it, by GET and HEAD; OPTIONS tells so."""
     client = Client(server, token=None)

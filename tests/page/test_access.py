@@ -12,7 +12,7 @@ from tests.support.browser import new_profile
 from tests.support.chat import ChatPage
 from tests.support.node import CLIENTS, node_program
 
-SERIOUS = ("serious", "critical")
+SERIOUS = ("minor", "moderate", "serious", "critical")
 
 
 def faults(page: Page) -> list[tuple[str, list[str]]]:

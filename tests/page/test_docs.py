@@ -43,7 +43,9 @@ def test_docs_show_the_whole_document(server: Gunicorn, browser: Browser) -> Non
             expect(entry.locator("> summary")).to_contain_text(operation["summary"].split("`")[0])
         names = page.locator("#schemas details > summary .path").all_inner_texts()
         assert names == list(document["components"]["schemas"])
-        own = [f"{server.url}/agents/{name}" for name in ("docs", "docs.css", "docs.js")]
+        own = [
+            f"{server.url}/agents/{name}" for name in ("docs", "docs.css", "docs.js", "theme.css")
+        ]
         asked = [one for one in told if not one.startswith("data:")]
         assert sorted(asked) == sorted([*own, f"{server.url}/agents/openapi.json"])
 

@@ -146,6 +146,7 @@ SAMPLES: Final[dict[str, Sample]] = {
     "GET /openapi.json": Sample(_of("/openapi.json")),
     "GET /docs": Sample(_of("/docs")),
     "GET /docs.css": Sample(_of("/docs.css")),
+    "GET /theme.css": Sample(_of("/theme.css")),
     "GET /docs.js": Sample(_of("/docs.js")),
     "GET /metrics": Sample(_of("/metrics")),
     "GET /agent-client.js": Sample(_of("/agent-client.js")),

@@ -50,7 +50,10 @@ class DevelopmentMode:
             return Principal(DEVELOPMENT_TENANT, DEFAULT_SCOPES)
         if sent and hmac.compare_digest(sent.encode(), self._admin_token.encode()):
             return Principal(DEVELOPMENT_TENANT, SCOPES)
-        raise unauthorized("Development mode: send Authorization: Bearer dev, or set AGENT_TOKENS.")
+        raise unauthorized(
+            "Development mode: send Authorization: Bearer dev to chat. For the scope admin send the"
+            " token that the host's log shows at its start. AGENT_TOKENS sets tokens of your own."
+        )
 
     def announce(self) -> None:
         """Tell the person who has started the host."""

@@ -46,10 +46,16 @@ def get_docs_style(_mount: Mount) -> Response:
     return send_file("docs.css")
 
 
+def get_theme(_mount: Mount) -> Response:
+    """GET /theme.css: what the host's pages share."""
+    return send_file("theme.css")
+
+
 _DOCUMENT: Final = Operation(group="Description", replies=answers(dict[str, Any]))
 ROUTES: Final = (
     Route("GET", _PATH, get_openapi, OPEN, _DOCUMENT),
     Route("GET", "/docs", get_docs, OPEN, file_of("Description", "text/html")),
     Route("GET", "/docs.js", get_docs_script, OPEN, file_of("Description", "text/javascript")),
+    Route("GET", "/theme.css", get_theme, OPEN, file_of("Description", "text/css")),
     Route("GET", "/docs.css", get_docs_style, OPEN, file_of("Description", "text/css")),
 )

@@ -69,9 +69,8 @@ function tell(text, isFault) {
 async function askForToken(response) {
   following = false;
   const told = await response.json().catch(() => ({}));
-  const hadToken = sessionStorage.getItem(TOKEN_KEY) !== null;
   sessionStorage.removeItem(TOKEN_KEY);
-  byId("refusal").textContent = hadToken || response.status === 403 ? (told.message ?? "Refused.") : "";
+  byId("refusal").textContent = told.message ?? "Refused.";
   byId("live").hidden = true;
   byId("login").hidden = false;
   byId("token").focus();

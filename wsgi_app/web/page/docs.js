@@ -105,7 +105,7 @@ function routeEntry(path, method, operation) {
   return entry;
 }
 
-const heading = (text) => element("h4", {}, text);
+const heading = (text) => element("h3", {}, text);
 const bodyTitle = (operation) => (operation.requestBody.required ? "Body" : "Body, which may be missing");
 
 function loginOf(operation) {
