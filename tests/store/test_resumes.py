@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.store.conftest import redis
-from tests.store.steps import KEY, MakeStore, Signals, at_once, events, request
+from tests.store.steps import KEY, MakeStore, Signals, at_once, events, request, run_turn
 from tests.support.waiting import wait_for
 from wsgi_app.errors import Fenced
 from wsgi_app.events import EventId
@@ -141,6 +141,23 @@ def test_readers_go_on_behind_what_they_saw(shared: Store) -> None:
         few = shared.read(KEY, after, 2)
         assert few is not None
         assert [place for place, _ in few.events] == expected[:2], after
+
+
+def test_readers_of_a_dropped_turn_are_told(make_shared: MakeStore) -> None:
+    """Who stands within a later attempt of a turn that is no longer kept has missed its rest."""
+    store = make_shared(StoreLimits(max_attempts=2, journal_bytes=150))
+    fence = begin(store)
+    store.append(fence, 1, events(1, 3))
+    taken = take(store, look(store, fence))
+    assert taken is not None
+    store.finish(taken.fence, 5, events(5, 5), [])
+    run_turn(store, count=4)
+    for seq, missed in ((ATTEMPT_SEQS + 1, True), (ATTEMPT_SEQS + 2, False)):
+        found = store.read(KEY, EventId(1, seq), 100)
+        assert found is not None
+        assert [place.turn for place, _ in found.events] == [2] * 4
+        assert found.missed == missed, seq
+    store.close()
 
 
 def test_an_attempt_may_be_the_last(shared: Store) -> None:

@@ -24,6 +24,15 @@ local function trim_history(limit)
   end
 end
 
+-- The seq of a turn's last event.
+local function last_seq_of(turn)
+  if get('lost:' .. turn) then
+    return LOST_SEQ
+  end
+  local before, seq = string.match(get('jumps:' .. turn) or '', '(%d+):(%d+)$')
+  return redis.call('LLEN', journal(turn)) + (before and seq - before or 0)
+end
+
 local function trim_journal(ended, limit)
   local first = number('first')
   while number('journal_bytes') > limit do
@@ -31,10 +40,10 @@ local function trim_journal(ended, limit)
     if turn == ended or get('state:' .. turn) then
       break
     end
-    local last_seq = get('lost:' .. turn) and LOST_SEQ or redis.call('LLEN', journal(turn))
+    local last_seq = last_seq_of(turn)
     drop(turn)
     first = first + 1
-    set('dropped_turn', turn, 'dropped_seq', last_seq, 'first', int(first))
+    set('dropped_turn', turn, 'dropped_seq', int(last_seq), 'first', int(first))
   end
 end
 
