@@ -18,11 +18,13 @@ from wsgi_app.store.base import (
     JournalSlice,
     Message,
     SessionKey,
+    StepWrite,
     StoreLimits,
     TurnBegun,
     TurnClaim,
     mark_of,
 )
+from wsgi_app.store.resumes import ATTEMPT_SEQS, LostTurn, Resumed
 
 
 class Refused(Exception):  # noqa: N818 - a store may refuse for any of these reasons
@@ -34,9 +36,11 @@ class Refused(Exception):  # noqa: N818 - a store may refuse for any of these re
 
 
 def comparable(answer: object) -> object:
-    """What a store answers without what the model does not know: owners before, and readers."""
+    """What a store answers without what the model does not know: owners before, readers, time."""
     if isinstance(answer, TurnBegun):
         return answer._replace(owner_before="", followed=False)
+    if isinstance(answer, LostTurn):
+        return answer._replace(elapsed_seconds=0.0)
     return answer
 
 
@@ -51,12 +55,38 @@ class ModelTurn:
     state: str = "queued"
     cancel: CancelReason | None = None
     history: list[Message] = field(default_factory=list)
+    #: By their places, from 1; see `seq_of`.
     events: dict[int, bytes] = field(default_factory=dict)
+    #: What another worker would go on with, and what is recorded for it.
+    resume: bytes = b""
+    records: list[bytes] = field(default_factory=list)
+    attempt: int = 1
+    #: How many events there were when each further attempt began.
+    jumps: list[int] = field(default_factory=list)
 
     @property
     def last_seq(self) -> int:
-        """The seq of the last event."""
+        """The place of the last event."""
         return max(self.events, default=0)
+
+    def seq_of(self, place: int) -> int:
+        """The seq of the event at a place: each attempt's begin anew."""
+        begun = [before for before in self.jumps if before < place]
+        if place == LOST_SEQ or not begun:
+            return place
+        return len(begun) * ATTEMPT_SEQS + place - begun[-1]
+
+    def record(self, step: StepWrite, limits: StoreLimits) -> None:
+        """Note a step, or forget all where one is missing or too large."""
+        if step.number <= len(self.records):
+            return
+        size = sum(map(len, self.records)) + len(step.record)
+        is_whole = step.number == len(self.records) + 1 and size <= limits.record_bytes
+        if not is_whole or not (step.resume or self.resume):
+            self.resume, self.records = b"", []
+            return
+        self.resume = self.resume or step.resume
+        self.records.append(step.record)
 
     @property
     def size(self) -> int:
@@ -112,6 +142,7 @@ class ModelSession:
                     break
                 self.messages = self.messages[later[0] :]
         ended.state = "ended"
+        ended.resume, ended.records, ended.attempt = b"", [], 1
         if self.asking == ended.number:
             self.asking = None
         if self.question is not None and self.question[0] == ended.number:
@@ -122,6 +153,12 @@ class ModelSession:
                 break
             self.kept_from = oldest.number + 1
 
+    def waiting_question(self, turn: ModelTurn) -> str:
+        """The name of a turn's question that has no answer, or ''."""
+        asked = self.question
+        waits = asked is not None and asked[0] == turn.number and asked[2] is None
+        return asked[1] if asked is not None and waits else ""
+
     def _history_size(self) -> int:
         return sum(len(encode_json(message)) for message in self.messages)
 
@@ -130,7 +167,12 @@ class ModelSession:
         if after == EventId(0, 0):
             return False
         ends = {
-            EventId(number, self.turns[number].last_seq if number in self.turns else LOST_SEQ)
+            EventId(
+                number,
+                self.turns[number].seq_of(self.turns[number].last_seq)
+                if number in self.turns
+                else LOST_SEQ,
+            )
             for number in range(1, self.kept_from)
         }
         return after.turn > self.newest or any(after < end for end in ends)
@@ -157,12 +199,13 @@ class Model:
         if refusals:
             raise Refused(refusals)
         self.sessions[request.key] = session
-        self._deleted.discard((request.key, request.run_id))
+        self._deleted.discard((request.key, mark_of(request.run_id)))
         if request.if_busy == "interrupt":
             self.request_cancel(request.key, None, "interrupted")
         idle = not session.active
         session.newest += 1
         turn = ModelTurn(session.newest, request.run_id, request.worker_id, request.message)
+        turn.resume = request.resume
         session.turns[turn.number] = turn
         if request.idempotency_key is not None:
             session.keys.append((request.idempotency_key, turn.number, request.request_digest))
@@ -204,7 +247,7 @@ class Model:
 
     def _find_or_revive(self, fence: Fence) -> tuple[ModelSession, ModelTurn]:
         session = self.sessions.get(fence.key, ModelSession())
-        deleted = (fence.key, fence.run_id) in self._deleted
+        deleted = (fence.key, mark_of(fence.run_id)) in self._deleted
         if fence.turn > session.newest and not session.active and not deleted:
             if fence.turn > session.newest + 1:
                 session.kept_from = fence.turn
@@ -236,6 +279,48 @@ class Model:
         turn.append(first_seq, events)
         return Appended(turn.last_seq, turn.cancel)
 
+    def record(
+        self, fence: Fence, first_seq: int, events: Sequence[bytes], step: StepWrite
+    ) -> Appended:
+        """See `Store.write`, of one write with a step."""
+        _, turn = self._find_running(fence)
+        turn.append(first_seq, events)
+        if turn.last_seq >= first_seq + len(events) - 1:
+            turn.record(step, self.limits)
+        return Appended(turn.last_seq, turn.cancel)
+
+    def look(self, key: SessionKey, run_id: str) -> LostTurn | None:
+        """See Resumes."""
+        session = self.sessions.get(key, ModelSession())
+        for turn in session.active:
+            may = turn.resume and not turn.cancel and turn.attempt < self.limits.max_attempts
+            if turn.run_id == run_id and turn.state == "running" and may:
+                return LostTurn(
+                    Fence(key, turn.number, run_id),
+                    turn.worker_id,
+                    turn.resume,
+                    turn.attempt,
+                    turn.last_seq,
+                    0.0,
+                    session.waiting_question(turn),
+                    list(turn.records),
+                )
+        return None
+
+    def take(
+        self, found: LostTurn, worker_id: str, run_id: str, events: Sequence[bytes]
+    ) -> Resumed | None:
+        """See Resumes: nothing if anything is other than it was found."""
+        if self.look(found.fence.key, found.fence.run_id) != found:
+            return None
+        session, turn = self._find(found.fence)
+        turn.run_id, turn.worker_id = run_id, worker_id
+        session.owner = worker_id
+        turn.attempt += 1
+        turn.jumps.append(turn.last_seq)
+        turn.append(turn.last_seq + 1, events)
+        return Resumed(Fence(found.fence.key, turn.number, run_id), turn.history)
+
     def finish(
         self, fence: Fence, first_seq: int, events: Sequence[bytes], messages: Sequence[Message]
     ) -> int:
@@ -262,10 +347,11 @@ class Model:
         ahead = [turn for turn in session.kept if turn.number >= start.turn]
         live_turn = next((turn.number for turn in ahead if turn.state != "ended"), None)
         rows = [
-            (EventId(turn.number, seq), event)
+            (EventId(turn.number, turn.seq_of(place)), event)
             for turn in ahead
-            for seq, event in sorted(turn.events.items())
-            if EventId(turn.number, seq) > start and turn.number <= (live_turn or turn.number)
+            for place, event in sorted(turn.events.items())
+            if EventId(turn.number, turn.seq_of(place)) > start
+            and turn.number <= (live_turn or turn.number)
         ]
         rows = rows[:max_events]
         told = {place.turn for place, _ in rows} | {session.newest}
@@ -322,7 +408,9 @@ class Model:
                 session.owner = worker_id if turn.state == "running" else session.owner
                 if turn.cancel is not None:
                     beat.cancels[fence] = turn.cancel
-            elif fence.turn <= session.newest or (fence.key, fence.run_id) in self._deleted:
+            elif (
+                fence.turn <= session.newest or (fence.key, mark_of(fence.run_id)) in self._deleted
+            ):
                 beat.fenced.append(fence)
         return beat
 
@@ -331,7 +419,8 @@ class Model:
         lost = []
         for key, session in self.sessions.items():
             for turn in session.active:
-                if turn.worker_id == worker_id:
+                # What another worker may go on with is spared for a lease.
+                if turn.worker_id == worker_id and self.look(key, turn.run_id) is None:
                     turn.events[LOST_SEQ] = error
                     session.end(turn, [], self.limits)
                     lost.append(Fence(key, turn.number, turn.run_id))
@@ -341,5 +430,5 @@ class Model:
         """See Store."""
         session = self.sessions.pop(key, None)
         for turn in session.kept if session else []:
-            self._deleted.add((key, turn.run_id))
+            self._deleted.add((key, mark_of(turn.run_id)))
         return session is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 
@@ -17,12 +18,23 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec.structs import replace
 
 from tests.store.model import Model, Refused, comparable
 from tests.store.steps import ALL, START, IfBusy, MakeStore, events, request
 from wsgi_app.errors import Fenced, RequestError
 from wsgi_app.events import LOST_SEQ, CancelReason, EventId
-from wsgi_app.store.base import BeginTurn, Fence, SessionKey, StoreLimits, mark_of
+from wsgi_app.store.base import (
+    BeginTurn,
+    Fence,
+    JournalWrite,
+    SessionKey,
+    StepWrite,
+    StoreLimits,
+    mark_of,
+)
+from wsgi_app.store.resumes import ATTEMPT_SEQS, LostTurn
+from wsgi_app.store.values import next_run_id
 
 #: So tight that random operations meet each of them.
 LIMITS = StoreLimits(
@@ -32,6 +44,10 @@ LIMITS = StoreLimits(
     max_idempotency_keys=2,
     journal_bytes=160,
     history_bytes=160,
+    # No lease runs out meanwhile, and a turn may have three workers.
+    lease_seconds=600.0,
+    max_attempts=3,
+    record_bytes=40,
 )
 KEYS = [SessionKey("acme", name) for name in ("a", "b", "c")] + [SessionKey("rival", "a")]
 
@@ -43,7 +59,10 @@ reasons = st.sampled_from(["user", "disconnected"])
 questions = st.sampled_from(["q", "r"])
 #: Where a write begins, counted from the place right behind what is stored.
 offsets = st.sampled_from([0, 0, 0, 0, -1, -2, 1])
-cursors = st.builds(EventId, st.integers(0, 6), st.sampled_from([0, 1, 2, 3, 5, LOST_SEQ]))
+seqs = [0, 1, 2, 3, 5, ATTEMPT_SEQS, ATTEMPT_SEQS + 1, ATTEMPT_SEQS + 3, 2 * ATTEMPT_SEQS + 1]
+cursors = st.builds(EventId, st.integers(0, 6), st.sampled_from([*seqs, LOST_SEQ]))
+
+_numbers = itertools.count(1)
 
 
 def outcome(operation: Callable[[], object]) -> object:
@@ -63,6 +82,8 @@ class Agreement(RuleBasedStateMachine):
 
     #: What was asked for; `fence` knows the turns that came of it.
     orders: Bundle[BeginTurn] = Bundle("orders")
+    #: Turns of lost workers as they were found.
+    looks: Bundle[LostTurn] = Bundle("looks")
     make_store: MakeStore
 
     @initialize()
@@ -71,6 +92,8 @@ class Agreement(RuleBasedStateMachine):
         self.store = self.make_store(LIMITS)
         self.model = Model(LIMITS)
         self.turns: dict[BeginTurn, int] = {}
+        #: The newest runs of turns that other workers have gone on with.
+        self.taken: dict[str, str] = {}
 
     def teardown(self) -> None:
         """Close this example's store."""
@@ -79,6 +102,11 @@ class Agreement(RuleBasedStateMachine):
     def fence(self, order: BeginTurn) -> Fence:
         """The fence of what was asked for, or one that fits nothing if it was refused."""
         return Fence(order.key, self.turns.get(order, 1), order.run_id)
+
+    def newest_fence(self, order: BeginTurn) -> Fence:
+        """The fence of whoever has its turn now."""
+        fence = self.fence(order)
+        return fence._replace(run_id=self.taken.get(fence.run_id, fence.run_id))
 
     def stored_seq(self, fence: Fence) -> int:
         """The last stored seq of a turn, 0 for an unknown one."""
@@ -110,6 +138,7 @@ class Agreement(RuleBasedStateMachine):
         if_busy=busy_rules,
         idempotency_key=st.sampled_from([None, None, "k", "l", "m"]),
         digest=st.sampled_from(["d", "d", "e"]),
+        resume=st.sampled_from([b"r", b"r", b""]),
     )
     def begin(  # noqa: PLR0913 - a request has so many sides
         self,
@@ -120,6 +149,7 @@ class Agreement(RuleBasedStateMachine):
         if_busy: IfBusy,
         idempotency_key: str | None,
         digest: str,
+        resume: bytes,
     ) -> BeginTurn:
         """Ask for a turn."""
         order = request(
@@ -130,6 +160,7 @@ class Agreement(RuleBasedStateMachine):
             idempotency_key=idempotency_key,
             digest=digest,
         )
+        order = replace(order, resume=resume if self.store.resumes is not None else b"")
         self._begin(order)
         return order
 
@@ -158,17 +189,78 @@ class Agreement(RuleBasedStateMachine):
         """Claim a turn."""
         self.agree("claim_turn", self.fence(order))
 
-    @rule(order=orders, offset=offsets, count=st.integers(0, 3))
-    def append(self, order: BeginTurn, offset: int, count: int) -> None:
-        """Append, overlapping or with a hole."""
-        fence = self.fence(order)
+    @rule(order=orders, offset=offsets, count=st.integers(0, 3), newest=st.booleans())
+    def append(self, order: BeginTurn, offset: int, count: int, *, newest: bool) -> None:
+        """Append, overlapping or with a hole; as the first worker, or whoever has the turn."""
+        fence = self.newest_fence(order) if newest else self.fence(order)
         first = max(1, self.stored_seq(fence) + 1 + offset)
         self.agree("append", fence, first, events(first, first + count - 1))
+
+    @rule(
+        order=orders,
+        count=st.integers(0, 2),
+        number=st.integers(0, 3),
+        size=st.sampled_from([5, 5, 30]),
+        resume=st.sampled_from([b"", b"s"]),
+        newest=st.booleans(),
+    )
+    def record(  # noqa: PLR0913 - a step has so many sides
+        self, order: BeginTurn, *, count: int, number: int, size: int, resume: bytes, newest: bool
+    ) -> None:
+        """Record a step: the next one, the same again, or one behind a hole."""
+        fence = self.newest_fence(order) if newest else self.fence(order)
+        first = max(1, self.stored_seq(fence) + 1)
+        new, step = events(first, first + count - 1), StepWrite(number, b"x" * size, resume)
+        expected = outcome(partial(self.model.record, fence, first, new, step))
+        (found,) = self.store.write([JournalWrite(fence, first, new, None, step)])
+        assert (found if isinstance(found, tuple) else "fenced") == expected
+
+    @rule(target=looks, order=orders)
+    def look(self, order: BeginTurn) -> LostTurn:
+        """Look at a turn that another worker may go on with."""
+        if self.store.resumes is None:
+            return multiple()  # type: ignore[return-value] # hypothesis' word for nothing
+        key, _, run_id = self.newest_fence(order)
+        found = self.store.resumes.look(key, run_id)
+        expected = self.model.look(key, run_id)
+        assert comparable(found) == expected
+        return multiple() if expected is None else expected  # type: ignore[return-value] # the same
+
+    @rule(order=orders, worker_id=workers)
+    def take_over(self, order: BeginTurn, worker_id: str) -> None:
+        """Two workers look at the same turn and want it: one gets it."""
+        for found in [self.model.look(order.key, self.newest_fence(order).run_id)] * 2:
+            if found is not None and self.store.resumes is not None:
+                self._take(found, worker_id)
+
+    @rule(found=looks, worker_id=workers)
+    def take(self, found: LostTurn, worker_id: str) -> None:
+        """Go on with a turn as it was found, whatever has happened since: others may have it."""
+        self._take(found, worker_id)
+
+    def _take(self, found: LostTurn, worker_id: str) -> None:
+        assert self.store.resumes is not None
+        run_id = next_run_id(found.fence.run_id, found.attempt + 1, str(next(_numbers)))
+        told = [b'{"type":"withdrawn"}', b'{"type":"status"}']
+        expected = self.model.take(found, worker_id, run_id, told)
+        assert self.store.resumes.take(found, worker_id, run_id, told) == expected
+        if expected is not None:
+            for old, new in list(self.taken.items()):
+                if new == found.fence.run_id:
+                    self.taken[old] = run_id
+            self.taken[found.fence.run_id] = run_id
+
+    @rule(order=orders, offset=offsets, count=st.integers(1, 3), reply=st.booleans())
+    def finish_taken(self, order: BeginTurn, offset: int, count: int, *, reply: bool) -> None:
+        """Finish a turn as the worker that has it now."""
+        self._finish(self.newest_fence(order), offset, count, reply=reply)
 
     @rule(order=orders, offset=offsets, count=st.integers(1, 3), reply=st.booleans())
     def finish(self, order: BeginTurn, offset: int, count: int, *, reply: bool) -> None:
         """Finish, overlapping or with a hole, and again."""
-        fence = self.fence(order)
+        self._finish(self.fence(order), offset, count, reply=reply)
+
+    def _finish(self, fence: Fence, offset: int, count: int, *, reply: bool) -> None:
         first = max(1, self.stored_seq(fence) + 1 + offset)
         # What is stored last is the terminal event: a finish goes up to its end at least.
         last = max(first + count - 1, self.stored_seq(fence))
@@ -205,6 +297,7 @@ class Agreement(RuleBasedStateMachine):
     def heartbeat(self, worker_id: str) -> None:
         """Renew all that the worker ever began."""
         own = [self.fence(order) for order in self.turns if order.worker_id == worker_id]
+        own += [self.newest_fence(order) for order in self.turns if order.run_id in self.taken]
         self.agree("heartbeat", worker_id, own)
 
     @rule(worker_id=workers)
@@ -226,6 +319,15 @@ class Agreement(RuleBasedStateMachine):
         runs = [order.run_id for order in list(self.turns)[-9:]]
         mark = mark_of(runs[run - 1]) if 0 < run <= len(runs) else ""
         self.agree("read", key, after, max_events, mark)
+
+    @rule(order=orders, behind=st.sampled_from([-2, -1, 0, 1]))
+    def read_near(self, order: BeginTurn, behind: int) -> None:
+        """Read from where a reader stands that has seen all of a turn, or nearly so."""
+        session = self.model.sessions.get(order.key)
+        turn = session.turns.get(self.fence(order).turn) if session else None
+        if turn is not None:
+            seq = max(0, turn.seq_of(turn.last_seq) + behind)
+            self.agree("read", order.key, EventId(turn.number, seq), ALL, "")
 
     @rule(tenant=st.sampled_from(["acme", "rival"]), limit=st.integers(1, 3))
     def list_all(self, tenant: str, limit: int) -> None:
