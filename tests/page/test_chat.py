@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from typing import Literal
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -16,6 +17,7 @@ from tests.page.conftest import Site
 from tests.support.chat import ChatPage
 from tests.support.processes import child_pids
 from tests.support.servers import STREAMING_PROXY, Gunicorn, gunicorn, nginx
+from tests.support.service import owner_pid
 from tests.support.waiting import wait_for
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -91,6 +93,22 @@ def test_reload_in_mid_answer(site: Site, page: Page) -> None:
     page.locator(".agent").wait_for()
     assert chat.answer() == chat.said()
     chat.assert_quiet()
+
+
+def test_what_is_withdrawn_is_taken_back(site: Site, page: Page) -> None:
+    """When another worker goes on, the page shows what counts, once, as a page loaded anew does."""
+    chat = ChatPage(page, site.url)
+    chat.send("outlive")
+    chat.wait_text("This is taken back. Waiting.")
+    expect(page.locator(".tool[data-state=running]")).to_have_count(1)
+    os.kill(owner_pid(site.client, urlsplit(page.url).fragment), signal.SIGKILL)
+    chat.wait_answers(1)
+    assert chat.answer() == "I begin. And I end." == chat.said()
+    expect(page.locator(".agent .thinking")).to_have_count(1)
+    expect(page.locator(".agent .tool")).to_have_count(0)
+    page.reload()
+    page.locator(".agent").wait_for()
+    assert chat.answer() == chat.said()
 
 
 @pytest.mark.slow

@@ -112,8 +112,21 @@ def _pause(turn: Turn, _: str) -> Iterator[Any]:
     yield "and that is all."
 
 
+def _outlive(turn: Turn, _: str) -> Iterator[Any]:
+    """Say something that counts no more once another worker goes on."""
+    yield Thinking("I think of it.")
+    yield "I begin. "
+    turn.step("count", lambda: 1)
+    if turn.attempt == 1:
+        yield ToolCall("stock_of", "call-1", {"article": "nut"})
+        yield "This is taken back. "
+        yield from _quiet(turn, "")
+    yield "And I end."
+
+
 KINDS: Final[dict[str, Callable[[Turn, str], Iterator[Any]]]] = {
     "ask": _ask,
+    "outlive": _outlive,
     "pause": _pause,
     "report": _report,
     "quiet": _quiet,
