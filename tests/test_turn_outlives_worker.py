@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,14 +25,13 @@ from tests.support.resumed import (
     kill_owner,
     message,
     resuming,
-    runs,
 )
 from tests.support.service import WORKERS, owner_pid
 from tests.support.upstream_script import Text, scripted_message
 from tests.support.waiting import wait_for
 
 #: Turns and kills of a run at random moments.
-ROUNDS = 30
+ROUNDS = int(os.environ.get("TEST_RESUMED_ROUNDS", "30"))
 
 
 @pytest.fixture(scope="module")
@@ -199,27 +198,7 @@ def test_a_stopped_worker_does_nothing_more(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_drain_leaves_turns_to_others(tmp_path: Path) -> None:
-    """A worker that leaves before its turns end hands them over: none ends with an error."""
-    settings = {"AGENT_LEASE_SECONDS": "60", "AGENT_DRAIN_SECONDS": "1"}
-    with resuming(tmp_path, hosts=2, env=settings) as rig:
-        followers = []
-        for _ in range(10):
-            session = new_session()
-            client = rig.shared.direct[0]
-            followers.append(Follower(client, session).start(message(session, "", "wait 4")))
-            followers[-1].client = rig.shared.client
-        for follower in followers:
-            wait_for(partial(runs, rig, follower.session, "b"), "its tool runs", 30)
-        rig.shared.hosts[0].signal(signal.SIGTERM)
-        for follower in followers:
-            assert follower.end().data["type"] == "done"
-            assert follower.text() == REPLY
-            assert rig.names(follower.session).count("a") == 1
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_kills_at_random_moments(tmp_path: Path) -> None:
     """Over two hosts, whenever workers are killed: one end, exact text, no effect twice."""
     chance = random.Random(18)  # noqa: S311 - no secret

@@ -97,6 +97,11 @@ class Keeper:
             if self._thread is None and not self._stopping:
                 self._thread = start_thread(self._run, "keeper")
 
+    def look_after_others(self) -> None:
+        """Sign on before the first turn, if other workers' turns are gone on with here."""
+        if self._takeover is not None:
+            self.sign_on()
+
     def beat_soon(self) -> None:
         """Renew now: signals may have been lost, and the flags are to be read again."""
         self._wakeup.set()

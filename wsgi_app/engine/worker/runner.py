@@ -147,8 +147,7 @@ class Runner:
             self.keeper.beat_soon,
         )
         self.store.listen(signals.take, self.worker_id, self._resync)
-        if self._takeover is not None:
-            self.keeper.sign_on()  # it looks after others' turns before it has its own
+        self.keeper.look_after_others()
 
     def _make_takeover(self, store: Store, settings: Settings) -> Takeover | None:
         if store.resumes is None or settings.max_attempts == 1:
