@@ -27,7 +27,7 @@ WORK ?= tokens
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-all test-parked test-sites test-models test-agents test-gevent test-matrix test-stores test-extensions test-open-responses test-mcp test-a2a release resolve-sites check format lint docs lock bench packages clients clean
+.PHONY: help run test test-fast test-all test-parked test-sites test-models test-agents test-gevent test-matrix test-stores test-extensions test-open-responses test-aegra test-mcp test-a2a release resolve-sites check format lint docs lock bench packages clients clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -49,14 +49,14 @@ test-fast: $(DEVELOPMENT) packages ## the parts by themselves, a minute
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(FAST_TESTS)
 
 test-all: $(DEVELOPMENT) packages clients ## all tests, the long ones too
-	@$(BIN)/python -m pytest -m "not sites and not models and not agents and not open_responses and not release and not mcp" -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not sites and not models and not agents and not open_responses and not aegra and not release and not mcp" -n $(JOBS) --dist loadfile --no-loadscope-reorder
 	@$(MAKE) --no-print-directory test-parked test-gevent
 
 # What concerns delivery, drain, crashes and the store, once more with parked streams.
 PARKED_TESTS := $(addprefix tests/test_,across_workers.py cancel_anywhere.py chat_stream.py \
   drain.py hang_up.py idempotency.py if_busy.py input.py lost_signals.py many_sessions.py races.py \
   resume.py rolling_reload.py store_outage.py worker_death.py) \
-  tests/clients/test_ag_ui.py tests/clients/test_ai_sdk.py tests/clients/test_openai_python.py
+  tests/clients/test_ag_ui.py tests/clients/test_ai_sdk.py tests/clients/test_openai_python.py tests/langgraph
 
 test-parked: $(DEVELOPMENT) packages clients ## the suites of delivery, with streams without threads
 	@TEST_DELIVERY=parked $(BIN)/python -m pytest -m "not sites" -n $(JOBS) --dist loadfile $(PARKED_TESTS)
@@ -85,6 +85,11 @@ test-stores: $(DEVELOPMENT) packages ## the store's tests on Redis, Valkey and R
 
 test-extensions: $(DEVELOPMENT) packages ## the extensions of docs/extensions.md, of today and of old sites
 	@$(BIN)/python -m pytest -m slow -n 2 tests/extensions
+
+# Fetched, never committed: AEGRA=<repository or checkout> is another place to have it from.
+test-aegra: $(DEVELOPMENT) packages ## aegra's end-to-end tests, unmodified, against the host
+	@scripts/aegra .aegra
+	@$(BIN)/python -m pytest -m aegra tests/aegra
 
 # Fetched, never committed: OPEN_RESPONSES=<repository or checkout> is another place to have it from.
 test-open-responses: $(DEVELOPMENT) packages ## the public suite of Open Responses, unmodified, against the host

@@ -125,7 +125,7 @@ def test_join_stream_and_cancel(client: SyncLangGraphClient) -> None:
     parts = client.runs.join_stream(thread_id, run["run_id"], stream_mode=["messages-tuple"])
     assert next(part for part in parts if part.event == "messages").data[0]["content"] == "begun"
     with pytest.raises(ConflictError):
-        client.runs.create(thread_id, "agent", input=HELLO)
+        client.runs.create(thread_id, "agent", input=HELLO, multitask_strategy="reject")
     client.runs.cancel(thread_id, run["run_id"])
     assert [part.event for part in parts] == ["end"]
     assert client.runs.get(thread_id, run["run_id"])["status"] == "interrupted"

@@ -205,6 +205,7 @@ SAMPLES: Final[dict[str, Sample]] = {
     "GET /langgraph/threads/<thread_id>/runs/<run_id>/join": Sample(
         _of("/langgraph/threads/{session}/runs/{run}/join")
     ),
+    "POST /langgraph/runs": Sample(_of("/langgraph/runs"), _run),
     "POST /langgraph/runs/stream": Sample(_of("/langgraph/runs/stream"), _run),
     "POST /langgraph/runs/wait": Sample(_of("/langgraph/runs/wait"), _run),
     "POST /langgraph/assistants": Sample(

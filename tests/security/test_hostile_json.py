@@ -149,6 +149,7 @@ PLACES: dict[str, list[str]] = {
     "POST /langgraph/threads/<thread_id>/runs": RUNS,
     "POST /langgraph/threads/<thread_id>/runs/stream": RUNS,
     "POST /langgraph/threads/<thread_id>/runs/wait": RUNS,
+    "POST /langgraph/runs": RUNS,
     "POST /langgraph/runs/stream": RUNS,
     "POST /langgraph/runs/wait": RUNS,
     "POST /langgraph/assistants": ["@", '{"graph_id":@}'],

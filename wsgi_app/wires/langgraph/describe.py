@@ -177,7 +177,7 @@ RUN: Final = Operation(
 )
 CANCEL: Final = Operation(
     group=GROUP,
-    replies={204: Reply("It was ended, or had ended.")},
+    replies=answers(Run, "The run, which was ended, or had ended."),
     codes=("invalid_request", "not_found", *STORE_CODES),
 )
 

@@ -56,7 +56,7 @@ class RunBody(Struct):
             input=self.input,
             config={"configurable": {**(self.context or {}), **known, **forked}},
             metadata=self.metadata,
-            multitask_strategy=self.multitask_strategy or "reject",
+            multitask_strategy=self.multitask_strategy,
         )
 
     def answers(self, interrupt_ids: list[str]) -> list[ResponseEntry]:

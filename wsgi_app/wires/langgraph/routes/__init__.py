@@ -22,6 +22,7 @@ from wsgi_app.wires.langgraph.routes.old_runs import (
     post_run,
     post_run_stream,
     post_run_wait,
+    post_stateless_run,
     post_stateless_stream,
     post_stateless_wait,
 )
@@ -66,6 +67,7 @@ _ROWS: Final[tuple[tuple[str, str, View, Scopes, Operation], ...]] = (
     ("GET", f"{_RUN}/stream", get_run_stream, READ, describe.RUN_REJOIN),
     ("GET", f"{_RUN}/join", get_run_join, READ, describe.RUN_JOIN),
     ("POST", f"{_RUN}/cancel", post_run_cancel, CANCEL, describe.CANCEL),
+    ("POST", "/runs", post_stateless_run, CHAT, describe.RUN_BEGIN),
     ("POST", "/runs/stream", post_stateless_stream, CHAT, describe.RUN_STREAM),
     ("POST", "/runs/wait", post_stateless_wait, CHAT, describe.RUN_WAIT),
     ("POST", "/assistants", post_assistants, READ, describe.ASSISTANTS),

@@ -182,9 +182,16 @@ def _number(text: str) -> int:
 
 def post_run(mount: Mount, thread_id: str) -> Response:
     """POST /langgraph/threads/<thread_id>/runs: begin a run, and leave it to itself."""
-    body = _body(mount)
-    key = session_key(check_session_id(thread_id))
-    begun = _begin(mount, key, _left_alone(body))
+    return _leave_new(mount, session_key(check_session_id(thread_id)), _body(mount))
+
+
+def post_stateless_run(mount: Mount) -> Response:
+    """POST /langgraph/runs: begin a run in a thread of its own, and leave it to itself."""
+    return _leave_new(mount, _own_thread(), _body(mount), ephemeral=True)
+
+
+def _leave_new(mount: Mount, key: SessionKey, body: RunBody, **more: Any) -> Response:
+    begun = _begin(mount, key, _left_alone(body), **more)
     begun.start()
     view = mount.store.state_of(key)
     found = None if view is None else describe_turn(mount, key, view, begun.ref.turn)

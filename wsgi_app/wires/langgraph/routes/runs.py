@@ -48,7 +48,7 @@ def post_run_cancel(mount: Mount, thread_id: str, run_id: str) -> Response:
     """POST /langgraph/threads/<thread_id>/runs/<run_id>/cancel: end the run, on any worker."""
     key, ref, _ = find_run(mount, thread_id, run_id)
     mount.cancel(key, ref.turn)
-    return Response(status=204)
+    return get_run(mount, thread_id, run_id)
 
 
 def get_runs(mount: Mount, thread_id: str) -> Response:

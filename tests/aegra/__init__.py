@@ -1,0 +1,1 @@
+"""aegra's end-to-end tests, as they are; `make test-aegra` fetches them."""
