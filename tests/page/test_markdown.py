@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from playwright.sync_api import Page
 
 from tests.page.conftest import Site
 from tests.support.page_agent import MARKDOWN
+from tests.support.processes import ROOT
 
 #: Draws a text whole, and returns its HTML.
 DRAW = """async (text) => {
@@ -35,16 +37,19 @@ GROW = """async (text) => {
 }"""
 CASES = [
     ("a **b** *c* `d` ~~e~~", "<p>a <strong>b</strong> <em>c</em> <code>d</code> <del>e</del></p>"),
-    ("***a*** snake_case_name", "<p><strong><em>a</em></strong> snake_case_name</p>"),
+    ("***a*** snake_case_name", "<p><em><strong>a</strong></em> snake_case_name</p>"),
     ("2 * 3 * 4 and 2**3", "<p>2 * 3 * 4 and 2**3</p>"),
     ("`**a**` \\*b\\*", "<p><code>**a**</code> *b*</p>"),
     ("# a\n## b ##\n####### c", "<h3>a</h3><h4>b</h4><p>####### c</p>"),
-    ("- a\n- b\n  1. c\n\n  d", "<ul><li>a</li><li>b<ol><li>c</li></ol><p>d</p></li></ul>"),
+    ("- a\n- b\n  1. c", "<ul><li>a</li><li>b<ol><li>c</li></ol></li></ul>"),
+    ("- [ ] a\n- [x] b", "<ul><li>☐ a</li><li>☑ b</li></ul>"),
+    ("- [x] a\n\n  b", "<ul><li><p>☑ a</p><p>b</p></li></ul>"),
+    ("a\n---\nb", "<p>a</p><hr><p>b</p>"),
     ("3. a\n4. b", '<ol start="3"><li>a</li><li>b</li></ol>'),
     ("> a\n> - b\n\nc", "<blockquote><p>a</p><ul><li>b</li></ul></blockquote><p>c</p>"),
     ("a\nb  \nc", "<p>a\nb<br>c</p>"),
     ("a\n***\nb", "<p>a</p><hr><p>b</p>"),
-    ("&lt;b&gt; <b>x</b> &copy;", "<p>&lt;b&gt; &lt;b&gt;x&lt;/b&gt; &amp;copy;</p>"),
+    ("&lt;b&gt; <b>x</b> &copy;", "<p>&lt;b&gt; &lt;b&gt;x&lt;/b&gt; ©</p>"),
     ("![a](b.png) [c](/d) [e](javascript:f)", "<p>![a](b.png) [c](/d) [e](javascript:f)</p>"),
     ("a | b", "<p>a | b</p>"),
 ]
@@ -61,6 +66,16 @@ HOSTILE += [
     "[a](" * 10_000,
     "https://" * 9_000,
 ]
+
+
+#: Of the npm package's ``dist/browser/markdown-it.esm.min.mjs``, without the line of its map.
+VENDORED = "66743187094a0f1e03b0ebe3e9f21ff7f026a9740325cbe81e19808d29610d7e"
+
+
+def test_the_library_is_the_published_one() -> None:
+    """What reads Markdown is the package's own file; `vendor/README.md` says how to renew it."""
+    data = (ROOT / "wsgi_app/web/page/vendor/markdown-it.js").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == VENDORED
 
 
 @pytest.fixture

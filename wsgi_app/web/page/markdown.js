@@ -1,68 +1,127 @@
-// Markdown as agents write it, to DOM nodes. Text goes in as text: HTML in it is shown, not run,
-// links lead to http, https and mail addresses alone, and images are links, so that nothing is
-// fetched. Every search is bounded, so that no text makes the page hang.
+// Markdown as agents write it, to DOM nodes: markdown-it reads it, and its tokens become elements
+// here. Text goes in as text: HTML in it is shown, not run, links lead to http, https and mail
+// addresses alone, and images are links, so that nothing is fetched.
 
-import { inline } from "./inline.js";
+import MarkdownIt from "./vendor/markdown-it.js";
 import { element } from "./dom.js";
 
-const MAX_DEPTH = 8; // of lists and quotes within each other; deeper ones are text
-const FENCE = /^ {0,3}(`{3,}|~{3,})[ \t]*([^`]*)$/;
-const HEADING = /^ {0,3}(#{1,6})(?:[ \t]|$)/;
-const RULE = /^ {0,3}([-*_])[ \t]*(?:\1[ \t]*){2,}$/;
-const QUOTE = /^ {0,3}> ?/;
-const ITEM = /^( {0,3})([-*+]|\d{1,9}[.)])(?:([ \t]+)|$)/;
-const DELIMITER_ROW = /^ {0,3}\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
+const MAX_DEPTH = 20; // of what is within each other; deeper is text
+const PROTOCOLS = new Set(["http:", "https:", "mailto:"]);
+const SIDES = { "text-align:right": "right", "text-align:center": "center" };
+
+const parser = new MarkdownIt({ html: false, linkify: true, maxNesting: MAX_DEPTH });
+parser.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
+parser.validateLink = (text) => safeUrl(text) !== null;
+// A reference's address may come long after the text, when that is drawn already; a line of dashes
+// below a text is a rule to agents.
+parser.disable(["reference", "lheading"]);
 
 /**
- * The blocks of a text: each has its first line's number, and `make(isOpen)`, which gives its
- * node; `isOpen` says that its text is still to go on.
+ * The blocks of a text, each with its first line's number and its node. If the text is still to go
+ * on, code and strong text that are open at its end count as closed there.
  */
-export function parseBlocks(lines, depth = 0) {
+export function readBlocks(text, isOpen) {
   const blocks = [];
-  for (let at = 0; at < lines.length; ) {
-    if (lines[at].trim() === "") {
-      at += 1;
-      continue;
-    }
-    const [end, make] = readBlock(lines, at, depth);
-    blocks.push({ line: at, make });
-    at = end;
+  let open = null; // the tokens of the block that is being read
+  for (const token of parser.parse(isOpen ? closed(text) : text, {})) {
+    open ??= [];
+    open.push(token);
+    if (token.level > 0 || token.nesting === 1) continue;
+    blocks.push({ line: open[0].map[0], node: nodesOf(open)[0] });
+    open = null;
   }
   return blocks;
 }
 
-/** Reads one block: the number of the line behind it, and what makes its node. */
-function readBlock(lines, at, depth) {
-  const line = lines[at];
-  if (FENCE.test(line)) return fence(lines, at);
-  if (HEADING.test(line)) return [at + 1, (isOpen) => heading(line, isOpen)];
-  if (RULE.test(line)) return [at + 1, () => element("hr")];
-  if (QUOTE.test(line) && depth < MAX_DEPTH) return quote(lines, at, depth);
-  if (ITEM.test(line) && depth < MAX_DEPTH) return list(lines, at, depth);
-  if (isTable(lines, at)) return table(lines, at);
-  if (line.startsWith("    ")) return indentedCode(lines, at);
-  return paragraph(lines, at);
+function closed(text) {
+  const last = text.slice(text.lastIndexOf("\n\n") + 1);
+  if (/^ *(```|~~~)/m.test(last)) return text;
+  if (last.split("`").length % 2 === 0) return `${text}\``;
+  return last.split("**").length % 2 === 0 && !/(\*|\s)$/.test(last) ? `${text}**` : text;
 }
 
-function fence(lines, start) {
-  const [, mark, info] = FENCE.exec(lines[start]);
-  const indent = lines[start].indexOf(mark);
-  let end = start + 1;
-  while (end < lines.length && !closes(lines[end], mark)) end += 1;
-  const body = lines.slice(start + 1, end).map((line) => dropIndent(line, indent));
-  return [end + 1, () => codeBlock(body.join("\n"), info.trim().split(/\s/, 1)[0])];
+/** The nodes of tokens: those that open and close become one element around what is between. */
+function nodesOf(tokens) {
+  const inside = [{ opening: null, children: [] }];
+  for (const token of tokens) {
+    if (token.nesting === 1) inside.push({ opening: token, children: [] });
+    else if (token.nesting === 0) inside.at(-1).children.push(...leaf(token));
+    else {
+      const { opening, children } = inside.pop();
+      inside.at(-1).children.push(...wrap(opening, children));
+    }
+  }
+  return inside[0].children;
 }
 
-function closes(line, mark) {
-  const text = line.trim();
-  return text.length >= mark.length && text === mark[0].repeat(text.length);
+function leaf(token) {
+  switch (token.type) {
+    case "inline":
+      return nodesOf(token.children);
+    case "code_inline":
+      return [element("code", {}, token.content)];
+    case "fence":
+    case "code_block":
+      return [codeBlock(token.content.trimEnd(), token.info.trim().split(/\s/, 1)[0])];
+    case "softbreak":
+      return ["\n"];
+    case "hardbreak":
+    case "hr":
+      return [element(token.tag)];
+    case "image":
+      return [anchor(token.attrGet("src"), [token.content || token.attrGet("src")])];
+    default:
+      return token.content === "" ? [] : [token.content];
+  }
 }
 
-function indentedCode(lines, start) {
-  let end = start;
-  while (end < lines.length && (lines[end].startsWith("    ") || lines[end].trim() === "")) end += 1;
-  const body = lines.slice(start, end).map((line) => dropIndent(line, 4));
-  return [end, () => codeBlock(body.join("\n").trimEnd(), "")];
+function wrap(opening, children) {
+  switch (opening.type) {
+    case "heading_open": // two levels down: the page and its messages have headings of their own
+      return [element(`h${Math.min(Number(opening.tag[1]) + 2, 6)}`, {}, ...children)];
+    case "link_open":
+      return opening.markup === "linkify" ? bareAddress(children[0]) : [anchor(opening.attrGet("href"), children)];
+    case "list_item_open":
+      return [element("li", {}, ...withBox(children))];
+    case "ordered_list_open":
+      return [element("ol", startOf(opening), ...children)];
+    case "th_open":
+    case "td_open":
+      return [element(opening.tag, sideOf(opening), ...children)];
+    case "s_open":
+      return [element("del", {}, ...children)];
+    case "table_open":
+      return [table(children)];
+    default: // a paragraph of an item whose list has no empty lines is none
+      return opening.hidden ? children : [element(opening.tag, {}, ...children)];
+  }
+}
+
+/** A task's mark as the box that it stands for. */
+function withBox([first, ...others]) {
+  const holder = first?.nodeName === "P" ? first.firstChild : null;
+  const text = typeof first === "string" ? first : (holder?.data ?? "");
+  const mark = /^\[([ xX])\] /.exec(text);
+  if (mark === null) return first === undefined ? [] : [first, ...others];
+  const shown = `${mark[1] === " " ? "☐" : "☑"} ${text.slice(mark[0].length)}`;
+  if (holder === null) return [shown, ...others];
+  holder.data = shown;
+  return [first, ...others];
+}
+
+function startOf(opening) {
+  const start = opening.attrGet("start");
+  return start === null ? {} : { start };
+}
+
+function sideOf(opening) {
+  const side = SIDES[opening.attrGet("style")];
+  return side === undefined ? {} : { class: side };
+}
+
+function table(children) {
+  const whole = element("table", {}, ...children);
+  return element("div", { class: "table", tabindex: "0", role: "group", "aria-label": "Table" }, whole);
 }
 
 function codeBlock(text, language) {
@@ -72,156 +131,25 @@ function codeBlock(text, language) {
   return element("div", { class: "code" }, head, code);
 }
 
-/** Two levels down: the page and its messages have headings of their own. */
-function heading(line, isOpen) {
-  const level = HEADING.exec(line)[1].length;
-  const text = line.trim().slice(level).trim();
-  const bare = text.replace(/#*$/, "");
-  const shown = bare === "" || /[ \t]$/.test(bare) ? bare.trim() : text;
-  return element(`h${Math.min(level + 2, 6)}`, {}, ...inline(shown, isOpen));
+function anchor(text, children) {
+  const url = safeUrl(text);
+  const attributes = { href: url, title: url, target: "_blank", rel: "noopener noreferrer" };
+  return element("a", attributes, ...(children.length > 0 ? children : [url]));
 }
 
-function quote(lines, start, depth) {
-  let end = start;
-  while (end < lines.length && QUOTE.test(lines[end])) end += 1;
-  const body = lines.slice(start, end).map((line) => line.replace(QUOTE, ""));
-  return [end, (isOpen) => element("blockquote", {}, ...nodesOf(body, depth, isOpen))];
+/** Punctuation behind an address is the sentence's. */
+function bareAddress(text) {
+  const tail = /[.,;:!?]*$/.exec(text)[0];
+  const address = text.slice(0, text.length - tail.length);
+  return tail === "" ? [anchor(address, [address])] : [anchor(address, [address]), tail];
 }
 
-function nodesOf(lines, depth, isOpen) {
-  const blocks = parseBlocks(lines, depth + 1);
-  return blocks.map((block, index) => block.make(isOpen && index === blocks.length - 1));
-}
-
-function list(lines, start, depth) {
-  const kind = kindOf(ITEM.exec(lines[start])[2]);
-  const items = [];
-  let end = start;
-  while (end < lines.length) {
-    const match = ITEM.exec(lines[end]);
-    if (match === null || kindOf(match[2]) !== kind || RULE.test(lines[end])) break;
-    const next = endOfItem(lines, end, match);
-    items.push(itemLines(lines.slice(end, next), match));
-    end = next;
+/** The address as the browser reads it, or null if it may not be a link. */
+function safeUrl(text) {
+  try {
+    const url = new URL(text);
+    return PROTOCOLS.has(url.protocol) ? url.href : null;
+  } catch {
+    return null; // not an address
   }
-  const marker = ITEM.exec(lines[start])[2];
-  return [end, (isOpen) => makeList(kind, marker, items, depth, isOpen)];
-}
-
-function kindOf(marker) {
-  return marker.length === 1 ? marker : marker.at(-1);
-}
-
-/** An item goes on while lines are indented, or follow without an empty line as plain text. */
-function endOfItem(lines, start, match) {
-  const nestedFrom = Math.min(match[0].length, match[1].length + 2);
-  let end = start + 1;
-  for (let at = start + 1; at < lines.length; at += 1) {
-    const line = lines[at];
-    if (line.trim() === "") continue;
-    const isLazy = at === end && !startsBlock(line);
-    if (indentOf(line) < nestedFrom && !isLazy) break;
-    end = at + 1;
-  }
-  // Empty lines before a further item belong to the list, those at its end to nobody.
-  let next = end;
-  while (next < lines.length && lines[next].trim() === "") next += 1;
-  return next < lines.length && ITEM.test(lines[next]) ? next : end;
-}
-
-function itemLines(lines, match) {
-  const spaces = match[3] ?? "";
-  const marker = match[1].length + match[2].length;
-  const width = marker + (spaces.length > 4 ? 1 : Math.max(spaces.length, 1));
-  return [lines[0].slice(width), ...lines.slice(1).map((line) => dropIndent(line, width))];
-}
-
-function makeList(kind, firstMarker, items, depth, isOpen) {
-  const isOrdered = kind === "." || kind === ")";
-  const first = Number.parseInt(firstMarker, 10);
-  const attributes = isOrdered && first !== 1 ? { start: String(first) } : {};
-  const nodes = items.map((lines, index) =>
-    listItem(lines, depth, isOpen && index === items.length - 1),
-  );
-  return element(isOrdered ? "ol" : "ul", attributes, ...nodes);
-}
-
-function listItem(lines, depth, isOpen) {
-  const text = lines[0].replace(/^\[([ xX])\][ \t]/, (_, mark) => (mark === " " ? "☐ " : "☑ "));
-  const [first, ...others] = nodesOf([text, ...lines.slice(1)], depth, isOpen);
-  const lead = first?.nodeName === "P" ? [...first.childNodes] : first ? [first] : [];
-  return element("li", {}, ...lead, ...others);
-}
-
-function isTable(lines, at) {
-  if (!lines[at].includes("|") || at + 1 >= lines.length) return false;
-  const next = lines[at + 1];
-  return (
-    next.includes("-") &&
-    DELIMITER_ROW.test(next) &&
-    cells(lines[at]).length === cells(next).length
-  );
-}
-
-function table(lines, start) {
-  let end = start + 2;
-  while (end < lines.length && lines[end].includes("|") && lines[end].trim() !== "") end += 1;
-  return [end, () => makeTable(lines.slice(start, end))];
-}
-
-function makeTable([head, delimiters, ...body]) {
-  const sides = cells(delimiters).map(sideOf);
-  const row = (line, tag) => {
-    const texts = cells(line);
-    const made = sides.map((side, column) =>
-      element(tag, side ? { class: side } : {}, ...inline(texts[column] ?? "")),
-    );
-    return element("tr", {}, ...made);
-  };
-  const rows = body.map((line) => row(line, "td"));
-  const top = element("thead", {}, row(head, "th"));
-  const whole = element("table", {}, top, element("tbody", {}, ...rows));
-  return element("div", { class: "table", tabindex: "0", role: "group", "aria-label": "Table" }, whole);
-}
-
-function sideOf(delimiter) {
-  if (!delimiter.endsWith(":")) return "";
-  return delimiter.startsWith(":") ? "center" : "right";
-}
-
-/** The cells of a row; a pipe behind a backslash is none's end. */
-function cells(line) {
-  const text = line.trim().replace(/^\|/, "");
-  const found = text.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|"));
-  if (found.length > 1 && found.at(-1) === "") found.pop();
-  return found;
-}
-
-function paragraph(lines, start) {
-  let end = start + 1;
-  while (end < lines.length && lines[end].trim() !== "" && !interrupts(lines, end)) end += 1;
-  const text = lines.slice(start, end).map((line) => line.trimStart());
-  return [end, (isOpen) => element("p", {}, ...inline(text.join("\n").trimEnd(), isOpen))];
-}
-
-function interrupts(lines, at) {
-  const item = ITEM.exec(lines[at]);
-  if (item !== null) {
-    const isEmpty = item[0].length === lines[at].length;
-    return !isEmpty && (item[2].length === 1 || Number.parseInt(item[2], 10) === 1);
-  }
-  return startsBlock(lines[at]) || isTable(lines, at);
-}
-
-function startsBlock(line) {
-  return [FENCE, HEADING, RULE, QUOTE, ITEM].some((pattern) => pattern.test(line));
-}
-
-function indentOf(line) {
-  return /^ */.exec(line.replaceAll("\t", "    "))[0].length;
-}
-
-function dropIndent(line, width) {
-  const text = line.startsWith("\t") ? line.replace("\t", "    ") : line;
-  return text.slice(Math.min(width, /^ */.exec(text)[0].length));
 }

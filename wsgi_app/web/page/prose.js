@@ -1,7 +1,7 @@
 // Markdown that grows while it is read: what is complete stays untouched, the rest is patched.
 
 import { element } from "./dom.js";
-import { parseBlocks } from "./markdown.js";
+import { readBlocks } from "./markdown.js";
 
 const HIDDEN_PAUSE_MS = 250; // a page that nobody sees gets no animation frames
 const CHEAP_MS = 8;
@@ -45,11 +45,10 @@ export class Prose {
   #draw(isOpen) {
     this.#cancel = null;
     const start = performance.now();
-    const lines = this.#source.split("\n");
-    const blocks = parseBlocks(lines);
+    const blocks = readBlocks(this.#source, isOpen);
     const last = blocks.length - 1;
-    const nodes = blocks.map((block, index) => block.make(isOpen && index === last));
-    patchChildren(this.node, this.#settled, nodes);
+    patchChildren(this.node, this.#settled, blocks.map(({ node }) => node));
+    const lines = this.#source.split("\n");
     // A last line that is not complete may turn out to go on with the block before it.
     const firstOpen = blocks[last]?.line === lines.length - 1 ? last - 1 : last;
     if (isOpen && firstOpen > 0) {
