@@ -21,6 +21,8 @@ class Looking:
             with one.open() as file:
                 digest = hashlib.sha256(file.read()).hexdigest()
             yield f"{one.name} {one.media_type} {one.size} {digest}\n"
+        if not turn.attachments:
+            yield "Nothing came."
 
 
 def deaf(turn: Turn) -> Iterator[str]:

@@ -169,6 +169,8 @@ export interface ChatOptions extends StreamOptions {
   onDisconnect?: "cancel" | "continue";
   /** With `"steer"` the message goes to the turn that runs, if one does. */
   ifBusy?: "reject" | "enqueue" | "interrupt" | "steer";
+  /** Ids of files of the session, see `upload`. */
+  files?: string[];
   /** By default a new one for each call. */
   idempotencyKey?: string;
 }
@@ -201,6 +203,14 @@ export class AgentClient {
   chat(sessionId: string | null, message: string, options?: ChatOptions): EventStream;
   /** What comes after an event, until the newest turn has ended. Starts no turn. */
   events(sessionId: string, options?: EventsOptions): EventStream;
+  /** Sends a file for messages of this session. */
+  upload(
+    sessionId: string,
+    file: Blob & { name?: string },
+    options?: { name?: string; signal?: AbortSignal },
+  ): Promise<{ id: string; session_id: string; name: string; media_type: string; size: number }>;
+  /** Forgets a file that was sent. */
+  removeFile(fileId: string): Promise<{ ok: true; deleted: boolean }>;
   /** Says something to the turn that runs; `not_steerable` where it has not got it. */
   steer(
     sessionId: string,
@@ -225,7 +235,9 @@ export class AgentClient {
   sessions(page?: {
     limit?: number;
     cursor?: string;
-  }): Promise<{ sessions: SessionInfo[]; next_cursor?: string }>;
+  }): Promise<{ sessions: SessionInfo[]; next_cursor?: string;
+    /** Whether messages may have files. */
+    takes_files?: boolean }>;
   /** Ends what runs in the session, and forgets it. */
   remove(sessionId: string): Promise<{ ok: true; deleted: boolean }>;
   /** Opens this session's streams to who cannot send headers. */

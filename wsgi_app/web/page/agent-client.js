@@ -12,6 +12,7 @@
 // what `stillCounts` counts, and the rest comes again.
 
 const CALL_TIMEOUT_MS = 20_000;
+const UPLOAD_TIMEOUT_MS = 300_000;
 const POST_TIMEOUT_MS = 60_000; // how long a repeatable POST may be without its headers
 const KEEP_ALIVES_MISSED = 2.5;
 const FIRST_RETRY_MS = 1_000;
@@ -103,8 +104,9 @@ export class AgentClient {
    * functions by their names, `async (args) => result`, that the agent's model may call; they may
    * have a `description` and `parameters`, the JSON schema of their arguments.
    */
-  chat(sessionId, message, { metadata, onDisconnect, ifBusy, idempotencyKey, ...options } = {}) {
-    const json = { message, metadata, on_disconnect: onDisconnect, if_busy: ifBusy, tools: offerOf(options.tools) };
+  chat(sessionId, message, { metadata, onDisconnect, ifBusy, files, idempotencyKey, ...options } = {}) {
+    const tools = offerOf(options.tools);
+    const json = { message, metadata, on_disconnect: onDisconnect, if_busy: ifBusy, files, tools };
     const headers = { "Idempotency-Key": idempotencyKey ?? randomName() };
     return new EventStream(this, sessionId ?? randomName(), { ...options, post: { headers, json } });
   }
@@ -129,6 +131,24 @@ export class AgentClient {
    */
   steer(sessionId, message) {
     return this.#call("POST", `chat/${encodeURIComponent(sessionId)}/steer`, { message });
+  }
+
+  /**
+   * Sends a file, a Blob, for messages of this session; resolves to `{id, name, media_type, size}`.
+   * `files: [id]` of `chat` sends it along.
+   */
+  async upload(sessionId, file, { name = file.name ?? "", signal } = {}) {
+    const query = new URLSearchParams({ session_id: sessionId, name });
+    const headers = file.type ? { "Content-Type": file.type } : {};
+    const limit = signal ?? AbortSignal.timeout(UPLOAD_TIMEOUT_MS);
+    const response = await this.request(`files?${query}`, { method: "POST", headers, body: file, signal: limit });
+    if (!response.ok) throw await HostError.from(response);
+    return readJson(response);
+  }
+
+  /** Forgets a file that was sent. */
+  removeFile(fileId) {
+    return this.#call("DELETE", `files/${encodeURIComponent(fileId)}`);
   }
 
   /** Answers the agent's question. */
@@ -186,7 +206,7 @@ export class AgentClient {
    * Throws ConnectionFault without a response, HostError without a token that is taken, and where
    * a redirect or a page is answered in the host's place.
    */
-  async request(path, { method = "GET", headers = {}, json, signal } = {}) {
+  async request(path, { method = "GET", headers = {}, json, body, signal } = {}) {
     this.#token ??= (await this.#getToken?.({ refused: null, message: null })) ?? null;
     for (let tried = 1; ; tried += 1) {
       const token = this.#token;
@@ -197,7 +217,7 @@ export class AgentClient {
           ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
           ...(json === undefined ? {} : { "Content-Type": "application/json" }),
         },
-        body: json === undefined ? undefined : JSON.stringify(json),
+        body: json === undefined ? body : JSON.stringify(json),
         cache: "no-store",
         credentials: this.#credentials,
         // To a login page, mostly: it would be fetched instead, and the message with it.

@@ -2,6 +2,7 @@
 
 import { AgentClient, randomName } from "./agent-client.js";
 import { Announcer } from "./announcer.js";
+import { Attachments } from "./attachments.js";
 import { Conversation } from "./conversation.js";
 import { element } from "./dom.js";
 import { SessionList } from "./sessions.js";
@@ -24,6 +25,12 @@ const baseUrl = new URL("../", import.meta.url); // the mount prefix, wherever a
 const client = new AgentClient({ baseUrl, getToken: tokens.get });
 const announcer = new Announcer(byId("announcer"));
 const transcript = new Transcript(byId("log"), byId("to-end"), announcer.say);
+const attachments = new Attachments(byId("attached"), {
+  upload: (file) => client.upload(begun().sessionId, file),
+  forget: (id) => client.removeFile(id).catch(() => undefined), // it goes with its session
+  changed: () => showBusy(),
+  say: announcer.say,
+});
 const list = new SessionList(client, byId("sessions"), askToDelete);
 const watcher = new Watcher(client, refreshList);
 
@@ -45,6 +52,7 @@ async function showSession() {
   notice(null);
   showConnection({ state: "open" });
   transcript.clear(welcome());
+  attachments.take(); // they were another session's
   const id = sessionInAddress();
   if (id !== null) conversation = newConversation(id);
   showBusy();
@@ -87,21 +95,29 @@ function welcome() {
   return element("p", { class: "welcome" }, greeting, "The answer appears here as it is written.");
 }
 
-function send(text) {
+/** The conversation, a new one where there is none. */
+function begun() {
   if (conversation === null) {
     conversation = newConversation(randomName());
     history.replaceState(null, "", `#${conversation.sessionId}`);
   }
+  return conversation;
+}
+
+function send(text) {
+  begun();
+  const files = attachments.take();
   notice(null);
   tokens.mayAsk = true;
   list.name(conversation.sessionId, text);
   announcer.say("Sent.");
-  conversation.send(text);
+  conversation.send(text, files);
 }
 
 /** The message started no turn: gives it back to the user and says why. */
-function giveBack(text, error) {
+function giveBack(text, error, files) {
   if (field.value === "") setMessage(text);
+  attachments.restore(files);
   if (transcript.isEmpty) transcript.clear(welcome());
   notice(error.message);
 }
@@ -127,8 +143,8 @@ function showConnection({ state, message }) {
 function showBusy() {
   const isReading = conversation?.isReading ?? false;
   stopButton.hidden = !isReading;
-  sendButton.hidden = isReading && field.value.trim() === "";
-  sendButton.disabled = conversation?.isFull ?? false;
+  sendButton.hidden = isReading && field.value.trim() === "" && attachments.isEmpty;
+  sendButton.disabled = (conversation?.isFull ?? false) || attachments.isBusy;
 }
 
 // -- the list of sessions
@@ -142,6 +158,7 @@ async function refreshList() {
     shallRefresh = false;
     try {
       listed = await list.refresh(() => conversation?.sessionId);
+      byId("attach").hidden = !list.takesFiles;
       watchOthers();
       const current = listed.find((one) => one.session_id === conversation?.sessionId);
       if (current && conversation.isBehind(current)) await sync();
@@ -193,7 +210,15 @@ function placeList() {
   home.append(byId("chats"));
 }
 
-// -- the message field
+// -- files and the message field
+
+/** Attaches files, if this host takes any; whether it does. */
+function attach(files) {
+  if (!list.takesFiles || !files?.length) return false;
+  attachments.add(files);
+  field.focus();
+  return true;
+}
 
 function setMessage(text) {
   field.value = text;
@@ -208,8 +233,8 @@ function fitField() {
 
 function submit(event) {
   event.preventDefault();
-  const text = field.value.trim();
-  if (text === "" || conversation?.isFull) return;
+  const text = field.value.trim() || attachments.names;
+  if (text === "" || conversation?.isFull || attachments.isBusy) return;
   setMessage("");
   send(text);
 }
@@ -220,6 +245,23 @@ field.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
 });
 stopButton.addEventListener("click", stop);
+byId("attach").addEventListener("click", () => byId("files").click());
+byId("files").addEventListener("change", ({ target }) => {
+  attach(target.files);
+  target.value = ""; // the same file may be chosen again
+});
+field.addEventListener("paste", (event) => {
+  if (attach(event.clipboardData?.files)) event.preventDefault();
+});
+for (const type of ["dragover", "drop"]) {
+  byId("chat").addEventListener(type, (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault(); // or the browser leaves the page for the file
+    byId("chat").classList.toggle("dropping", type === "dragover");
+    if (type === "drop") attach(event.dataTransfer.files);
+  });
+}
+byId("chat").addEventListener("dragleave", () => byId("chat").classList.remove("dropping"));
 byId("new-chat").addEventListener("click", () => {
   drawer.close();
   newChat();

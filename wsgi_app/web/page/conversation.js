@@ -6,7 +6,7 @@ const MAX_READING = 3; // each holds a connection, of which a browser may open s
 
 /**
  * One session. `callbacks`: `changed()` when it begins or ends to read, `connection(state)` in
- * between, `refused(text, error)` for a message that started no turn, `fault(error)` for the rest.
+ * between, `refused(text, error, files)` for a message that started no turn, `fault(error)` for the rest.
  */
 export class Conversation {
   #client;
@@ -63,25 +63,26 @@ export class Conversation {
    * Sends a message. An answer that is being written gets it, and its events show it; if the agent
    * takes none meanwhile, it waits for its turn.
    */
-  async send(text) {
+  async send(text, files = []) {
     try {
       const [first] = this.#reading;
-      if (first?.stream.steerable && (await this.#steer(text))) return;
+      if (files.length === 0 && first?.stream.steerable && (await this.#steer(text))) return;
     } catch (error) {
-      this.#callbacks.refused(text, error);
+      this.#callbacks.refused(text, error, files);
       return;
     }
-    const question = this.#transcript.user(text);
+    const question = this.#transcript.user(text, files);
     const answer = this.#newAnswer();
     if (this.isReading) answer.hold("Waits for the answer above.");
     const controller = new AbortController();
-    const options = { ...this.#options(controller), ifBusy: "enqueue" };
+    const ids = files.map(({ id }) => id);
+    const options = { ...this.#options(controller), ifBusy: "enqueue", files: ids.length ? ids : undefined };
     const stream = this.#client.chat(this.sessionId, text, options);
     const fault = await this.#read({ answer, stream, controller });
     if (fault === null || stream.turnId !== null) return;
     question.remove();
     answer.node.remove();
-    this.#callbacks.refused(text, fault);
+    this.#callbacks.refused(text, fault, files);
   }
 
   async #steer(text) {

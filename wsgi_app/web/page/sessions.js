@@ -13,6 +13,9 @@ export class SessionList {
   #titles = new Map();
   #drawn = "";
 
+  /** Whether messages may have files, as far as the host was asked. */
+  takesFiles = false;
+
   /** `remove(sessionId, title)` is called by the button. */
   constructor(client, node, remove) {
     this.#client = client;
@@ -30,7 +33,8 @@ export class SessionList {
 
   /** Asks the host and draws; answers the sessions. `current()` is the one that the page shows. */
   async refresh(current) {
-    const { sessions } = await this.#client.sessions({ limit: SHOWN });
+    const { sessions, takes_files: takesFiles } = await this.#client.sessions({ limit: SHOWN });
+    this.takesFiles = takesFiles === true;
     this.#draw(sessions, current());
     await this.#learnTitles(sessions);
     this.#draw(sessions, current());

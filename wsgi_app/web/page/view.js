@@ -1,5 +1,6 @@
 // The conversation as people see it. Data goes in as text only, never as markup.
 
+import { fileList } from "./attachments.js";
 import { stillCounts } from "./agent-client.js";
 import { element, hidden } from "./dom.js";
 import { Prose } from "./prose.js";
@@ -42,10 +43,11 @@ export class Transcript {
   }
 
   /** Adds what the user said and returns its element. */
-  user(text) {
+  user(text, files = []) {
     this.#root.querySelector(".welcome")?.remove();
     const words = element("div", { class: "prose" }, text);
     const node = element("article", { class: "message user" }, hidden("h2", "You"), words);
+    if (files.length > 0) node.append(fileList(files));
     this.#root.append(node);
     this.#goToEnd();
     return node;

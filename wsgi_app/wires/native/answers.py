@@ -103,7 +103,11 @@ class SessionAnswer(SessionSummary, kw_only=True):
 
 
 class SessionsAnswer(Struct):
-    """A page of sessions; ``next_cursor`` is there if another page follows."""
+    """A page of sessions; ``next_cursor`` is there if another page follows.
+
+    ``takes_files``: whether files may be sent along, see ``POST /files``.
+    """
 
     sessions: list[SessionSummary]
     next_cursor: Union[str, UnsetType] = UNSET
+    takes_files: Union[bool, UnsetType] = UNSET

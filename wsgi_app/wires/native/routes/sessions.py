@@ -12,6 +12,7 @@ from msgspec import UNSET
 from wsgi_app.engine.turn.history import for_people
 from wsgi_app.errors import RequestError
 from wsgi_app.store.base import SessionState
+from wsgi_app.web.client_tools import takes_attachments
 from wsgi_app.web.current import current_principal, session_key
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount
@@ -64,7 +65,8 @@ def get_sessions(mount: Mount) -> Response:
         raise invalid("cursor", "Expected the next_cursor of an earlier answer") from None
     next_cursor = UNSET if page.next_cursor is None else page.next_cursor
     sessions = [SessionSummary(**_describe(view)) for view in page.sessions]
-    return json_response(SessionsAnswer(sessions, next_cursor))
+    takes_files = mount.files is not None and takes_attachments(mount)
+    return json_response(SessionsAnswer(sessions, next_cursor, takes_files or UNSET))
 
 
 def _describe(view: SessionState) -> dict[str, Any]:
