@@ -40,7 +40,7 @@ def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones
     closed. ``burst_seconds``: how long it goes on at most, where its client comes back then.
     """
     own = {"X-Session-Id": turn.key.session_id, "X-Turn-Id": str(turn.turn)}
-    if takes_steering(turn.mount):
+    if takes_steering(turn.mount) if turn.run is None else turn.run.steering.is_open:
         own["X-Steerable"] = "1"
     return events_response(
         turn.mount,

@@ -36,7 +36,8 @@ class OpenTurn:
         self.reader = reader
         #: Whether this request began it.
         self.is_new = begun.run is not None
-        self._begun = begun
+        #: Here, if this request began it.
+        self.run = begun.run
 
     def __enter__(self) -> OpenTurn:  # noqa: PYI034 - nobody derives from it
         return self
@@ -47,8 +48,8 @@ class OpenTurn:
 
     def start(self) -> None:
         """Let the turn run; once is enough."""
-        if self._begun.run is not None:
-            self._begun.run.start()
+        if self.run is not None:
+            self.run.start()
 
     def wait(self) -> Done | Error | Cancelled | InputRequest | None:
         """Run the turn and wait for its end, or for a question; closes the reader."""

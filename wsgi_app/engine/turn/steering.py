@@ -56,7 +56,8 @@ class Steering:
         self._log = events
         self._hurry = hurry
         self._lock = threading.Lock()
-        self._open = bool(getattr(agent, "takes_steering", False))
+        #: Whether it takes messages; written under the lock.
+        self.is_open = bool(getattr(agent, "takes_steering", False))
         #: The ids of their events, by their own; of one told again the newest.
         self._known: dict[str, EventId] = {}
         self._waiting: list[Steered] = []
@@ -79,7 +80,7 @@ class Steering:
             known = self._known.get(steer_id)
             if known is not None:
                 return known
-            if not self._open:
+            if not self.is_open:
                 raise refusal("not_steerable")
             if len(self._known) >= MAX_STEERS:
                 raise refusal("too_many_steers")
@@ -95,7 +96,7 @@ class Steering:
     def take(self, *, last: bool = False) -> list[str]:
         """See `Turn.steered`."""
         with self._lock:
-            self._open = self._open and not last
+            self.is_open = self.is_open and not last
             taken, self._waiting = self._waiting, []
             for one in taken:
                 event = Steered(one.steer_id, one.content, "taken")
@@ -105,13 +106,13 @@ class Steering:
     def may_end(self) -> bool:
         """See `Turn.may_end`."""
         with self._lock:
-            self._open = self._open and bool(self._waiting)
+            self.is_open = self.is_open and bool(self._waiting)
             return not self._waiting
 
     def close(self) -> None:
         """Take nothing more: the agent has come to its end."""
         with self._lock:
-            self._open = False
+            self.is_open = False
 
     def tell(self) -> None:
         """Have `take_posted` look into the store."""
