@@ -1,4 +1,4 @@
-"""The two C programs of the bench, made anew for each run, and the machine that all runs share."""
+"""The two C programs of the bench, made again for each run, and the machine that all runs share."""
 
 from __future__ import annotations
 

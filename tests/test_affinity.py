@@ -17,7 +17,7 @@ from tests.support.reading import ReadingClient, wait_observed
 from tests.support.servers import Gunicorn, gunicorn, redis_server
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls, scripted_message
-from wsgi_app.engine.worker.affinity import BEGAN_ANEW
+from wsgi_app.engine.worker.affinity import BEGAN_AGAIN
 
 APP = "tests.support.session_agents:session_agents_app()"
 TURNS = 10
@@ -88,7 +88,7 @@ def test_a_lost_owner_is_told_of(pair: Pair, how: signal.Signals) -> None:
     with pair.clients[1].chat(session) as stream:
         events = [frame.data for frame in stream]
     assert [event["type"] for event in events] == ["status", "token", "done"]
-    assert events[0]["content"] == BEGAN_ANEW
+    assert events[0]["content"] == BEGAN_AGAIN
     assert events[1]["content"] == "1"
     assert count(pair.clients[1], session) == "2"
 
@@ -117,7 +117,7 @@ def test_a_turn_whose_offer_is_lost_runs_where_it_came(pair: Pair) -> None:
     with pair.clients[1].chat(session) as stream:
         events = [frame.data for frame in stream]
     assert [event["type"] for event in events] == ["status", "token", "done"]
-    assert events[0]["content"] == BEGAN_ANEW
+    assert events[0]["content"] == BEGAN_AGAIN
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def test_sixty_turns_cancelled_on_any_worker() -> None:
 def cancel_all(turns: int) -> list[float]:
     """Start turns through nginx and cancel each on a random host.
 
-    Answers how long it took from each cancel to the close of its call, sorted; checks that every
+    Returns how long it took from each cancel to the close of its call, sorted; checks that every
     stream ends with `cancelled`.
     """
     with Upstream() as upstream, ExitStack() as stack:
@@ -68,7 +68,7 @@ def session_of(request: Request) -> str:
 
 
 def cancel_one(shared: Service, call: Request, session: str) -> float:
-    """Cancel on a random host; answers how long the provider's connection stayed open."""
+    """Cancel on a random host; returns how long the provider's connection stayed open."""
     began = time.monotonic()
     answer = random.choice(shared.direct).cancel(session)  # noqa: S311 - no secret
     assert answer == {"ok": True, "cancelled": True, "turn_id": "1"}
@@ -76,5 +76,5 @@ def cancel_one(shared: Service, call: Request, session: str) -> float:
 
 
 def read_end(stream: Stream) -> Frame:
-    """Read a stream to its end; answers the last event."""
+    """Read a stream to its end; returns the last event."""
     return list(stream)[-1]

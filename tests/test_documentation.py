@@ -165,3 +165,21 @@ def test_module_map_names_what_exists() -> None:
     for place in (ROOT / "wsgi_app").iterdir():
         if place.is_dir() and not place.name.startswith("__"):
             assert f"`{place.name}/`" in table, place.name
+
+
+#: Habits that keep a reader from the sense; what to write instead.
+HABITS = {
+    r"\banew\b": "again",
+    r"; answers (?=[a-z`'])": "returns",
+    r"\bwhoever has\b": "who it is",
+}
+
+
+def test_language_is_plain() -> None:
+    """No page, docstring or message has the habits that the project has given up."""
+    found = []
+    for folder, kinds in (("wsgi_app", "*.py"), ("docs", "*.md"), ("examples", "*.py")):
+        for path in (ROOT / folder).rglob(kinds):
+            text = path.read_text()
+            found += [f"{path}: {one}" for one in HABITS if re.search(one, text)]
+    assert not found

@@ -1,4 +1,4 @@
-"""Readers whose session is deleted, and taken anew, while they read."""
+"""Readers whose session is deleted, and taken again, while they read."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ def test_a_reader_never_slips_into_another_conversation(new_turns: int) -> None:
     run.cancel("user")
     bench.runner.delete_session(KEY)
     for _ in range(new_turns):
-        anew = bench.start(lambda _: "new", key=KEY)
-        assert anew.wait_ended(END_SECONDS)
-        assert isinstance(anew.terminal, Done)
+        again = bench.start(lambda _: "new", key=KEY)
+        assert again.wait_ended(END_SECONDS)
+        assert isinstance(again.terminal, Done)
     rest = read_to_end(feed)
     assert rest is not None
     events += rest

@@ -79,7 +79,7 @@ def test_turn_without_reader_ends_after_the_orphan_time() -> None:
 
 
 def test_reader_that_comes_back_in_time_keeps_the_turn() -> None:
-    """The orphan time starts anew with each reader that leaves, and stops with one that comes."""
+    """The orphan time starts again with each reader that leaves, and stops with one that comes."""
     with gunicorn(APP, env={"AGENT_ORPHAN_SECONDS": "1"}) as server:
         client = Client(server)
         stream = client.chat("back", {"tokens": 30, "pause": 0.1})

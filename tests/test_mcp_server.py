@@ -63,7 +63,7 @@ class McpClient(ReadingClient):
         return self.call("POST", "/mcp", message, headers={"Accept": BOTH, **(headers or {})})
 
     def initialize(self, *, elicits: bool = False) -> dict[str, str]:
-        """Begin a session; answers the headers of its requests."""
+        """Begin a session; returns the headers of its requests."""
         capabilities: dict[str, Any] = {"elicitation": {}} if elicits else {}
         params = {"protocolVersion": VERSION, "capabilities": capabilities}
         answer = self.post(request("initialize", params))

@@ -135,7 +135,7 @@ class Checked:
         self._contract = contract
 
     def call(self, method: str, path: str, expected: int, json: object = None, **more: Any) -> Any:
-        """Send a request; answers the body."""
+        """Send a request; returns the body."""
         answer = self._client.call(method, path, json, **more)
         assert answer.status == expected, answer.body
         operation = self._contract.operation(method, path)

@@ -108,7 +108,7 @@ def _cases(draw: st.DrawFn, operation: Any, mode: GenerationMode) -> Case[Any]:
 def _try_routes(urls: list[str], examples: int) -> dict[int, int]:
     """Send each host so many requests for a route that keep its rules, and as many that break them.
 
-    Answers how often each status came.
+    Returns how often each status came.
     """
     schema = schemathesis.openapi.from_url(f"{urls[0]}/openapi.json")
     contract = Contract(schema.raw_schema)

@@ -323,7 +323,7 @@ def test_every_event_is_sent_once_in_order(story: Story) -> None:
 
 @given(st.lists(st.floats(0.01, 9), max_size=20))
 def test_comments_come_in_silence_alone(pauses: list[float]) -> None:
-    """Nothing but an event or the keep-alive's time ends a wait, and an event begins it anew."""
+    """Nothing but an event or the keep-alive's time ends a wait, and an event begins it again."""
     pump = Pump(encode, keep_alive=KEEP_ALIVE, keepalive_seconds=KEEPALIVE_SECONDS)
     now = 0.0
     pump.sent(now)

@@ -86,4 +86,4 @@ def test_a_repeat_of_what_is_not_kept_ends(client: ReadingClient) -> None:
     frames = send(client, session, "first" + LONG)
     assert types_of(frames) == ["gap"]
     check_refusal(send_json(client, session, "first" + LONG), 404, "not_found")
-    assert client.session(session)["turn_id"] == "6", "no turn was started anew"
+    assert client.session(session)["turn_id"] == "6", "no turn was started again"

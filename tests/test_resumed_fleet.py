@@ -36,7 +36,7 @@ from wsgi_app.store.redis import RedisStore
 log = logging.getLogger("tests")
 
 LEASE_SECONDS = 3
-#: Streams of a host that is deployed anew.
+#: Streams of a host that is deployed again.
 STREAMS = 50
 #: Kills whose readers' waits are measured.
 KILLS = 9

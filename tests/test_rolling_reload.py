@@ -77,7 +77,7 @@ def signed_on(store: RedisStore) -> set[int]:
 
 
 def read_turns(shared: Service, number: int, stop: threading.Event) -> int:
-    """Run one turn after the other in a session, each read to its end; answers how many."""
+    """Run one turn after the other in a session, each read to its end; returns how many."""
     turns = 0
     while not stop.is_set():
         read_turn(shared.client, f"load-{number}")

@@ -141,7 +141,7 @@ def test_delete_ends_queued_turns(client: ReadingClient) -> None:
 
 
 def test_a_deaf_turn_does_not_bring_a_deleted_session_back(client: ReadingClient) -> None:
-    """What an agent still does after DELETE makes no session anew."""
+    """What an agent still does after DELETE makes no session again."""
     session = new_session()
     with client.chat(session, {"text": "x"}, {"ignore_cancel": 50}) as stream:
         stream.until("token")

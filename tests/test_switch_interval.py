@@ -102,7 +102,7 @@ def test_agents_in_their_own_code_are_counted() -> None:
 
 
 def send_what_fits(client: socket.socket, data: bytes) -> int:
-    """Send until the socket refuses; answers how many bytes it took."""
+    """Send until the socket refuses; returns how many bytes it took."""
     sent = 0
     with suppress(BlockingIOError):
         while True:

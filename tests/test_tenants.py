@@ -155,7 +155,7 @@ def test_the_tenant_comes_from_the_token_alone(alpha: Client, beta: Client) -> N
 
 
 def visible(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
-    """All that an answer tells, but for its time, and a ticket that is signed anew each time."""
+    """All that an answer tells, but for its time, and a ticket that is signed again each time."""
     return (
         answer.status,
         [item for item in answer.headers.items() if item[0] not in ("Date", "Content-Length")],

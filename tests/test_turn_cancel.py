@@ -29,7 +29,7 @@ def client() -> Iterator[ReadingClient]:
 def cancel_in_mid_turn(
     client: ReadingClient, session: str, *steps: dict[str, Any], kind: str = "generator"
 ) -> list[str]:
-    """Cancel a turn that has sent a token and got no further; answers its events' types."""
+    """Cancel a turn that has sent a token and got no further; returns its events' types."""
     with client.chat(session, {"text": "begun "}, *steps, {"text": "late"}, kind=kind) as stream:
         frames = stream.until("token")
         # A question comes before its wait, the other waits tell nothing.

@@ -75,7 +75,7 @@ def answering_pids(shared: Service) -> set[int]:
 
 
 def kill_under_a_reader(shared: Service, session: str) -> float:
-    """Kill a turn's worker and read on; answers after how many seconds its end was seen."""
+    """Kill a turn's worker and read on; returns after how many seconds its end was seen."""
     client = shared.direct[0]
     with client.chat(session, {"tokens": 2000, "pause": 0.01}) as stream:
         seen = stream.until("token") + [frame for _ in range(40) if (frame := stream.next())]

@@ -116,7 +116,7 @@ def child_exit(server: Any, worker: Any) -> None:
     for one in _read_note(worker):
         if "replaced" not in one:
             _end_turns(**one)
-        elif server.num_workers > server.cfg.workers:  # else a reload has counted anew
+        elif server.num_workers > server.cfg.workers:  # else a reload has counted again
             server.num_workers -= 1
     _forget_counts(worker.pid, server.WORKERS)
 

@@ -69,7 +69,7 @@ def table(rows: list[Row]) -> str:
 
 @contextmanager
 def _served(turns: int) -> Iterator[int]:
-    """One worker of the site, its scripted provider and its Redis; answers the port."""
+    """One worker of the site, its scripted provider and its Redis; returns the port."""
     with ExitStack() as stack:
         provider_port = free_port()
         command = [sys.executable, "-m", "tests.support.upstream", str(provider_port)]

@@ -119,7 +119,7 @@ def make_with(
 
 
 def conversation_tools() -> list[Tool]:
-    """The tools of the conversation, made anew."""
+    """The tools of the conversation, made again."""
     return [FunctionTool(add), FunctionTool(read_file), FunctionTool(pick_colour)]
 
 

@@ -467,7 +467,7 @@ def test_a_deleted_session_is_forgotten(remembering: AgentBench) -> None:
 
 
 def test_a_cancelled_turn_does_not_spoil_the_session(remembering: AgentBench) -> None:
-    """The turn after a cancelled one begins anew, with an answer to the call that was left open."""
+    """The turn after a cancelled one begins again, with an answer to the call left open."""
     run = remembering.start(COLOUR_STEP, key=KEY)
     wait_for(lambda: run.questions.waiting, "the question")
     run.cancel("user")

@@ -119,7 +119,7 @@ def test_a_cancelled_call_does_not_spoil_the_session(
 def test_a_cancelled_interrupt_does_not_answer_the_next_turn(
     host: Host, upstream: Upstream
 ) -> None:
-    """The message after a cancelled breakpoint begins anew, it is no answer to the old question."""
+    """The message after a cancelled breakpoint begins again, no answer to the old question."""
     graph = async_graph(upstream, checkpointer=InMemorySaver(), interrupt_before=["tools"])
     bench = host(LangGraphAgent(graph))
     run = bench.start(COLOUR_STEP, key=KEY)

@@ -29,7 +29,7 @@ from wsgi_app.agents.mcp import McpServer, connection
 from wsgi_app.agents.tools import AnyTool
 
 ADD = '{"a": 1, "b": 1}'
-BEGAN_ANEW = "began anew; what it held for this session is lost"
+BEGAN_AGAIN = "began again; what it held for this session is lost"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_server_restarted_between_two_steps_is_found_again(
         run = rig.start(talk)
         assert run.wait_ended(TURN_SECONDS)
         assert results == [2, 2, 2], run
-        assert statuses_in(run) == ([f"it: {BEGAN_ANEW}."] if env else [])
+        assert statuses_in(run) == ([f"it: {BEGAN_AGAIN}."] if env else [])
 
 
 class Served:
@@ -85,7 +85,7 @@ def test_a_program_that_ended_between_two_steps_is_started_again(tmp_path: Path)
         run = rig.start(lambda turn, tools: results.append(talk(turn, tools)))
         assert run.wait_ended(TURN_SECONDS)
         assert results == [(2, 2)]
-        assert statuses_in(run) == [f"it: {BEGAN_ANEW}."]
+        assert statuses_in(run) == [f"it: {BEGAN_AGAIN}."]
 
 
 def test_a_call_that_may_have_run_is_not_repeated(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_server_that_is_busy_for_ever_is_replaced(
         begun_at = time.monotonic()
         asked = rig.answered("add", arguments=ADD)
         assert asked.result == 2
-        assert asked.statuses == [f"it: {BEGAN_ANEW}."]
+        assert asked.statuses == [f"it: {BEGAN_AGAIN}."]
         assert time.monotonic() - begun_at < 20
         assert len(rig.pids()) == 2
 

@@ -166,7 +166,7 @@ def test_everything_over_http_is_found_again(notes: Path) -> None:
         run = rig.start(lambda turn, tools: results.extend(talk(turn, tools)))
         assert run.wait_ended(TURN_SECONDS)
         assert results == ["The sum of 1 and 2 is 3."] * 2
-        assert statuses_in(run) == ["it: began anew; what it held for this session is lost."]
+        assert statuses_in(run) == ["it: began again; what it held for this session is lost."]
 
 
 def test_a_browser_keeps_its_page(notes: Path, site: str) -> None:

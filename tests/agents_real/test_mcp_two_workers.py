@@ -15,7 +15,7 @@ from tests.support.processes import child_pids
 from tests.support.servers import Gunicorn, gunicorn, redis_server
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls, scripted_message
-from wsgi_app.engine.worker.affinity import BEGAN_ANEW
+from wsgi_app.engine.worker.affinity import BEGAN_AGAIN
 
 pytestmark = [pytest.mark.agents, pytest.mark.timeout(900)]
 
@@ -89,7 +89,7 @@ def test_ten_turns_see_one_page(session: Session) -> None:
 
 
 def test_a_killed_owner_costs_a_status(session: Session) -> None:
-    """At turn five its worker is killed: the next says that tools began anew; the rest is right."""
+    """At turn five its worker is killed: the next says its tools began again; the rest is right."""
     seen = [session.turn(opens=number == 0) for number in range(5)]
     (owner,) = [host for host in session.hosts if child_pids(host.worker_pids()[0])]
     session.hosts.remove(owner)
@@ -97,4 +97,4 @@ def test_a_killed_owner_costs_a_status(session: Session) -> None:
     seen += [session.turn(opens=number == 0) for number in range(5)]
     assert [one.thoughts for one in seen] == [*range(1, 6), *range(1, 6)]
     assert all("one.html" in one.page for one in seen), seen
-    assert [one.statuses for one in seen] == [*[[]] * 5, [BEGAN_ANEW], *[[]] * 4]
+    assert [one.statuses for one in seen] == [*[[]] * 5, [BEGAN_AGAIN], *[[]] * 4]

@@ -1,4 +1,4 @@
-"""Tokens: how they are written down, hashed, looked up, and read anew from their file."""
+"""Tokens: how they are written down, hashed, looked up, and read again from their file."""
 
 from __future__ import annotations
 

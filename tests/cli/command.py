@@ -53,7 +53,7 @@ class Terminal:
         self._waited_to = 0
 
     def wait(self, text: str, seconds: float = SECONDS) -> str:
-        """Wait until ``text`` appears behind what was waited for; answers what came until then."""
+        """Wait until ``text`` appears behind what was waited for; returns what came until then."""
         deadline = time.monotonic() + seconds
         while (found := self._seen.find(text.encode(), self._waited_to)) < 0:
             if time.monotonic() > deadline or not self._read(deadline):

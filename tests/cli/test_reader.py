@@ -103,7 +103,7 @@ def test_refused_reads_wait_as_long_as_they_are_told() -> None:
 
 
 def test_reads_are_given_up_after_a_while() -> None:
-    """Reading on is tried a bounded number of times in a row; each event counts anew."""
+    """Reading on is tried a bounded number of times in a row; each event counts again."""
     cuts = [stream(token(seq, "a")) for seq in range(1, MAX_READ_FAILURES + 5)]
     with canned(*cuts, *[LOST] * 50) as host:
         shown = list(read(host))
@@ -165,7 +165,7 @@ def test_host_that_is_full_speaks_through_a_status() -> None:
     ],
 )
 def test_rubbish_in_a_stream_is_a_cut(rubbish: bytes) -> None:
-    """What is no event ends the connection, not the program, and the rest is asked for anew."""
+    """What is no event ends the connection, not the program, and the rest is asked for again."""
     with canned(stream(token(1, "a"), rubbish), stream(token(2, "b"), DONE)) as host:
         assert list(read(host)) == ["a", "b", "done"]
 

@@ -153,7 +153,7 @@ const scenarios = {
     return { asked, shown, denied: page.shown().slice(shown.length), faults: page.faults };
   },
 
-  // The page is loaded anew while a question waits; both copies answer.
+  // The page is loaded again while a question waits; both copies answer.
   async askAfterReload() {
     const page = new Page('reload');
     await page.say('ask');

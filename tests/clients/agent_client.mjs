@@ -37,7 +37,7 @@ const scenarios = {
     print({ events });
   },
 
-  /** Tools of the page's own; `again` reads the turn anew, as a page that was reloaded. */
+  /** Tools of the page's own; `again` reads the turn again, as a page that was reloaded. */
   async tools({ url, other, session, again }) {
     const paint = async ({ wall }) => `wall ${wall} is blue`;
     paint.description = "Paint a wall.";

@@ -12,7 +12,7 @@ function open(id, options = {}) {
   return new Page(library, { url, other, token, id: `${session}-${id}`, query, ...options });
 }
 
-/** The same chat in a page that was loaded anew, or by somebody else. */
+/** The same chat in a page that was loaded again, or by somebody else. */
 const openAnew = (id, options) => open(id, { url: other, ...options });
 
 // What the README says.
@@ -119,11 +119,11 @@ const scenarios = {
     page.broken = undefined;
     if (version === 5) {
       page.close();
-      const anew = openAnew('reconnect', { resume: true, messages: page.chat.messages });
-      await until(() => anew.requests[0]?.status, () => 'the resume');
+      const again = openAnew('reconnect', { resume: true, messages: page.chat.messages });
+      await until(() => again.requests[0]?.status, () => 'the resume');
       await page.release();
-      await anew.until((chat) => chat.status === 'ready' && anew.text().includes('w30'), 'the end');
-      return { ...anew.summary(), lost };
+      await again.until((chat) => chat.status === 'ready' && again.text().includes('w30'), 'the end');
+      return { ...again.summary(), lost };
     }
     const resumed = page.chat.resumeStream();
     await until(() => page.requests[1]?.status, () => 'the resume');
@@ -181,7 +181,7 @@ const scenarios = {
     return { ...page.summary(), questions };
   },
 
-  // The page is loaded anew while a question waits, and answers twice.
+  // The page is loaded again while a question waits, and answers twice.
   async askAfterReload() {
     const page = open('asked', { sendAutomaticallyWhen: complete });
     await page.say('ask');

@@ -1,6 +1,6 @@
 """Front ends of the AI SDK: ``useChat`` of version 5, 6 and 7, unmodified, in a page of jsdom.
 
-Two workers share a Redis, and each page loaded anew, and each stop, goes to the worker that does
+Two workers share a Redis, and each page loaded again, and each stop, goes to the worker that does
 not run the turn.
 """
 
@@ -89,7 +89,7 @@ def test_tools_are_shown_and_not_sent_again(shown: dict[str, Shown]) -> None:
 
 
 def test_an_error_is_shown_and_can_be_tried_again(shown: dict[str, Shown]) -> None:
-    """A failed turn leaves its text and its message, and regenerate() starts it anew."""
+    """A failed turn leaves its text and its message, and regenerate() starts it again."""
     page = shown["error"]
     assert (page["status"], page["error"]) == ("error", "The shop is closed.")
     assert page["text"] == "So far "
@@ -177,7 +177,7 @@ def test_questions_are_answered(shown: dict[str, Shown]) -> None:
 
 
 def test_a_question_outlives_its_page_and_takes_one_answer(shown: dict[str, Shown]) -> None:
-    """A page loaded anew, on another worker, answers it; a later answer only follows."""
+    """A page loaded again, on another worker, answers it; a later answer only follows."""
     page = shown["askAfterReload"]
     assert page["text"] == "Sure: True."
     picked = [part["output"] for part in page["parts"] if part.get("toolName") == "pick"]
@@ -188,12 +188,12 @@ def test_a_question_outlives_its_page_and_takes_one_answer(shown: dict[str, Show
 
 
 def test_the_newest_exchange_is_replaced(shown: dict[str, Shown]) -> None:
-    """An answer made anew, and an edited message, see what came before the newest exchange."""
+    """An answer made again, and an edited message, see what came before the newest exchange."""
     page = shown["regenerate"]
     before = '["hello", "Hello"]'
     assert [page[name]["text"] for name in ("first", "second", "edited")] == [before] * 3
     assert len({page[name]["id"] for name in ("first", "second", "edited")}) == 3
-    assert page["old"]["error"] == "Only the newest message can be answered anew."
+    assert page["old"]["error"] == "Only the newest message can be answered again."
 
 
 def test_a_repeated_message_starts_one_turn(

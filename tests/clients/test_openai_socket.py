@@ -79,7 +79,7 @@ def test_responses_come_one_after_the_other(client: OpenAI) -> None:
 
 
 def test_a_response_that_is_not_stored_goes_on_where_it_was_said(client: OpenAI) -> None:
-    """Its own connection knows it, another one does not, and then it begins anew."""
+    """Its own connection knows it, another one does not, and then it begins again."""
     with client.responses.connect() as connection:
         first = final(create(connection, {"text": "ok"}, input="cobalt", store=False))
         again = {"store": False, "previous_response_id": first.id}
@@ -89,7 +89,7 @@ def test_a_response_that_is_not_stored_goes_on_where_it_was_said(client: OpenAI)
         assert second.previous_response_id == first.id
     with client.responses.connect() as other:
         assert code_of(create(other, {"text": "x"}, **again)) == "previous_response_not_found"
-        assert final(create(other, {"text": "anew"}, store=False)).output_text == "anew"
+        assert final(create(other, {"text": "again"}, store=False)).output_text == "again"
 
 
 def test_a_failed_continuation_forgets_what_it_went_on_with(client: OpenAI) -> None:

@@ -159,7 +159,7 @@ Open = Callable[[str, str, dict[str, str], Any], Iterator[Seen]]
 
 
 def follow(open_stream: Open, url: str, session: str, *steps: dict[str, Any]) -> list[Seen]:
-    """Post a turn and read it to its end, coming back after cuts; answers what it asks."""
+    """Post a turn and read it to its end, coming back after cuts; returns what it asks."""
     seen: list[Seen] = []
     path = f"{url}/agents/chat/{session}"
     request: tuple[str, str, dict[str, str], Any]

@@ -1,4 +1,4 @@
-"""The figures under "Sizing" in deploy/README.md, measured anew.
+"""The figures under "Sizing" in deploy/README.md, measured again.
 
 ``pytest -m "" -s tests/deploy/test_sizing.py`` prints what it found.
 """

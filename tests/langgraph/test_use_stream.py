@@ -148,7 +148,7 @@ def test_text_and_tools(server: Gunicorn, profile: BrowserContext) -> None:
 
 
 def test_text_comes_while_it_is_said(server: Gunicorn, profile: BrowserContext) -> None:
-    """A page that is loaded anew in mid-turn goes on with the text, and loses no word of it."""
+    """A page that is loaded again in mid-turn goes on with the text, and loses no word of it."""
     tab = Tab(profile.new_page(), server)
     tab.send("slowly", SLOW)
     tab.wait_text("w3 ")

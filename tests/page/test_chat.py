@@ -96,7 +96,7 @@ def test_reload_in_mid_answer(site: Site, page: Page) -> None:
 
 
 def test_what_is_withdrawn_is_taken_back(site: Site, page: Page) -> None:
-    """When another worker goes on, the page shows what counts, once, as a page loaded anew does."""
+    """When another worker goes on, the page shows once what counts, as a reloaded page does."""
     chat = ChatPage(page, site.url)
     chat.send("outlive")
     chat.wait_text("This is taken back. Waiting.")

@@ -22,7 +22,7 @@ def server() -> Iterator[Gunicorn]:
 
 
 def open_docs(page: Page, url: str) -> list[str]:
-    """Open the page; answers what it asks for, and what it complains about, from now on."""
+    """Open the page; returns what it asks for, and what it complains about, from now on."""
     told: list[str] = []
     page.on("console", lambda message: told.append(message.text))
     page.on("request", lambda request: told.append(request.url))

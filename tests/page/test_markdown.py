@@ -112,7 +112,7 @@ def test_tables_and_code(blank: Page) -> None:
 
 @pytest.mark.parametrize("text", [MARKDOWN, "\n\n".join(text for text, _ in CASES)])
 def test_grows_to_the_same(blank: Page, text: str) -> None:
-    """Character by character it comes to what it is as a whole, and blocks are not made anew."""
+    """Character by character it comes to what it is as a whole, and blocks are not made again."""
     same, made, wanted = blank.evaluate(GROW, text)
     assert same
     # A table begins as a paragraph, a list item may end one: no more than that.

@@ -38,7 +38,7 @@ class Release(NamedTuple):
 
 @pytest.fixture(scope="module")
 def release() -> Release:
-    """Build both anew."""
+    """Build both again."""
     shutil.rmtree(DIST, ignore_errors=True)
     run(sys.executable, "-m", "hatchling", "build", "-d", str(DIST), folder=ROOT)
     stem = f"wsgi_agent_host-{__version__}"

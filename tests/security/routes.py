@@ -362,7 +362,7 @@ _VOLATILE: Final = [
 
 
 def visible(head: Head, target: Target) -> tuple[int, list[tuple[str, bytes]], bytes]:
-    """All that an answer tells about its target, but for names and what is made anew each time."""
+    """All that an answer tells about its target, but for names and what is made again each time."""
     named = [(name, value.encode("latin-1")) for name, value in head.headers.items()]
     made = head.headers.get("X-Session-Id", target.session).encode()
     # The limits that are left are the asker's own.

@@ -29,7 +29,7 @@ WATCH_SECONDS = 12
 
 
 def start_and_cancel(client: ReadingClient) -> int:
-    """Begin a turn that blocks and cancel it; answers the start's status."""
+    """Begin a turn that blocks and cancel it; returns the start's status."""
     session = new_session()
     with client.chat(session, {"text": "x"}, DEAF) as stream:
         if stream.status == 200:

@@ -134,7 +134,7 @@ def test_unread_polls_through_nginx_stop_no_worker(server: Gunicorn, long_sessio
 
 
 def test_a_slow_but_living_client_gets_all(server: Gunicorn) -> None:
-    """Who reads on, however slowly, has the time for each chunk anew."""
+    """Who reads on, however slowly, has the time for each chunk again."""
     whole = ReadingClient(server, None).call("GET", "/openapi.json").body
     with ask_and_read_nothing(server, "/agents/openapi.json", requests=3) as client:
         received, began = b"", time.monotonic()

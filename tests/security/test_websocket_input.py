@@ -85,7 +85,7 @@ def flood(clients: list[socket.socket], frame: bytes, seconds: float) -> None:
 
 
 def attack(server: Gunicorn, entry: Server) -> float:
-    """Flood two connections whose turn sends what nobody reads; answers the growth in MB."""
+    """Flood two connections whose turn sends what nobody reads; returns the growth in MB."""
     before = resident_megabytes(server)
     start = {"type": "message", "content": "hi", "metadata": {"steps": [{"blobs": 65}]}}
     rubbish = text_frame(b'"' + b"x" * MESSAGE_BYTES + b'"')

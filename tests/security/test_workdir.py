@@ -33,7 +33,7 @@ def write_secret(turn: Turn) -> str:
 
 
 def run_turn(**settings: Any) -> Done | Error:
-    """Run an agent that uses its directory; answers how its turn has ended."""
+    """Run an agent that uses its directory; returns how its turn has ended."""
     bench = TurnBench(**settings)
     try:
         run = bench.start(write_secret)

@@ -54,7 +54,7 @@ def client(served: tuple[str, Server]) -> ReadingClient:
 
 
 def follow(client: ReadingClient, session_id: str, frames: list[Frame]) -> int:
-    """Come back for the rest until the turn has ended; answers how often."""
+    """Come back for the rest until the turn has ended; returns how often."""
     for round_number in range(400):
         if frames and frames[-1].data["type"] in ("done", "cancelled", "error"):
             return round_number

@@ -117,7 +117,7 @@ def table(names: list[str]) -> Iterator[Outcome]:
 
 
 def main(names: list[str]) -> int:
-    """Print the table; answers the exit status."""
+    """Print the table; returns the exit status."""
     print("| application | Python | core | [standalone] | conflict |\n|---|---|---|---|---|")  # noqa: T201 - its output
     unexpected = []
     for outcome in table(names):

@@ -150,7 +150,7 @@ class SiteRules:
 
 
 class WorkerRules(SiteRules):
-    """What holds beside that where the server starts a worker anew that is killed."""
+    """What holds beside that where the server starts a worker again that is killed."""
 
     #: Whether its users stay logged in when a worker has been killed.
     keeps_logins: ClassVar[bool] = True
@@ -171,7 +171,7 @@ class WorkerRules(SiteRules):
             assert stream.until("done")
 
     def can_log_in(self, site: Site) -> bool:
-        """Log in anew; False while the site cannot do it."""
+        """Log in again; False while the site cannot do it."""
         site.users.clear()
         try:
             return self.user(site, "alice") is not None

@@ -143,7 +143,7 @@ class Player:
 
 
 def play(store: Store, seed: str) -> list[Operation]:
-    """Play with many threads at once; answers all that they did."""
+    """Play with many threads at once; returns all that they did."""
     fences: list[Fence] = []
     players = [Player(store, f"{seed}-{number}", fences) for number in range(THREADS)]
     actions: Sequence[Callable[[], object]] = [player.play for player in players]

@@ -70,7 +70,7 @@ class ModelTurn:
         return max(self.events, default=0)
 
     def seq_of(self, place: int) -> int:
-        """The seq of the event at a place: each attempt's begin anew."""
+        """The seq of the event at a place: each attempt's begin again."""
         begun = [before for before in self.jumps if before < place]
         if place == LOST_SEQ or not begun:
             return place

@@ -57,11 +57,11 @@ def test_a_regenerating_turn_replaces_the_newest_exchange(store: Store) -> None:
     """The user's newest message and its answer leave the history, once for a retried call."""
     run_turn(store, reply="one")
     run_turn(store, reply="two")
-    again = request(message="anew", regenerates=True)
+    again = request(message="again", regenerates=True)
     kept = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "one"}]
     assert store.begin_turn(again).history == kept
     assert store.begin_turn(again).history == kept
-    assert contents(store) == ["hello", "one", "anew"]
+    assert contents(store) == ["hello", "one", "again"]
 
 
 def test_regenerating_in_a_new_session_is_an_ordinary_turn(store: Store) -> None:
@@ -385,7 +385,7 @@ def test_newest_keys_are_known(make_store: MakeStore) -> None:
 
 
 def test_keys_belong_to_their_session(store: Store) -> None:
-    """The same key on another session, or on one made anew, is another key."""
+    """The same key on another session, or on one made again, is another key."""
     store.begin_turn(request(idempotency_key="k"))
     assert store.begin_turn(request(OTHER, idempotency_key="k")).state == "started"
     store.delete_session(KEY)

@@ -47,7 +47,7 @@ def store(make_store: MakeStore) -> Store:
 
 
 def begin_all(store: Store, orders: Sequence[BeginTurn]) -> tuple[list[TurnBegun], Counter[str]]:
-    """Begin all turns at once; answers what was begun, and how often each code refused."""
+    """Begin all turns at once; returns what was begun, and how often each code refused."""
     outcomes = at_once([partial(store.begin_turn, order) for order in orders])
     begun = [outcome for outcome in outcomes if isinstance(outcome, TurnBegun)]
     codes = Counter(outcome.code for outcome in outcomes if isinstance(outcome, RequestError))

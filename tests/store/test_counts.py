@@ -95,7 +95,7 @@ def test_as_many_starts_as_allowed(roomy: Store) -> None:
 
 
 def test_starts_are_counted_by_tenant_and_rate(roomy: Store) -> None:
-    """A tenant's starts are nobody else's, and a changed rate counts anew."""
+    """A tenant's starts are nobody else's, and a changed rate counts again."""
 
     def current(tenant: str, rate: StartRate = RATE) -> int:
         starts = begin_rated(roomy, tenant, rate).starts

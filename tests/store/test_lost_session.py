@@ -30,7 +30,7 @@ LOST = Fence(KEY, 5, "lost-run")
 
 
 def test_append_makes_the_session_anew(store: Store) -> None:
-    """An append to a lost session makes it anew, with the turn running; its events are resent."""
+    """An append to a lost session makes it again, with the turn running; its events are resent."""
     assert store.append(LOST, 40, events(40, 41)).last_seq == 0
     assert store.append(LOST, 1, events(1, 41)).last_seq == 41
     view = store.history(KEY)
@@ -40,7 +40,7 @@ def test_append_makes_the_session_anew(store: Store) -> None:
 
 
 def test_finish_makes_the_session_anew(store: Store) -> None:
-    """A finish of a lost turn makes the session anew and ends the turn; the next one follows."""
+    """A finish of a lost turn makes the session again and ends the turn; the next one follows."""
     assert store.finish(LOST, 3, events(3, 3), []) == 0
     assert store.finish(LOST, 1, events(1, 3), [{"role": "assistant", "content": "hi"}]) == 3
     assert store.finish(LOST, 1, events(1, 3), [{"role": "assistant", "content": "hi"}]) == 3
@@ -49,7 +49,7 @@ def test_finish_makes_the_session_anew(store: Store) -> None:
 
 
 def test_question_survives_its_session(store: Store) -> None:
-    """A question of a lost session is asked anew by the turn that waits for its answer."""
+    """A question of a lost session is asked again by the turn that waits for its answer."""
     assert store.take_input(LOST, "q") is None
     store.post_input(KEY, "q", b"1")
     assert store.take_input(LOST, "q") == b"1"
@@ -64,7 +64,7 @@ def test_question_is_asked_in_a_lost_session(store: Store) -> None:
 
 
 def test_turn_made_anew_is_an_ordinary_one(store: Store) -> None:
-    """A turn that was made anew makes its session busy, is cancelled, and can be lost again."""
+    """A turn that was made again makes its session busy, is cancelled, and can be lost again."""
     store.append(LOST, 1, events(1, 1))
     waiting = request(if_busy="enqueue")
     assert store.begin_turn(waiting).turn == 6
@@ -78,7 +78,7 @@ def test_turn_made_anew_is_an_ordinary_one(store: Store) -> None:
 
 
 def test_turn_made_anew_counts(make_store: MakeStore) -> None:
-    """A turn that was made anew counts among its tenant's, which never keep it out."""
+    """A turn that was made again counts among its tenant's, which never keep it out."""
     store = make_store(StoreLimits(max_turns_per_tenant=1, max_sessions_per_tenant=1))
     fence = start(store, OTHER)
     assert store.append(LOST, 1, events(1, 1)).last_seq == 1
@@ -93,7 +93,7 @@ def test_turn_made_anew_counts(make_store: MakeStore) -> None:
 
 
 def test_readers_are_told_what_was_lost(store: Store) -> None:
-    """A cursor before the turn that was made anew has missed events; one in it has not."""
+    """A cursor before the turn that was made again has missed events; one in it has not."""
     store.append(LOST, 1, events(1, 2))
     for after, missed in {
         START: False,
@@ -110,7 +110,7 @@ def test_readers_are_told_what_was_lost(store: Store) -> None:
 
 
 def test_first_turn_made_anew_misses_nothing(store: Store) -> None:
-    """When the turn made anew is the first, nothing before it can be missing."""
+    """When the turn made again is the first, nothing before it can be missing."""
     store.append(LOST._replace(turn=1), 1, events(1, 2))
     found = store.read(KEY, EventId(0, 9), ALL)
     assert found is not None
@@ -164,7 +164,7 @@ def test_running_turn_keeps_the_lost_one_out(store: Store) -> None:
 
 
 def test_queued_turn_does_not_claim_a_lost_session(store: Store) -> None:
-    """A claim makes nothing anew: a waiting turn whose session was lost is fenced."""
+    """A claim makes nothing again: a waiting turn whose session was lost is fenced."""
     with pytest.raises(Fenced):
         store.claim_turn(LOST)
     assert store.history(KEY) is None

@@ -256,7 +256,7 @@ def test_paused_server_is_not_waited_for(store: RedisStore, client: Client) -> N
 
 
 def test_empty_server_gets_its_turn_back() -> None:
-    """A server that was killed and comes back empty is used at once, and gets the turn anew."""
+    """A server that was killed and comes back empty is used at once, and gets the turn again."""
     port = free_port()
     with redis_server(port=port) as server:
         store = RedisStore(server.url, timeout_seconds=TIMEOUT_SECONDS, start_thread=start_thread)

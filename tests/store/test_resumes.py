@@ -107,7 +107,7 @@ def test_the_worker_before_is_fenced(shared: Store) -> None:
 
 
 def test_a_deleted_turn_stays_deleted_for_all_its_workers(shared: Store) -> None:
-    """No attempt of a turn makes its session anew behind its deletion."""
+    """No attempt of a turn makes its session again behind its deletion."""
     fence = begin(shared)
     taken = take(shared, look(shared, fence))
     assert taken is not None

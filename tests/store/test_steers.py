@@ -153,7 +153,7 @@ def test_the_worker_and_the_sender_are_told(store: Store) -> None:
 
 
 def test_a_steered_message_begins_no_exchange(store: Store) -> None:
-    """To answer anew takes the whole exchange out, with what was said to it while it ran."""
+    """To answer again takes the whole exchange out, with what was said to it while it ran."""
     said: list[Message] = [
         {"role": "assistant", "content": "half"},
         {"role": "user", "content": "more", "steered": True},

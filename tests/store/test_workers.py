@@ -99,7 +99,7 @@ def test_heartbeat_tells_of_followed_sessions(store: Store) -> None:
 
 
 def test_heartbeat_makes_no_session(store: Store) -> None:
-    """A turn whose session is not there is not fenced, as it may make it anew; nor made by this."""
+    """A turn whose session is gone is not fenced, as it may make it again; nor made by this."""
     assert store.heartbeat("worker", [fence_of(request(), 1)]) == Heartbeat({}, [])
     assert store.history(KEY) is None
 

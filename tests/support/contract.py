@@ -69,7 +69,7 @@ class Contract:
             self._validate(described["schema"], json.loads(body), place)
 
     def check_stream(self, item: Mapping[str, Any], body: bytes) -> list[Frame]:
-        """Fail unless each of a stream's frames is described; answers them."""
+        """Fail unless each of a stream's frames is described; returns them."""
         frames = FrameParser().feed(body, 0)
         for frame in frames:
             told = {"id": frame.id, "event": frame.event, "retry": frame.retry, "data": frame.text}

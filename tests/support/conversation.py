@@ -58,7 +58,7 @@ def transcript(events: list[dict[str, Any]], *, calls_race: bool = False) -> lis
     With ``calls_race`` the framework reports a step's calls from threads of their own, in no
     particular order: they are put into the model's.
 
-    Tokens and thinking are joined where they follow each other, ids that are made anew each time
+    Tokens and thinking are joined where they follow each other, ids that are made again each time
     are replaced by numbers in their order, and what parallel tools send between two tokens is
     sorted: calls as they came, then the question, then results by their call's number.
     """

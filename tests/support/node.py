@@ -21,7 +21,7 @@ _MODULES: Final = CLIENTS / "node_modules"
 
 
 def run_node(script: str, seconds: float = 60, **arguments: Any) -> list[dict[str, Any]]:
-    """Run a script of tests/clients to its end; answers what it printed.
+    """Run a script of tests/clients to its end; returns what it printed.
 
     Fails with all its output unless it ends well within ``seconds``.
     """

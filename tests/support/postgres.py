@@ -47,7 +47,7 @@ class Postgres:
         self._running.close()
 
     def crash(self) -> None:
-        """Kill one of its processes: it ends all others, with every connection, and begins anew."""
+        """Kill a process: it ends the others, with every connection, and begins again."""
         process = self._process
         assert process is not None
         starts = process.log().count(READY)

@@ -56,6 +56,6 @@ def observed(server: Server, name: str, session_id: str) -> list[float]:
 
 
 def wait_observed(server: Server, name: str, session_id: str, seconds: float = 10) -> float:
-    """Wait until the scripted agent told this of this session; answers when it did."""
+    """Wait until the scripted agent told this of this session; returns when it did."""
     what = f"{name} observed of {session_id}"
     return wait_for(lambda: observed(server, name, session_id), what, seconds)[0]

@@ -91,7 +91,7 @@ class ResponsesShape:
         yield self._take()
 
     def _item(self, kind: str) -> _OpenItem:
-        """The item that is being written, begun anew if another kind was."""
+        """The item that is being written, begun again if another kind was."""
         self._begin()
         if self._open is None or self._open.kind != kind:
             self._close_item()

@@ -45,7 +45,7 @@ def data_of(frames: bytes) -> list[dict[str, Any]]:
 
 
 def test_what_counts_is_the_reply() -> None:
-    """The tokens that count, joined, are the reply, and ids of an attempt begin anew."""
+    """The tokens that count, joined, are the reply, and ids of an attempt begin again."""
     assert [str(event.id) for event in LOG[3:6]] == ["1-4", "1-1000001", "1-1000002"]
     said = [event.content for event in counted(LOG) if isinstance(event, Token)]
     assert "".join(said) == "See. It is two."

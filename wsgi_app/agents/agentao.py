@@ -38,7 +38,7 @@ class AgentaoAgent:
     """Makes the agents of sessions; hand it to `AgentHost`.
 
     ``make`` is called once per session, with keyword arguments to hand on to ``Agentao``, and
-    gives the agent; everything that holds state, such as tools, it makes anew each time. They are
+    gives the agent; everything that holds state, such as tools, it makes again each time. They are
     ``working_directory``, the tenant's; ``transport``, through which the turn gets the agent's
     events; and, so that nothing comes from or goes to the home directory of the worker's user,
     or to another tenant's log, ``logger``, ``mcp_registry`` (empty) and ``skill_manager`` (the

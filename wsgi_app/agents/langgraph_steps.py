@@ -89,7 +89,7 @@ class GraphSteps:
             await self._calls.advance(messages[-1].id, open_calls(messages))
 
     def check_begins(self) -> None:
-        """Raise TurnError if the turn cannot begin anew: the saver lacks what was recorded."""
+        """Raise TurnError if the turn cannot begin again: the saver lacks what was recorded."""
         if any(not step["begins"] for step in self._calls.steps):
             raise CannotGoOn(NO_CHECKPOINT)
 

@@ -44,7 +44,7 @@ _REQUIRED: Final = frozenset({"model", "messages", "input"})
 #: A stream ends at once after its last event; the connection is kept if it does so in this time.
 STREAM_END_SECONDS: Final = 0.1
 #: How long the count of tokens and ``[DONE]`` are waited for once the answer has its reason: some
-#: servers never send them, and keep the connection open. Pieces that still come begin it anew.
+#: servers never send them, and keep the connection open. Pieces that still come begin it again.
 GRACE_SECONDS: Final = 1.0
 #: How often a request is repeated of whose answer nothing came, see `BrokenOffError`. The openai
 #: package itself repeats what fails before the stream, as often as its client says.

@@ -68,7 +68,7 @@ async def _keep_connected() -> AsyncGenerator[Connected, None]:
     api_key = os.environ.get("OPENAI_API_KEY") or "none"
     hooks = {"response": [_drop_long_error]}
     http_client = _http_client(limits=limits, event_hooks=hooks)
-    # The turn's deadline bounds all reads. A limit for each would be a timer set anew with each
+    # The turn's deadline bounds all reads. A limit for each would be a timer set again with each
     # token, a twelfth of the loop's time (measured).
     timeout = copy(DEFAULT_TIMEOUT)
     timeout.read = None

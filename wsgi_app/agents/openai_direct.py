@@ -95,7 +95,7 @@ class DirectWay:
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            # The turn's deadline bounds all reads. A limit for each would be a timer set anew with
+            # The turn's deadline bounds all reads. A limit for each would be a timer set again with
             # each token, a twelfth of the loop's time (measured).
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=DEFAULT_TIMEOUT.connect),
         )

@@ -49,7 +49,7 @@ class ToolCallOf(Generic[T]):
     decode: Callable[[Any], T]
     #: The result that tells the model something instead.
     tell: Callable[[str], T]
-    #: What it raises that waits for the user, and begins anew behind that.
+    #: What it raises that waits for the user, and begins again behind that.
     waits: tuple[type[BaseException], ...] = ()
 
 
@@ -156,7 +156,7 @@ class StepsOfCalls:
         return result
 
     async def wait_again(self, name: str) -> None:
-        """Record that a call waits for the user, and begins anew behind that."""
+        """Record that a call waits for the user, and begins again behind that."""
         self._in_flight.discard(name)
         if self._keeps and name in self._begun:
             self._begun.discard(name)

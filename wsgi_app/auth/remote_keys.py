@@ -33,7 +33,7 @@ _MAX_BYTES: Final = 1_048_576
 class RemoteKeys:
     """The keys at a URL, fetched when the first token comes.
 
-    A key that is not known makes it be fetched anew; while it cannot be fetched, the keys that are
+    A key that is not known makes it be fetched again; while it cannot be fetched, the keys that are
     known go on to count, and no request waits for it after the first ones have in vain.
 
     Used by any thread, and by the one that fetches; ``_lock`` guards what they share, and is never
@@ -87,7 +87,7 @@ class RemoteKeys:
         return None if keys is None else keys.find(kid, algorithm)
 
     def _begin_fetch(self) -> threading.Event | None:
-        """Fetch in a thread of its own; answers what tells the end, None if it is too early."""
+        """Fetch in a thread of its own; returns what tells the end, None if it is too early."""
         with self._lock:
             now = time.monotonic()
             if self._fetching is not None:

@@ -18,7 +18,7 @@ LOOK_SECONDS: Final = 1.0
 
 
 class WatchedFile(Generic[T]):
-    """A file's content, read anew once the file has changed.
+    """A file's content, read again once the file has changed.
 
     ``parse`` makes it of the text and raises ValueError; ``setting`` names the file in messages. A
     new file that cannot be read is told to the log, and the content before it stays.
@@ -59,7 +59,7 @@ class WatchedFile(Generic[T]):
             told = "%s has changed and %s; what it held before still counts: %s"
             log.error(told, self._setting, _explain(error), self._path)  # noqa: TRY400 - the trace tells nothing more
         else:
-            log.info("%s has changed and was read anew: %s", self._setting, self._path)
+            log.info("%s has changed and was read again: %s", self._setting, self._path)
 
     def _signature(self) -> tuple[int, int, int] | None:
         try:

@@ -92,7 +92,7 @@ class HostClient:
         return self._stream("GET", _chat(session_id, "events"), None, {"Last-Event-ID": after})
 
     def cancel(self, session_id: str, turn: int | None) -> int | None:
-        """Cancel a turn, or whatever runs; answers the cancelled turn, None if nothing ran."""
+        """Cancel a turn, or whatever runs; returns the cancelled turn, None if nothing ran."""
         body = {} if turn is None else {"turn_id": str(turn)}
         answer = self._call("POST", _chat(session_id, "cancel"), body)
         return _number(answer.get("turn_id")) if answer.get("cancelled") else None
@@ -181,7 +181,7 @@ class HostClient:
     def send(
         self, method: str, path: str, body: object, headers: Mapping[str, str], seconds: float
     ) -> requests.Response:
-        """Send one request; answers as soon as the answer's head is there, for `close`."""
+        """Send one request; returns as soon as the answer's head is there, for `close`."""
         try:
             response = self._session.request(
                 method,

@@ -42,7 +42,7 @@ class Conversation:
         return True
 
     def talk(self) -> int:
-        """Send each line until there are no more; answers the exit status.
+        """Send each line until there are no more; returns the exit status.
 
         What comes through a pipe ends with the first message that failed, since the next ones may
         build on it.
@@ -58,7 +58,7 @@ class Conversation:
                 return status
 
     def say(self, message: str) -> int:
-        """Send a message and show its answer; answers the exit status."""
+        """Send a message and show its answer; returns the exit status."""
         return self._follow(TurnReader(self._client, self._session_id, message=message))
 
     def _follow(self, reader: TurnReader) -> int:

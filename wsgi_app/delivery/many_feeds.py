@@ -176,7 +176,7 @@ class _Tail:
             if not self._awaits_birth:
                 self._await_birth()
                 self._wake()  # to look once more: it may have begun before that
-            self.cursor = Cursor(EventId(0, 0))  # one of its name begins anew
+            self.cursor = Cursor(EventId(0, 0))  # one of its name begins again
             return []
         if self._awaits_birth:
             self._forget_birth()

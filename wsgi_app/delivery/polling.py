@@ -20,7 +20,7 @@ WAIT_SECONDS = 15.0
 def poll_events(reader: Reader, wait_seconds: float) -> tuple[list[NumberedEvent], bool]:
     """Take what is there; only if there is nothing, wait for something.
 
-    Answers too whether more may come. Raises ReaderGone and StoreUnavailable.
+    Also returns whether more may come. Raises ReaderGone and StoreUnavailable.
     """
     events = reader.read(wait_seconds)
     while events and not reader.ended and len(events) < MAX_EVENTS_PER_POLL:

@@ -128,7 +128,7 @@ class Reader:
     def park(self, wake: Callable[[], None]) -> EventSource:
         """Have ``wake`` called when there may be events.
 
-        Answers what to read from now on; `ended` and `close` hold on.
+        Returns what to read from now on; `ended` and `close` hold on.
         """
         self._feed.call_when_woken(wake)
         return self._feed

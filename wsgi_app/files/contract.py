@@ -58,7 +58,7 @@ class FileStorage(ABC):
 
     @abstractmethod
     def keep(self, tenant: str, session_id: str) -> None:
-        """Note that the session's files are in use: their time begins anew."""
+        """Note that the session's files are in use: their time begins again."""
 
     @abstractmethod
     def delete(self, tenant: str, file_id: str) -> bool:

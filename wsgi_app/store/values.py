@@ -108,7 +108,7 @@ class BeginTurn(Struct, frozen=True, kw_only=True):
     #: The message's name in the history, by which readers find its exchange.
     message_id: str = ""
     if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
-    #: Whether the newest exchange leaves the history when the turn starts: it is answered anew.
+    #: Whether the newest exchange leaves the history when the turn starts: it is answered again.
     regenerates: bool = False
     idempotency_key: Optional[str] = None
     #: Digest of the request, to tell a retry from another request under the same key.

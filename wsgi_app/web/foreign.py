@@ -38,7 +38,7 @@ def tell_foreign_answer(response: Response) -> None:
 
 
 def tell_collector(mount: Mount) -> None:
-    """Name once who wants the whole body of a stream: whoever has called this code."""
+    """Name once who wants the whole body of a stream: the caller of this code."""
     mount.warn_once(
         "collector",
         f"{_caller()} asks for the body of a stream of events, which is not there yet; it got an"

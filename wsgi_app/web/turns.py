@@ -170,7 +170,7 @@ def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
 
 
 def add_headers(response: Response) -> None:
-    """Tell the request's id; to whoever has started a turn, or was refused one, its limit too.
+    """Tell the request's id; to the client that started a turn, or was refused one, its limit too.
 
     An id of the host's own goes with those alone: all else that is asked of another tenant's
     session has the very same answer as an unknown one's.

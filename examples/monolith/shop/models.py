@@ -68,7 +68,7 @@ def init_app(app: Flask) -> None:
 
 @click.command("fill-database")
 def fill_database() -> None:
-    """Make the tables anew, with two customers, alice and bob, whose passwords are their names."""
+    """Make the tables again, with two customers, alice and bob, whose passwords are their names."""
     db.drop_all()
     db.create_all()
     db.session.add_all(

@@ -191,7 +191,7 @@ class McpConnection:
             return
         link.stop()
         if link.was_open and link.wire.is_stateful and self._turn is not None and not self._closed:
-            tell(self._turn, f"{self.name}: began anew; what it held for this session is lost.")
+            tell(self._turn, f"{self.name}: began again; what it held for this session is lost.")
 
     async def _list_tools(self, seconds: float) -> list[RemoteTool]:
         client = await self._get_client()

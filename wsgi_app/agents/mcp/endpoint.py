@@ -48,7 +48,7 @@ class McpEndpoint:
 
     #: Tells servers apart: in messages, and before a tool's name where two have the same.
     name: str
-    #: Makes the client's transport anew for each connection.
+    #: Makes the client's transport again for each connection.
     make_transport: Callable[[Wire], Transport] = field(repr=False)  # it holds what may be secret
     _: KW_ONLY
     #: The name among servers of one agent that would have the same one; None: a given name stays.

@@ -110,7 +110,7 @@ def examine_way(report: Report, url: str, token: str, *, thorough: bool) -> None
 def _at_once(
     measurements: Mapping[str, Callable[[], object]],
 ) -> tuple[dict[str, object], dict[str, HostError]]:
-    """Make all measurements at the same time; answers what came of them, and why of others not."""
+    """Make all measurements at the same time; returns what came of them, and why of others not."""
     measured: dict[str, object] = {}
     faults: dict[str, HostError] = {}
 

@@ -137,7 +137,7 @@ class Way:
         return best
 
     def encoding(self) -> str:
-        """Offer compression; answers what was taken of it, '' for nothing."""
+        """Offer compression; returns what was taken of it, '' for nothing."""
         body = {"frames": 1, "interval_ms": 0}
         stream = self._open(body, PATIENCE_SECONDS, {"Accept-Encoding": "gzip, deflate, br, zstd"})
         stream.close()
@@ -175,7 +175,7 @@ class Way:
         return float("inf")
 
     def upgrade(self) -> int:
-        """Ask for a WebSocket; answers the status, 101 for one."""
+        """Ask for a WebSocket; returns the status, 101 for one."""
         headers = {
             "Connection": "Upgrade",
             "Upgrade": "websocket",
@@ -192,7 +192,7 @@ class Way:
         return response.status_code
 
     def patience(self) -> tuple[int, float]:
-        """Have a JSON answer take nearly as long as a turn may; answers its status and seconds."""
+        """Have a JSON answer take nearly as long as a turn may; returns its status and seconds."""
         seconds = max(0.0, self._turn_timeout_seconds - 2)
         body = {"frames": 1, "interval_ms": 0, "silence_seconds": seconds}
         client = HostClient(self._url, self._token)

@@ -13,7 +13,7 @@ FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 
 
 def send_at_once(client: socket.socket, data: bytes) -> int:
-    """Send what the kernel takes now; answers how many bytes.
+    """Send what the kernel takes now; returns how many bytes.
 
     `socket.send` lets other threads have the interpreter for the few microseconds that the kernel
     needs. One that writes hundreds of streams would wait its turn behind all agents' threads once

@@ -50,7 +50,7 @@ class SwitchInterval:
             self._threads += change
             wanted_seconds = min(MAX_SECONDS, self._threads * SECONDS_PER_THREAD)
             if self._usual_seconds is None:
-                # Asked anew each time: the site may have set one of its own.
+                # Asked again each time: the site may have set one of its own.
                 usual_seconds = sys.getswitchinterval()
                 if wanted_seconds > usual_seconds:
                     self._usual_seconds = usual_seconds

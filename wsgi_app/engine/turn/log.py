@@ -50,7 +50,7 @@ class EventLog:
         return True
 
     def add(self, event: AnyEvent, json: bytes) -> EventId | None:
-        """Add an event like `append`; answers its id, None once the log is sealed."""
+        """Add an event like `append`; returns its id, None once the log is sealed."""
         with self._lock:
             if self._sealed:
                 return None

@@ -18,7 +18,7 @@ def wait_for_place(
 ) -> list[Message] | CancelReason | None:
     """Wait until the store lets a queued turn run.
 
-    Answers the history that it starts with, or why it shall be cancelled, or None once it has
+    Returns the history that it starts with, or why it shall be cancelled, or None once it has
     ended. ``wakeup`` is set when the turn before it may have ended.
     """
     while not ended():

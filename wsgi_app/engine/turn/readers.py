@@ -65,7 +65,7 @@ class Readers:
             self._orphaned()
 
     def wait_again(self) -> None:
-        """Start the clock anew: there are readers, on other workers."""
+        """Start the clock again: there are readers, on other workers."""
         with self._lock:
             if self._count == 0 and not self._paused and not self._closed:
                 seconds = max(self._orphan_seconds or 0, MIN_RECHECK_SECONDS)

@@ -285,7 +285,7 @@ class TurnRun:
         self._services.journal.hurry(self.fence)
 
     def _leave(self, to: Stage) -> None:
-        # 1. It is counted, unless whoever has ended it has done so, 2. its readers see the end
+        # 1. It is counted, unless the worker that ended it has done so, 2. its readers see the end
         # here or in the store, 3. and whoever waits for the end goes on.
         if to == "elsewhere":
             self._report.leave()

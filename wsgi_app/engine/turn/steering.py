@@ -72,7 +72,7 @@ class Steering:
         self._waiting = waiting_steers(self._log.events())
 
     def offer(self, steer_id: str, message: str) -> EventId:
-        """Give the turn a message, once for each id; answers its event's id.
+        """Give the turn a message, once for each id; returns its event's id.
 
         Raises RequestError ``not_steerable`` or ``queue_full``.
         """

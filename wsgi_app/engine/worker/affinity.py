@@ -38,7 +38,7 @@ MAX_TRIES: Final = 120
 #: For how long a worker counts as alive that was: the limit above finds out the rest.
 ALIVE_SECONDS: Final = 1.0
 #: What the user is told when the owner did not take it.
-BEGAN_ANEW: Final = "The session goes on in another process: its tools have begun anew."
+BEGAN_AGAIN: Final = "The session goes on in another process: its tools have begun again."
 
 
 #: A request that was taken, and the history that it starts with; None while it is queued.
@@ -87,7 +87,7 @@ class Affinity:
             return "", request
         if self._is_alive(view.owner):
             return view.owner, request
-        return "", msgspec.structs.replace(request, notice=BEGAN_ANEW)
+        return "", msgspec.structs.replace(request, notice=BEGAN_AGAIN)
 
     def start_here(self, key: SessionKey, owner_before: str, request: TurnRequest) -> TurnRequest:
         """The request of a turn that starts here; the session may have been another worker's.
@@ -98,7 +98,7 @@ class Affinity:
         if owner_before in ("", self._worker_id) or not self._agents.has(key):
             return request
         self._agents.discard(key)
-        notice = request.notice if self._offers is None else BEGAN_ANEW
+        notice = request.notice if self._offers is None else BEGAN_AGAIN
         return msgspec.structs.replace(request, notice=notice)
 
     def offer(self, fence: Fence, owner: str, request: TurnRequest) -> None:
@@ -130,7 +130,7 @@ class Affinity:
     def _take_back(self, fence: Fence, request: TurnRequest, tries: int) -> None:
         def take() -> Adopted | None:
             taken = self._take(fence, offered=False)
-            told = msgspec.structs.replace(request, notice=BEGAN_ANEW, adopted=True)
+            told = msgspec.structs.replace(request, notice=BEGAN_AGAIN, adopted=True)
             return None if taken is None else (told, taken.history)
 
         try:

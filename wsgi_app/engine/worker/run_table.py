@@ -64,7 +64,7 @@ class RunTable:
                     self._early_cancels.pop(key, None)
 
     def add(self, run: TurnRun) -> CancelReason | None:
-        """Take up a run that has begun; answers why it was cancelled meanwhile, if it was."""
+        """Take up a run that has begun; returns why it was cancelled meanwhile, if it was."""
         key, turn = run.fence.key, run.fence.turn
         with self._lock:
             self._runs.setdefault(key, {})[turn] = run
@@ -101,7 +101,7 @@ class RunTable:
             return self._all()
 
     def prune(self) -> list[TurnRun]:
-        """Forget ended runs; answers those whose thread still goes on."""
+        """Forget ended runs; returns those whose thread still goes on."""
         with self._lock:
             self._pruned_at = time.monotonic()
             for run in self._all():

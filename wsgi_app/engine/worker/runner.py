@@ -270,7 +270,7 @@ class Runner:
     ) -> list[int]:
         """End the named turn, or all that run and wait, and wait for the end.
 
-        Answers their numbers, lowest first. Turns of this worker end without the store; raises
+        Returns their numbers, lowest first. Turns of this worker end without the store; raises
         StoreUnavailable only if there is none of them.
         """
         return self._cancels.cancel(key, turn, reason, wait_seconds)

@@ -15,7 +15,7 @@ A session lives for ``session_ttl_seconds`` after its last write; heartbeats of 
 Another tenant's session is an unknown one.
 
 A running turn survives the loss of its session: `append`, `finish`, `open_input` and `take_input`
-make both anew if the turn's number is above the session's newest and no other turn runs or waits
+make both again if the turn's number is above the session's newest and no other turn runs or waits
 there. They never do so for a turn that was deleted with its session.
 
 What is stored comes back as equal JSON, and is nobody's but the store's: a caller may change what

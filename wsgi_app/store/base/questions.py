@@ -32,7 +32,7 @@ class QuestionOperations(ABC):
         """Take the answer; None while there is none. Raises Fenced when the turn does not run.
 
         It may be taken again until the question is closed, replaced or its turn has ended. A
-        question that was lost with its session is asked anew.
+        question that was lost with its session is asked again.
         """
 
     @abstractmethod

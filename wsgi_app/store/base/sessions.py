@@ -62,5 +62,5 @@ class SessionOperations(ABC):
         With ``newest_turn`` only while that turn is its newest; False if it is not.
 
         Turns that run or wait get the cancel flag ``deleted``, as a signal alone; they are fenced
-        from then on, and cannot make the session anew.
+        from then on, and cannot make the session again.
         """

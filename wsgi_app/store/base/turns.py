@@ -78,7 +78,7 @@ class TurnOperations(ABC):
     def write(self, writes: Sequence[JournalWrite]) -> list[Appended | Fenced | StoreUnavailable]:
         """Do many appends and finishes, in as few round trips as the store allows.
 
-        Answers what each did, or the exception that it would have raised alone. Raises nothing.
+        Returns what each did, or the exception that it would have raised alone. Raises nothing.
         """
         return [self._write_one(write) for write in writes]
 

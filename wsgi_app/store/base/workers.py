@@ -34,7 +34,7 @@ class WorkerOperations(ABC):
 
         ``info`` is for `workers`.
 
-        A turn that was made anew is the worker's from then on. A worker counts as alive for a
+        A turn that was made again is the worker's from then on. A worker counts as alive for a
         lease from its last heartbeat, and as the owner of the turns that it listed then, and of
         those that it began since.
         """

@@ -136,7 +136,7 @@ class Session:
         return TurnClaim(state, _decode(turn.history), turn.cancel)
 
     def revive(self, fence: Fence) -> None:
-        """Make a running turn anew that the store has lost."""
+        """Make a running turn again that the store has lost."""
         if fence.turn > self.newest_turn + 1:
             # The turns between are lost: keeping older ones would hide that from readers.
             self.turns.clear()
@@ -180,7 +180,7 @@ class Session:
             self.question = self.asking_turn = None
 
     def adopt(self, fence: Fence, worker_id: str) -> Turn | None:
-        """Note who has the turn, which is unknown of one made anew; None if it has ended."""
+        """Note who has the turn, which is unknown of one made again; None if it has ended."""
         turn = self.turns.get(fence.turn)
         if turn is None or turn.run_id != fence.run_id or turn.state == "ended":
             return None

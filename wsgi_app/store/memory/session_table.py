@@ -76,7 +76,7 @@ class SessionTable:
         return session, session.find(fence)
 
     def find_or_revive(self, fence: Fence) -> tuple[Session, Turn]:
-        """Find a turn, or make it anew if it was lost; raises Fenced."""
+        """Find a turn, or make it again if it was lost; raises Fenced."""
         session = self.get(fence.key)
         if (fence.key, fence.run_id) in self._deleted_runs:
             raise Fenced
@@ -89,14 +89,14 @@ class SessionTable:
         return session, session.find(fence)
 
     def find_running(self, fence: Fence) -> tuple[Session, Turn]:
-        """Find a turn that runs, or make it anew if it was lost; raises Fenced."""
+        """Find a turn that runs, or make it again if it was lost; raises Fenced."""
         session, turn = self.find_or_revive(fence)
         if turn.state != "running":
             raise Fenced
         return session, turn
 
     def is_foreign(self, fence: Fence) -> bool:
-        """Whether a turn cannot be made anew, being ended, deleted or another run's."""
+        """Whether a turn cannot be made again, being ended, deleted or another run's."""
         session = self._sessions.get(fence.key)
         if (fence.key, fence.run_id) in self._deleted_runs:
             return True

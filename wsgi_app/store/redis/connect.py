@@ -55,7 +55,7 @@ class Nodes(ABC):
 
     @abstractmethod
     def run_many(self, calls: Sequence[Call]) -> list[Outcome]:
-        """Run scripts in one round trip per server, in order; answers what each did or raised."""
+        """Run scripts in one round trip per server, in order; returns what each did or raised."""
 
     @abstractmethod
     def group(self, key: str, place: int) -> Hashable:
@@ -108,7 +108,7 @@ class OneNode(Nodes):
         self._known.update(call.script.sha for call in calls)
         if not any(isinstance(outcome, NoScriptError) for outcome in outcomes):
             return outcomes
-        self._known.clear()  # the server has begun anew
+        self._known.clear()  # the server has begun again
         return [
             self.run_many([call])[0] if isinstance(outcome, NoScriptError) else outcome
             for call, outcome in zip_strict(calls, outcomes)

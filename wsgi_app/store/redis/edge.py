@@ -81,7 +81,7 @@ class Edge:
         return replies
 
     def run_many(self, calls: Sequence[Call]) -> list[Reply | StoreUnavailable]:
-        """Run scripts in few round trips; answers what each did or raised."""
+        """Run scripts in few round trips; returns what each did or raised."""
         if not calls:
             return []
         try:

@@ -29,5 +29,5 @@ class RedisPart:
         return reply
 
     def _enrol(self, fence: Fence, created: bytes) -> list[Call]:
-        """Count a turn that was made anew, in a session that was created then ('' if not)."""
+        """Count a turn that was made again, in a session that was created then ('' if not)."""
         return self._calls.renew_turns([Kept(fence, created.decode())] if created else [])

@@ -19,7 +19,7 @@ export class Watcher {
     this.#ended = ended;
   }
 
-  /** Follows these sessions in the place of others; a stream that was lost begins anew. */
+  /** Follows these sessions in the place of others; a stream that was lost begins again. */
   watch(sessionIds) {
     const pairs = sessionIds.slice(0, MAX_WATCHED).map((sessionId) => ["session", sessionId]);
     const watched = new URLSearchParams(pairs).toString();
@@ -38,7 +38,7 @@ export class Watcher {
       });
       if (response.ok) await this.#hear(response.body);
     } catch {
-      // Nobody misses it: the list is asked for now and then, and begins it anew.
+      // Nobody misses it: the list is asked for now and then, and begins it again.
     }
     controller.abort(); // or what was refused would keep its connection
     if (this.#controller === controller) this.#watched = "";

@@ -103,7 +103,7 @@ def _wanted(mount: Mount, key: SessionKey, body: RunBody) -> TurnRequest:
 
 
 def _is_asked_again(mount: Mount, key: SessionKey, body: RunBody, message: str) -> bool:
-    """Whether the message is the session's newest one: a run repeated after an error, or anew."""
+    """Whether the message is the session's newest one: a run repeated after an error, or again."""
     view = mount.store.history(key)
     asked = [] if view is None else [m["content"] for m in view.messages if m["role"] == "user"]
     return bool(asked) and asked[-1] == message and len(asked) == body.count_user_messages()

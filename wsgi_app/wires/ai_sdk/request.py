@@ -1,4 +1,4 @@
-"""What the AI SDK's chat transport posts: a message, one anew, or the answer to a question."""
+"""What the AI SDK's transport posts: a message, a repeated one, or the answer to a question."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class AiSdkChatBody(Struct, rename={"message_id": "messageId"}):
 
 
 class Submission(NamedTuple):
-    """A user's message to answer, for the first time or anew."""
+    """A user's message to answer, for the first time or again."""
 
     text: str
     message_id: str
-    #: Whether it takes the place of a message that was answered, or stays and is answered anew.
+    #: Whether it takes the place of a message that was answered, or stays and is answered again.
     kind: str
     #: How many user's messages the client shows, up to this one; None if it does not tell.
     user_messages: int | None

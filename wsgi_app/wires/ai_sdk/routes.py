@@ -146,7 +146,7 @@ def _replaces_newest(mount: Mount, key: SessionKey, wanted: Submission) -> bool:
         return wanted.kind == "edit"
     if shown > len(asked):
         return False
-    raise RequestError("invalid_request", "Only the newest message can be answered anew.")
+    raise RequestError("invalid_request", "Only the newest message can be answered again.")
 
 
 # -- questions

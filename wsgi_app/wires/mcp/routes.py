@@ -167,7 +167,7 @@ def _client_session() -> ClientSession | None:
     try:
         return None if text is None else ClientSession.parse(text)
     except ValueError:
-        raise RequestError("not_found", "There is no such session; initialize anew.") from None
+        raise RequestError("not_found", "There is no such session; initialize again.") from None
 
 
 # -- what needs no answer

@@ -1,5 +1,5 @@
 -- ARGV: ttl, turn, run, first_seq, event…
--- Answers: {last seq, cancel or '', followed, creation of a session made anew or ''} or 'fenced'
+-- Answers: {last seq, cancel or '', followed, creation of a session made again or ''} or 'fenced'
 use(KEYS[1])
 local turn, run, first_seq = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local found, revived = find_running(turn, run)

@@ -1,6 +1,6 @@
 -- KEYS: the session of each fence, then those that the worker follows
 -- ARGV: ttl, lease, worker, number of fences, turn and run of each fence
--- Answers of each fence: 'fenced', 'lost' (may be made anew), or 'kept <created> <cancel or none>';
+-- Answers of each fence: 'fenced', 'lost' (may be made again), or 'kept <created> <cancel or none>';
 --   of each followed session: '<created> <newest turn>', or '' if it is unknown
 local lease, worker, count = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 

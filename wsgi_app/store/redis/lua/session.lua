@@ -228,7 +228,7 @@ local function revive(turn, run)
   written()
 end
 
--- Whether the fence holds, and if the turn was made anew the session's creation, else ''.
+-- Whether the fence holds, and if the turn was made again the session's creation, else ''.
 local function find_or_revive(turn, run)
   if is_banned(run) then
     return false, ''

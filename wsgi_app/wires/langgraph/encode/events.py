@@ -83,7 +83,7 @@ class ThreadEncoder:
 
     def _begin(self, start: TurnStart) -> None:
         if self._turn is not None and start.id.turn < self._turn.number:
-            self._wanted.since = -1  # the thread was deleted, and begins anew
+            self._wanted.since = -1  # the thread was deleted, and begins again
         self._turn = _Turn(self, start, self._names)
         self._turn.begin()
 
@@ -253,7 +253,7 @@ class _Turn:
     # -- a turn taken over
 
     def _rewind(self, counted: Sequence[AnyEvent]) -> None:
-        """Begin again behind what counts; its messages are told anew under their ids."""
+        """Begin again behind what counts; its messages are told again under their ids."""
         self._message.fail("Another worker goes on with this.")
         self._answer = Answer(self._start.human_id, self._names)
         for event in counted:

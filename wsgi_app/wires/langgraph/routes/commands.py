@@ -166,7 +166,9 @@ def _regenerates(mount: Mount, key: SessionKey, params: RunParams) -> bool:
             return False  # it is the newest state
         if ref.turn == view.turn or ref == ref._replace(turn=view.turn - 1).last():
             return True
-    raise CommandError("no_such_checkpoint", "Only the thread's newest exchange can be begun anew.")
+    raise CommandError(
+        "no_such_checkpoint", "Only the thread's newest exchange can be begun again."
+    )
 
 
 def _said_before(mount: Mount, key: SessionKey) -> RunInput:
@@ -174,7 +176,7 @@ def _said_before(mount: Mount, key: SessionKey) -> RunInput:
     view = mount.store.history(key)
     said = [] if view is None else [one for one in view.messages if one["role"] == "user"]
     if not said:
-        raise CommandError("no_such_checkpoint", "The thread has no message to answer anew.")
+        raise CommandError("no_such_checkpoint", "The thread has no message to answer again.")
     return RunInput(said[-1]["content"], str(said[-1].get("id", "")), (), {})
 
 

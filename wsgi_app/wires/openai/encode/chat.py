@@ -78,7 +78,7 @@ class ChatAnswer:
         return self.finish_reason is not None or self.error is not None
 
     def take(self, event: AnyEvent) -> dict[str, Any]:
-        """Take an event; answers what it adds to the message, which may be nothing."""
+        """Take an event; returns what it adds to the message, which may be nothing."""
         if self.ended:
             return {}
         if isinstance(event, Token):
@@ -178,7 +178,7 @@ class ChatCollector:
         self._calls: list[dict[str, Any]] = []
 
     def take(self, numbered: NumberedEvent) -> bool:
-        """Take an event; answers whether the completion is whole."""
+        """Take an event; returns whether the completion is whole."""
         if isinstance(numbered.event, Withdrawn):
             after = EventId.parse(numbered.event.after)
             for name, pieces in self._texts.items():

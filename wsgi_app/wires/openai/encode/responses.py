@@ -127,7 +127,7 @@ class ResponseBuilder:
         ]
 
     def take(self, numbered: NumberedEvent) -> list[StreamEvent]:
-        """Take the next event; answers what it adds to the stream."""
+        """Take the next event; returns what it adds to the stream."""
         seq, event = numbered.id.seq, numbered.event
         if self.ended or (seq <= self.seq and not isinstance(event, Gap)):
             return []

@@ -182,7 +182,7 @@ def _stream_again(
 def _catch_up(
     mount: Mount, ref: ResponseRef, builder: ResponseBuilder, after: int
 ) -> list[StreamEvent]:
-    """Take what the reader has had; answers what else came of the last event taken.
+    """Take what the reader has had; returns what else came of the last event taken.
 
     Event by event: merged text would not divide where the reader stopped.
     """

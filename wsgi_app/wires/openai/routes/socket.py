@@ -206,7 +206,7 @@ class _Responses:
     def _stream(
         self, body: ResponseBody, ref: ResponseRef, opened: _Turn
     ) -> tuple[ResponseRef, ResponseBuilder]:
-        """Send a response, and those that follow it by steering; answers the last one."""
+        """Send a response, and those that follow it by steering; returns the last one."""
         builder, feed = new_builder(self._mount, body, ref), opened.feed
         self._send(builder.opening())
         while not (builder.ended or feed.ended):
