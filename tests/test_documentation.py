@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import re
+import subprocess
+import sys
+import textwrap
 
 import msgspec
 import pytest
@@ -18,6 +23,11 @@ from wsgi_app.config import Settings, setting_name
 from wsgi_app.errors import STATUS_BY_CODE
 from wsgi_app.web.blueprint import ADMIN, OWN
 from wsgi_app.wires import find_wires
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROWS = [row for wire in (OWN, ADMIN, *find_wires()) for row in wire.routes]
 #: Folders that `make docs` makes.
@@ -113,6 +123,30 @@ def test_an_example_gives_a_model_tools() -> None:
     }
     exec(blocks("python", "docs/writing-agents.md")[0], names)  # noqa: S102 - the page's own code
     assert isinstance(names["agent"], OpenAIAgent)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_code_on_pages_is_code(name: str) -> None:
+    """Each block is what it says: it can be read, and what it imports of the package is there."""
+    for code in blocks("python", name):
+        for node in ast.walk(ast.parse(textwrap.dedent(code))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wsgi_app"):
+                source = _source_of(str(node.module))
+                for one in node.names:
+                    assert re.search(rf"\b{re.escape(one.name)}\b", source), one.name
+    for code in blocks("json", name):
+        json.loads(code)
+    for code in blocks("toml", name):
+        tomllib.loads(code)
+    for code in blocks("sh", name):
+        subprocess.run(["sh", "-nc", code], check=True, timeout=10)
+
+
+def _source_of(module: str) -> str:
+    path = ROOT / module.replace(".", "/")
+    if not path.is_dir():
+        return path.with_suffix(".py").read_text()
+    return "\n".join([(path / "__init__.py").read_text(), *(one.stem for one in path.iterdir())])
 
 
 def test_settings_table_is_the_settings() -> None:
