@@ -21,6 +21,8 @@ from tests.support.servers import Gunicorn, gunicorn, redis_server
 from tests.support.service import owner_pid
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.timeout(180)
+
 HERE: Final = Path(__file__).parent / "page"
 TOOL: Final = {"tool": {"name": "add", "input": {"a": 1}, "output": {"sum": 2}}}
 WORDS: Final = [f"w{number} " for number in range(1, 41)]

@@ -1,0 +1,62 @@
+// The SDK for JavaScript as it is; prints what it got as one JSON document.
+import { Client } from "@langchain/langgraph-sdk";
+
+const { url, cutting } = JSON.parse(process.argv[2]);
+const client = new Client({ apiUrl: url, apiKey: "dev" });
+const input = { messages: [{ role: "user", content: "hello" }] };
+const tool = { tool: { name: "add", input: { a: 1 }, output: { sum: 2 } } };
+const told = {};
+
+{
+  const thread = client.threads.stream({ assistantId: "agent" });
+  const steps = [{ text: "So. " }, tool, { tokens: 5 }];
+  const texts = [];
+  const calls = [];
+  const read = async () => {
+    for await (const message of thread.messages) texts.push(await message.text);
+  };
+  const follow = async () => {
+    // The SDK gives each call twice, when it begins and when it ends.
+    const known = new Map();
+    for await (const call of thread.toolCalls) known.set(call.callId, call);
+    for (const call of known.values()) calls.push([call.name, call.input, await call.output]);
+  };
+  // Before the run: of one that has ended, the SDK gives late readers nothing.
+  const reading = Promise.all([read(), follow()]);
+  await thread.run.start({ input, metadata: { steps } });
+  const values = await thread.values;
+  await reading;
+  told.stream = { texts, calls, kinds: values.messages.map((one) => one.getType?.() ?? one.type) };
+  await thread.close();
+}
+{
+  const thread = client.threads.stream({ assistantId: "agent" });
+  await thread.run.start({ input, metadata: { steps: [{ ask: "The color?" }, { text: "!" }] } });
+  await thread.values;
+  const [interrupt] = thread.interrupts;
+  await thread.input.respond({
+    namespace: interrupt.namespace,
+    interrupt_id: interrupt.interruptId,
+    response: "red",
+  });
+  await client.runs.join(thread.threadId, (await client.runs.list(thread.threadId))[0].run_id);
+  const state = await client.threads.getState(thread.threadId);
+  told.interrupt = [interrupt.payload, state.values.messages.at(-1).content];
+  await thread.close();
+}
+{
+  const { thread_id } = await client.threads.create();
+  const far = new Client({ apiUrl: cutting, apiKey: "dev" });
+  const steps = [{ tokens: 40, pause: 0.02 }];
+  const options = { input, metadata: { steps }, streamMode: ["messages-tuple"], onDisconnect: "continue" };
+  const words = [];
+  let created;
+  for await (const part of far.runs.stream(thread_id, "agent", {
+    ...options,
+    onRunCreated: (run) => (created = run.run_id),
+  }))
+    if (part.event === "messages") words.push(part.data[0].content);
+  told.runs = { text: words.join(""), ended: (await client.runs.get(thread_id, created)).status };
+}
+console.log(JSON.stringify(told));
+process.exit(0);
