@@ -254,6 +254,42 @@ def test_without_a_directory_there_are_none() -> None:
         assert "AGENT_FILES_DIR" in answer.json["message"]
 
 
+def test_an_agent_gives_files(client: ReadingClient, folder: Path) -> None:
+    """Told by events, kept in the session, and given to its owner as any other file."""
+    session = new_session()
+    with client.stream("POST", f"/chat/{session}", {"message": "give"}) as stream:
+        events = [frame.data for frame in stream]
+    given = [event for event in events if event["type"] == "file"]
+    assert [(one["name"], one["media_type"], one["size"]) for one in given] == [
+        ("report.html", "text/html", 13),
+        ("a_b.bin", "application/octet-stream", 100_000),
+    ]
+    got = [client.call("GET", f"/files/{one['file_id']}") for one in given]
+    assert [len(one.body) for one in got] == [13, 100_000]
+    assert [one.headers["Content-Type"] for one in got] == [
+        "text/plain; charset=utf-8",
+        "application/octet-stream",
+    ]
+    before = len(files_in(folder))
+    client.call("DELETE", f"/session/{session}")
+    assert len(files_in(folder)) == before - 5
+
+
+def test_front_ends_are_told_of_given_files(client: ReadingClient) -> None:
+    """A file part of the AI SDK, with the path that has it, and a custom event of AG-UI."""
+    parts = [{"type": "text", "text": "give"}]
+    body: dict[str, Any] = {"id": new_session(), "messages": [{"role": "user", "parts": parts}]}
+    answer = client.call("POST", "/ai-sdk/chat", body)
+    chunks = [json.loads(line[6:]) for line in answer.body.splitlines() if line[6:7] == b"{"]
+    (one, _) = [chunk for chunk in chunks if chunk["type"] == "file"]
+    assert one["mediaType"] == "text/html"
+    assert client.call("GET", one["url"].removeprefix("/agents")).body == b"<b>report</b>"
+    message = {"id": "m", "role": "user", "content": "give"}
+    body = {"threadId": new_session(), "runId": "r", "messages": [message]}
+    told = client.call("POST", "/ag-ui", body).body
+    assert told.count(b'"name":"file"') == 2
+
+
 # -- what it costs
 
 

@@ -27,6 +27,7 @@ _BEGINNINGS: Final[dict[str, Callable[[bytes], bool]]] = {
 _TEXT_TYPE: Final = re.compile(r"text/[a-z0-9.+-]{1,60}\Z", re.ASCII)
 #: What clients say that do not know.
 _UNSAID: Final = ("", "application/octet-stream", "application/x-www-form-urlencoded")
+KNOWN: Final = frozenset(_BEGINNINGS)
 KNOWN_TYPES: Final = ", ".join([*_BEGINNINGS, "text/*"])
 #: So much of a file shows what it is.
 HEAD_BYTES: Final = 16

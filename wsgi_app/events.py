@@ -176,6 +176,15 @@ class Steered(Event, frozen=True, tag="steered"):
     status: Literal["waiting", "taken"] = "waiting"
 
 
+class FileGiven(Event, frozen=True, tag="file"):
+    """The agent gives the user a file, which ``GET /files/<file_id>`` has."""
+
+    file_id: str
+    name: str
+    media_type: str
+    size: int
+
+
 class Done(Event, frozen=True, tag="done"):
     """The turn's answer is complete."""
 
@@ -213,6 +222,7 @@ AnyEvent = Union[
     Gap,
     Withdrawn,
     Steered,
+    FileGiven,
     Done,
     Error,
     Cancelled,

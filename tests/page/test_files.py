@@ -112,3 +112,15 @@ def test_a_host_without_files_shows_no_button(page: Page) -> None:
         expect(page.locator("#attach")).to_be_hidden()
         page.evaluate(GIVE, ["paste", "text"])
         expect(page.locator(".file")).to_have_count(0)
+
+
+def test_a_given_file_is_saved(looking: Gunicorn, page: Page) -> None:
+    """By its button: the browser saves what the agent gave, under its name."""
+    chat = ChatPage(page, looking.url)
+    chat.send("give")
+    chat.wait_answers(1)
+    with page.expect_download() as download:
+        chat.button("Save report.html (13 bytes)").click()
+    assert download.value.suggested_filename == "report.html"
+    assert download.value.path().read_bytes() == b"<b>report</b>"
+    chat.assert_quiet()

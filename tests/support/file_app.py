@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 
 from flask import Flask
@@ -17,6 +18,9 @@ class Looking:
 
     def __call__(self, turn: Turn) -> Iterator[str]:
         """Tell of each."""
+        if turn.message == "give":
+            turn.attach("report.html", b"<b>report</b>", "text/html")
+            turn.attach("a/b.bin", io.BytesIO(b"\0" * 100_000))
         for one in turn.attachments:
             with one.open() as file:
                 digest = hashlib.sha256(file.read()).hexdigest()

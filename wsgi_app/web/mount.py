@@ -113,6 +113,7 @@ class Mount:
         worker.start()
         worker.runner.affinity.app_context = self.app_context
         if self.files is not None:
+            worker.runner.files.storage = self.files
             worker.runner.tidy.append(FileSweeps(self.files, worker.store).sweep_soon)
         note_worker()
         self.slots.tell()

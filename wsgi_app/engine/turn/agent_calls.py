@@ -9,7 +9,7 @@ from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
@@ -27,11 +27,13 @@ from wsgi_app.engine.turn.steering import Steering
 from wsgi_app.engine.turn.turn_steps import Progress, TurnSteps
 from wsgi_app.errors import Fenced, TurnCancelled
 from wsgi_app.events import (
+    FileGiven,
     InputRequest,
     ToolCall,
     ToolRequest,
     ToolResult,
     Usage,
+    encode_event,
     encode_json,
 )
 from wsgi_app.store.base import Fence
@@ -118,6 +120,17 @@ class AgentCalls:
             self._services.journal.hurry(self.fence)
         elif self._request.adopted and self._log.last_seq == 1:
             self._services.journal.hurry(self.fence)  # its reader is on the other worker
+
+    def attach(self, name: str, content: bytes | BinaryIO, media_type: str) -> str:
+        """See `Turn.attach`."""
+        if self.ended:
+            raise TurnCancelled
+        file = self._services.files.keep(self.fence.key, name, content, media_type)
+        event = FileGiven(file.id, file.name, file.media_type, file.size)
+        if self._log.add(event, encode_event(event)) is None:
+            raise TurnCancelled
+        self._services.journal.hurry(self.fence)
+        return file.id
 
     def keep(self, call_id: str, value: Any) -> None:
         """See `Turn.keep`; raises TypeError for what is no JSON."""

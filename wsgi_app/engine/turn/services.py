@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Optional, Protocol
 from wsgi_app.config import Settings
 from wsgi_app.engine.runtime.loop import LoopThread
 from wsgi_app.engine.runtime.workdir import Workdirs
+from wsgi_app.engine.turn.given_files import GivenFiles
 from wsgi_app.engine.turn.session_name import SessionName
 from wsgi_app.errors import TurnError
 from wsgi_app.store.base import Fence, SessionKey, StepWrite, Store
@@ -58,6 +59,7 @@ class Services(NamedTuple):
     agents_loop: LoopThread
     session_agents: AgentObjects
     workdirs: Workdirs
+    files: GivenFiles
     #: The error to end with for one that an agent did not raise on purpose, if it is known.
     explain: Callable[[BaseException], Optional[TurnError]]
     #: Takes away what an agent's code wrote that ran on until its session was deleted.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -139,6 +139,19 @@ class Turn:
         """
         self._host.emit(item)
         self.has_output = self.has_output or not isinstance(item, Status)
+
+    def attach(
+        self,
+        name: str,
+        content: bytes | BinaryIO,
+        media_type: str = "application/octet-stream",
+    ) -> str:
+        """Give the user a file: kept for the session, and told by an event; its id.
+
+        ``content``: its bytes, or a file to read them from. Raises RuntimeError where the host
+        keeps no files, TurnError for one that is too large, OSError where it cannot be written.
+        """
+        return self._host.attach(name, content, media_type)
 
     def keep(self, call_id: str, value: Any) -> None:
         """Keep a JSON value with one of this turn's calls, for this session's later turns.

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from wsgi_app.config import Settings
 from wsgi_app.engine.runtime.loops import Loops
 from wsgi_app.engine.runtime.workdir import Workdirs
+from wsgi_app.engine.turn.given_files import GivenFiles
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.engine.turn.run import BegunTurn, TurnRun
 from wsgi_app.engine.turn.services import Services
@@ -80,6 +81,8 @@ class Runner:
         self._takeover = self._make_takeover(store, settings)
         self._session_agents = SessionAgents(make_agent, settings.idle_seconds, self.loops.agents)
         self._ephemeral = EphemeralSessions(store)
+        #: Where agents' files go.
+        self.files = GivenFiles(settings)
         self._services = Services(
             settings=settings,
             store=store,
@@ -88,6 +91,7 @@ class Runner:
             agents_loop=self.loops.agents,
             session_agents=self._session_agents,
             workdirs=Workdirs(settings.workdir, settings.host),
+            files=self.files,
             explain=explain,
             forget_if_deleted=partial(forget_if_deleted, store, self._session_agents),
             forget_later=self._ephemeral.add,
@@ -116,13 +120,8 @@ class Runner:
         self._cancels = Cancels(store, self._runs, self.following, self.worker_id, settings.host)
         #: What users say to turns while they run.
         self.steers = Steers(
-            store,
-            self._runs,
-            self._journal,
-            self.following,
-            self._cancels,
-            self.worker_id,
-            settings.lease_seconds,
+            *(store, self._runs, self._journal, self.following, self._cancels),
+            *(self.worker_id, settings.lease_seconds),
         )
         self.abandoned = Abandoned(self._runs, settings.max_turns_per_tenant)
         self.affinity = Affinity(

@@ -75,7 +75,16 @@ export type CancelledEvent = Numbered & {
   reason: "user" | "disconnected" | "interrupted" | "deleted";
 };
 
+/** The agent gives the user a file; see `AgentClient.file`. */
+export type FileEvent = Numbered & {
+  type: "file";
+  file_id: string;
+  name: string;
+  media_type: string;
+  size: number;
+};
 export type AgentEvent =
+  | FileEvent
   | SteeredEvent
   | StatusEvent
   | ThinkingEvent
@@ -209,6 +218,8 @@ export class AgentClient {
     file: Blob & { name?: string },
     options?: { name?: string; signal?: AbortSignal },
   ): Promise<{ id: string; session_id: string; name: string; media_type: string; size: number }>;
+  /** A file of a `file` event, or one that was sent. */
+  file(fileId: string): Promise<Blob>;
   /** Forgets a file that was sent. */
   removeFile(fileId: string): Promise<{ ok: true; deleted: boolean }>;
   /** Says something to the turn that runs; `not_steerable` where it has not got it. */

@@ -146,6 +146,14 @@ export class AgentClient {
     return readJson(response);
   }
 
+  /** A file of a `file` event, or one that was sent, as a Blob. */
+  async file(fileId) {
+    const signal = AbortSignal.timeout(UPLOAD_TIMEOUT_MS);
+    const response = await this.request(`files/${encodeURIComponent(fileId)}`, { signal });
+    if (!response.ok) throw await HostError.from(response);
+    return response.blob();
+  }
+
   /** Forgets a file that was sent. */
   removeFile(fileId) {
     return this.#call("DELETE", `files/${encodeURIComponent(fileId)}`);

@@ -129,7 +129,7 @@ export class Conversation {
 
   #newAnswer() {
     const reply = (requestId, value) => this.#client.answer(this.sessionId, requestId, value);
-    return this.#transcript.answer(reply);
+    return this.#transcript.answer(reply, (fileId) => this.#client.file(fileId));
   }
 
   #options(controller) {

@@ -13,7 +13,7 @@ const CANCELLED = {
   interrupted: "A newer message took this answer's place.",
   deleted: "This chat was deleted.",
 };
-const BESIDE_QUESTIONS = new Set(["status", "tool_result", "steered"]);
+const BESIDE_QUESTIONS = new Set(["status", "tool_result", "steered", "file"]);
 const NEAR_END_PX = 60;
 
 /** The list of messages; keeps its end in sight unless the reader has scrolled up. */
@@ -64,14 +64,17 @@ export class Transcript {
     this.#follow();
   }
 
-  /** Adds an answer that is still to come; `reply(requestId, value)` answers its questions. */
-  answer(reply) {
+  /**
+   * Adds an answer that is still to come; `reply(requestId, value)` answers its questions, and
+   * `save(fileId)` gives a file.
+   */
+  answer(reply, save) {
     this.#root.querySelector(".welcome")?.remove();
     const send = async (requestId, value) => {
       await reply(requestId, value);
       this.#goToEnd();
     };
-    const answer = new Answer(send, () => this.#follow(), this.#say);
+    const answer = new Answer(send, () => this.#follow(), this.#say, save);
     this.#root.append(answer.node);
     this.#follow();
     return answer;
@@ -102,6 +105,7 @@ export class Transcript {
 /** One answer, drawn as its events come in. */
 class Answer {
   #reply;
+  #save;
   #changed;
   #say;
   #open = null; // the part that takes the next piece of the same kind
@@ -114,8 +118,9 @@ class Answer {
   #isQuiet = false; // while it is drawn again
   #waiting = element("p", { class: "waiting" }, hidden("span", "Waiting for the agent"));
 
-  constructor(reply, changed, say) {
+  constructor(reply, changed, say, save) {
     this.#reply = reply;
+    this.#save = save;
     this.#changed = changed;
     this.#say = (text) => this.#isQuiet || say(text);
     this.node = element("article", { class: "message agent", "aria-busy": "true" });
@@ -220,6 +225,12 @@ class Answer {
     this.#say("The agent has your message.");
   }
 
+  /** A file of the agent's, to be saved. */
+  give(event) {
+    this.#begin("file", new FilePart(event, this.#save));
+    this.#say(`The agent gives you the file ${event.name}.`);
+  }
+
   gap() {
     this.#hasGap = true;
     this.#begin("note", new Line("A part of this answer is no longer kept."));
@@ -255,12 +266,31 @@ const DRAW = new Map(Object.entries({
     for (const call of event.calls) answer.toolCall(call);
   },
   steered: (answer, event) => answer.steered(event),
+  file: (answer, event) => answer.give(event),
   gap: (answer) => answer.gap(),
   withdrawn: (answer, event) => answer.withdraw(event),
   done: (answer, event) => answer.done(event),
   error: (answer, event) => answer.end("fault", event.message),
   cancelled: (answer, event) => answer.end("note", CANCELLED[event.reason] ?? "Stopped."),
 }));
+
+/** A file that the agent gives: fetched when it is wanted, as only the page has the token. */
+class FilePart {
+  constructor({ file_id: id, name, size }, save) {
+    const button = element("button", { type: "button" }, `Save ${name} (${size.toLocaleString()} bytes)`);
+    const fault = element("p", { class: "fault", role: "status" });
+    this.node = element("div", { class: "given" }, button, fault);
+    button.addEventListener("click", async () => {
+      try {
+        const url = URL.createObjectURL(await save(id));
+        element("a", { href: url, download: name }).click();
+        setTimeout(() => URL.revokeObjectURL(url), 60_000);
+      } catch (error) {
+        fault.textContent = error.message;
+      }
+    });
+  }
+}
 
 /** What the user has said while the agent was at work. */
 class SaidPart {

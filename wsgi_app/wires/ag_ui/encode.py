@@ -13,6 +13,7 @@ from wsgi_app.events import (
     Cancelled,
     Done,
     Error,
+    FileGiven,
     Gap,
     InputRequest,
     NumberedEvent,
@@ -265,6 +266,9 @@ class RunEncoder:
         elif isinstance(event, Steered):
             told = {"id": event.steer_id, "content": event.content, "status": event.status}
             self._put("CUSTOM", name="steered", value=told)
+        elif isinstance(event, FileGiven):
+            about = {"name": event.name, "mimeType": event.media_type, "size": event.size}
+            self._put("CUSTOM", name="file", value={"id": event.file_id, **about})
 
     def _end(self, event: Done | Error | Cancelled) -> None:
         self._close_text()

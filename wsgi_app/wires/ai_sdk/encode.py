@@ -15,6 +15,7 @@ from wsgi_app.events import (
     Cancelled,
     Done,
     Error,
+    FileGiven,
     Gap,
     InputRequest,
     NumberedEvent,
@@ -63,7 +64,7 @@ class MessageStream:
 
     ``approvals`` says whether the client knows them; version 5 ends with an error at one. With
     ``after_question`` only what follows that question is sent, as the continuation of the same
-    message; ``answer`` is what the client has answered.
+    message; ``answer`` is what the client has answered. ``files_url`` is where files are.
 
     A step ends when its tool calls have their results: a front end that sends by itself what is
     complete looks at the last step alone, and would send it again after every answer. The step
@@ -77,6 +78,7 @@ class MessageStream:
         approvals: bool = True,
         after_question: str | None = None,
         answer: Any = None,
+        files_url: str = "files",
     ) -> None:
         #: The question that the last event asked, or that still waits.
         self.question: AskedQuestion | None = None
@@ -84,6 +86,7 @@ class MessageStream:
         self._approvals = approvals
         self._after_question = after_question
         self._answer = answer
+        self._files_url = files_url
         self._muted = after_question is not None
         self._chunks: list[bytes] = []
         self._started = False
@@ -131,6 +134,9 @@ class MessageStream:
         elif isinstance(event, Steered):
             told = {"id": event.steer_id, "content": event.content, "status": event.status}
             self._add_data("steered", told)
+        elif isinstance(event, FileGiven):
+            url = f"{self._files_url}/{event.file_id}"
+            self._put("file", url=url, mediaType=event.media_type)
 
     def end_for_answer(self) -> bytes:
         """The frames that end the stream at a question, for the client to answer it."""

@@ -22,6 +22,7 @@ def stream_turn(turn: OpenTurn, batch_seconds: float, answer: Answer | None = No
         approvals=request.args.get("version") != "5",
         after_question=None if answer is None else answer.request_id,
         answer=None if answer is None else answer.value,
+        files_url=f"{request.script_root}{request.path.partition('/ai-sdk/')[0]}/files",
     )
     answered = None if answer is None else answer.request_id
     encode = UntilQuestion(turn.mount, turn.key, stream, turn.reader, answered)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from flask import Response, request
 
+from wsgi_app.attachments import KNOWN
 from wsgi_app.delivery.server import client_socket
 from wsgi_app.errors import RequestError
 from wsgi_app.files import FileStorage, StoredFile
@@ -119,8 +120,9 @@ def _answer(file: StoredFile) -> FileAnswer:
 
 def _shown(file: StoredFile) -> str:
     """Its type for browsers: text of whatever kind is plain, and shall run nowhere."""
-    is_text = file.media_type.startswith("text/")
-    return "text/plain; charset=utf-8" if is_text else file.media_type
+    if file.media_type.startswith("text/"):
+        return "text/plain; charset=utf-8"
+    return file.media_type if file.media_type in KNOWN else "application/octet-stream"
 
 
 def _disposition(file: StoredFile) -> str:
