@@ -11,6 +11,7 @@ from wsgi_app.engine.turn.steps import counted, number_events
 from wsgi_app.events import (
     AnyEvent,
     Done,
+    EventId,
     NumberedEvent,
     Status,
     Token,
@@ -21,6 +22,11 @@ from wsgi_app.events import (
 )
 from wsgi_app.wires.ag_ui.encode import Run, RunEncoder
 from wsgi_app.wires.ai_sdk.encode import MessageStream
+from wsgi_app.wires.langgraph.encode.events import Rewound, ThreadEncoder, TurnStart
+from wsgi_app.wires.langgraph.encode.messages import Names, human
+from wsgi_app.wires.langgraph.encode.run import RunEncoder as LangGraphRun
+from wsgi_app.wires.langgraph.ids import RunRef
+from wsgi_app.wires.langgraph.request.events import EventsBody, Subscription
 from wsgi_app.wires.openai.encode.chat import ChatCollector, ChatEncoder
 from wsgi_app.wires.openai.encode.responses import ResponseBuilder
 
@@ -102,3 +108,55 @@ def test_the_ai_sdk_begins_another_step() -> None:
     assert kinds[at - 2 : at] == ["text-end", "finish-step"]
     assert kinds[at + 2 : at + 5] == ["start-step", "text-start", "text-delta"]
     assert kinds.count("start-step") == kinds.count("finish-step")
+
+
+MARK = "0" * 12
+START = TurnStart(EventId(1, 0), Status(""), b"", MARK, 1, "h", (human("h", "hi"),))
+NAMES = Names(lambda call_id: call_id, lambda tool: tool)
+
+
+def rewound() -> list[NumberedEvent]:
+    """The turn as LangGraph's encoders get it."""
+    made: list[NumberedEvent] = [START]
+    for place, numbered in enumerate(LOG):
+        kept = tuple(counted(LOG[: place + 1]))
+        is_rewound = isinstance(numbered.event, Withdrawn)
+        told = (numbered.id, numbered.event, numbered.json)
+        made.append(Rewound(*told, kept) if is_rewound else numbered)
+    return made
+
+
+def test_langgraph_tells_the_message_anew() -> None:
+    """Under its id, and the state holds what counts; events' numbers grow."""
+    body = EventsBody(["messages", "values", "lifecycle"])
+    encoder = ThreadEncoder(Subscription(body), NAMES)
+    events = [one for numbered in rewound() for one in data_of(encoder.encode(numbered))]
+    numbers = [one["seq"] for one in events]
+    assert numbers == sorted(set(numbers))
+    texts: dict[str, str] = {}
+    message_id = ""
+    for event in [one["params"]["data"] for one in events if one["method"] == "messages"]:
+        if event["event"] == "message-start":
+            message_id = event["id"]
+            texts[message_id] = ""
+        elif event["event"] == "content-block-delta":
+            texts[message_id] += event["delta"]["text"]
+    assert texts == {"h.1": "See. ", "h.2": "It is two."}
+    last = [one["params"]["data"] for one in events if one["method"] == "values"][-1]
+    assert [one["content"] for one in last["messages"]] == ["hi", "See. ", "2", "It is two."]
+
+
+def test_langgraph_runs_begin_another_message() -> None:
+    """Clients add pieces to what they have under an id: what counts comes under another."""
+    modes = frozenset({"values", "messages-tuple"})
+    encoder = LangGraphRun(RunRef(1, 0, MARK), "t", modes, NAMES)
+    frames: list[Any] = []
+    for numbered in rewound():
+        frames += data_of(encoder.encode(numbered))
+    texts: dict[str, str] = {}
+    for chunk in [one[0] for one in frames if isinstance(one, list)]:
+        if chunk["type"] == "AIMessageChunk":
+            texts[chunk["id"]] = texts.get(chunk["id"], "") + chunk["content"]
+    assert texts == {"h.1": "See. ", "h.2": "It is t", "h.2~1": "It is two."}
+    last = [one for one in frames if isinstance(one, dict) and "messages" in one][-1]
+    assert [one["content"] for one in last["messages"]] == ["hi", "See. ", "2", "It is two."]

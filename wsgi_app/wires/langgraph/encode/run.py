@@ -54,6 +54,10 @@ class RunEncoder:
         self._answer = Answer("", names)
         self._part = 0
         self._question: AskedQuestion | None = None
+        #: Messages that were told in pieces, and those of them that do not count any more.
+        self._told: set[str] = set()
+        self._withdrawn: set[str] = set()
+        self._rewinds = 0
         self._tellers: dict[type[AnyEvent], Callable[[Any], None]] = {
             Token: self._add_text,
             Thinking: self._think,
@@ -119,11 +123,19 @@ class RunEncoder:
         self._put("values", {**values, "__interrupt__": list(interrupts)} if interrupts else values)
 
     def _rewind(self, counted: Sequence[AnyEvent]) -> None:
-        """Begin again behind what counts: what was withdrawn is in no state."""
+        """Begin again behind what counts.
+
+        Clients add pieces to what they have under a message's id, so that it goes on under another
+        until its state comes.
+        """
         self._answer = Answer("" if self._start is None else self._start.human_id, self._names)
         for event in counted:
             self._answer.take(event)
+        self._withdrawn = self._told - {one["id"] for one in self._answer.messages}
+        self._rewinds += 1
         self._tell_values()
+        if self._answer.open_text:
+            self._tell_chunk(self._answer.open_id, self._answer.open_text)
 
     # -- text and calls
 
@@ -138,6 +150,9 @@ class RunEncoder:
         self._put("messages-tuple", [message, metadata], "messages")
 
     def _tell_chunk(self, message_id: str, content: str, **more: Any) -> None:
+        self._told.add(message_id)
+        if message_id in self._withdrawn:
+            message_id = f"{message_id}~{self._rewinds}"
         chunk = {"type": "AIMessageChunk", "id": message_id, "content": content}
         self._tell_message(
             {**chunk, "tool_calls": [], "tool_call_chunks": [], **more, "response_metadata": {}},
