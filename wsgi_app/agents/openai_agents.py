@@ -29,6 +29,7 @@ from wsgi_app.agents.openai_agents_steps import SdkSteps
 from wsgi_app.agents.openai_agents_translate import (
     input_items,
     message_of,
+    with_client_tools,
 )
 from wsgi_app.agents.shorter_history import answer_in_context
 from wsgi_app.agents.steps_of_calls import StepsOfCalls, checked_on_crash
@@ -85,6 +86,13 @@ class AgentsSdkAgent:
 
     #: Whether its model is shown what came with a message.
     takes_attachments = True
+    #: Whether its model may call tools of a turn's client.
+    takes_client_tools = True
+
+    @property
+    def tool_names(self) -> list[str]:
+        """The names that no tool of a client's may have."""
+        return [tool.name for tool in self._agent.tools]
 
     @property
     def resumes(self) -> bool:
@@ -140,7 +148,7 @@ class AgentsSdkAgent:
         report = Report(turn, max_turns, format_error, steps)
         run_config = self._make_run_config(report)
         context = self._context(turn) if self._context else turn
-        agent: Agent[Any] = self._agent
+        agent: Agent[Any] = with_client_tools(self._agent, turn)
         given: str | list[TResponseInputItem] | RunState[Any] = message
         if steps.are_left:
             agent, given = await self._take_up(steps, report, context)

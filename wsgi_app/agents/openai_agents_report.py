@@ -79,6 +79,7 @@ class Report(RunHooks[Any]):
         self._turn = turn
         self._max_turns = max_turns
         self._format_error = format_error
+        self._clients = {tool.name for tool in turn.client_tools}
         self._called: dict[str, str] = {}
         self._early: dict[str, ToolResult] = {}
         self._finished: set[str] = set()
@@ -228,6 +229,11 @@ class Report(RunHooks[Any]):
         if call_id in self._called:
             return
         self._called[call_id] = tool = item.tool_name or str(kind)
+        if tool in self._clients:
+            self._finished.add(call_id)  # what the client is asked, and gives, tells of it
+            self._has_text = False
+            self._steps.note_told(call_id)
+            return
         self._turn.emit(ToolCall(tool, call_id, call_input(item.raw_item)))
         if kind in _HOSTED:
             self._send_result(call_id, tool, raw_field(item.raw_item, "output"))
@@ -238,7 +244,7 @@ class Report(RunHooks[Any]):
             self._turn.emit(self._early.pop(call_id))
 
     def _send_result(self, call_id: str, tool: str, output: object) -> None:
-        if call_id in self._finished or self._ending is not None:
+        if call_id in self._finished or tool in self._clients or self._ending is not None:
             return
         self._finished.add(call_id)
         result = ToolResult(tool, call_id, bounded_json(output))

@@ -9,6 +9,8 @@ from typing import Any, Final, Literal, cast
 
 import openai
 from agents import (
+    Agent,
+    FunctionTool,
     InputGuardrailTripwireTriggered,
     MaxTurnsExceeded,
     ModelBehaviorError,
@@ -20,8 +22,10 @@ from agents import (
     TResponseInputItem,
 )
 from agents.models.fake_id import FAKE_RESPONSES_ID
+from agents.tool_context import ToolContext
 
 from wsgi_app.agents.answer_end import LENGTH, end_reason
+from wsgi_app.agents.client_calls import ClientCalls
 from wsgi_app.agents.content_parts import responses_content
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.upstream_errors import (
@@ -33,8 +37,10 @@ from wsgi_app.agents.upstream_errors import (
     reported_error,
 )
 from wsgi_app.engine import Turn
+from wsgi_app.engine.turn.history import as_text
 from wsgi_app.engine.turn.valid_messages import fold_system, parse_object, valid_id
 from wsgi_app.errors import TurnError, UpstreamError
+from wsgi_app.events import ClientTool
 
 #: What a run's model is doing.
 ModelState = Literal["idle", "asked", "answering"]
@@ -56,6 +62,24 @@ def input_items(turn: Turn) -> list[TResponseInputItem]:
     messages = [*history, {"role": "user", "content": responses_content(turn, message)}]
     items = [item for message in messages for item in items_of(message)]
     return cast("list[TResponseInputItem]", items)
+
+
+def with_client_tools(agent: Agent[Any], turn: Turn) -> Agent[Any]:
+    """The agent with the tools of the turn's client beside its own."""
+    if not turn.client_tools:
+        return agent
+    calls = ClientCalls(turn)
+    tools = [_client_tool(tool, calls) for tool in turn.client_tools]
+    return agent.clone(tools=[*agent.tools, *tools])
+
+
+def _client_tool(tool: ClientTool, calls: ClientCalls) -> FunctionTool:
+    async def invoke(context: ToolContext[Any], arguments: str) -> str:
+        result = await calls.call(context.tool_call_id, tool.name, arguments)
+        return as_text(result.output)
+
+    parameters = tool.parameters or {"type": "object", "properties": {}}
+    return FunctionTool(tool.name, tool.description, parameters, invoke, strict_json_schema=False)
 
 
 def message_of(turn: Turn) -> str | list[TResponseInputItem]:

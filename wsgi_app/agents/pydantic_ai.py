@@ -34,7 +34,13 @@ from pydantic_core import to_jsonable_python
 
 from wsgi_app.agents.pydantic_ai_hooks import Hooks
 from wsgi_app.agents.pydantic_ai_steps import RunSteps
-from wsgi_app.agents.pydantic_ai_translate import explain, message_history, step_limit, user_content
+from wsgi_app.agents.pydantic_ai_translate import (
+    client_toolsets,
+    explain,
+    message_history,
+    step_limit,
+    user_content,
+)
 from wsgi_app.agents.shorter_history import answer_in_context
 from wsgi_app.agents.steps_of_calls import StepsOfCalls, checked_on_crash
 from wsgi_app.agents.tool_values import bounded_json
@@ -85,8 +91,15 @@ class PydanticAIAgent:
 
     #: Whether its model is shown what came with a message.
     takes_attachments = True
+    #: Whether its model may call tools of a turn's client.
+    takes_client_tools = True
     #: Whether it looks for what the user says while a turn runs.
     takes_steering = True
+
+    @property
+    def tool_names(self) -> list[str]:
+        """The names that no tool of a client's may have."""
+        return [name for one in self._agent.toolsets for name in getattr(one, "tools", ())]
 
     @property
     def resumes(self) -> bool:
@@ -116,6 +129,7 @@ class PydanticAIAgent:
             usage=RunUsage(requests=steps.requests),
             deps=self._deps(turn) if self._deps else turn,
             usage_limits=limits,
+            toolsets=client_toolsets(turn),
             # The history holds no system prompt, without which a later turn would have none.
             capabilities=[ReinjectSystemPrompt(), hooks],
         )
@@ -132,6 +146,7 @@ class _Report:
 
     def __init__(self, turn: Turn, limits: UsageLimits, steps: RunSteps) -> None:
         self._turn = turn
+        self._clients = {tool.name for tool in turn.client_tools}
         self._steps = steps
         #: Calls whose results the user has been told of, on another worker.
         self._told = steps.told_results()
@@ -160,6 +175,10 @@ class _Report:
                 self._take_delta(event.delta)
             case PartEndEvent(part=NativeToolCallPart() as call):
                 self._send_call(call.tool_name, call.tool_call_id, _input_of(call))
+            case FunctionToolCallEvent(part=call) if call.tool_name in self._clients:
+                self._has_text = False  # what the client is asked, and gives, tells of it
+            case FunctionToolResultEvent(part=part) if part.tool_name in self._clients:
+                pass
             case FunctionToolCallEvent(part=call):
                 self._has_text = False
                 self._send_call(call.tool_name, call.tool_call_id, _input_of(call))

@@ -29,6 +29,9 @@ from wsgi_app.agents.pydantic_ai_end import calls_of, end_of, tells_end
 from wsgi_app.agents.pydantic_ai_steps import RunSteps
 from wsgi_app.agents.shown_call import shown_call
 from wsgi_app.engine import Turn
+from wsgi_app.engine.turn.history import as_text
+from wsgi_app.engine.turn.valid_messages import parse_object
+from wsgi_app.events import RequestedCall
 
 
 class Hooks(AbstractCapability[Any]):
@@ -39,6 +42,7 @@ class Hooks(AbstractCapability[Any]):
 
     def __init__(self, turn: Turn, steps: RunSteps, max_requests: int | None) -> None:
         self._turn = turn
+        self._clients = {tool.name for tool in turn.client_tools}
         self._max_requests = max_requests
         self._steps = steps
         self._has_spoken = False
@@ -134,12 +138,20 @@ class Hooks(AbstractCapability[Any]):
     async def handle_deferred_tool_calls(
         self, ctx: RunContext[Any], *, requests: DeferredToolRequests
     ) -> DeferredToolResults:
-        """Ask for each call, one after the other."""
+        """Ask the client for the calls of its tools, and the user for each other one."""
         await self._steps.begin(ctx, [call.tool_call_id for call in requests.approvals])
         results = DeferredToolResults()
         for call in requests.approvals:
             results.approvals[call.tool_call_id] = await self._ask_approval(call)
+        theirs = [call for call in requests.calls if call.tool_name in self._clients]
+        asked = [
+            RequestedCall(call.tool_call_id, call.tool_name, _arguments_of(call)) for call in theirs
+        ]
+        for result in await self._turn.call_client_async(asked) if asked else ():
+            results.calls[result.call_id] = as_text(result.output)
         for call in requests.calls:
+            if call in theirs:
+                continue
             prompt = f"What is the result of {_shown(call)}?"
             results.calls[call.tool_call_id] = await self._turn.ask_async(prompt)
         return results
@@ -150,6 +162,10 @@ class Hooks(AbstractCapability[Any]):
         if is_approval(answer):
             return True
         return ToolDenied(refusal_reason(answer) or "The user did not allow this call.")
+
+
+def _arguments_of(call: ToolCallPart) -> dict[str, Any]:
+    return parse_object(call.args_as_json_str()) or {}
 
 
 def _shown(call: ToolCallPart) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic_ai import (
     BinaryContent,
+    ExternalToolset,
     FallbackExceptionGroup,
     ImageUrl,
     ModelAPIError,
@@ -21,6 +22,7 @@ from pydantic_ai import (
     ModelResponsePart,
     TextPart,
     ToolCallPart,
+    ToolDefinition,
     ToolReturnPart,
     UnexpectedModelBehavior,
     UsageLimitExceeded,
@@ -39,6 +41,19 @@ from wsgi_app.agents.upstream_errors import (
 from wsgi_app.attachments import Attachment
 from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnError, UpstreamError
+
+
+def client_toolsets(turn: Turn) -> list[ExternalToolset[Any]]:
+    """The tools of the turn's client, whose calls are deferred to it."""
+    tools = [
+        ToolDefinition(
+            name=tool.name,
+            description=tool.description,
+            parameters_json_schema=tool.parameters or {"type": "object", "properties": {}},
+        )
+        for tool in turn.client_tools
+    ]
+    return [ExternalToolset(tools)] if tools else []
 
 
 def user_content(turn: Turn, message: str) -> str | list[UserContent]:
