@@ -30,7 +30,8 @@ def thread(host: Gunicorn) -> Iterator[Thread]:
 
 def test_numbers_are_the_same_on_every_connection(thread: Thread) -> None:
     """Live or again, on whichever worker: the same events under the same numbers and names."""
-    thread.start({"events": ["status", "thinking"]}, {"text": "So. "}, TOOL, {"tokens": 100})
+    slow = {"tokens": 100, "pause": 0.005}  # read live, and then all at once
+    thread.start({"events": ["status", "thinking"]}, {"text": "So. "}, TOOL, slow)
     seen = thread.until_end()
     numbers = [event["seq"] for event in seen]
     assert numbers == sorted(set(numbers))

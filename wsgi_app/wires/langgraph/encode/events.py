@@ -30,12 +30,14 @@ from wsgi_app.events import (
 )
 from wsgi_app.frames.sse import frame
 from wsgi_app.wires.langgraph.encode.blocks import OpenMessage
-from wsgi_app.wires.langgraph.encode.messages import Answer, LangChainMessage, Names
+from wsgi_app.wires.langgraph.encode.messages import Answer, LangChainMessage, Names, size_of
 from wsgi_app.wires.langgraph.encode.questions import interrupt_value
 from wsgi_app.wires.langgraph.ids import CheckpointRef, RunRef, event_number
 from wsgi_app.wires.langgraph.request.events import Subscription
 from wsgi_app.wires.shared.asked import AskedQuestion
 
+#: A larger state is told at a run's start and end alone, not after each round of calls.
+MAX_REPEATED_CHARS: Final = 131_072
 GRAPH: Final = "agent"
 TOOLS_NODE: Final = "tools"
 
@@ -139,6 +141,7 @@ class _Turn:
         self._message = OpenMessage(lambda data: self._put("messages", data, node=GRAPH))
         self._part = 0
         self._step = 0
+        self._is_large = sum(map(size_of, start.messages or ())) > MAX_REPEATED_CHARS
         self._question: AskedQuestion | None = None
         self._tellers: dict[type[AnyEvent], Callable[[Any], None]] = {
             Token: self._add_text,
@@ -287,7 +290,8 @@ class _Turn:
         self._step += 1
         before = CheckpointRef(self._start.id.turn, self._step, self._start.mark)
         ref = before.last() if is_last else before
-        if self._start.messages is None:
+        is_between = source == "loop" and not is_last
+        if self._start.messages is None or (is_between and self._is_large):
             self._out.skip()
             self._out.skip()
             return

@@ -77,6 +77,11 @@ def _tool(message_id: str, place: int, call_id: str, name: str, content: str) ->
     }
 
 
+def size_of(message: LangChainMessage) -> int:
+    """About how many characters a message has."""
+    return len(message["content"]) + sum(len(str(call)) for call in message.get("tool_calls", ()))
+
+
 class Exchange(NamedTuple):
     """A user's message and its answer."""
 

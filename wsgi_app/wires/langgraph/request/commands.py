@@ -8,6 +8,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 #: So many answers come with one command; one question waits at a time.
 MAX_ANSWERS: Final = 16
+#: It is kept with the run.
+AssistantId = Annotated[str, Meta(max_length=256)]
 CommandId = Annotated[int, Meta(ge=0)]
 
 
@@ -22,7 +24,7 @@ class CommandBody(Struct):
 class RunParams(Struct):
     """The parameters of ``run.start``."""
 
-    assistant_id: str
+    assistant_id: AssistantId
     input: Any = None
     config: Optional[dict[str, Any]] = None
     metadata: Optional[dict[str, Any]] = None

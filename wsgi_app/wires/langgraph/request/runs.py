@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, Optional, Union
 
 from msgspec import Meta, Struct
 
-from wsgi_app.wires.langgraph.request.commands import ResponseEntry, RunParams
+from wsgi_app.wires.langgraph.request.commands import AssistantId, ResponseEntry, RunParams
 
 #: What of a graph's run there is none of here; refused, since it would be missed.
 _REFUSED: Final = ("webhook", "after_seconds", "interrupt_before", "interrupt_after")
@@ -19,7 +19,7 @@ Mode = Annotated[str, Meta(max_length=64)]
 class RunBody(Struct):
     """The body of ``POST …/runs``, ``…/runs/stream`` and ``…/runs/wait``."""
 
-    assistant_id: str
+    assistant_id: AssistantId
     input: Any = None
     command: Optional[dict[str, Any]] = None
     config: Optional[dict[str, Any]] = None

@@ -22,7 +22,7 @@ from wsgi_app.events import (
 from wsgi_app.store.base import SessionKey, SessionState
 from wsgi_app.web.mount import Mount
 from wsgi_app.wires.langgraph.encode.events import Rewound, TurnStart
-from wsgi_app.wires.langgraph.encode.messages import LangChainMessage, Names, exchanges_of
+from wsgi_app.wires.langgraph.encode.messages import Exchange, LangChainMessage, Names, exchanges_of
 from wsgi_app.wires.langgraph.ids import turn_of
 from wsgi_app.wires.langgraph.note import TurnNote, decode_note
 from wsgi_app.wires.langgraph.request.events import Subscription
@@ -82,6 +82,8 @@ class ThreadFeed:
         self._turn = 0
         self._mark = ""
         self._feeds = feeds
+        #: The history while turns are told again, so that it is read once for all of them.
+        self._history: list[Exchange] = []
 
     @classmethod
     def subscribed(cls, mount: Mount, key: SessionKey, wanted: Subscription) -> ThreadFeed:
@@ -110,6 +112,7 @@ class ThreadFeed:
         if made:
             return made
         events = self._feeds.read(timeout_seconds)
+        self._history = self._history if events else []
         for numbered in events:
             mark = numbered.mark if isinstance(numbered, MarkedEvent) else ""
             is_new = (numbered.id.turn, mark) != (self._turn, self._mark)
@@ -147,7 +150,23 @@ class ThreadFeed:
         return self._start_of(turn, mark)
 
     def _start_of(self, turn: int, mark: str) -> TurnStart:
-        return turn_start(self._mount, self._key, turn, mark, wants_state=self._wants_state)
+        note = note_of(self._mount, self._key, turn)
+        name = human_id(note, mark)
+        at = int(time.time() * 1000) if note is None else note.started_at
+        messages = self._messages_up_to(name) if self._wants_state else None
+        return TurnStart(EventId(turn, 0), Status(""), b"", mark, at, name, messages)
+
+    def _messages_up_to(self, name: str) -> tuple[LangChainMessage, ...] | None:
+        """The thread's messages up to this one of the user's; None if the history has it not."""
+        if not any(one.id == name for one in self._history):
+            view = self._mount.store.history(self._key)
+            self._history = exchanges_of([] if view is None else view.messages)
+        made: list[LangChainMessage] = []
+        for exchange in self._history:
+            if exchange.id == name:
+                return (*made, exchange.messages[0])
+            made += exchange.messages
+        return None
 
     @property
     def complete(self) -> bool:
@@ -203,29 +222,3 @@ def human_id(note: TurnNote | None, mark: str) -> str:
 def started_at(note: TurnNote | None, view: SessionState, turn: int) -> int:
     """When a turn began; of one that another wire has begun, a time before all others."""
     return int(view.created_at * 1000) + turn if note is None else note.started_at
-
-
-def turn_start(
-    mount: Mount, key: SessionKey, turn: int, mark: str, *, wants_state: bool = True
-) -> TurnStart:
-    """What a turn's events are made with."""
-    note = note_of(mount, key, turn)
-    name = human_id(note, mark)
-    messages: tuple[LangChainMessage, ...] | None = None
-    if wants_state:
-        messages = messages_before(mount, key, name)
-    at = int(time.time() * 1000) if note is None else note.started_at
-    return TurnStart(EventId(turn, 0), Status(""), b"", mark, at, name, messages)
-
-
-def messages_before(
-    mount: Mount, key: SessionKey, human_id: str
-) -> tuple[LangChainMessage, ...] | None:
-    """The thread's messages up to this one of the user's; None if the history has it not."""
-    view = mount.store.history(key)
-    made: list[LangChainMessage] = []
-    for exchange in exchanges_of([] if view is None else view.messages):
-        if exchange.id == human_id:
-            return (*made, exchange.messages[0])
-        made += exchange.messages
-    return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Annotated, Any, Final
 
 from flask import Response, request
 from msgspec import Meta
@@ -21,7 +23,9 @@ from wsgi_app.wires.langgraph.routes.threads import interrupts_of
 from wsgi_app.wires.shared.questions import events_so_far
 
 #: So many of a thread's newest turns are listed at most.
-MAX_LISTED = 100
+MAX_LISTED: Final = 100
+#: What only runs that have not ended are.
+_ACTIVE: Final = ("pending", "running")
 Amount = Annotated[int, Meta(ge=0, le=1000)]
 
 
@@ -61,10 +65,21 @@ def get_runs(mount: Mount, thread_id: str) -> Response:
     view = mount.store.state_of(key)
     if view is None:
         raise RequestError("not_found", "There is no such thread.")
-    turns = range(view.turn, max(0, view.turn - MAX_LISTED), -1)
-    runs = [run for turn in turns if (run := describe_turn(mount, key, view, turn)) is not None]
-    found = [run for run in runs if status in (None, run["status"])]
-    return json_response(found[offset : offset + limit])
+    found = islice(_runs_of(mount, key, view, status), offset, offset + limit)
+    return json_response(list(found))
+
+
+def _runs_of(
+    mount: Mount, key: SessionKey, view: SessionState, status: str | None
+) -> Iterator[dict[str, Any]]:
+    """The thread's runs, newest first; each is looked up when it is asked for."""
+    turns: Iterable[int] = range(view.turn, max(0, view.turn - MAX_LISTED), -1)
+    if status in _ACTIVE:
+        turns = reversed(view.active_turns)
+    for turn in turns:
+        run = describe_turn(mount, key, view, turn)
+        if run is not None and status in (None, run["status"]):
+            yield run
 
 
 def get_run(mount: Mount, thread_id: str, run_id: str) -> Response:
