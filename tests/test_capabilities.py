@@ -42,6 +42,7 @@ def test_a_rows_version_is_the_locked_one(client: str) -> None:
     package, version = named.groups()
     packages = [*_named_in(CLIENTS / "package.json")]
     packages += _named_in(CLIENTS / "commands" / "package.json")
+    packages += _named_in(ROOT / "tests" / "langgraph" / "page" / "package.json")
     npm = [f"{name}@{there}".removeprefix("npm:") for name, there in packages]
     npm += [there.removeprefix("npm:") for _, there in packages]
     locks = (ROOT / "requirements.lock", CLIENTS / "frameworks" / "requirements.txt")
