@@ -53,7 +53,7 @@ def wants_json(request: Request) -> bool:
 
     Equal weights mean a stream: many clients send ``application/json, text/plain, */*`` always.
     """
-    if "application/" not in request.headers.get("Accept", ""):
+    if "application/" not in request.headers.get("Accept", "").lower():
         return False  # as nearly all: reading the header takes a fiftieth of a short turn
     accept = request.accept_mimetypes
     return accept["application/json"] > accept["text/event-stream"]
