@@ -136,6 +136,7 @@ SAMPLES: Final[dict[str, Sample]] = {
     "GET /session/<session_id>": Sample(_of("/session/{session}")),
     "DELETE /session/<session_id>": Sample(_of("/session/{session}")),
     "GET /sessions": Sample(_of("/sessions")),
+    "WS /ai-sdk/chat/<session_id>/socket": Sample(_of("/ai-sdk/chat/{session}/socket")),
     "WS /ws/chat/<session_id>": Sample(_of("/ws/chat/{session}")),
     "POST /files": Sample(_of("/files?session_id={session}"), lambda _: "a text"),
     "GET /files/<file_id>": Sample(_of(f"/files/{'0' * 32}_{'0' * 32}")),

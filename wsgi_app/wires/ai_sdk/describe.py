@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, Union
 
-from msgspec import Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wsgi_app.events import Usage
 from wsgi_app.web.operation import (
@@ -16,10 +16,11 @@ from wsgi_app.web.operation import (
     Header,
     Operation,
     Reply,
+    Socket,
     answers,
 )
 from wsgi_app.web.parse import BatchMilliseconds
-from wsgi_app.wires.ai_sdk.request import AiSdkChatBody
+from wsgi_app.wires.ai_sdk.request import AiSdkChatBody, Frame
 from wsgi_app.wires.shared.describe import union
 
 
@@ -34,6 +35,24 @@ class GapData(Struct):
 
     missed_after: str
     resumes_at: str
+
+
+class SteeredData(Struct):
+    """What the user has said to the running turn."""
+
+    id: str
+    content: str
+    status: Literal["waiting", "taken"]
+
+
+class SocketFrame(Struct):
+    """What the host sends over the WebSocket, see `WebSocketChatTransport` of ``ai`` 7."""
+
+    type: Literal["start", "chunk", "end", "error", "no-active"]
+    requestId: str  # noqa: N815 - the protocol's
+    sequence: Union[int, UnsetType] = UNSET
+    chunk: Union[dict[str, Any], UnsetType] = UNSET
+    errorText: Union[str, UnsetType] = UNSET  # noqa: N815 - the same
 
 
 class StopAnswer(Struct):
@@ -68,6 +87,8 @@ CHUNKS: Final[dict[str, dict[str, Any]]] = {
     "data-status": {"data": StatusData, "transient": bool},
     "data-gap": {"data": GapData, "transient": bool},
     "data-usage": {"data": Usage, "transient": bool},
+    "data-steered": {"data": SteeredData, "transient": bool},
+    "file": {"url": str, "mediaType": str},
     "finish": {"finishReason": Literal["stop", "tool-calls"]},
     "abort": {"reason": str},
     "error": {"errorText": str},
@@ -105,4 +126,10 @@ STOP: Final = Operation(
     group=_GROUP,
     replies=answers(StopAnswer),
     codes=("invalid_request", "invalid_json", "too_large", *STORE_CODES),
+)
+SOCKET: Final = Operation(
+    group=_GROUP,
+    replies={101: Reply("The connection is a WebSocket now.")},
+    codes=("invalid_request", "not_found", *READ_CODES),
+    socket=Socket(client=Frame, server=SocketFrame),
 )

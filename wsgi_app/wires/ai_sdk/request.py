@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, NamedTuple, Optional
+from typing import Annotated, Any, Final, NamedTuple, Optional, Union
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from wsgi_app.web.ids import SessionId
 from wsgi_app.wires.shared.asked import ASK_TOOL
@@ -15,6 +15,10 @@ from wsgi_app.wires.shared.media import Media, read_media
 _CALL: Final = re.compile(r"([0-9a-f]{16})\.([0-9]{1,4})\Z", re.ASCII)
 #: So many of a message's answers are looked at, the newest first.
 MAX_ANSWERS: Final = 16
+
+
+#: What a client calls a request of its own.
+RequestName = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class UIMessage(Struct):
@@ -37,6 +41,44 @@ class AiSdkChatBody(Struct, rename={"message_id": "messageId"}):
     tools: Any = None
     #: For the agent.
     metadata: Optional[dict[str, Any]] = None
+
+
+class SendFrame(
+    Struct,
+    tag="send",
+    tag_field="type",
+    kw_only=True,
+    rename={"request_id": "requestId", "message_id": "messageId"},
+):
+    """A message, or the answer to a question, over a WebSocket."""
+
+    request_id: RequestName
+    id: SessionId
+    messages: list[UIMessage] = []
+    trigger: Optional[str] = None
+    message_id: Optional[str] = None
+    body: dict[str, Any] = {}
+    metadata: Any = None
+
+
+class ResumeFrame(
+    Struct, tag="resume", tag_field="type", kw_only=True, rename={"request_id": "requestId"}
+):
+    """Asks for the running turn, from its start."""
+
+    request_id: RequestName
+    id: SessionId
+
+
+class AbortFrame(
+    Struct, tag="abort", tag_field="type", kw_only=True, rename={"request_id": "requestId"}
+):
+    """Ends the turn of a request."""
+
+    request_id: RequestName
+
+
+Frame = Union[SendFrame, ResumeFrame, AbortFrame]
 
 
 class Submission(NamedTuple):

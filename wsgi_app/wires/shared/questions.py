@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from wsgi_app.delivery.reader import Reader
 from wsgi_app.events import (
     EventId,
     InputRequest,
@@ -33,6 +32,13 @@ class QuestionStream(Protocol):
         """The frames that end the stream at the question."""
 
 
+class Finishing(Protocol):
+    """What is to end at the question; a `Reader`, or what stands for one."""
+
+    def finish(self) -> None:
+        """Read no more."""
+
+
 class UntilQuestion:
     """Ends the reader at a question that waits; used by one thread.
 
@@ -44,7 +50,7 @@ class UntilQuestion:
         mount: Mount,
         key: SessionKey,
         stream: QuestionStream,
-        reader: Reader,
+        reader: Finishing,
         answered: str | None = None,
     ) -> None:
         self._mount = mount
