@@ -49,7 +49,7 @@ test-fast: $(DEVELOPMENT) packages ## the parts by themselves, a minute
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(FAST_TESTS)
 
 test-all: $(DEVELOPMENT) packages clients ## all tests, the long ones too
-	@$(BIN)/python -m pytest -m "not sites and not models and not agents and not open_responses and not aegra and not release and not mcp" -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not sites and not models and not agents and not open_responses and not aegra and not release and not mcp and not a2a" -n $(JOBS) --dist loadfile --no-loadscope-reorder
 	@$(MAKE) --no-print-directory test-parked test-gevent
 
 # What concerns delivery, drain, crashes and the store, once more with parked streams.
@@ -100,6 +100,11 @@ test-open-responses: $(DEVELOPMENT) packages ## the public suite of Open Respons
 test-mcp: $(DEVELOPMENT) packages clients ## the public suite of MCP against the host, and older clients
 	@scripts/mcp-suite .mcp-suite
 	@$(BIN)/python -m pytest -m mcp tests/mcp
+
+# The same of A2A; A2A_TCK=<repository or checkout> is another place to have the suite from.
+test-a2a: $(DEVELOPMENT) packages clients ## the public suite of A2A against the host, and its SDKs
+	@scripts/a2a-suite .a2a-suite
+	@$(BIN)/python -m pytest -m a2a tests/a2a
 
 check: lint docs ## format, lint, types, import direction, documentation and the core tests
 	@$(MAKE) --no-print-directory test

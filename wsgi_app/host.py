@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, Response, current_app
 
 from wsgi_app.auth import Authenticate, make_authenticator
 from wsgi_app.config import Settings, load_settings, setting_name, with_namespace
@@ -21,6 +21,7 @@ from wsgi_app.store import MemoryStore, Store, StoreLimits
 from wsgi_app.web.blueprint import HostBlueprint
 from wsgi_app.web.mount import EXTENSION_KEY, Mount
 from wsgi_app.wires import find_wires
+from wsgi_app.wires.a2a.routes.card import card_response
 
 log = logging.getLogger("wsgi_app")
 
@@ -55,6 +56,8 @@ class AgentHost:
         self._before_stream = before_stream
         self._files = files
         self._overrides = settings
+        #: One for each app, with its prefix there.
+        self._mounts: list[tuple[Mount, str]] = []
 
     def init_app(self, app: Flask, url_prefix: str | None = None) -> None:
         """Mount the host's routes below a prefix; without one, at the root, over all other paths.
@@ -72,6 +75,15 @@ class AgentHost:
         once. ``admin`` and ``cors_origins`` are as the first app to do so has them.
         """
         return HostBlueprint(self._mount, find_wires(), url_prefix)
+
+    def agent_card(self) -> Response:
+        """Answer with the agent's card for A2A: a view for the site's own well-known path.
+
+        ``app.add_url_rule("/.well-known/agent-card.json", view_func=host.agent_card)``, where the
+        host is mounted below a prefix.
+        """
+        here = [one for one in self._mounts if one[0].app.extensions is current_app.extensions]
+        return card_response(*here[0])
 
     def _mount(self, app: Flask, prefix: str | None, name: str) -> Mount:
         settings = load_settings(self._overrides, app.config, os.environ)
@@ -94,6 +106,7 @@ class AgentHost:
             files=self._files or _file_storage(settings),
         )
         mounts[name] = mount
+        self._mounts.append((mount, prefix or ""))
         mount.tell_warnings()
         return mount
 

@@ -116,6 +116,20 @@ def _mcp(target: Target) -> Any:
     return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
 
 
+def _a2a(target: Target) -> Any:
+    parts = [{"text": "hi"}]
+    named = {"messageId": "m-1", "contextId": target.session}
+    return {"message": {**named, "role": "ROLE_USER", "parts": parts}}
+
+
+def _a2a_rpc(target: Target) -> Any:
+    return {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": _a2a(target)}
+
+
+def _a2a_task(rest: str) -> Callable[[Target], str]:
+    return lambda target: f"/a2a/tasks/{target.session}.1{rest}?A2A-Version=1.0"
+
+
 def _mcp_place(target: Target) -> str:
     place = Place(target.session, 1, 0, "", 1, None, "text", stateless=False)
     return f"/mcp?last_event_id={place}"
@@ -155,6 +169,29 @@ SAMPLES: Final[dict[str, Sample]] = {
     "POST /ag-ui": Sample(_of("/ag-ui"), _ag_ui),
     "POST /mcp": Sample(_of("/mcp"), _mcp),
     "GET /mcp": Sample(_mcp_place),
+    "GET /.well-known/agent-card.json": Sample(_of("/.well-known/agent-card.json")),
+    "POST /a2a": Sample(_of("/a2a?A2A-Version=1.0"), _a2a_rpc),
+    "POST /a2a/": Sample(_of("/a2a/?A2A-Version=1.0"), _a2a_rpc),
+    "POST /a2a/message:send": Sample(_of("/a2a/message:send?A2A-Version=1.0"), _a2a),
+    "POST /a2a/message:stream": Sample(_of("/a2a/message:stream?A2A-Version=1.0"), _a2a),
+    "GET /a2a/tasks": Sample(_of("/a2a/tasks?A2A-Version=1.0")),
+    "GET /a2a/tasks/<task_id>": Sample(_a2a_task("")),
+    "POST /a2a/tasks/<task_id>:cancel": Sample(_a2a_task(":cancel")),
+    "POST /a2a/tasks/<task_id>:subscribe": Sample(_a2a_task(":subscribe")),
+    "GET /a2a/tasks/<task_id>:subscribe": Sample(_a2a_task(":subscribe")),
+    "POST /a2a/tasks/<task_id>/pushNotificationConfigs": Sample(
+        _a2a_task("/pushNotificationConfigs")
+    ),
+    "GET /a2a/tasks/<task_id>/pushNotificationConfigs": Sample(
+        _a2a_task("/pushNotificationConfigs")
+    ),
+    "GET /a2a/tasks/<task_id>/pushNotificationConfigs/<config_id>": Sample(
+        _a2a_task("/pushNotificationConfigs/1")
+    ),
+    "DELETE /a2a/tasks/<task_id>/pushNotificationConfigs/<config_id>": Sample(
+        _a2a_task("/pushNotificationConfigs/1")
+    ),
+    "GET /a2a/extendedAgentCard": Sample(_of("/a2a/extendedAgentCard?A2A-Version=1.0")),
     "POST /ai-sdk/chat": Sample(_of("/ai-sdk/chat"), _ai_sdk),
     "GET /ai-sdk/chat/<session_id>/stream": Sample(_of("/ai-sdk/chat/{session}/stream")),
     "POST /ai-sdk/chat/<session_id>/stop": Sample(_of("/ai-sdk/chat/{session}/stop")),
@@ -281,8 +318,12 @@ class Head(NamedTuple):
         if not self.headers.get("Content-Type", "").startswith("application/json"):
             return ""
         told = json.loads(self.body)
-        if "jsonrpc" in told:
-            return str(told["error"]["data"]["code"])
+        error = told["error"] if isinstance(told.get("error"), dict) else {}
+        data = error.get("data", error.get("details"))  # of JSON-RPC, and of google.rpc
+        if isinstance(data, list):
+            return str(data[0]["reason"]).lower()
+        if isinstance(data, dict):
+            return str(data["code"])
         return str(told.get("code") or told["error"]["code"])
 
 
@@ -354,7 +395,7 @@ def bearer(token: str) -> dict[str, str]:
 _VOLATILE: Final = [
     (rb"retry: \d+", b"retry"),
     (rb'"(ticket|call_id|id|fingerprint)":\s*"[^"]*"', rb'"\1":""'),
-    (rb'"(\w+_at|created)":\s*("[^"]*"|[\d.]+)', rb'"\1":0'),
+    (rb'"(\w+_at|created|timestamp)":\s*("[^"]*"|[\d.]+)', rb'"\1":0'),
     (rb"resp_[\w-]+", b"RESPONSE"),
     (rb'(at_seconds\\?":)[\d.]+', rb"\1"),
     (rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", b"RANDOM"),

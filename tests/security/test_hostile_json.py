@@ -65,6 +65,29 @@ COMMAND = '{"id":1,"method":"run.start"'
 RPC = '{"jsonrpc":"2.0","id":1,"method":'
 ASK = f'{RPC}"tools/call","params":{{"name":"ask"'
 NOW = '"io.modelcontextprotocol/protocolVersion":"2026-07-28"'
+SAID = '{"messageId":"m","role":"ROLE_USER","parts":[{"text":"hi"}]'
+SENDING = [
+    "@",
+    '{"message":@}',
+    '{"message":{"messageId":"m","role":"ROLE_USER","parts":@}}',
+    '{"message":{"messageId":"m","role":"ROLE_USER","parts":[{"text":@}]}}',
+    '{"message":{"messageId":"$","role":"ROLE_USER","parts":[{"data":@}]}}',
+    f'{{"message":{SAID},"metadata":{{"x":@}}}}}}',
+    f'{{"message":{SAID},"taskId":@}}}}',
+    f'{{"message":{SAID},"contextId":@}}}}',
+    f'{{"message":{SAID}}},"configuration":@}}',
+    f'{{"message":{SAID}}},"metadata":@}}',
+]
+CALLING = [
+    "@",
+    '{"jsonrpc":"2.0","id":@,"method":"GetTask"}',
+    f"{RPC}@}}",
+    f'{RPC}"GetTask","params":@}}',
+    f'{RPC}"CancelTask","params":{{"id":@}}}}',
+    f'{RPC}"ListTasks","params":{{"pageToken":@}}}}',
+    f'{RPC}"ListTasks","params":{{"statusTimestampAfter":@,"status":@}}}}',
+    *(f'{RPC}"SendMessage","params":{place}}}' for place in SENDING[1:]),
+]
 #: Where a wire takes any value, or what it may read as text; ``@`` is the hostile one.
 PLACES: dict[str, list[str]] = {
     "POST /chat": ["@", '{"message":"hi","metadata":{"x":@}}', '{"message":@}', '{"x":@}'],
@@ -156,6 +179,14 @@ PLACES: dict[str, list[str]] = {
     "POST /langgraph/assistants/search": ["@", '{"metadata":@}'],
     "POST /langgraph/threads/<thread_id>/history": ["@", '{"checkpoint":@}', '{"before":@}'],
     "POST /langgraph/threads/<thread_id>/runs/<run_id>/cancel": ["@"],
+    "POST /a2a": CALLING,
+    "POST /a2a/": CALLING,
+    "POST /a2a/message:send": SENDING,
+    "POST /a2a/message:stream": SENDING,
+    "POST /a2a/tasks/<task_id>:cancel": ["@"],
+    "POST /a2a/tasks/<task_id>:subscribe": ["@"],
+    "POST /a2a/tasks/<task_id>/pushNotificationConfigs": ["@"],
+    "DELETE /a2a/tasks/<task_id>/pushNotificationConfigs/<config_id>": ["@"],
     "POST /mcp": [
         "@",
         '{"jsonrpc":"2.0","id":@,"method":"ping"}',
@@ -218,7 +249,9 @@ def test_no_wire_stumbles_over_hostile_json(client: ReadingClient, name: str) ->
 @pytest.mark.parametrize("name", WRITING)
 def test_no_wire_takes_a_body_that_is_too_large(client: ReadingClient, name: str) -> None:
     """413 for one byte too many, announced; a route without a body does not read it."""
-    reads_none = name.startswith("DELETE") or name.endswith(("/ticket", ">/cancel", "/files"))
+    reads_none = name.startswith("DELETE") or name.endswith(
+        ("/ticket", ">/cancel", "/files", ":cancel", ":subscribe", "/pushNotificationConfigs")
+    )
     with unharmed(client):
         for size in (MAX_BODY_BYTES + 1, 10 * MAX_BODY_BYTES):
             body = b'"' + (size - 2) * b"x" + b'"'

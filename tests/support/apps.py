@@ -36,7 +36,9 @@ def told_app() -> Flask:
     """Mount the agent that does what messages say below /agents."""
     app = Flask("site")
     app.add_url_rule("/pid", "pid", lambda: jsonify(os.getpid()))
-    AgentHost(told).init_app(app, url_prefix="/agents")
+    host = AgentHost(told)
+    host.init_app(app, url_prefix="/agents")
+    app.add_url_rule("/.well-known/agent-card.json", view_func=host.agent_card)
     return app
 
 

@@ -34,7 +34,7 @@ from wsgi_app.wires.mcp.encode import (
     response,
 )
 from wsgi_app.wires.mcp.envelope import INVALID_PARAMS, RpcError
-from wsgi_app.wires.mcp.forms import answer_from_text, answer_of
+from wsgi_app.wires.mcp.forms import answer_of
 from wsgi_app.wires.mcp.request import (
     TOOL,
     AskArguments,
@@ -45,7 +45,8 @@ from wsgi_app.wires.mcp.request import (
     QuestionName,
     read_arguments,
 )
-from wsgi_app.wires.shared.questions import UntilQuestion, waiting_question
+from wsgi_app.wires.shared.answers import answer_from_text
+from wsgi_app.wires.shared.questions import UntilQuestion, awaited_question
 
 #: A stateless client cancels by hanging up; so long it may come back after a cut.
 STATELESS_ORPHAN_SECONDS: Final = 5.0
@@ -219,7 +220,7 @@ def _answer_in_text(
     mount: Mount, key: SessionKey, turn: int, text: str, *, streams: bool
 ) -> Opened | None:
     """Take a message that finds a question as its answer; None where there is no question."""
-    asked = waiting_question(mount, key, turn)
+    asked = awaited_question(mount, key, turn)
     if asked is None:
         return None
     place, question = asked

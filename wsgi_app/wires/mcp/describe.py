@@ -89,7 +89,6 @@ POST: Final = Operation(
         200: Reply(
             "The answer, or the stream that ends with it.",
             (Content(JSON, McpResponse), _FRAMES),
-            (_SESSION,),
         ),
         202: Reply("The notification, or the answer to a question, was taken."),
         404: Reply("There is no such method, or session.", (Content(JSON, McpError),)),

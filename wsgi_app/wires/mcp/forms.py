@@ -49,16 +49,6 @@ def answer_of(kind: str, result: Any) -> Any:
     return _from_json(value) if kind == "j" and isinstance(value, str) else value
 
 
-def answer_from_text(question: InputRequest, text: str) -> Any:
-    """The agent's answer out of what a user, or a model, wrote."""
-    return text if form_of(question).kind in "vb" and not _is_number(question) else _from_json(text)
-
-
-def _is_number(question: InputRequest) -> bool:
-    schema = question.schema if isinstance(question.schema, dict) else {}
-    return schema.get("type") in ("number", "integer")
-
-
 def _from_json(text: str) -> Any:
     try:
         return msgspec.json.decode(text)

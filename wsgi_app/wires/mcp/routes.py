@@ -15,7 +15,7 @@ from wsgi_app.web.access import demand
 from wsgi_app.web.current import current_principal, session_key
 from wsgi_app.web.envelope import Envelope, error_headers, error_status, json_response
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.parse import invalid, parse_body
+from wsgi_app.web.parse import idempotency_key, invalid, parse_body
 from wsgi_app.web.refuse import count_refused
 from wsgi_app.web.respond import STREAM_HEADERS, stream_response
 from wsgi_app.web.route import CHAT, READ, Route, Wire
@@ -90,6 +90,7 @@ def post_mcp(mount: Mount) -> Response:
     """POST /mcp: take one message of the client's."""
     _check_page(mount)
     message = parse_body(request, Message, mount.settings.max_body_bytes)
+    idempotency_key(request)  # a bad one is refused whatever is asked
     try:
         if message.method is UNSET:
             return _take_answer(mount, message)

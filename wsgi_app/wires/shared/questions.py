@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
+from wsgi_app.delivery.feed import Feed
 from wsgi_app.events import (
     EventId,
     InputRequest,
@@ -18,12 +20,16 @@ from wsgi_app.web.mount import Mount
 from wsgi_app.wires.shared.asked import AskedQuestion
 
 _PAGE_EVENTS = 500
+#: How long a question may be under way in its worker's journal.
+JOURNAL_SECONDS: Final = 1.0
 
 
 class QuestionStream(Protocol):
     """A wire's encoder that knows of the question that waits."""
 
-    question: AskedQuestion | None
+    @property
+    def question(self) -> AskedQuestion | None:
+        """The question that the last event asked, or that still waits."""
 
     def encode(self, numbered: NumberedEvent) -> bytes:
         """The frames of the next event."""
@@ -118,6 +124,26 @@ def waiting_question(
         elif isinstance(event, InputRequest):
             asked, found = AskedQuestion(event.request_id, calls), (numbered.id, event)
     return found if asked is not None and may_wait(mount, key, turn, asked) else None
+
+
+def awaited_question(
+    mount: Mount, key: SessionKey, turn: int
+) -> tuple[EventId, InputRequest] | None:
+    """The same, for who has been told of it by another worker, whose journal may be behind."""
+    found = waiting_question(mount, key, turn)
+    if found is not None or mount.runner.find(key, turn) is not None:
+        return found
+    feed = Feed(mount.runner, key, EventId(turn, 0), turn)
+    try:
+        with mount.permit(key) as is_patient:
+            deadline = time.monotonic() + (JOURNAL_SECONDS if is_patient else 0)
+            while found is None and (left := deadline - time.monotonic()) > 0 and not feed.ended:
+                events = feed.read(left)
+                if any(isinstance(one.event, InputRequest) for one in events):
+                    found = waiting_question(mount, key, turn)
+    finally:
+        feed.close()
+    return found
 
 
 def may_wait(mount: Mount, key: SessionKey, turn: int, asked: AskedQuestion) -> bool:
