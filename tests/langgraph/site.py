@@ -22,6 +22,10 @@ def site() -> Flask:
     def index() -> Response:
         return send_from_directory(folder, "index.html")
 
+    @app.get("/old.html")
+    def old() -> Response:
+        return send_from_directory(folder, "old.html")
+
     @app.get("/assets/<path:name>")
     def asset(name: str) -> Response:
         return send_from_directory(f"{folder}/assets", name)

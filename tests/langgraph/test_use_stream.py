@@ -82,7 +82,6 @@ class Tab:
 
     def __init__(self, page: Page, server: Gunicorn, query: str = "") -> None:
         self.page = page
-        self._server = server
         page.goto(f"{server.url}/{query}")
         page.wait_for_function("typeof window.send === 'function'")
 
@@ -231,3 +230,45 @@ def test_a_worker_killed_in_mid_turn(server: Gunicorn, profile: BrowserContext) 
     kept = tab.shown()[1][2]
     assert said.startswith(kept)
     assert tab.texts()[2:] == ["human: next", "ai: I am here."]
+
+
+def test_the_sdks_own_hook(server: Gunicorn, profile: BrowserContext) -> None:
+    """``useStream`` of @langchain/langgraph-sdk, by the older routes: text, calls, a reload."""
+    tab = Tab(profile.new_page(), server, "old.html")
+    tab.send("hello", {"text": "Let me add. "}, TOOL, {"text": "It is 2."})
+    tab.wait_text("It is 2.")
+    tab.wait_idle()
+    said = ["human: hello", 'ai: Let me add. add({"a":1})', 'tool: {"sum":2}', "ai: It is 2."]
+    assert tab.texts() == said
+    assert tab.error() == ""
+    tab.page.reload()
+    tab.wait_text("It is 2.")
+    assert tab.texts() == said
+    tab.send("slowly", SLOW)
+    tab.wait_text("w3 ")
+    tab.page.reload()
+    tab.wait_text("w40")
+    tab.wait_idle()
+    assert tab.texts() == [*said, "human: slowly", f"ai: {''.join(WORDS)}".strip()]
+
+
+def test_the_sdks_own_hook_asks_and_stops(server: Gunicorn, profile: BrowserContext) -> None:
+    """An interrupt is answered after a reload, and the stop button ends the turn."""
+    tab = Tab(profile.new_page(), server, "old.html")
+    tab.send("paint", {"text": "Which? "}, {"ask": "The color?"}, {"text": "!"})
+    interrupt = tab.page.locator("#interrupt")
+    expect(interrupt).to_have_text('{"prompt":"The color?"}')
+    tab.wait_idle()
+    tab.page.reload()
+    expect(interrupt).to_have_text('{"prompt":"The color?"}')
+    tab.page.evaluate("window.respond('red')")
+    tab.wait_text("red!")
+    tab.wait_idle()
+    assert tab.texts() == ["human: paint", "ai: Which? red!"]
+    tab.send("count", {"text": "begun "}, {"hold": True})
+    tab.wait_text("begun")
+    tab.page.get_by_role("button", name="Stop").click()
+    tab.wait_idle()
+    client = ReadingClient(server)
+    client.wait_idle(tab.thread)
+    assert client.poll(tab.thread, "0-0", 0)["events"][-1]["type"] == "cancelled"

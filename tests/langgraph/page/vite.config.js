@@ -1,2 +1,6 @@
 // Vite 8 takes JSX by itself; the folder of the result is the test's.
-export default { base: "./", logLevel: "warn", build: { target: "es2022" } };
+export default {
+  base: "./",
+  logLevel: "warn",
+  build: { target: "es2022", rollupOptions: { input: ["index.html", "old.html"] } },
+};
