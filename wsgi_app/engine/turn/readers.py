@@ -65,11 +65,12 @@ class Readers:
             self._orphaned()
 
     def wait_again(self) -> None:
-        """Start the clock again: there are readers, on other workers."""
+        """Start the clock again, if there is one: there are readers, on other workers."""
         with self._lock:
+            if self._orphan_seconds is None:
+                return
             if self._count == 0 and not self._paused and not self._closed:
-                seconds = max(self._orphan_seconds or 0, MIN_RECHECK_SECONDS)
-                self._arm(seconds)
+                self._arm(max(self._orphan_seconds, MIN_RECHECK_SECONDS))
 
     def close(self) -> None:
         """Stop for good: the turn has ended."""
