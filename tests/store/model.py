@@ -40,7 +40,7 @@ def comparable(answer: object) -> object:
     if isinstance(answer, TurnBegun):
         return answer._replace(owner_before="", followed=False)
     if isinstance(answer, LostTurn):
-        return answer._replace(elapsed_seconds=0.0)
+        return answer._replace(elapsed_seconds=None if answer.elapsed_seconds is None else 0.0)
     return answer
 
 
@@ -111,6 +111,8 @@ class ModelSession:
     messages: list[Message] = field(default_factory=list)
     keys: list[tuple[str, int, str]] = field(default_factory=list)
     question: tuple[int, str, bytes | None] | None = None
+    #: Whether who asked has the answer.
+    taken: bool = False
     #: The turn that waits for its user's answer, and counts among the others no more.
     asking: int | None = None
 
@@ -154,9 +156,9 @@ class ModelSession:
             self.kept_from = oldest.number + 1
 
     def waiting_question(self, turn: ModelTurn) -> str:
-        """The name of a turn's question that has no answer, or ''."""
+        """The name of a turn's question whose answer its worker does not have, or ''."""
         asked = self.question
-        waits = asked is not None and asked[0] == turn.number and asked[2] is None
+        waits = asked is not None and asked[0] == turn.number and not self.taken
         return asked[1] if asked is not None and waits else ""
 
     def _history_size(self) -> int:
@@ -294,14 +296,14 @@ class Model:
         session = self.sessions.get(key, ModelSession())
         for turn in session.active:
             may = turn.resume and not turn.cancel and turn.attempt < self.limits.max_attempts
-            if turn.run_id == run_id and turn.state == "running" and may:
+            if turn.run_id == run_id and may:
                 return LostTurn(
                     Fence(key, turn.number, run_id),
                     turn.worker_id,
                     turn.resume,
                     turn.attempt,
                     turn.last_seq,
-                    0.0,
+                    0.0 if turn.state == "running" else None,
                     session.waiting_question(turn),
                     list(turn.records),
                 )
@@ -315,6 +317,8 @@ class Model:
             return None
         session, turn = self._find(found.fence)
         turn.run_id, turn.worker_id = run_id, worker_id
+        if turn.state == "queued":
+            return Resumed(Fence(found.fence.key, turn.number, run_id), [])
         session.owner = worker_id
         turn.attempt += 1
         turn.jumps.append(turn.last_seq)
@@ -371,7 +375,7 @@ class Model:
         """See Store."""
         session, turn = self._find_running(fence)
         if session.question is None or session.question[:2] != (turn.number, request_id):
-            session.question = (turn.number, request_id, None)
+            session.question, session.taken = (turn.number, request_id, None), False
         session.asking = turn.number
 
     def post_input(self, key: SessionKey, request_id: str, value: bytes) -> None:
@@ -385,10 +389,10 @@ class Model:
         """See Store."""
         session, turn = self._find_running(fence)
         if session.question is None:
-            session.question = (turn.number, request_id, None)
+            session.question, session.taken = (turn.number, request_id, None), False
         asked = session.question[:2] == (turn.number, request_id)
         if asked and session.question[2] is not None:
-            session.asking = None
+            session.asking, session.taken = None, True
         return session.question[2] if asked else None
 
     def close_input(self, fence: Fence, request_id: str) -> None:

@@ -9,7 +9,18 @@ import pytest
 from msgspec.structs import replace
 
 from tests.store.conftest import redis
-from tests.store.steps import KEY, MakeStore, Signals, at_once, events, request, run_turn
+from tests.store.steps import (
+    KEY,
+    MakeStore,
+    Signals,
+    at_once,
+    end,
+    events,
+    ids,
+    request,
+    run_turn,
+    start,
+)
 from tests.support.waiting import wait_for
 from wsgi_app.errors import Fenced
 from wsgi_app.events import EventId
@@ -242,8 +253,44 @@ def test_what_changed_since_the_look_is_not_taken(shared: Store) -> None:
     found = look(shared, fence)
     assert found.question == "q-1"
     shared.post_input(KEY, "q-1", b"true")
+    assert look(shared, fence).question == "q-1", "nobody has the answer"
+    assert shared.take_input(fence, "q-1") == b"true"
     assert take(shared, found) is None
-    assert look(shared, fence).question == "", "who asked may have its answer"
+    assert look(shared, fence).question == "", "who asked has its answer"
+
+
+def test_a_turn_that_waits_may_have_another_worker(shared: Store) -> None:
+    """A queued turn whose worker is gone keeps its place, has no events, and runs elsewhere."""
+    first = start(shared)
+    claim = replace(request(run_id="waiting", worker_id="dead", if_busy="enqueue"), resume=RESUME)
+    begun = shared.begin_turn(claim)
+    waiting = Fence(KEY, begun.turn, "waiting")
+    assert shared.mark_lost("dead", LOST) == [], "it is spared"
+    found = look(shared, waiting)
+    assert found.elapsed_seconds is None
+    run_id = next_run_id("waiting", found.attempt, "other")
+    taken = resumes_of(shared).take(found, "other", run_id, [])
+    assert taken is not None
+    assert resumes_of(shared).take(found, "late", run_id, []) is None
+    with pytest.raises(Fenced):
+        shared.claim_turn(waiting)
+    assert shared.claim_turn(taken.fence).state == "waiting"
+    end(shared, first)
+    claimed = shared.claim_turn(taken.fence)
+    assert (claimed.state, len(claimed.history)) == ("started", 1)
+    end(shared, taken.fence)
+    assert ids(shared, EventId(2, 0)) == ["2-1"]
+
+
+def test_a_turn_that_has_begun_since_the_look_is_not_taken_as_waiting(shared: Store) -> None:
+    """Between look and take its worker may have got the turn's place."""
+    first = start(shared)
+    claim = replace(request(run_id="waiting", worker_id="dead", if_busy="enqueue"), resume=RESUME)
+    waiting = Fence(KEY, shared.begin_turn(claim).turn, "waiting")
+    found = look(shared, waiting)
+    end(shared, first)
+    assert shared.claim_turn(waiting).state == "started"
+    assert resumes_of(shared).take(found, "other", "waiting~1.x", []) is None
 
 
 def test_the_living_hear_of_a_lost_worker(shared: Store) -> None:

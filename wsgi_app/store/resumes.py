@@ -1,9 +1,9 @@
 """Turns that another worker goes on with when theirs dies: an optional part of a store.
 
-A store that workers share has it as `Store.resumes`. A turn may be resumed if it runs, has no
-cancel flag, was begun with what its run is made from (`BeginTurn.resume`, or `StepWrite.resume`),
-has its records whole, and fewer attempts than `StoreLimits.max_attempts`. Every operation may
-raise StoreUnavailable.
+A store that workers share has it as `Store.resumes`. A turn may be resumed if it runs, or waits for
+its place, has no cancel flag, was begun with what its run is made from (`BeginTurn.resume`, or
+`StepWrite.resume`), has its records whole, and fewer attempts than `StoreLimits.max_attempts`.
+Every operation may raise StoreUnavailable.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class LostTurn(NamedTuple):
     attempt: int
     #: How many events its journal holds.
     stored: int
-    #: Since it began to run, by the store's clock.
-    elapsed_seconds: float
-    #: The question that has no answer yet, '' for none.
+    #: Since it began to run, by the store's clock; None for one that waits for its place.
+    elapsed_seconds: float | None
+    #: The question whose answer its worker does not have, '' for none.
     question: str
     #: Of its steps, in order.
     records: list[bytes]
@@ -77,6 +77,8 @@ class Resumes(ABC):
         self, turn: LostTurn, worker_id: str, run_id: str, events: Sequence[bytes]
     ) -> Resumed | None:
         """Make it this worker's next attempt, under a new run id, and add events to its journal.
+
+        One that waits for its place stays at its attempt, and gets no events.
 
         None, and nothing is changed, unless all is as it was when it was looked at: of many that
         want a turn one gets it. Their seqs begin at `ATTEMPT_SEQS` times the attempts before.

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from wsgi_app.engine.turn.agent_calls import AgentCalls
@@ -23,6 +24,7 @@ from wsgi_app.engine.turn.services import Services
 from wsgi_app.engine.turn.steering import Steering
 from wsgi_app.engine.turn.turn_state import Stage, TurnState
 from wsgi_app.engine.turn.turn_steps import Progress
+from wsgi_app.errors import StoreUnavailable
 from wsgi_app.events import (
     Cancelled,
     CancelReason,
@@ -161,7 +163,11 @@ class TurnRun:
 
     def hand_over(self) -> bool:
         """Stop here, for another worker to go on; False if none can."""
-        return self._calls.steps.can_be_resumed and self.move("leaving")
+        has_begun = self.running
+        left = self._calls.steps.can_be_resumed and self.move("leaving")
+        if left and not has_begun:
+            self._services.journal.leave(self.fence)  # there is nothing to write of it
+        return left
 
     def end_with(self, error: Error) -> bool:
         """End the turn with this error; False if it has ended already."""
@@ -237,11 +243,17 @@ class TurnRun:
             self._services.store, self.fence, self._place_wakeup, lambda: self.ended
         )
         if isinstance(place, str):
-            self.cancel(place)
+            self._lose_place(place)
             return None
         if place is not None:
             self.move("running")
         return place
+
+    def _lose_place(self, reason: CancelReason) -> None:
+        if reason == "deleted":
+            with suppress(StoreUnavailable):
+                self.fence_off()  # or another worker has it
+        self.cancel(reason)
 
     # -- the stages
 
@@ -311,6 +323,8 @@ class TurnRun:
     def _orphaned(self) -> None:
         if self.running:
             self._services.journal.check_orphan(self.fence)
+        elif self._request.adopted:
+            self.readers.wait_again()  # they are on other workers, and looked for once it runs
         else:
             self.cancel("disconnected")
 

@@ -27,6 +27,9 @@ class TurnJournal(Protocol):
     def confirmed_seconds_ago(self, fence: Fence) -> float:
         """How long ago a write showed that the turn is this worker's."""
 
+    def leave(self, fence: Fence) -> None:
+        """Leave a turn to others of which nothing is to be written: it has not begun."""
+
     def check_orphan(self, fence: Fence) -> None:
         """Ask the store whether another worker's readers follow the turn, and tell the turn."""
 

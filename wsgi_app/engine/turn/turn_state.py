@@ -15,7 +15,7 @@ _BEFORE: Final[dict[Stage, tuple[Stage, ...]]] = {
     "running": ("waiting",),
     "ended": ("waiting", "running"),
     "out": ("ended",),
-    "leaving": ("running",),
+    "leaving": ("waiting", "running"),
     "elsewhere": ("ended", "leaving"),
 }
 

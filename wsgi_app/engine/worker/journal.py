@@ -108,6 +108,13 @@ class Journal:
         entry = self._entries.get(fence)
         return float("inf") if entry is None else time.monotonic() - entry.confirmed_at
 
+    def leave(self, fence: Fence) -> None:
+        """Leave a turn to others of which nothing is to be written: it has not begun."""
+        entry = self._entries.get(fence)
+        if entry is not None:
+            self._drop(entry)
+            entry.turn.leave()
+
     def check_orphan(self, fence: Fence) -> None:
         """Ask the store whether another worker's readers follow the turn, and tell the turn."""
         entry = self._entries.get(fence)

@@ -95,7 +95,7 @@ class SessionAgents:
         False where there is none, or none yet: the first turn of a worker may find that out late.
         """
         agent = self.shared if self.shared is not None else self._given
-        return bool(getattr(agent, "resumes", False)) and not getattr(agent, "has_state", False)
+        return bool(getattr(agent, "resumes", False))
 
     @property
     def may_have_state(self) -> bool:

@@ -16,6 +16,7 @@ from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.engine.turn.steps import decode_records, last_that_counts, number_events, told_again
 from wsgi_app.engine.turn.stored_request import decode_request
 from wsgi_app.engine.turn.turn_steps import Progress
+from wsgi_app.engine.worker.affinity import BEGAN_ANEW
 from wsgi_app.errors import Fenced, RequestError, StoreUnavailable
 from wsgi_app.events import AnyEvent, InputRequest, Status, Withdrawn, encode_event
 from wsgi_app.store.base import Fence, Message, SessionKey
@@ -33,8 +34,9 @@ class TakenOver(NamedTuple):
 
     fence: Fence
     request: TurnRequest
-    history: list[Message]
-    progress: Progress
+    #: None of one that waits for its place.
+    history: list[Message] | None
+    progress: Progress | None
 
 
 class Takeover:
@@ -92,6 +94,8 @@ class Takeover:
         if code != self._code:
             log.warning("a turn of other code, %r, is left to workers that have it", code)
             return None
+        if found.elapsed_seconds is None:
+            return self._take_waiting(found, request)
         records = decode_records(found.records)
         events = number_events(found.fence.turn, self._resumes.events(found))
         if len(events) != found.stored:
@@ -119,5 +123,20 @@ class Takeover:
         progress = Progress(
             found.attempt + 1, new, records, max(0.0, seconds_left), next(questions, None)
         )
-        resumed = msgspec.structs.replace(request, resumes=True, asked_at=time.monotonic())
-        return TakenOver(taken.fence, resumed, taken.history, progress)
+        return TakenOver(taken.fence, _resumed(request), taken.history, progress)
+
+    def _take_waiting(self, found: LostTurn, request: TurnRequest) -> TakenOver | None:
+        """Take a turn that has not begun."""
+        run_id = next_run_id(found.fence.run_id, found.attempt, secrets.token_hex(4))
+        taken = self._resumes.take(found, self._worker_id, run_id, ())
+        if taken is None:
+            return None
+        waiting = msgspec.structs.replace(_resumed(request), regenerates=False)
+        return TakenOver(taken.fence, waiting, None, None)
+
+
+def _resumed(request: TurnRequest) -> TurnRequest:
+    """The request as this worker runs it."""
+    return msgspec.structs.replace(
+        request, resumes=True, asked_at=time.monotonic(), notice=BEGAN_ANEW
+    )

@@ -62,7 +62,7 @@ class RedisResumes(Resumes):
             resume=resume,
             attempt=attempt,
             stored=stored,
-            elapsed_seconds=int(elapsed) / 1e6,
+            elapsed_seconds=int(elapsed) / 1e6 if elapsed else None,
             question=question.decode(),
             records=records,
         )

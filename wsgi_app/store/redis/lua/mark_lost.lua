@@ -15,7 +15,7 @@ local place = 9
 -- Turns that may be resumed have a lease's time for it.
 local function is_spared(turn)
   local left = get('resume:' .. turn) and math.max(1, number('attempt:' .. turn)) < tonumber(ARGV[6])
-  if not left or get('state:' .. turn) ~= 'running' or get('cancel:' .. turn) then
+  if not left or get('cancel:' .. turn) then
     return false
   end
   redis.call('HSETNX', s, 'orphan:' .. turn, int(now))

@@ -300,7 +300,7 @@ end
 local function ask(turn, request_id)
   if get('question_turn') ~= turn or get('question_id') ~= request_id then
     set('question_turn', turn, 'question_id', request_id)
-    remove('answer', 'answer_nonce')
+    remove('answer', 'answer_nonce', 'taken')
   end
 end
 
@@ -313,5 +313,5 @@ local function forget_resume(turn)
 end
 
 local function close_question()
-  remove('question_turn', 'question_id', 'answer', 'answer_nonce')
+  remove('question_turn', 'question_id', 'answer', 'answer_nonce', 'taken')
 end

@@ -11,6 +11,10 @@ if not get('question_turn') then
   ask(turn, request_id)
 end
 if get('question_turn') == turn and get('question_id') == request_id then
-  return { revived, get('answer') }
+  local answer = get('answer')
+  if answer then
+    set('taken', 1)  -- who has it acts on it: it is no other worker's any more
+  end
+  return { revived, answer }
 end
 return { revived }
