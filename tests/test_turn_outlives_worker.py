@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,10 @@ from tests.support.resumed import (
     kill_owner,
     message,
     resuming,
+    runs,
 )
 from tests.support.service import WORKERS, owner_pid
-from tests.support.upstream_script import Text, scripted_message
+from tests.support.upstream_script import Call, Text, ToolCalls, scripted_message
 from tests.support.waiting import wait_for
 
 #: Turns and kills of a run at random moments.
@@ -167,6 +169,57 @@ def test_a_question_outlives_its_worker(rig: Rig) -> None:
     assert client.call("POST", f"/chat/{session}/input", answer).status == 200
     assert follower.end().data["reply"] == "Paid."
     assert rig.names(session) == ["p"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answered", ["later", "while nobody has the turn"])
+def test_a_clients_tool_outlives_its_worker(tmp_path: Path, answered: str) -> None:
+    """What the client was asked to run stays asked; a result that nobody has yet is not lost."""
+    settings = {"AGENT_LEASE_SECONDS": "3"}
+    with resuming(tmp_path, hosts=2, env=settings) as rig:
+        session = new_session()
+        paint = ToolCalls((Call("c1", "paint", '{"wall":1}'),))
+        text = scripted_message([Text(("I ask. ",)), paint], [Text(("Painted.",))], tag=session)
+        client = rig.shared.direct[1]
+        follower = Follower(rig.shared.direct[0], session)
+        follower.start(text, tools=[{"name": "paint", "description": "Paint.", "parameters": {}}])
+        wait_for(lambda: "tool_request" in follower.kinds, "the request", 60)
+        follower.client = client
+        asked = next(f.data for f in follower.frames if f.data["type"] == "tool_request")
+        body = {"request_id": asked["request_id"], "results": [{"call_id": "c1", "output": "red"}]}
+        rig.shared.hosts[0].kill()
+        if answered == "later":
+            wait_for(lambda: follower.kinds.count("tool_request") == 2, "it is asked again", 60)
+        assert client.call("POST", f"/chat/{session}/tool_result", body).status == 200
+        assert follower.end().data["reply"] == "I ask. Painted." == follower.text()
+        told = [f.data for f in follower.counted() if f.data["type"] == "tool_result"]
+        assert [result["output"] for result in told] == ["red"]
+        asks = [f.data for f in follower.frames if f.data["type"] == "tool_request"]
+        assert all(one == asked for one in asks)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_turn_that_waits_outlives_its_worker(tmp_path: Path, how: signal.Signals) -> None:
+    """A turn in the queue of a session runs on another worker, once, when its own has gone."""
+    settings = {"AGENT_LEASE_SECONDS": "3", "AGENT_DRAIN_SECONDS": "1"}
+    with resuming(tmp_path, hosts=2, workers=1, env=settings) as rig:
+        session = new_session()
+        first = Follower(rig.shared.direct[0], session).start(message(session, "wait 12"))
+        wait_for(partial(runs, rig, session, "a"), "the first runs", 30)
+        text = scripted_message([call(3, "charge", "c")], [Text(("Second.",))], tag="second")
+        body = {"message": text, "if_busy": "enqueue", "on_disconnect": "continue"}
+        with rig.shared.direct[1].stream("POST", f"/chat/{session}", body) as stream:
+            assert stream.status == 200
+        host = rig.shared.hosts[1]
+        host.kill() if how == signal.SIGKILL else host.signal(how)
+        first.client = rig.shared.direct[0]
+        assert first.end().data["reply"] == REPLY
+        wait_for(partial(runs, rig, session, "c"), "the second runs", 30)
+        rig.shared.direct[0].wait_idle(session, 30)
+        messages = rig.shared.direct[0].session(session)["messages"]
+        assert messages[-1]["content"] == "Second."
+        assert rig.names(session) == ["a", "b", "c"]
 
 
 @pytest.mark.slow

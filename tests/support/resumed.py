@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.support.reading import ReadingClient
 from tests.support.service import Service, owner_pid, service
@@ -128,13 +129,13 @@ class Follower:
         self.moments: list[float] = []
         self._thread: threading.Thread | None = None
 
-    def start(self, text: str) -> Follower:
+    def start(self, text: str, **fields: Any) -> Follower:
         """Send a message and read in a thread of its own.
 
         A request whose worker is killed before it answers is sent again, under its key.
         """
         key = {"Idempotency-Key": self.session}
-        path, body = f"/chat/{self.session}", {"message": text}
+        path, body = f"/chat/{self.session}", {"message": text, **fields}
         deadline = time.monotonic() + 60
         while True:
             try:

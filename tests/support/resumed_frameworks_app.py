@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sqlite3
+import sys
 import warnings
 from pathlib import Path
 from typing import Any, Final
@@ -29,9 +30,11 @@ from pydantic_ai import Tool as PydanticTool
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
+from tests.support.processes import ROOT
 from tests.support.resumed_app import note
-from wsgi_app import AgentHost, current_call, current_turn
+from wsgi_app import AgentHost, OpenAIAgent, current_call, current_turn
 from wsgi_app.agents.langgraph import LangGraphAgent
+from wsgi_app.agents.mcp import McpServer
 from wsgi_app.agents.openai_agents import AgentsSdkAgent
 from wsgi_app.agents.pydantic_ai import PydanticAIAgent
 from wsgi_app.agents.tools import OnCrash
@@ -146,6 +149,14 @@ def graphs_app() -> Flask:
             "subgraph": LangGraphAgent(_subgraph(), on_crash=ON_CRASH, subgraphs=True),
         }
     )
+
+
+def mcp_app() -> Flask:
+    """The built-in agent with the tools of a program."""
+    program = str(ROOT / "tests/support/resumed_mcp_server.py")
+    env = {"PYTHONPATH": str(ROOT), "TEST_EFFECTS": os.environ["TEST_EFFECTS"]}
+    tools = [McpServer.stdio(sys.executable, [program], env)]
+    return _mounted({"agents": OpenAIAgent(MODEL, tools)})
 
 
 def frameworks_app() -> Flask:

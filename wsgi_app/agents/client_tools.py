@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, Final, Optional
 
 from wsgi_app.agents.tool_call import CallRefused, CallRequest, PreparedCall
@@ -46,15 +46,36 @@ def run_calls(
 ) -> Generator[ToolCall | ToolResult, None, list[ToolResult]]:
     """Run the calls of a step: the agent's own first, then the client's, all at once.
 
-    The answer is in the order of ``calls``. ``begun`` is called before any of the agent's own runs.
+    The answer is in the order of ``calls``. ``begun`` is called before any of them runs.
     """
     names = {tool.name for tool in turn.client_tools}
     requested = [_requested(call, names) for call in calls]
     mine = [call for call, theirs in zip(calls, requested) if theirs is None]
-    own = iter((yield from toolbox.run(turn, mine, begun)) if mine else [])
+    own = iter((yield from toolbox.run(turn, mine, begun)))
     asked = [theirs for theirs in requested if theirs is not None]
     given = iter(turn.call_client(asked) if asked else [])
     return [next(own if theirs is None else given) for theirs in requested]
+
+
+def go_on_calls(
+    turn: Turn,
+    toolbox: Toolbox,
+    calls: Sequence[CallRequest],
+    known: Mapping[str, ToolResult],
+) -> Generator[ToolResult, None, list[ToolResult]]:
+    """Go on with the calls of a step that another worker has begun, see `Toolbox.go_on`.
+
+    What the client was asked it is asked still, if it has not answered, or the worker that is gone
+    did not have the answer.
+    """
+    names = {tool.name for tool in turn.client_tools}
+    requested = [_requested(call, names) for call in calls]
+    mine = [call for call, theirs in zip(calls, requested) if theirs is None]
+    results = {result.call_id: result for result in (yield from toolbox.go_on(turn, mine, known))}
+    asked = [theirs for theirs in requested if theirs is not None and theirs.call_id not in known]
+    given = {result.call_id: result for result in (turn.call_client(asked) if asked else [])}
+    found = {**known, **results, **given}
+    return [found[call.call_id] for call in calls]
 
 
 def _requested(call: CallRequest, names: Collection[str]) -> Optional[RequestedCall]:

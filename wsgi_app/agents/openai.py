@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from wsgi_app.agents.chat_request import ChatConversation
-from wsgi_app.agents.client_tools import offered_tools, run_calls
+from wsgi_app.agents.client_tools import go_on_calls, offered_tools, run_calls
 from wsgi_app.agents.content_parts import chat_content, responses_content
 from wsgi_app.agents.model_api import Conversation, ModelStep, Prompt, checked_options
 from wsgi_app.agents.responses_request import ResponsesConversation
@@ -60,7 +60,7 @@ class OpenAIAgent:
     ``too_many_tools``: with ``"find"`` the model gets a tool that looks for those left out, with
     ``"refuse"`` more functions are a ValueError, and more tools of servers end the turn with an
     error. ``resume``: with Redis, another worker goes on with a turn whose worker dies, from its
-    last finished step, see `Tool`; not with tools of servers. Raises ConfigError without the openai
+    last finished step, see `Tool`. Raises ConfigError without the openai
     package (the extra ``openai``).
 
     Called by any number of turns at once, each in its own thread or on the io loop; nothing changes
@@ -122,7 +122,7 @@ class OpenAIAgent:
     @property
     def resumes(self) -> bool:
         """Whether turns of other workers are gone on with."""
-        return self._resume and not self._servers
+        return self._resume
 
     @property
     def has_state(self) -> bool:
@@ -174,7 +174,9 @@ class OpenAIAgent:
         yield from self._go_on(turn, exchange, step, steps)
 
     def _open_exchange(self, turn: Turn, servers: ToolConnections | None) -> _Exchange:
-        offer = Offer(self._max_tools, called_in(turn.history))
+        before = [msgspec.convert(one.data, _Recorded) for one in turn.records.recorded]
+        called = {call.tool for step in before for call in step.calls}
+        offer = Offer(self._max_tools, called | set(called_in(turn.history)))
         toolbox = self._update(offer, turn, servers)
         prompt = Prompt(self._model, self._system, offer.shown, self._options, turn.kept)
         conversation = self._begin_conversation(prompt, turn.history, self._content_of(turn))
@@ -188,7 +190,7 @@ class OpenAIAgent:
             data = msgspec.convert(recorded.data, _Recorded)
             if data.api != self._api:
                 raise TurnError("The turn was begun by another agent.")
-            results = yield from exchange.toolbox.go_on(turn, data.calls, recorded.results)
+            results = yield from go_on_calls(turn, exchange.toolbox, data.calls, recorded.results)
             exchange.conversation.add(data.answer, results, spoke=data.spoke)
             exchange.conversation.say(recorded.steered)
         return len(turn.records.recorded)

@@ -22,7 +22,7 @@ from wsgi_app.agents.mcp.results import output_of
 from wsgi_app.agents.tool_call import CallRefused, CallRequest, PreparedCall
 from wsgi_app.agents.tool_schema import with_items
 from wsgi_app.agents.tool_values import bounded_json
-from wsgi_app.agents.tools import AnyTool
+from wsgi_app.agents.tools import AnyTool, OnCrash
 from wsgi_app.engine import Turn
 from wsgi_app.engine.turn.history import as_text
 from wsgi_app.engine.turn.valid_messages import parse_object
@@ -53,6 +53,13 @@ class McpTool:
         """See `lane_of`: what may change something at a server waits for what did before."""
         is_free = self.connection.endpoint.parallel_calls or _reads_only(self.remote)
         return None if is_free else self.connection
+
+    @property
+    def on_crash(self) -> OnCrash:
+        """See `on_crash_of`: what may run again without a further effect does."""
+        hints = self.remote.annotations
+        repeats = hints is not None and hints.idempotent_hint is True
+        return "retry" if repeats or _reads_only(self.remote) else "tell"
 
     @property
     def source(self) -> str:

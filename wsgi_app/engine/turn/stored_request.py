@@ -63,10 +63,10 @@ def decode_request(
 def may_be_kept(request: TurnRequest) -> bool:
     """Whether another worker could go on with a turn.
 
-    Calls of a client's tools are not recorded, and attachments are not for the store: their turn is
-    its worker's alone, as is one with an agent of its own.
+    Attachments are not for the store: their turn is its worker's alone, as is one with an agent of
+    its own.
     """
-    return not (request.client_tools or request.attachments or request.agent is not None)
+    return not (request.attachments or request.agent is not None)
 
 
 def keep_for_others(

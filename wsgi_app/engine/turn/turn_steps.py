@@ -120,7 +120,8 @@ class TurnSteps:
         """
         if not self._is_recorded:
             return None
-        if not (again or self.agent_resumes):
+        # What is said again would ask the client again to run its tools.
+        if self._request.client_tools if again else not self.agent_resumes:
             return self._forget()
         if not notes:
             self._last = (None if again else self._log.last_seq, list(calls))

@@ -16,7 +16,7 @@ from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.engine.turn.steps import decode_records, last_that_counts, number_events, told_again
 from wsgi_app.engine.turn.stored_request import decode_request
 from wsgi_app.engine.turn.turn_steps import Progress
-from wsgi_app.engine.worker.affinity import BEGAN_ANEW
+from wsgi_app.engine.worker.affinity import BEGAN_AGAIN
 from wsgi_app.errors import Fenced, RequestError, StoreUnavailable
 from wsgi_app.events import AnyEvent, InputRequest, Status, Withdrawn, encode_event
 from wsgi_app.store.base import Fence, Message, SessionKey
@@ -138,5 +138,5 @@ class Takeover:
 def _resumed(request: TurnRequest) -> TurnRequest:
     """The request as this worker runs it."""
     return msgspec.structs.replace(
-        request, resumes=True, asked_at=time.monotonic(), notice=BEGAN_ANEW
+        request, resumes=True, asked_at=time.monotonic(), notice=BEGAN_AGAIN
     )

@@ -285,6 +285,7 @@ export class EventStream {
   #notice = null; // what the host said about the connection
   #told = "";
   #tools;
+  #asked = new Set(); // the requests whose calls have run here
   #request = null; // the calls that wait for this page's tools, unless something has followed
 
   /** The turn of the newest event, or of the message; null until the host has told it. */
@@ -511,13 +512,14 @@ export class EventStream {
   #noteRequest(event) {
     this.#request = event.type === "tool_request" ? event : null;
     const isMine = this.#request?.calls.every((call) => Object.hasOwn(this.#tools, call.tool));
-    if (!isMine) return;
+    if (!isMine || this.#asked.has(event.request_id)) return; // another worker has asked it again
     pause(SETTLE_MS, this.#signal)
       .then(() => this.#request === event && this.#runTools(event))
       .catch(() => undefined); // the reader has gone, or another page was faster
   }
 
   async #runTools({ request_id: requestId, calls }) {
+    this.#asked.add(requestId);
     const results = await Promise.all(calls.map((call) => resultOf(this.#tools[call.tool], call)));
     await this.#client.toolResult(this.sessionId, requestId, results);
   }
