@@ -15,6 +15,7 @@ from tests.support.client import WANTS_JSON, Answer, new_session
 from tests.support.reading import ReadingClient
 from tests.support.refusals import check_refusal
 from tests.support.service import Service, owner_pid, service
+from tests.support.sockets import connected
 from tests.support.sse import Stream, text_of
 from tests.support.waiting import wait_for
 
@@ -129,6 +130,19 @@ def test_a_repeated_request_that_steered_attaches(shared: Service) -> None:
     replies = [shared.direct[1].call("POST", path, body, headers=headers) for _ in range(2)]
     assert [reply.json["turn_id"] for reply in replies] == ["1", "1"]
     assert [reply.json["reply"] for reply in replies] == ["begun [stop] over"] * 2
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["its worker", "the other worker"])
+def test_a_websocket_steers(shared: Service, place: int) -> None:
+    """A frame of its own, and `if_busy`: the turn's events follow from there on, refusals too."""
+    session, _ = begin(shared.direct[0])
+    with connected(shared.hosts[place], session) as client:
+        client.say(type="steer", content="one")
+        assert client.until("token")[-1]["content"] == "[one] "
+        client.say(type="message", content="stop", if_busy="steer")
+        assert client.until("done")[-1]["reply"] == "begun [one] [stop] over"
+        client.say(type="steer", content="late")
+        assert client.until("error")[-1]["code"] == "not_steerable"
 
 
 def test_who_cannot_be_steered_says_so(shared: Service) -> None:

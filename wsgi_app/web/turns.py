@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import Response, g, request
 from msgspec import structs
 
@@ -114,6 +116,20 @@ def attach_turn(  # noqa: PLR0913 - where to read, and how, by name
         lambda slot: _opened(mount, key, begun, start, slot, only_turn=turn),
         streams=streams,
     )
+
+
+def attach_behind(
+    mount: Mount, key: SessionKey, find: Callable[[], EventId], *, streams: bool = True
+) -> OpenTurn:
+    """Read a turn from the event on that ``find`` gives, once there is room for its reader."""
+
+    def open_reader(slot: Slot) -> OpenTurn:
+        place = find()
+        start = Cursor(EventId(place.turn, place.seq - 1))
+        begun = BegunTurn(place.turn, None)
+        return _opened(mount, key, begun, start, slot, only_turn=place.turn)
+
+    return mount.attach((key,), open_reader, streams=streams)
 
 
 def follow_session(mount: Mount, key: SessionKey, newest_turn: int, start: Cursor) -> OpenTurn:

@@ -6,7 +6,7 @@ from flask import Response, request
 from msgspec import UNSET
 
 from wsgi_app.engine.turn.request import TurnRequest
-from wsgi_app.events import Cursor, encode_json
+from wsgi_app.events import Cursor, EventId, encode_json
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.answers import CancelAnswer, Okay
 from wsgi_app.web.attached import attached
@@ -23,7 +23,7 @@ from wsgi_app.web.parse import (
 )
 from wsgi_app.web.respond import stream_response
 from wsgi_app.web.steer import begin_or_steer, new_steer_id, steer_turn
-from wsgi_app.web.turns import OpenTurn, attach_turn, open_turn
+from wsgi_app.web.turns import OpenTurn, attach_behind, open_turn
 from wsgi_app.wires.native.answers import SteerAnswer
 from wsgi_app.wires.native.options import StreamOptions, wants_json
 from wsgi_app.wires.native.request import (
@@ -113,15 +113,19 @@ def _open(
     if body.if_busy != "steer":
         return open_turn(mount, key, wanted, cursor)
 
-    def steer() -> OpenTurn:
+    def steer() -> EventId:
         place = steer_turn(mount, key, new_steer_id(wanted.idempotency_key), wanted.message)
         if wanted.idempotency_key is not None:
             keep = mount.store.note_key
             keep(key, place.turn, wanted.idempotency_key, wanted.digest)
-        # From its event on: what was said before is not this message's answer.
-        return attach_turn(mount, key, place.turn, place.seq - 1, streams=wanted.streams)
+        return place
 
-    return begin_or_steer(mount, key, lambda: open_turn(mount, key, wanted, cursor), steer)
+    return begin_or_steer(
+        *(mount, key),
+        lambda: open_turn(mount, key, wanted, cursor),
+        # From its event on: what was said before is not this message's answer.
+        lambda: attach_behind(mount, key, steer, streams=wanted.streams),
+    )
 
 
 def _wanted(
