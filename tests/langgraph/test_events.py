@@ -163,6 +163,18 @@ def test_names_of_messages_are_the_wires_alone(host: Gunicorn, thread: Thread) -
     assert ReadingClient(host).session(thread.id)["messages"][:2] == plain
 
 
+def test_a_message_that_comes_once_more_is_another(thread: Thread) -> None:
+    """Also under the same id: what answers it has names of its own."""
+    named = {"messages": [{"type": "human", "content": "hi", "id": "mine"}]}
+    for text in ("one", "two"):
+        thread.start({"text": text}, input=named)
+    values = [one for one in thread.until_end("values", "lifecycle", runs=2) if not is_end(one)]
+    messages = values[-1]["params"]["data"]["messages"]
+    assert messages == thread.state()["values"]["messages"]
+    assert [one["content"] for one in messages] == ["hi", "one", "hi", "two"]
+    assert len({one["id"] for one in messages}) == 4
+
+
 def test_bad_commands_are_refused_by_name(thread: Thread) -> None:
     """Unknown ones, those that HTTP has none of, and such without what they need."""
     for method, params, error in (

@@ -113,13 +113,11 @@ def wanted_of(mount: Mount, key: SessionKey, params: RunParams) -> TurnRequest:
         except ValueError as error:
             raise CommandError("invalid_argument", str(error)) from None
     metadata = params.metadata or {}
-    strategy = params.strategy or ""
-    started_at = _next_moment(mount, key)
-    note = TurnNote(started_at, params.assistant_id, read.message_id, metadata, strategy)
+    note = _note_for(mount, key, params, read.message_id, regenerates=regenerates)
     configurable = (params.config or {}).get("configurable")
     return TurnRequest(
         message=read.message,
-        message_id=read.message_id,
+        message_id=note.message_id,
         metadata={
             **(configurable if isinstance(configurable, dict) else {}),
             **metadata,
@@ -141,15 +139,24 @@ def _if_busy(mount: Mount, key: SessionKey, params: RunParams) -> IfBusy:
     return "interrupt" if waits else STRATEGIES[params.strategy]
 
 
-def _next_moment(mount: Mount, key: SessionKey) -> int:
-    """When the turn begins: behind the beginning of the one before, on whichever worker that was.
+def _note_for(
+    mount: Mount, key: SessionKey, params: RunParams, message_id: str, *, regenerates: bool
+) -> TurnNote:
+    """What is kept with the run.
 
-    Clients tell by it which events are older than the state that they have.
+    It begins behind the beginning of the one before, on whichever worker that was: clients tell by
+    it which events are older than the state that they have. A message that comes once more is
+    another one, unless it takes its own place: the messages that answer it are named after it.
     """
     now = int(time.time() * 1000)
     view = mount.store.state_of(key)
     before = None if view is None else note_of(mount, key, view.turn)
-    return now if before is None else max(now, before.started_at + 2)
+    if before is not None:
+        now = max(now, before.started_at + 2)
+        if before.message_id == message_id and not regenerates:
+            message_id = ""
+    strategy = params.strategy or ""
+    return TurnNote(now, params.assistant_id, message_id, params.metadata or {}, strategy)
 
 
 def _regenerates(mount: Mount, key: SessionKey, params: RunParams) -> bool:

@@ -161,12 +161,11 @@ class ThreadFeed:
         if not any(one.id == name for one in self._history):
             view = self._mount.store.history(self._key)
             self._history = exchanges_of([] if view is None else view.messages)
-        made: list[LangChainMessage] = []
-        for exchange in self._history:
-            if exchange.id == name:
-                return (*made, exchange.messages[0])
-            made += exchange.messages
-        return None
+        places = [place for place, one in enumerate(self._history) if one.id == name]
+        if not places:
+            return None
+        before = (one for exchange in self._history[: places[-1]] for one in exchange.messages)
+        return (*before, self._history[places[-1]].messages[0])
 
     @property
     def complete(self) -> bool:
