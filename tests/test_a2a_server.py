@@ -427,6 +427,29 @@ def test_parts_that_are_not_taken(client: A2aClient, parts: Any) -> None:
     assert reason == ("CONTENT_TYPE_NOT_SUPPORTED" if is_file else "INVALID_REQUEST")
 
 
+def test_files_reach_an_agent_that_takes_them() -> None:
+    """Bytes and URLs of images, with their names; the task shows their names alone."""
+    picture = b"\x89PNG\r\n\x1a\n picture"
+    raw = base64.b64encode(picture).decode()
+    message = say({"tell": "attachments"})
+    message["parts"] += [
+        {"raw": raw, "mediaType": "image/png", "filename": "a.png"},
+        {"url": "https://site.example/b.png"},
+    ]
+    message["parts"].insert(0, {"raw": base64.b64encode(b"x: 1").decode(), "mediaType": "text/x"})
+    with gunicorn("tests.support.apps:seeing_app()", env={"AGENT_TOKENS": "dev=acme"}) as server:
+        client = A2aClient(server)
+        card = client.call("GET", "/.well-known/agent-card.json").json
+        assert "image/png" in card["defaultInputModes"]
+        task = client.send(message)
+    told = text_of(task["artifacts"][0])
+    assert told.count("Attachment(") == 3
+    assert "name='a.png'" in told
+    assert "url='https://site.example/b.png'" in told
+    assert task["history"][0]["parts"][0] == {"text": "(attached: text/x)"}
+    assert raw not in json.dumps(task)
+
+
 def test_a_task_is_its_tenants(client: A2aClient, server: Gunicorn) -> None:
     """To others it is unknown, whatever they want of it; a token has what its scopes allow."""
     task_id = client.send(say({"ask": "Which?"}))["id"]

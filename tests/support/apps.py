@@ -14,7 +14,7 @@ from wsgiref.validate import validator
 from flask import Flask, g, jsonify, request
 
 from tests.support.agents import REQUEST_NAME, observe, scripted, told
-from wsgi_app import AgentHost
+from wsgi_app import AgentHost, Turn
 from wsgi_app.store.base import JournalWrite
 from wsgi_app.store.redis import RedisStore
 
@@ -29,6 +29,23 @@ def scripted_app() -> Flask:
     app.add_url_rule("/frozen", "frozen", lambda: jsonify(gc.get_freeze_count()))
     app.add_url_rule("/threads", "threads", lambda: jsonify(own_threads()))
     AgentHost(scripted).init_app(app, url_prefix="/agents")
+    return app
+
+
+class Seeing:
+    """An agent that does what messages say, and takes files."""
+
+    takes_attachments = True
+
+    def __call__(self, turn: Turn) -> Any:
+        """See `told`."""
+        return told(turn)
+
+
+def seeing_app() -> Flask:
+    """Mount the agent that takes files below /agents."""
+    app = Flask("site")
+    AgentHost(Seeing()).init_app(app, url_prefix="/agents")
     return app
 
 
