@@ -136,22 +136,29 @@ def test_the_last_step_takes_no_more(shared: Service) -> None:
         assert text_of(list(stream)) == "bcdefgh"
 
 
-def test_another_worker_goes_on_with_what_was_said(shared: Service, upstream: Upstream) -> None:
+@APIS
+def test_another_worker_goes_on_with_what_was_said(
+    shared: Service, upstream: Upstream, api: str
+) -> None:
     """When the turn's worker is killed, the next one has it, and the model is told once."""
     session = new_session()
-    client = client_of(shared, "chat", 1)
-    with begin(client_of(shared, "chat", 0), session, waits(30)) as stream:
+    client = client_of(shared, api, 1)
+    with begin(client_of(shared, api, 0), session, waits(3)) as stream:
         stream.until("tool_call")
         text = scripted_message([Text(("Heard.",))], tag=session)
         answer = client.call("POST", f"/chat/{session}/steer", {"message": text})
         assert answer.status == 200, answer.json
-        os.kill(owner_pid(ReadingClient(shared.hosts[1], prefix="/chat"), session), signal.SIGKILL)
-    wait_for(lambda: client.session(session)["state"] == "idle", "the turn has ended", 30)
+        os.kill(
+            owner_pid(ReadingClient(shared.hosts[1], prefix=f"/{api}"), session), signal.SIGKILL
+        )
+    wait_for(lambda: client.session(session)["state"] == "idle", "the turn has ended", 60)
     events = [frame.data for frame in client.replay(session, "0-0")]
     assert events[-1]["type"] == "done", events
     assert events[-1]["reply"] == "Heard."
     last = asked(upstream, session)[-1]
-    assert kinds(last) == ["user", "assistant", "tool", "user"]
-    assert [message["content"] for message in last].count(text) == 1
+    expected = {"responses": ["user", "function_call", "function_call_output", "user"]}
+    assert kinds(last) == expected.get(api, ["user", "assistant", "tool", "user"])
+    assert [message.get("content") for message in last].count(text) == 1
     statuses = [event["status"] for event in events if event["type"] == "steered"]
-    assert statuses == ["waiting", "waiting", "taken"]
+    # Once more where the first time is withdrawn.
+    assert statuses in (["waiting", "taken"], ["waiting", "waiting", "taken"])
