@@ -13,7 +13,16 @@ from tests.support.turns import TurnBench, events_of
 from tests.support.waiting import wait_for
 from wsgi_app.agents.arithmetic import evaluate, find_expression
 from wsgi_app.agents.demo import MAX_COUNT, demo_agent
-from wsgi_app.events import AnyEvent, Cancelled, Done, Thinking, Token, ToolCall, ToolResult
+from wsgi_app.events import (
+    AnyEvent,
+    Cancelled,
+    Done,
+    InputRequest,
+    Thinking,
+    Token,
+    ToolCall,
+    ToolResult,
+)
 
 #: No input may keep a worker's other turns waiting for longer.
 SOON_SECONDS = 0.5
@@ -193,3 +202,17 @@ def test_a_long_message_is_looked_through_at_once(bench: TurnBench, unit: str) -
     run = bench.start(demo_agent, unit * (32_000 // len(unit)))
     wait_for(lambda: run.log.last_seq > 1, "the answer's beginning")
     run.cancel("user")
+
+
+@pytest.mark.parametrize(("value", "said"), [(b"true", "nut is deleted"), (b"false", "left it")])
+def test_a_deletion_is_asked_for(bench: TurnBench, value: bytes, said: str) -> None:
+    """Before it deletes it asks; a yes deletes, a no is told."""
+    run = bench.start(demo_agent, "please delete the nut")
+    wait_for(lambda: run.questions.waiting, "it asks")
+    (asked,) = [one.event for one in run.log.read(0, 99) if isinstance(one.event, InputRequest)]
+    assert "delete_article" in asked.prompt
+    assert "nut" in asked.prompt
+    bench.store.post_input(run.fence.key, asked.request_id, value)
+    assert run.wait_ended(10)
+    assert isinstance(run.terminal, Done)
+    assert said in run.terminal.reply

@@ -89,8 +89,8 @@ def test_streams_leave_files_for_the_rest() -> None:
             assert statuses[-1] == 503
             assert len(statuses) > 80
             assert site.call("GET", "/page").status == 200
-            (warning,) = client.call("GET", "/readyz").json["warnings"]
-            assert "too few files" in warning
+            warnings = client.call("GET", "/readyz").json["warnings"]
+            assert any("too few files" in warning for warning in warnings)
             for number in range(len(statuses) - 1):
                 client.cancel(f"file-{number}")
         wait_for(lambda: _starts(client), "there is room again")

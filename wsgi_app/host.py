@@ -20,6 +20,7 @@ from wsgi_app.files import FileDirectory, FileStorage
 from wsgi_app.store import MemoryStore, Store, StoreLimits
 from wsgi_app.web.blueprint import HostBlueprint
 from wsgi_app.web.mount import EXTENSION_KEY, Mount
+from wsgi_app.web.set_up import unused_logins
 from wsgi_app.wires import find_wires
 from wsgi_app.wires.a2a.routes.card import card_response
 
@@ -105,6 +106,8 @@ class AgentHost:
             before_stream=self._before_stream,
             files=self._files or _file_storage(settings),
         )
+        if self._authenticate is not None and (unused := unused_logins(settings)):
+            mount.warn_once("login", unused)
         mounts[name] = mount
         self._mounts.append((mount, prefix or ""))
         mount.tell_warnings()

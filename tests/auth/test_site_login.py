@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask, request
 
+from wsgi_app import AgentHost
 from wsgi_app.auth import Principal, make_authenticator
 from wsgi_app.config import load_settings
 from wsgi_app.errors import RequestError
@@ -50,3 +51,12 @@ def test_a_mistaken_callable_lets_nobody_in(answer: Any) -> None:
     """What is no principal, and scopes that are none, are errors of the site's."""
     with pytest.raises((TypeError, ValueError)):
         logged_in(answer)
+
+
+def test_tokens_beside_a_login_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """A setting that the site's own login makes useless is named at the start."""
+    for login, told in ((lambda _: "acme", True), (None, False)):
+        caplog.clear()
+        AgentHost(str, authenticate=login, tokens="secret=acme").init_app(Flask("shop"))
+        assert ("AGENT_TOKENS: not used" in caplog.text) is told
+    assert "secret" not in caplog.text

@@ -129,7 +129,7 @@ def test_drops_behind_a_proxy_below_a_path(page: Page) -> None:
         chat.wait_answers(1)
         assert f"I count: {COUNT} and that is all." in chat.answer()
         assert chat.answer() == chat.said()
-        attached = [url for url in chat.requested if url.endswith("/events")]
+        attached = [url for url in chat.requested if "/events" in url]
         assert len(attached) >= 3
 
 

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from datetime import datetime, timezone
 from typing import Any, Final
 
+from wsgi_app.agents.approvals import approve
 from wsgi_app.agents.arithmetic import Number, evaluate, find_expression
 from wsgi_app.agents.tool_call import CallRequest
 from wsgi_app.agents.toolbox import Toolbox
@@ -21,9 +22,10 @@ MAX_COUNT: Final = 1000
 
 INTRODUCTION: Final = "I am the demo agent: there is no language model behind me. "
 HELP: Final = (
-    "I can calculate (“what is 12*34?”), tell the time (“what time is it?”), and talk for long, so "
-    "that you can press stop or reload the page in mid-answer (“count to 200”, “tell me a long "
-    "story”). To talk to a model, set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own."
+    "I can calculate (“what is 12*34?”), tell the time (“what time is it?”), ask you before I do "
+    "something (“delete the nut”), and talk for long, so that you can press stop or reload the "
+    "page in mid-answer (“count to 200”, “tell me a long story”). To talk to a model, set "
+    "OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own."
 )
 STORY: Final = """Here is a long story.
 
@@ -54,13 +56,15 @@ without pressing stop, you may do it now, or reload the page: the story goes on 
 
 _COUNT = re.compile(r"\bcount\s{1,9}(?:up\s{1,9})?to\s{1,9}(\d{1,9})\b", re.IGNORECASE | re.ASCII)
 _STORY = re.compile(r"\b(?:story|tale|essay|long)\b", re.IGNORECASE)
+_DELETE = re.compile(r"\bdelete\s{1,9}(?:the\s{1,9}|a\s{1,9})?(\w{1,40})", re.IGNORECASE)
 _TIME = re.compile(r"\b(?:time|date|day|today|clock)\b", re.IGNORECASE)
 
 
 def demo_agent(turn: Turn) -> Iterator[str | AnyEvent]:
     """Answer by a few patterns in the message, and say that this is a demo.
 
-    A calculation or a question about the time runs a tool; “count to 200” and stories are slow.
+    A calculation or a question about the time runs a tool, “delete the nut” asks for approval;
+    “count to 200” and stories are slow.
     """
     message = turn.message
     if expression := find_expression(message):
@@ -77,6 +81,10 @@ def demo_agent(turn: Turn) -> Iterator[str | AnyEvent]:
         yield Thinking("This asks for the time. I look at the clock. ")
         result = yield from _use(turn, "clock", {})
         yield from _say(turn, f"{INTRODUCTION}It is {result.output}.")
+    elif article := _DELETE.search(message):
+        yield Thinking("This asks for something that cannot be taken back. I ask first. ")
+        result = yield from _use(turn, "delete_article", {"article": article[1]})
+        yield from _say(turn, INTRODUCTION + _deleted(result))
     else:
         yield Thinking("There is nothing here that I have a tool for. ")
         yield from _say(turn, INTRODUCTION + HELP)
@@ -92,7 +100,12 @@ def clock() -> str:
     return datetime.now(timezone.utc).strftime("%A, %d %B %Y, %H:%M:%S UTC")
 
 
-_toolbox = Toolbox([calculator, clock])
+def delete_article(article: str) -> str:
+    """Delete an article from the shop of the demo, which has none: nothing happens."""
+    return f"{article} is deleted"
+
+
+_toolbox = Toolbox([calculator, clock, approve(delete_article)])
 
 
 def _use(turn: Turn, tool: str, arguments: dict[str, Any]) -> Generator[AnyEvent, None, ToolResult]:
@@ -114,6 +127,12 @@ def _calculated(expression: str, result: ToolResult) -> str:
     if result.status == "error":
         return f"The calculator refused {expression}: {result.output['error']}."
     return f"{expression} = {result.output}"
+
+
+def _deleted(result: ToolResult) -> str:
+    if result.status == "error":
+        return "You have not allowed it, so I have left it alone."
+    return f"{result.output}, or it would be if I had a shop."
 
 
 def _counted(last: int) -> str:

@@ -166,6 +166,8 @@ def describe(error: UpstreamError) -> str:
         parts.append(type(cause).__name__)
     if cause is not None and is_openai_error(cause) and hasattr(cause, "request_id"):
         parts.append(f"code {cause.code!r}, request id {cause.request_id!r}")  # type: ignore[attr-defined] # an APIStatusError
+    if type(cause).__name__ == "AuthenticationError":
+        parts.append("(check OPENAI_API_KEY, and OPENAI_BASE_URL)")
     while cause is not None and cause.__cause__ is not None:
         cause = cause.__cause__
         parts.append(f"because of {type(cause).__name__}")

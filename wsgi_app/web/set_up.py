@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from wsgi_app.config import setting_name
+from wsgi_app.config import Settings, setting_name
 from wsgi_app.delivery.server import ServerFacts
 from wsgi_app.delivery.server.warnings import server_warnings
 from wsgi_app.metrics import are_counted
@@ -25,6 +25,18 @@ def warnings_of(server: ServerFacts, slots: int | None, *, shared_store: bool) -
             " that runs the turn; set it, or run one worker"
         )
     return found
+
+
+def unused_logins(settings: Settings) -> str:
+    """Which settings are not used where the site's own login decides; '' for none."""
+    given = {
+        "tokens": settings.tokens,
+        "tokens_file": settings.tokens_file,
+        "jwt_jwks": settings.jwt_jwks,
+    }
+    unused = [setting_name(name) for name, value in given.items() if value]
+    told = "not used, since the host's authenticate= decides who asks"
+    return f"{', '.join(unused)}: {told}" if unused else ""
 
 
 def metrics_warnings(server: ServerFacts | None, *, shared_store: bool) -> list[str]:
