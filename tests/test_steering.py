@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +18,13 @@ from tests.support.service import Service, owner_pid, service
 from tests.support.sockets import connected
 from tests.support.sse import Stream, text_of
 from tests.support.waiting import wait_for
+from wsgi_app import steerable
+from wsgi_app.engine.turn.log import EventLog
+from wsgi_app.engine.turn.steering import Steering
+from wsgi_app.errors import RequestError
+from wsgi_app.events import EventId
+from wsgi_app.store.base import Fence, SessionKey
+from wsgi_app.store.memory import MemoryStore
 
 APP = "tests.support.steered_app:app()"
 #: Messages that meet their turn's end.
@@ -251,3 +258,43 @@ def test_a_worker_that_stands_still_takes_nothing_later(shared: Service) -> None
     assert answer.status == 409
     assert steer(shared.direct[1], session, "stop").status in (200, 409)
     assert "hello?" not in "".join(messages(shared.direct[1], session))
+
+
+# -- one turn's own side
+
+
+def test_the_last_look_closes_the_turn() -> None:
+    """An agent that may end is sent nothing more; one that may not takes what waits, and more."""
+    log = EventLog(1)
+    hurried: list[Fence] = []
+    fence = Fence(SessionKey("tenant", "s"), 1, "run")
+    agent = steerable(lambda _: None)
+    steering = Steering(fence, MemoryStore(), log, hurried.append, agent, goes_on=False)
+    first = steering.offer("a", "one")
+    assert (str(first), steering.offer("a", "again")) == ("1-1", first)
+    assert not steering.may_end()
+    assert str(steering.offer("b", "two")) == "1-2"
+    assert steering.take() == ["one", "two"]
+    assert steering.may_end()
+    with pytest.raises(RequestError, match="not_steerable"):
+        steering.offer("c", "three")
+    assert steering.offer("b", "two") == EventId(1, 2), "what it has it has"
+    assert len(hurried) == 2
+
+
+def test_the_last_take_closes_the_turn() -> None:
+    """What comes behind it is refused, as is what a sealed log takes no more."""
+    fence = Fence(SessionKey("tenant", "s"), 1, "run")
+    ways: tuple[Callable[[Steering, EventLog], object], ...] = (
+        lambda steering, _: steering.take(last=True),
+        lambda steering, _: steering.close(),
+        lambda _, log: log.seal(),
+    )
+    for close in ways:
+        log = EventLog(1)
+        agent = steerable(lambda _: None)
+        steering = Steering(fence, MemoryStore(), log, lambda _: None, agent, goes_on=False)
+        close(steering, log)
+        with pytest.raises(RequestError, match="not_steerable"):
+            steering.offer("a", "late")
+        assert log.last_seq == 0
