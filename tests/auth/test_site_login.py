@@ -57,6 +57,8 @@ def test_tokens_beside_a_login_are_warned_of(caplog: pytest.LogCaptureFixture) -
     """A setting that the site's own login makes useless is named at the start."""
     for login, told in ((lambda _: "acme", True), (None, False)):
         caplog.clear()
-        AgentHost(str, authenticate=login, tokens="secret=acme").init_app(Flask("shop"))
+        AgentHost(lambda turn: turn.message, authenticate=login, tokens="secret=acme").init_app(
+            Flask("shop")
+        )
         assert ("AGENT_TOKENS: not used" in caplog.text) is told
     assert "secret" not in caplog.text

@@ -22,7 +22,7 @@ from wsgi_app.web.operation import (
 )
 from wsgi_app.wires.langgraph.request.commands import CommandBody
 from wsgi_app.wires.langgraph.request.events import EventsBody
-from wsgi_app.wires.langgraph.request.runs import RunBody
+from wsgi_app.wires.langgraph.request.runs import ThreadRunBody
 from wsgi_app.wires.langgraph.request.state import HistoryBody
 from wsgi_app.wires.langgraph.request.threads import (
     AssistantBody,
@@ -268,13 +268,13 @@ STATE_AT: Final = Operation(
     replies=answers(ThreadState),
     codes=(*BODY_CODES, "not_found", "at_capacity", *STORE_CODES),
 )
-RUN_STREAM: Final = Operation(group=GROUP, body=RunBody, replies=_STREAM, codes=_BEGINS)
+RUN_STREAM: Final = Operation(group=GROUP, body=ThreadRunBody, replies=_STREAM, codes=_BEGINS)
 RUN_WAIT: Final = Operation(
-    group=GROUP, body=RunBody, replies=_VALUES, codes=(*_BEGINS, *TURN_CODES)
+    group=GROUP, body=ThreadRunBody, replies=_VALUES, codes=(*_BEGINS, *TURN_CODES)
 )
 RUN_BEGIN: Final = Operation(
     group=GROUP,
-    body=RunBody,
+    body=ThreadRunBody,
     replies={200: Reply("The run.", (Content(JSON, Run),), (_RUN_PLACE,))},
     codes=_BEGINS,
 )

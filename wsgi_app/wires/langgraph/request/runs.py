@@ -16,7 +16,7 @@ _MAX_MODES: Final = 16
 Mode = Annotated[str, Meta(max_length=64)]
 
 
-class RunBody(Struct):
+class ThreadRunBody(Struct):
     """The body of ``POST …/runs``, ``…/runs/stream`` and ``…/runs/wait``."""
 
     assistant_id: AssistantId

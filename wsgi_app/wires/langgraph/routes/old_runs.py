@@ -23,7 +23,7 @@ from wsgi_app.web.respond import STREAM_HEADERS, events_response
 from wsgi_app.web.turns import OpenTurn, attach_turn, begin_turn, open_turn
 from wsgi_app.wires.langgraph.encode.run import RunEncoder
 from wsgi_app.wires.langgraph.ids import RunRef
-from wsgi_app.wires.langgraph.request.runs import RunBody
+from wsgi_app.wires.langgraph.request.runs import ThreadRunBody
 from wsgi_app.wires.langgraph.routes.commands import CommandError, give_answers, wanted_of
 from wsgi_app.wires.langgraph.routes.feed import NAMES, ThreadFeed, mark_of_turn
 from wsgi_app.wires.langgraph.routes.runs import describe_turn, find_run
@@ -40,7 +40,7 @@ class _Begun(NamedTuple):
     start: Callable[[], None] = lambda: None
 
 
-def _wanted(mount: Mount, key: SessionKey, body: RunBody, **more: Any) -> TurnRequest:
+def _wanted(mount: Mount, key: SessionKey, body: ThreadRunBody, **more: Any) -> TurnRequest:
     """The turn that is asked for; raises RequestError."""
     try:
         wanted = wanted_of(mount, key, body.params())
@@ -49,7 +49,7 @@ def _wanted(mount: Mount, key: SessionKey, body: RunBody, **more: Any) -> TurnRe
     return structs.replace(wanted, on_disconnect=body.on_disconnect or "cancel", **more)
 
 
-def _begin(mount: Mount, key: SessionKey, body: RunBody, **more: Any) -> _Begun:
+def _begin(mount: Mount, key: SessionKey, body: ThreadRunBody, **more: Any) -> _Begun:
     """Begin the run that is asked for, or answer what the thread waits for."""
     if body.command:
         return _go_on(mount, key, body)
@@ -60,7 +60,7 @@ def _begin(mount: Mount, key: SessionKey, body: RunBody, **more: Any) -> _Begun:
     return _Begun(RunRef(begun.turn, 0, run.mark), run.start)
 
 
-def _go_on(mount: Mount, key: SessionKey, body: RunBody) -> _Begun:
+def _go_on(mount: Mount, key: SessionKey, body: ThreadRunBody) -> _Begun:
     view = mount.store.state_of(key)
     waiting = [] if view is None else interrupts_of(mount, key, view)
     try:
@@ -96,8 +96,8 @@ def post_stateless_stream(mount: Mount) -> Response:
     return _stream_new(mount, _own_thread(), _body(mount), ephemeral=True)
 
 
-def _body(mount: Mount) -> RunBody:
-    body = parse_body(request, RunBody, mount.settings.max_body_bytes)
+def _body(mount: Mount) -> ThreadRunBody:
+    body = parse_body(request, ThreadRunBody, mount.settings.max_body_bytes)
     if (field := body.unserved()) is not None:
         raise invalid(field, "There is none of it here")
     return body
@@ -107,7 +107,7 @@ def _own_thread() -> SessionKey:
     return session_key(str(uuid.uuid4()))
 
 
-def _stream_new(mount: Mount, key: SessionKey, body: RunBody, **more: Any) -> Response:
+def _stream_new(mount: Mount, key: SessionKey, body: ThreadRunBody, **more: Any) -> Response:
     begun: list[_Begun] = []
 
     def open_reader(slot: Slot) -> Reader:
@@ -190,7 +190,7 @@ def post_stateless_run(mount: Mount) -> Response:
     return _leave_new(mount, _own_thread(), _body(mount), ephemeral=True)
 
 
-def _leave_new(mount: Mount, key: SessionKey, body: RunBody, **more: Any) -> Response:
+def _leave_new(mount: Mount, key: SessionKey, body: ThreadRunBody, **more: Any) -> Response:
     begun = _begin(mount, key, _left_alone(body), **more)
     begun.start()
     view = mount.store.state_of(key)
@@ -201,7 +201,7 @@ def _leave_new(mount: Mount, key: SessionKey, body: RunBody, **more: Any) -> Res
     return json_response({**found, "status": "pending"}, headers={"Content-Location": place})
 
 
-def _left_alone(body: RunBody) -> RunBody:
+def _left_alone(body: ThreadRunBody) -> ThreadRunBody:
     body.on_disconnect = "continue"
     return body
 
@@ -216,7 +216,7 @@ def post_stateless_wait(mount: Mount) -> Response:
     return _wait_new(mount, _own_thread(), _body(mount), ephemeral=True)
 
 
-def _wait_new(mount: Mount, key: SessionKey, body: RunBody, **more: Any) -> Response:
+def _wait_new(mount: Mount, key: SessionKey, body: ThreadRunBody, **more: Any) -> Response:
     if body.command:
         ref = _go_on(mount, key, body).ref
         return _wait(mount, key, ref, attach_turn(mount, key, ref.turn, streams=False))
