@@ -28,10 +28,9 @@ from tests.support.resumed import (
     runs,
 )
 from tests.support.servers import gunicorn, redis_server
-from tests.support.service import NAMESPACE, OPERATOR, owner_pid
+from tests.support.service import OPERATOR, owner_pid
 from tests.support.upstream_script import Text
 from tests.support.waiting import wait_for
-from wsgi_app.store.redis import RedisStore
 
 log = logging.getLogger("tests")
 
@@ -52,15 +51,6 @@ def start_stalled(rig: Rig, client: ReadingClient) -> Follower:
     return follower
 
 
-def signed_on(rig: Rig) -> set[int]:
-    """The processes that have loaded the app."""
-    store = RedisStore(rig.shared.store.url, namespace=NAMESPACE)
-    try:
-        return {view.info.pid for view in store.workers()}
-    finally:
-        store.close()
-
-
 def seconds_until_next(follower: Follower, since: float) -> float:
     """How long a reader waited for the next event."""
     return next(moment for moment in follower.moments if moment > since) - since
@@ -78,10 +68,9 @@ def told_median(name: str, waits: list[float]) -> float:
 def test_a_reader_waits_about_a_second(tmp_path: Path) -> None:
     """From a kill to the next event of a turn it takes less than 1.5 s on the same host."""
     with resuming(tmp_path, workers=3, env={"AGENT_LEASE_SECONDS": "60"}) as rig:
-        host = rig.shared.hosts[0]
         waits = []
         for _ in range(KILLS):
-            wait_for(lambda: len(signed_on(rig) & set(host.worker_pids())) == 3, "all workers", 60)
+            wait_for(lambda: len(rig.signed_on()) == 3, "all workers", 60)
             follower = start_stalled(rig, rig.shared.direct[0])
             killed_at = kill(owner_pid(follower.client, follower.session), signal.SIGKILL)
             ended_well(follower, rig, ["a", "b"])

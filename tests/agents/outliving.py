@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
+import time
+
 from tests.support.client import new_session
 from tests.support.reading import ReadingClient
-from tests.support.resumed import BOUNDARIES, Follower, Rig, call, ended_well, kill_owner, message
+from tests.support.resumed import (
+    BOUNDARIES,
+    REPLY,
+    Follower,
+    Rig,
+    call,
+    ended_well,
+    kill,
+    kill_owner,
+    message,
+)
+from tests.support.service import owner_pid
 from tests.support.upstream_script import Call, Text, ToolCalls, scripted_message
 from tests.support.waiting import wait_for
+
+#: Turns and kills of a run at random moments.
+ROUNDS = int(os.environ.get("TEST_RESUMED_ROUNDS", "8"))
 
 
 def follower_of(rig: Rig, prefix: str) -> Follower:
@@ -103,6 +122,29 @@ def question_stays(rig: Rig, prefix: str, tool: str) -> None:
     answer(follower)
     assert follower.end().data["reply"] == "Paid."
     assert rig.names(follower.session) == ["p"]
+
+
+def random_kills(rig: Rig, prefix: str) -> None:
+    """Whenever its worker is killed, a turn has one end, its exact text, and no effect twice."""
+    chance = random.Random(prefix)  # noqa: S311 - no secret
+    for _ in range(ROUNDS):
+        wait_for(
+            lambda: len(rig.signed_on(f"site/{prefix}")) > 1,
+            "workers that have loaded the app",
+            120,
+        )
+        follower = follower_of(rig, prefix)
+        follower.start(message(follower.session, "wait 0.2", "wait 0.2"))
+        time.sleep(chance.uniform(0, 0.9))
+        kill(owner_pid(follower.client, follower.session), signal.SIGKILL)
+        end = follower.end(120)
+        assert end.data["type"] == "done", end.data
+        assert follower.text() == REPLY == end.data["reply"]
+        names = rig.names(follower.session)
+        assert names.count("a") == 1, names
+        assert len({effect[3] for effect in rig.effects(follower.session)}) == 2
+        kinds = [frame.data["type"] for frame in follower.counted()]
+        assert (kinds.count("tool_call"), kinds.count("tool_result")) == (2, 2), kinds
 
 
 def answer(follower: Follower) -> None:

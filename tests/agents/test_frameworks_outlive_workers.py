@@ -69,3 +69,11 @@ def test_the_user_decides_about_a_call(rig: Rig, framework: str) -> None:
 def test_an_approval_outlives_its_worker(rig: Rig, framework: str) -> None:
     """A call that waits for its approval has not begun: its question stays, and runs it once."""
     outliving.question_stays(rig, framework, "pay")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_kills_at_random_moments(rig: Rig, framework: str) -> None:
+    """Whenever its worker is killed, a turn has its exact text, and no effect twice."""
+    outliving.random_kills(rig, framework)

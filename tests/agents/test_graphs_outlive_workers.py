@@ -81,6 +81,14 @@ def test_an_interrupt_outlives_its_worker(rig: Rig, graph: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_kills_at_random_moments(rig: Rig, graph: str) -> None:
+    """Whenever its worker is killed, a graph's turn has its exact text, and no effect twice."""
+    outliving.random_kills(rig, graph)
+
+
+@pytest.mark.slow
 def test_a_graph_kept_elsewhere_is_not_begun_anew(rig: Rig, folder: Path) -> None:
     """A worker whose checkpointer does not have the turn ends it as lost, and says why."""
     follower = follower_of(rig, "graph")
