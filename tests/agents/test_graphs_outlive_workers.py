@@ -8,10 +8,22 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from langgraph.checkpoint.postgres import PostgresSaver
 
 from tests.agents import outliving
 from tests.agents.outliving import follower_of
-from tests.support.resumed import BOUNDARIES, Rig, kill_owner, message, resuming
+from tests.support.postgres import Postgres
+from tests.support.reading import ReadingClient
+from tests.support.resumed import (
+    BOUNDARIES,
+    STALL,
+    Rig,
+    ended_well,
+    kill_owner,
+    message,
+    resuming,
+)
+from tests.support.upstream_script import Text
 from tests.support.waiting import wait_for
 
 APP = "tests.support.resumed_frameworks_app:graphs_app()"
@@ -101,3 +113,22 @@ def test_a_graph_kept_elsewhere_is_not_begun_anew(rig: Rig, folder: Path) -> Non
     assert end.data["code"] == "worker_lost"
     assert "checkpointer" in end.data["details"]["hint"]
     assert rig.names(follower.session) == ["a"]
+
+
+@pytest.mark.slow
+def test_a_graph_outlives_its_host(database: Postgres, tmp_path: Path) -> None:
+    """With its checkpoints in Postgres, another host goes on with a turn of one that is lost."""
+    url = f"postgresql://{database.new_database()}"
+    with PostgresSaver.from_conn_string(url) as saver:
+        saver.setup()
+    settings = {"AGENT_LEASE_SECONDS": "3", "DATABASE_URL": url}
+    app = "tests.support.resumed_frameworks_app:postgres_app()"
+    with resuming(tmp_path, app=app, hosts=2, env=settings) as rig:
+        follower = follower_of(rig, "graph")
+        text = message(follower.session)
+        rig.upstream.held[text, 1] = [Text(("And ", "no")), STALL]
+        follower.start(text)
+        wait_for(lambda: follower.kinds.count("token") >= 5, "its text is read", 60)
+        follower.client = ReadingClient(rig.shared.hosts[1], prefix="/graph")
+        rig.shared.hosts[0].kill()
+        ended_well(follower, rig, ["a", "b"])

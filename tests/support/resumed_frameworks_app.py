@@ -19,12 +19,16 @@ from agents import SQLiteSession as SdkSession
 from flask import Flask
 from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, create_react_agent
 from langgraph.types import interrupt
 from langgraph.warnings import LangGraphDeprecatedSinceV10
 from openai import AsyncOpenAI
+from psycopg import Connection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool
 from pydantic_ai import Agent as PydanticAgent
 from pydantic_ai import Tool as PydanticTool
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -149,6 +153,17 @@ def graphs_app() -> Flask:
             "subgraph": LangGraphAgent(_subgraph(), on_crash=ON_CRASH, subgraphs=True),
         }
     )
+
+
+def postgres_app() -> Flask:
+    """A graph whose checkpoints are in a database that all hosts share: ``DATABASE_URL``."""
+    pool = ConnectionPool[Connection[DictRow]](
+        os.environ["DATABASE_URL"],
+        open=True,
+        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
+    )
+    graph = create_agent(_model(), [*TOOLS], checkpointer=PostgresSaver(pool))
+    return _mounted({"graph": LangGraphAgent(graph, on_crash=ON_CRASH)})
 
 
 def mcp_app() -> Flask:
