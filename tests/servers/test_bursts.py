@@ -46,7 +46,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[tuple[str, Server]]:
         yield request.param, server
         # The doctor asks for a WebSocket, which is an error of asgiref's in the log.
         log = server.log()
-        assert log.count("Traceback") == log.count("received a non-HTTP scope")
+        assert log.count("Traceback") == log.count("ValueError: WSGI wrapper")
 
 
 @pytest.fixture

@@ -210,7 +210,8 @@ class Agreement(RuleBasedStateMachine):
         """Record a step: the next one, the same again, or one behind a hole."""
         fence = self.newest_fence(order) if newest else self.fence(order)
         first = max(1, self.stored_seq(fence) + 1)
-        new, step = events(first, first + count - 1), StepWrite(number, b"x" * size, resume)
+        known = resume if self.store.resumes is not None else b""
+        new, step = events(first, first + count - 1), StepWrite(number, b"x" * size, known)
         expected = outcome(partial(self.model.record, fence, first, new, step))
         (found,) = self.store.write([JournalWrite(fence, first, new, None, step)])
         assert (found if isinstance(found, tuple) else "fenced") == expected
