@@ -200,7 +200,7 @@ def test_pages_of_the_site_are_refusals(guard: str, status: int) -> None:
 
 def test_the_example_of_the_page(server: Gunicorn, tmp_path: Path) -> None:
     """The page's example runs as it stands, beside the module that the host serves to all."""
-    snippet = block("js", "agent-client", "docs/client.md")
+    snippet = block("js", "agent-client.mjs", "docs/client.md")
     module = requests.get(f"{server.url}/agents/agent-client.js", timeout=10)
     (tmp_path / "agent-client.mjs").write_bytes(module.content)
     script = tmp_path / "hello.mjs"

@@ -174,7 +174,8 @@ RESPONSES: Final = Operation(
 SOCKET: Final = Operation(
     group=_GROUP,
     replies={101: Reply("The connection is a WebSocket now.")},
-    codes=("invalid_request", "not_found", *READ_CODES),
+    # Without an upgrade the path has a POST alone.
+    codes=("invalid_request", "not_found", "method_not_allowed", *READ_CODES),
     socket=Socket(client=CreateFrame, server=ResponseStreamEvent),
     description=(
         "The client sends what `x-websocket` calls `client`, the host sends `server`: the"
