@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Optional, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +20,9 @@ from wsgi_app.events import (
     decode_event,
 )
 from wsgi_app.store.resumes import ATTEMPT_SEQS
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeGuard  # typing's own is missing in Python 3.9
 
 
 class StepRecord(Struct, frozen=True):
