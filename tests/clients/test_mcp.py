@@ -25,7 +25,6 @@ CUT: Final = '"w50 "'
 #: And the next one's. Not Python's: its SDK would go on behind the first cut again.
 NEXT_CUT: Final = "w299 w300 "
 #: The clients: those of Python by how they begin, those of JavaScript by their packages.
-PYTHON: Final = ("legacy", "auto")
 JAVASCRIPT: Final = ("@modelcontextprotocol/sdk", "@modelcontextprotocol/client")
 Came = dict[str, Any]
 
@@ -73,7 +72,7 @@ def check(came: Mapping[str, Any]) -> None:
     assert came["answeredInText"]["reply"] == "Well. blue"
 
 
-@pytest.mark.parametrize("mode", PYTHON)
+@pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.slow)])
 def test_python_s_sdk_of_version_2(server: Gunicorn, mode: str) -> None:
     """With a handshake and without: streams that are cut go on, and what is given up ends."""
     session = new_session()
@@ -84,7 +83,9 @@ def test_python_s_sdk_of_version_2(server: Gunicorn, mode: str) -> None:
     check_stopped(server, session)
 
 
-@pytest.mark.parametrize("library", JAVASCRIPT)
+@pytest.mark.parametrize(
+    "library", [JAVASCRIPT[1], pytest.param(JAVASCRIPT[0], marks=pytest.mark.slow)]
+)
 def test_typescript_s_sdk(server: Gunicorn, library: str) -> None:
     """The same by the packages of JavaScript."""
     session = new_session()

@@ -94,8 +94,12 @@ def test_a_question_ends_a_run_and_its_answer_begins_one(thread: Thread) -> None
     (asked,) = [event for event in before if event["method"] == "input.requested"]
     data = asked["params"]["data"]
     assert data["payload"] == {"prompt": "The color?"}
-    (task,) = thread.state()["tasks"]
-    assert [one["id"] for one in task["interrupts"]] == [data["interrupt_id"]]
+
+    def interrupts() -> list[str]:
+        return [one["id"] for task in thread.state()["tasks"] for one in task["interrupts"]]
+
+    # The other worker knows it from the journal, which may be a moment behind the live stream.
+    wait_for(lambda: interrupts() == [data["interrupt_id"]], "the state has the interrupt")
     refused = thread.command("input.respond", namespace=[], interrupt_id="nobody", response=1)
     assert (refused["type"], refused["error"]) == ("error", "no_such_interrupt")
     answer = {"namespace": [], "interrupt_id": data["interrupt_id"], "response": "red"}

@@ -148,6 +148,7 @@ def test_text_and_tools(server: Gunicorn, profile: BrowserContext) -> None:
     assert tab.shown()[:4] == before
 
 
+@pytest.mark.slow
 def test_text_comes_while_it_is_said(server: Gunicorn, profile: BrowserContext) -> None:
     """A page that is loaded again in mid-turn goes on with the text, and loses no word of it."""
     tab = Tab(profile.new_page(), server)
@@ -179,6 +180,7 @@ def test_interrupt_answered_after_a_reload(server: Gunicorn, profile: BrowserCon
     assert tab.texts() == ["human: paint", "ai: Which? red!"]
 
 
+@pytest.mark.slow
 def test_stop_ends_the_turn(server: Gunicorn, profile: BrowserContext) -> None:
     """The stop button ends the turn on whatever worker it is, and the thread takes the next."""
     tab = Tab(profile.new_page(), server)
@@ -195,6 +197,7 @@ def test_stop_ends_the_turn(server: Gunicorn, profile: BrowserContext) -> None:
     assert tab.error() == ""
 
 
+@pytest.mark.slow
 def test_two_tabs(server: Gunicorn, profile: BrowserContext) -> None:
     """A second tab follows the turn of the first, and the first that of the second."""
     first = Tab(profile.new_page(), server)
@@ -232,6 +235,7 @@ def test_a_worker_killed_in_mid_turn(server: Gunicorn, profile: BrowserContext) 
     assert tab.texts()[2:] == ["human: next", "ai: I am here."]
 
 
+@pytest.mark.slow
 def test_the_sdks_own_hook(server: Gunicorn, profile: BrowserContext) -> None:
     """``useStream`` of @langchain/langgraph-sdk, by the older routes: text, calls, a reload."""
     tab = Tab(profile.new_page(), server, "old.html")
@@ -252,6 +256,7 @@ def test_the_sdks_own_hook(server: Gunicorn, profile: BrowserContext) -> None:
     assert tab.texts() == [*said, "human: slowly", f"ai: {''.join(WORDS)}".strip()]
 
 
+@pytest.mark.slow
 def test_the_sdks_own_hook_asks_and_stops(server: Gunicorn, profile: BrowserContext) -> None:
     """An interrupt is answered after a reload, and the stop button ends the turn."""
     tab = Tab(profile.new_page(), server, "old.html")

@@ -28,7 +28,14 @@ def resolved(requirements: str, python: str, *sources: str) -> set[str]:
     return {line.partition("==")[0] for line in done.stdout.splitlines()}
 
 
-@pytest.mark.parametrize("python", ["3.9", "3.11", "3.13"])
+@pytest.mark.parametrize(
+    "python",
+    [
+        "3.9",
+        pytest.param("3.11", marks=pytest.mark.slow),
+        pytest.param("3.13", marks=pytest.mark.slow),
+    ],
+)
 def test_core_brings_few_packages(python: str) -> None:
     """A bare installation into a Flask 2.0 site adds six packages at most, itself among them."""
     site = "flask==2.0.3\nwerkzeug==2.0.3"

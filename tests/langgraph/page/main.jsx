@@ -22,7 +22,12 @@ function Chat() {
       void stream
         .submit({ messages: [{ type: "human", content: text }] }, { metadata: { steps } })
         .catch((error) => console.error(error));
-    window.respond = (value) => void stream.respond(value);
+    // What the state tells is shown before the stream has told it too; until then this is refused.
+    window.respond = (value) =>
+      void stream.respond(value).catch((error) => {
+        if (!/No pending interrupt/.test(error.message)) throw error;
+        setTimeout(() => window.respond(value), 100);
+      });
     window.again = (steps) => {
       const last = stream.messages.filter((one) => one.getType() === "human").at(-1);
       void stream.submit({ messages: [{ type: "human", content: last.content }] }, { metadata: { steps } });
