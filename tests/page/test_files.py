@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import FileChooser, FilePayload, Page, expect
 
 from tests.support.chat import ChatPage
 from tests.support.servers import Gunicorn, gunicorn
@@ -42,6 +42,7 @@ def looking(tmp_path: Path) -> Iterator[Gunicorn]:
 
 def test_files_go_with_a_message(looking: Gunicorn, page: Page) -> None:
     """Chosen by the button, pasted and dropped: shown with a preview, sent, and in the message."""
+    page.on("filechooser", lambda _: None)  # given away from the start, see below
     chat = ChatPage(page, looking.url)
     attached = page.get_by_role("list", name="Files to send")
     with page.expect_file_chooser() as chooser:
@@ -69,14 +70,18 @@ def test_files_go_with_a_message(looking: Gunicorn, page: Page) -> None:
 
 def test_files_by_keyboard_and_ear(looking: Gunicorn, page: Page) -> None:
     """Without a mouse: what is attached is told, taken back by its button, and sent alone."""
+    # From the start: the browser gives choosers away a moment after somebody wants them.
+    choosers: list[FileChooser] = []
+    page.on("filechooser", lambda chooser: choosers.append(chooser))  # noqa: PLW0108 - playwright wants a function
     chat = ChatPage(page, looking.url)
     expect(chat.button("Attach files")).to_be_visible()
     page.get_by_label("Message").focus()
     page.keyboard.press("Shift+Tab")
     expect(chat.button("Attach files")).to_be_focused()
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files([PICTURE])
+    page.keyboard.press("Enter")
+    while not choosers:
+        page.wait_for_event("filechooser")
+    choosers[0].set_files([PICTURE])
     announcer = page.locator("#announcer")
     expect(announcer).to_have_text("dot.png is attached.")
     expect(page.get_by_label("Message")).to_be_focused()
