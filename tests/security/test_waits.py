@@ -26,7 +26,7 @@ WAITS: Final = {
     ("web/body.py", "watch"): "that thread",
     ("web/mount.py", "permit"): "gives whether there is a permit",
     ("wires/openai/routes/read.py", "read_until"): "waits with a permit, looks without one",
-    ("wires/openai/routes/turns.py", "read_to_end"): "its turn's reader has a slot",
+    ("web/turns.py", "read"): "its turn's reader has a slot",
     ("web/turns.py", "wait"): "its turn's reader has a slot",
     ("wires/native/routes/chat.py", "_chat"): "its turn's reader has a slot",
     ("wires/native/routes/probe.py", "post_probe"): "its turn's reader has a slot",

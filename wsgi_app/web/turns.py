@@ -7,12 +7,12 @@ from collections.abc import Callable
 from flask import Response, g, request
 from msgspec import structs
 
-from wsgi_app.delivery.polling import await_answer
+from wsgi_app.delivery.polling import WAIT_SECONDS, await_answer
 from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.delivery.slots import Slot
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.engine.turn.run import BegunTurn
-from wsgi_app.events import Cancelled, Cursor, Done, Error, EventId, InputRequest
+from wsgi_app.events import Cancelled, Cursor, Done, Error, EventId, InputRequest, NumberedEvent
 from wsgi_app.limits import Quota
 from wsgi_app.store.base import SessionKey
 from wsgi_app.store.refusals import TooManyStarts
@@ -68,6 +68,23 @@ class OpenTurn:
             return Cancelled("disconnected")
         finally:
             self.reader.close()
+
+    def read(self, take: Callable[[NumberedEvent], object]) -> bool:
+        """Run the turn and give its events to ``take`` until the reader ends; closes it.
+
+        False if the client has hung up: nobody reads the answer. Raises RequestError.
+        """
+        self.start()
+        self.mount.release_resources()
+        try:
+            while not self.reader.ended:
+                for numbered in self.reader.read(WAIT_SECONDS):
+                    take(numbered)
+        except ReaderGone:
+            return False
+        finally:
+            self.reader.close()
+        return True
 
     def close(self) -> None:
         """Give the reader back; a turn that was begun runs all the same."""

@@ -11,11 +11,9 @@ from flask import Response, request
 from itsdangerous import BadSignature, URLSafeSerializer
 from msgspec import structs
 
-from wsgi_app.delivery.polling import WAIT_SECONDS
-from wsgi_app.delivery.reader import ReaderGone
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.errors import RequestError, StoreUnavailable
-from wsgi_app.events import NumberedEvent, encode_json
+from wsgi_app.events import EventId, NumberedEvent, encode_json
 from wsgi_app.frames import sse
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.current import current_principal, session_key
@@ -46,7 +44,7 @@ from wsgi_app.wires.mcp.request import (
     read_arguments,
 )
 from wsgi_app.wires.shared.answers import answer_from_text
-from wsgi_app.wires.shared.questions import UntilQuestion, awaited_question
+from wsgi_app.wires.shared.questions import UntilQuestion, answer_question, awaited_question
 
 #: A stateless client cancels by hanging up; so long it may come back after a cut.
 STATELESS_ORPHAN_SECONDS: Final = 5.0
@@ -152,16 +150,8 @@ def stop_at_questions(
 def _whole_answer(
     turn: OpenTurn, encoder: CallEncoder, encode: Callable[[NumberedEvent], bytes]
 ) -> Response:
-    turn.start()
-    turn.mount.release_resources()
-    try:
-        while not turn.reader.ended:
-            for numbered in turn.reader.read(WAIT_SECONDS):
-                encode(numbered)
-    except ReaderGone:
+    if not turn.read(encode):
         return Response(status=204)  # nobody reads it
-    finally:
-        turn.close()
     if encoder.answer is None:
         raise RequestError("not_found", "The turn's events are no longer kept.")
     return json_response(encoder.answer)
@@ -225,7 +215,8 @@ def _answer_in_text(
         return None
     place, question = asked
     value = answer_from_text(question, text)
-    return _give_answer(mount, key, place.turn, place.seq, question.request_id, value, streams)
+    opened = answer_question(mount, key, place, question.request_id, value, streams=streams)
+    return Opened(opened, place.seq, question.request_id)
 
 
 def _go_on(mount: Mount, message: Message, state: Any, *, streams: bool) -> Opened:
@@ -239,31 +230,14 @@ def _go_on(mount: Mount, message: Message, state: Any, *, streams: bool) -> Open
         return Opened(attach_turn(mount, key, turn, seq - 1, streams=streams), seq - 1)
     value = answer_of(name.kind, result)
     try:
-        return _give_answer(mount, key, turn, seq, name.request_id, value, streams)
+        place = EventId(turn, seq)
+        opened = answer_question(mount, key, place, name.request_id, value, streams=streams)
     except RequestError as error:
         if error.code != "no_pending_input":
             raise
-    # It was given before: the same answer leads to the same stream.
-    return Opened(attach_turn(mount, key, turn, seq, streams=streams), seq, name.request_id)
-
-
-def _give_answer(  # noqa: PLR0913, PLR0917 - which turn, which question, what answer
-    mount: Mount,
-    key: SessionKey,
-    turn: int,
-    seq: int,
-    request_id: str,
-    value: Any,
-    streams: bool,  # noqa: FBT001 - as above
-) -> Opened:
-    # Attached first: the turn shall not be without a reader once it goes on.
-    opened = attach_turn(mount, key, turn, seq, streams=streams)
-    try:
-        mount.store.post_input(key, request_id, encode_json(value))
-    except BaseException:
-        opened.close()
-        raise
-    return Opened(opened, seq, request_id)
+        # It was given before: the same answer leads to the same stream.
+        opened = attach_turn(mount, key, turn, seq, streams=streams)
+    return Opened(opened, seq, name.request_id)
 
 
 def check_known(mount: Mount, key: SessionKey, turn: int) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Final, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple, Protocol
 
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.events import (
+    AnyEvent,
     EventId,
     InputRequest,
     NumberedEvent,
     ToolCall,
     ToolResult,
     decode_event,
+    encode_json,
 )
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount
+from wsgi_app.web.turns import OpenTurn, attach_turn
 from wsgi_app.wires.shared.asked import AskedQuestion
 
 _PAGE_EVENTS = 500
@@ -112,18 +115,49 @@ def waiting_question(
     mount: Mount, key: SessionKey, turn: int
 ) -> tuple[EventId, InputRequest] | None:
     """The question that a turn waits at and its place, as far as this worker can see."""
-    asked, found, calls = None, None, set()
-    for numbered in events_so_far(mount, key, turn):
-        event = numbered.event
-        if asked is not None and asked.closed_by(event):
-            asked = None
+    events = list(events_so_far(mount, key, turn))
+    found = open_question(one.event for one in events)
+    if found is None or not may_wait(mount, key, turn, found.asked):
+        return None
+    return events[found.place].id, found.event
+
+
+class OpenQuestion(NamedTuple):
+    """A question that no later event has closed, and which of the events it is."""
+
+    place: int
+    event: InputRequest
+    asked: AskedQuestion
+
+
+def open_question(events: Iterable[AnyEvent]) -> OpenQuestion | None:
+    """The question that a turn's events leave open."""
+    found: OpenQuestion | None = None
+    calls: set[str] = set()
+    for place, event in enumerate(events):
+        if found is not None and found.asked.closed_by(event):
+            found = None
         if isinstance(event, ToolCall):
             calls.add(event.call_id)
         elif isinstance(event, ToolResult):
             calls.discard(event.call_id)
         elif isinstance(event, InputRequest):
-            asked, found = AskedQuestion(event.request_id, calls), (numbered.id, event)
-    return found if asked is not None and may_wait(mount, key, turn, asked) else None
+            found = OpenQuestion(place, event, AskedQuestion(event.request_id, calls))
+    return found
+
+
+def answer_question(  # noqa: PLR0913 - which question, what answer, and how it is read on
+    mount: Mount, key: SessionKey, place: EventId, request_id: str, value: Any, *, streams: bool
+) -> OpenTurn:
+    """Answer the question at this place, and read its turn from there on; raises RequestError."""
+    # Attached first: the turn shall not be without a reader once it goes on.
+    opened = attach_turn(mount, key, place.turn, place.seq, streams=streams)
+    try:
+        mount.store.post_input(key, request_id, encode_json(value))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 def awaited_question(

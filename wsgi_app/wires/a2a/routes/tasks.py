@@ -11,8 +11,6 @@ from flask import Response, request
 from msgspec import UNSET
 
 from wsgi_app.attachments import Attachment
-from wsgi_app.delivery.polling import WAIT_SECONDS
-from wsgi_app.delivery.reader import ReaderGone
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.events import Cursor, EventId, encode_json
 from wsgi_app.store.base import SessionKey, SessionState
@@ -38,6 +36,7 @@ from wsgi_app.wires.a2a.routes.refusals import A2aError, task_not_found
 from wsgi_app.wires.shared.answers import answer_from_text
 from wsgi_app.wires.shared.questions import (
     UntilQuestion,
+    answer_question,
     awaited_question,
     events_so_far,
     may_wait,
@@ -100,17 +99,7 @@ def _read(mount: Mount, opened: Opened) -> bool:
     turn = opened.turn
     encoder = TaskEncoder(opened.builder, lambda event: event)
     encode = UntilQuestion(mount, turn.key, encoder, turn.reader, opened.answered)
-    turn.start()
-    mount.release_resources()
-    try:
-        while not turn.reader.ended:
-            for numbered in turn.reader.read(WAIT_SECONDS):
-                encode(numbered)
-    except ReaderGone:
-        return False
-    finally:
-        turn.close()
-    return True
+    return turn.read(encode)
 
 
 def _send_away(mount: Mount, wanted: SendRequest) -> JsonObject:
@@ -196,13 +185,7 @@ def _go_on(mount: Mount, message: Message, task_id: str, *, streams: bool) -> Op
     data = [part.data for part in message.parts if part.data is not UNSET]
     value = data[0] if data else answer_from_text(question, read_text(message.parts))
     builder = _fold(mount, ref, view, until=place.seq)
-    # Attached first: the turn shall not be without a reader once it goes on.
-    turn = attach_turn(mount, key, ref.turn, place.seq, streams=streams)
-    try:
-        mount.store.post_input(key, question.request_id, encode_json(value))
-    except BaseException:
-        turn.close()
-        raise
+    turn = answer_question(mount, key, place, question.request_id, value, streams=streams)
     builder.answer()
     return Opened(turn, builder, question.request_id)
 

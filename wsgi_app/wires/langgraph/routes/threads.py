@@ -11,7 +11,7 @@ from wsgi_app.delivery.reader import Reader
 from wsgi_app.delivery.slots import Slot
 from wsgi_app.engine.turn.steps import counted
 from wsgi_app.errors import RequestError
-from wsgi_app.events import AnyEvent, InputRequest, ToolCall, ToolResult
+from wsgi_app.events import AnyEvent
 from wsgi_app.store.base import SessionKey, SessionState, SessionView
 from wsgi_app.web.current import session_key
 from wsgi_app.web.envelope import json_response
@@ -33,8 +33,7 @@ from wsgi_app.wires.langgraph.routes.feed import (
     note_of,
     started_at,
 )
-from wsgi_app.wires.shared.asked import AskedQuestion
-from wsgi_app.wires.shared.questions import events_so_far, may_wait
+from wsgi_app.wires.shared.questions import events_so_far, may_wait, open_question
 
 
 def post_thread_events(mount: Mount, thread_id: str) -> Response:
@@ -109,20 +108,11 @@ def _interrupts(
     mount: Mount, key: SessionKey, turn: int, events: Sequence[AnyEvent]
 ) -> list[dict[str, Any]]:
     """The question that waits for its answer, if there is one."""
-    asked, question, calls = None, None, set()
-    for event in events:
-        if asked is not None and asked.closed_by(event):
-            asked = None
-        if isinstance(event, ToolCall):
-            calls.add(event.call_id)
-        elif isinstance(event, ToolResult):
-            calls.discard(event.call_id)
-        elif isinstance(event, InputRequest):
-            asked, question = AskedQuestion(event.request_id, calls), event
-    if asked is None or question is None or not may_wait(mount, key, turn, asked):
+    found = open_question(events)
+    if found is None or not may_wait(mount, key, turn, found.asked):
         return []
-    value = interrupt_value(question)
-    return [{"id": question.request_id, "value": value, "namespace": [], "resumable": True}]
+    value = interrupt_value(found.event)
+    return [{"id": found.event.request_id, "value": value, "namespace": [], "resumable": True}]
 
 
 def interrupts_of(mount: Mount, key: SessionKey, view: SessionState) -> list[dict[str, Any]]:

@@ -124,7 +124,7 @@ def _open(mount: Mount, wanted: TurnRequest) -> OpenTurn:
 
 def _whole(mount: Mount, opened: OpenTurn, completion: Completion) -> Response:
     collector = ChatCollector(completion)
-    read_to_end(mount, opened, collector.take)
+    read_to_end(opened, collector.take)
     if collector.answer.asks:
         _give_up(mount, opened)
     if collector.answer.error is not None:

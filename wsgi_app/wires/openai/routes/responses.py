@@ -96,7 +96,7 @@ def _respond(
         found = builder.document("queued") if opened.is_new else snapshot(mount, ref).document()
         return json_response(found, headers=headers)
 
-    read_to_end(mount, opened, lambda numbered: bool(builder.take(numbered)) and builder.ended)
+    read_to_end(opened, lambda numbered: bool(builder.take(numbered)) and builder.ended)
     if builder.error is not None:
         return failed_turn(builder.error)
     return json_response(builder.document(), headers=headers)

@@ -11,8 +11,7 @@ from typing import Final, Protocol
 from flask import Request, Response
 
 from wsgi_app.delivery.feed import Feed
-from wsgi_app.delivery.polling import WAIT_SECONDS
-from wsgi_app.delivery.reader import Reader, ReaderGone
+from wsgi_app.delivery.reader import Reader
 from wsgi_app.errors import AgentHostError
 from wsgi_app.events import AnyEvent, Cancelled, Error, EventId, NumberedEvent
 from wsgi_app.store.base import SessionKey, SessionState
@@ -90,23 +89,17 @@ def until_end(reader: Reader, encoder: Encoder) -> Callable[[NumberedEvent], byt
     return encode
 
 
-def read_to_end(mount: Mount, opened: OpenTurn, take: Callable[[NumberedEvent], bool]) -> None:
+def read_to_end(opened: OpenTurn, take: Callable[[NumberedEvent], bool]) -> None:
     """Run the turn and give its events to ``take`` until that says that it has all; closes it.
 
-    Returns early if the client has hung up: nobody reads the answer. Raises RequestError.
+    Returns early if the client has hung up. Raises RequestError.
     """
-    reader = opened.reader
-    opened.start()
-    mount.release_resources()
-    try:
-        while not reader.ended:
-            for numbered in reader.read(WAIT_SECONDS):
-                if take(numbered):
-                    reader.finish()
-    except ReaderGone:
-        return
-    finally:
-        reader.close()
+
+    def take_one(numbered: NumberedEvent) -> None:
+        if take(numbered):
+            opened.reader.finish()
+
+    opened.read(take_one)
 
 
 def is_known(mount: Mount, key: SessionKey) -> bool:
