@@ -88,14 +88,10 @@ class Reader:
         disconnected = None if client is not None else client_disconnected(self._environ)
         return self._watcher.watch(client, disconnected, self._set_gone)
 
-    def watch(self) -> None:
-        """Watch the client, whatever was planned."""
-        if self._watch is None:
-            self._watch = self._begin_watch()
-
     def hold_thread(self) -> None:
         """Be counted as one whose request's thread drains it, whatever was planned."""
-        self.watch()
+        if self._watch is None:
+            self._watch = self._begin_watch()
         if self._slot is not None:
             self._slot.hold_thread()
 
