@@ -84,16 +84,26 @@ class Connection:
         nothing, without free files.
         """
         client = self.socket.dup()
-        head = _Head()
-        self._response.force_close()
-        self._response.sock = head
-        self._response.send_headers()
-        self._response.sock = self.socket
+        try:
+            head = self._take_head()
+        except BaseException:
+            client.close()
+            raise
         os.dup2(dead_end, self.socket.fileno(), inheritable=False)
         client.settimeout(0)
         self.socket = client
         self._response.chunked = False  # or gunicorn would write the end of the body
         setattr(self._response, PARKED_ATTRIBUTE, True)
+        return head
+
+    def _take_head(self) -> bytes:
+        head = _Head()
+        self._response.force_close()
+        self._response.sock = head
+        try:
+            self._response.send_headers()
+        finally:
+            self._response.sock = self.socket  # what fails is answered by gunicorn there
         return bytes(head)
 
     def log_access(self, body_bytes: int) -> None:
