@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
@@ -106,6 +106,35 @@ def test_a_context_manager_is_entered_once_and_left_at_the_end(loop: LoopThread)
     agents.close_all(SECONDS)
     assert len(tasks) == 2
     assert tasks[0] is tasks[1]
+
+
+class Wrapper:
+    """A function that is wrapped as wrapt 2 does: it has what it stands for, and more."""
+
+    def __init__(self, wrapped: Callable[[Turn], str]) -> None:
+        self.__wrapped__ = wrapped
+
+    @property  # type: ignore[misc] # a class may say that it is another
+    def __class__(self) -> type:
+        return self.__wrapped__.__class__
+
+    def __call__(self, turn: Turn) -> str:
+        """Call it."""
+        return self.__wrapped__(turn)
+
+    async def __aenter__(self) -> object:
+        raise TypeError
+
+    async def __aexit__(self, *_: object) -> None:
+        raise TypeError
+
+
+def test_a_wrapped_function_is_no_context_manager(loop: LoopThread) -> None:
+    """An agent that New Relic or another user of wrapt has decorated is called, not entered."""
+    agent = Wrapper(lambda turn: turn.message)
+    assert hasattr(agent, "__aenter__")
+    agents = SessionAgents(_factory_of(agent), SECONDS, loop)
+    assert agents.take(key_of(1)) is agent
 
 
 def test_one_that_cannot_be_entered_is_tried_again(loop: LoopThread) -> None:

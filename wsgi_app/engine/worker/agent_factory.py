@@ -53,7 +53,8 @@ class AgentFactory:
         made = life if life is not None and not life.failed else self._make()
         if inspect.iscoroutine(made):
             return wait(self._loop.submit(made)), False
-        if hasattr(made, "__aenter__"):
+        # Its class: a wrapped function, such as New Relic gives, has what its wrapper has.
+        if hasattr(made.__class__, "__aenter__"):
             made = self._enter(made)
         if isinstance(made, _Life):
             return made.wait(wait), True
