@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 from tests.support.processes import ROOT, clean_environment
 
@@ -24,13 +25,32 @@ def block(language: str, holds: str, name: str) -> str:
     return found
 
 
-def run_shell(command: str, port: int) -> str:
-    """Run one of a page's curls against another port."""
+def run_shell(command: str, port: int, cwd: Path | None = None) -> str:
+    """Run a page's curls against another port."""
     return subprocess.run(
         ["sh", "-ec", command.replace("curl ", "curl -s ").replace(":8000", f":{port}")],
         capture_output=True,
         check=True,
+        cwd=cwd,
         env=clean_environment(),
         text=True,
         timeout=60,
     ).stdout
+
+
+def run_commands(name: str, port: int, cwd: Path | None = None) -> int:
+    """Run each curl of a page; it prints what the page shows below it. Returns how many lines."""
+    printed = ""
+    checked = 0
+    for language, block in re.findall(
+        r"^```(\w+)\n(.*?)^```$", page(name), re.DOTALL | re.MULTILINE
+    ):
+        if language == "sh" and block.startswith("curl"):
+            request_id = re.search(r'"request_id":"([^"]+)"', printed)
+            command = block.replace("REQUEST_ID", request_id[1]) if request_id else block
+            printed = run_shell(command, port, cwd)
+        elif language == "text":
+            for line in block.splitlines():
+                assert line in printed, (block, printed)
+                checked += 1
+    return checked
