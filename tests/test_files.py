@@ -275,6 +275,23 @@ def test_an_agent_gives_files(client: ReadingClient, folder: Path) -> None:
     assert len(files_in(folder)) == before - 5
 
 
+def test_the_history_names_files(client: ReadingClient) -> None:
+    """What came with a message and what was given with its answer, for who reads it later."""
+    session = new_session()
+    file_id = upload(client, session, b"hi", "text/plain", "a.txt").json["id"]
+    body = {"message": "give", "files": [file_id]}
+    assert client.call("POST", f"/chat/{session}", body, headers=WANTS_JSON).status == 200
+    asked, answered = client.call("GET", f"/session/{session}").json["messages"]
+    about = {"name": "a.txt", "media_type": "text/plain", "size": 2}
+    assert asked["files"] == [{"file_id": file_id, **about}]
+    assert [(one["name"], one["size"]) for one in answered["files"]] == [
+        ("report.html", 13),
+        ("a_b.bin", 100_000),
+    ]
+    got = client.call("GET", f"/files/{answered['files'][0]['file_id']}")
+    assert got.body == b"<b>report</b>"
+
+
 def test_front_ends_are_told_of_given_files(client: ReadingClient) -> None:
     """A file part of the AI SDK, with the path that has it, and a custom event of AG-UI."""
     parts = [{"type": "text", "text": "give"}]

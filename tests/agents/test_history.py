@@ -26,6 +26,7 @@ from wsgi_app.events import (
     Cancelled,
     Done,
     Error,
+    FileGiven,
     Status,
     Token,
     ToolCall,
@@ -44,6 +45,7 @@ events = st.lists(
         st.builds(Token, st.sampled_from(["one ", "two ", ""])),
         st.builds(ToolCall, st.sampled_from(["add", "no name!"]), ids, st.just({"n": 1})),
         st.builds(ToolResult, st.just("add"), ids, st.sampled_from([1, "text", None, [1]])),
+        st.builds(FileGiven, ids, st.just("a.csv"), st.just("text/csv"), st.just(5)),
     ),
     max_size=12,
 )
@@ -95,20 +97,30 @@ def test_any_history_is_valid_for_a_provider(answers: Any, budget: int) -> None:
     assert [m for m in everything if m["role"] == "user"] == [
         {"role": "user", "content": f"message {number}"}
         for number, (happened, end) in enumerate(answers)
-        if not isinstance(end, Error) or answer_messages(happened, DONE)
+        if not isinstance(end, Error) or answer_messages(without_files(happened), DONE)
     ]
+
+
+def without_files(happened: list[AnyEvent]) -> list[AnyEvent]:
+    """What an agent gets of a turn."""
+    return [event for event in happened if not isinstance(event, FileGiven)]
 
 
 @given(turns)
 def test_people_see_each_answer_whole(answers: Any) -> None:
-    """A session shows the user's messages, and each turn's whole text as one answer."""
+    """A session shows the user's messages, and each turn's whole text as one answer, with files."""
     shown = for_people(store(answers))
     expected: list[dict[str, Any]] = []
     for number, (happened, _) in enumerate(answers):
         expected.append({"role": "user", "content": f"message {number}"})
         text = "".join(event.content for event in happened if isinstance(event, Token))
-        if text:
-            expected.append({"role": "assistant", "content": text})
+        given_ids = [event.file_id for event in happened if isinstance(event, FileGiven)]
+        if text or given_ids:
+            answer: dict[str, Any] = {"role": "assistant", "content": text}
+            expected.append({**answer, "files": given_ids} if given_ids else answer)
+    for message in shown:
+        if "files" in message:
+            message["files"] = [file.get("file_id", "") for file in message["files"]]
     assert shown == expected
 
 

@@ -129,3 +129,19 @@ def test_a_given_file_is_saved(looking: Gunicorn, page: Page) -> None:
     assert download.value.suggested_filename == "report.html"
     assert download.value.path().read_bytes() == b"<b>report</b>"
     chat.assert_quiet()
+
+
+def test_files_outlive_a_reload(looking: Gunicorn, page: Page) -> None:
+    """A page that is loaded again shows what was sent, and saves what was given."""
+    chat = ChatPage(page, looking.url)
+    expect(chat.button("Attach files")).to_be_visible()
+    page.locator("#files").set_input_files([PICTURE])
+    expect(page.locator("#announcer")).to_have_text("dot.png is attached.")
+    chat.send("give")
+    chat.wait_answers(1)
+    page.reload()
+    expect(page.locator(".user .file")).to_have_text(["dot.png"])
+    with page.expect_download() as download:
+        chat.button("Save report.html (13 bytes)").click()
+    assert download.value.path().read_bytes() == b"<b>report</b>"
+    chat.assert_quiet()

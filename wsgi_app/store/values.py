@@ -107,6 +107,8 @@ class BeginTurn(Struct, frozen=True, kw_only=True):
     message: str
     #: The message's name in the history, by which readers find its exchange.
     message_id: str = ""
+    #: What came with the message, as the history describes files.
+    files: list[dict[str, Any]] = []
     if_busy: Literal["reject", "enqueue", "interrupt"] = "reject"
     #: Whether the newest exchange leaves the history when the turn starts: it is answered again.
     regenerates: bool = False
@@ -123,8 +125,10 @@ class BeginTurn(Struct, frozen=True, kw_only=True):
     @property
     def user_message(self) -> Message:
         """The user's message as the history keeps it."""
-        named = {"id": self.message_id} if self.message_id else {}
-        return {"role": "user", "content": self.message, **named}
+        more: Message = {"id": self.message_id} if self.message_id else {}
+        if self.files:
+            more["files"] = self.files
+        return {"role": "user", "content": self.message, **more}
 
 
 class StartRate(NamedTuple):

@@ -8,7 +8,8 @@ be what the provider refuses, and would be so in each later turn, so agents do n
 That of a lost worker is none of these: its turn leaves what its journal holds.
 A user's message that came while the turn ran has ``steered``: it stands where the agent took it.
 ``kept`` is what an agent wants back with a message's calls, see `Turn.keep`. By the ``id`` of a
-user's message wires find its turn's exchange; agents and people see none of it.
+user's message wires find its turn's exchange; agents and people see none of it. ``files`` describes
+what came with a message, or was given with it: it is for people.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from wsgi_app.events import (
     Cancelled,
     Done,
     Error,
+    FileGiven,
     Steered,
     Terminal,
     Token,
@@ -35,7 +37,7 @@ from wsgi_app.store.values import begins_exchange
 
 #: In place of an answer without text: many models refuse two user's messages in a row.
 NO_ANSWER: Final = "(no answer)"
-_NOT_FOR_AGENTS: Final = ("status", "steered", "id")
+_NOT_FOR_AGENTS: Final = ("status", "steered", "id", "files")
 _MARKS: Final = {
     "cancelled": "(This answer was stopped here.)",
     "error": "(This answer broke off here with an error.)",
@@ -109,14 +111,16 @@ def take_kept(history: Sequence[Message]) -> dict[str, Any]:
 
 
 def for_people(stored: Sequence[Message]) -> list[dict[str, Any]]:
-    """The history as clients see it: each user's message, and its answer if that has text."""
+    """The history as clients see it: each user's message, and its answer if it has any."""
     shown: list[dict[str, Any]] = []
     for exchange in _parts_of(stored):
         texts = [m["content"] for m in exchange if m["role"] == "assistant" and m.get("content")]
         others = [m for m in exchange if m["role"] not in ("assistant", "tool")]
         shown += [{name: m[name] for name in m if name != "id"} for m in others]
-        if texts:
-            shown.append({"role": "assistant", "content": "".join(texts)})
+        files = [file for m in exchange if m["role"] == "assistant" for file in m.get("files", ())]
+        if texts or files:
+            answer = {"role": "assistant", "content": "".join(texts)}
+            shown.append({**answer, "files": files} if files else answer)
     return shown
 
 
@@ -145,6 +149,8 @@ class _Answer:
         #: What was said to the turn: what the agent has not taken, and what it took during calls.
         self._waiting: dict[str, str] = {}
         self._said: list[str] = []
+        #: What the agent has given, for its next message.
+        self._files: list[dict[str, Any]] = []
 
     def take(self, event: AnyEvent) -> None:
         if isinstance(event, Token):
@@ -161,26 +167,42 @@ class _Answer:
             self._calls[event.call_id] = event
         elif isinstance(event, ToolResult) and event.call_id in self._calls:
             self._results[event.call_id] = as_text(event.output)
-        elif isinstance(event, Steered) and event.status == "waiting":
-            self._waiting[event.steer_id] = event.content
+        elif isinstance(event, FileGiven):
+            self._files.append(file_entry(event.file_id, event.name, event.media_type, event.size))
         elif isinstance(event, Steered):
-            self._waiting.pop(event.steer_id, None)
-            self._close_calls_if(len(self._results) == len(self._calls))
-            self._said.append(event.content)
-            if not self._calls:
-                self._close_text()
+            self._take_said(event)
+
+    def _take_said(self, event: Steered) -> None:
+        if event.status == "waiting":
+            self._waiting[event.steer_id] = event.content
+            return
+        self._waiting.pop(event.steer_id, None)
+        self._close_calls_if(len(self._results) == len(self._calls))
+        self._said.append(event.content)
+        if not self._calls:
+            self._close_text()
 
     def close(self) -> list[Message]:
         self._close_calls_if(bool(self._calls))
         self._said += self._waiting.values()
         self._close_text()
+        if self._files:  # given behind all text
+            said = [message for message in self._messages if message["role"] == "assistant"]
+            if not said:
+                said = [{"role": "assistant", "content": ""}]
+                self._messages += said
+            said[-1]["files"] = [*said[-1].get("files", ()), *self._files]
         return self._messages
+
+    def _put(self, message: Message) -> None:
+        self._messages.append({**message, "files": self._files} if self._files else message)
+        self._files = []
 
     def _close_text(self) -> None:
         """Put down what the agent has said, and what was said to it then."""
         text = "".join(self._text)
         if text:
-            self._messages.append({"role": "assistant", "content": text})
+            self._put({"role": "assistant", "content": text})
         said = [{"role": "user", "content": content, "steered": True} for content in self._said]
         self._messages += said
         self._text, self._said = [], []
@@ -192,7 +214,7 @@ class _Answer:
         text = "".join(self._text) or None
         message: Message = {"role": "assistant", "content": text, "tool_calls": calls}
         kept = [self._kept[call_id] for call_id in self._calls if call_id in self._kept]
-        self._messages.append({**message, "kept": kept[0]} if kept else message)
+        self._put({**message, "kept": kept[0]} if kept else message)
         for call_id in self._calls:
             result = self._results.get(call_id, NO_RESULT)
             self._messages.append(
@@ -203,6 +225,12 @@ class _Answer:
             self._close_text()
         self._text, self._text_since_call = self._text_since_call, []
         self._calls, self._results = {}, {}
+
+
+def file_entry(file_id: str, name: str, media_type: str, size: int) -> dict[str, Any]:
+    """A file as the history describes it; one that is not kept has no id."""
+    named = {"file_id": file_id} if file_id else {}
+    return {**named, "name": name, "media_type": media_type, "size": size}
 
 
 def as_text(value: Any) -> str:

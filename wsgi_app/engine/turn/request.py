@@ -11,6 +11,7 @@ from typing import Any, Literal, Optional
 from msgspec import Struct, field
 
 from wsgi_app.attachments import Attachment
+from wsgi_app.engine.turn.history import file_entry
 from wsgi_app.engine.turn.turn import Agent
 from wsgi_app.events import ClientTool
 from wsgi_app.store.base import BeginTurn, Message, SessionKey, StartRate, mark_of
@@ -79,6 +80,10 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
             worker_id=worker_id,
             message=self.message,
             message_id=self.message_id or mark_of(run_id),
+            files=[
+                file_entry(one.file_id, one.name, one.media_type, one.size)
+                for one in self.attachments
+            ],
             if_busy=self.if_busy,
             regenerates=self.regenerates,
             idempotency_key=self.idempotency_key,

@@ -109,7 +109,13 @@ export interface SessionInfo {
 
 export interface Session extends SessionInfo {
   owner: string;
-  messages: { role: "user" | "assistant"; content: string }[];
+  messages: {
+    role: "user" | "assistant";
+    content: string;
+    steered?: boolean;
+    /** What came with it, or was given with it; without an id what is not kept. */
+    files?: { file_id?: string; name: string; media_type: string; size: number }[];
+  }[];
 }
 
 /** Whether an event that was read before still counts after this one. */

@@ -121,9 +121,9 @@ export class Conversation {
     if (!isNext) this.#transcript.clear();
     this.#newestTurn = turn;
     this.#isStale = false;
-    for (const { role, content } of messages.slice(Math.max(start, 0))) {
-      if (role === "user") this.#transcript.user(content);
-      else if (content) this.#transcript.agent(content);
+    for (const { role, content, files } of messages.slice(Math.max(start, 0))) {
+      if (role === "user") this.#transcript.user(content, files);
+      else if (content || files) this.#transcript.agent(content, files, (id) => this.#client.file(id));
     }
   }
 

@@ -53,13 +53,14 @@ export class Transcript {
     return node;
   }
 
-  /** Adds an answer that is complete. */
-  agent(text) {
+  /** Adds an answer that is complete; `save(fileId)` gives one of its files. */
+  agent(text, files = [], save) {
     const prose = new Prose();
     prose.append(text);
     prose.end();
     const node = element("article", { class: "message agent", "aria-busy": "false" });
-    node.append(hidden("h2", "Agent"), prose.node);
+    const given = files.map((file) => new FilePart(file, save).node);
+    node.append(hidden("h2", "Agent"), prose.node, ...given);
     this.#root.append(node);
     this.#follow();
   }

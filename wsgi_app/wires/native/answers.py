@@ -73,6 +73,15 @@ class PollAnswer(Struct):
     running: bool
 
 
+class ShownFile(Struct):
+    """A file of a message; without ``file_id`` one that came inside of its request."""
+
+    name: str
+    media_type: str
+    size: int
+    file_id: Union[str, UnsetType] = UNSET
+
+
 class ShownMessage(Struct):
     """A message of the session's history."""
 
@@ -80,6 +89,8 @@ class ShownMessage(Struct):
     content: str
     #: Whether the user said it to a turn that was running.
     steered: Union[bool, UnsetType] = UNSET
+    #: What came with it, or was given with it.
+    files: Union[list[ShownFile], UnsetType] = UNSET
 
 
 class SessionSummary(Struct, kw_only=True):

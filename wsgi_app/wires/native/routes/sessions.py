@@ -36,7 +36,7 @@ def get_session(mount: Mount, session_id: str) -> Response:
     if view is None:
         raise RequestError("not_found", "There is no such session.")
     messages = [
-        ShownMessage(m["role"], m["content"], m.get("steered", UNSET))
+        ShownMessage(m["role"], m["content"], m.get("steered", UNSET), m.get("files", UNSET))
         for m in for_people(view.messages)
     ]
     owner = view.owner if "admin" in current_principal().scopes else _opaque(view.owner)
