@@ -11,6 +11,7 @@ from wsgi_app.events import (
     Done,
     Error,
     EventId,
+    FileGiven,
     InputRequest,
     NumberedEvent,
     Status,
@@ -40,6 +41,13 @@ LOGS: Final[dict[str, tuple[AnyEvent, ...]]] = {
     "error": (Token("Hel"), Error("turn_timeout", "The turn took too long.")),
     "cancel": (Token("Hel"), Cancelled("user")),
     "question": (*_TOOL[:1], InputRequest("q1", "Which colour?", _SCHEMA), Token("Blue."), _DONE),
+    "file": (
+        Token("Here it is:"),
+        FileGiven("f1", "a [1].csv", "text/csv", 5),
+        FileGiven("f2", "b.csv", "text/csv", 5),
+        Token("All."),
+        _DONE,
+    ),
     "cut_off": (Token("Hel"), Status(CUT_OFF), _DONE),
     "filtered": (
         Token("Hel"),

@@ -13,7 +13,7 @@ from wsgi_app.agents import answer_end
 from wsgi_app.engine.turn.history import for_agent
 from wsgi_app.engine.turn.valid_messages import NO_RESULT
 from wsgi_app.errors import RequestError
-from wsgi_app.events import Error, Gap
+from wsgi_app.events import Done, Error, FileGiven, Gap, Token, Withdrawn
 from wsgi_app.frames.merge import merge_text
 from wsgi_app.wires.openai.encode.chat import CUT_OFF, ChatCollector, ChatEncoder, Completion
 from wsgi_app.wires.openai.encode.errors import error_object
@@ -65,6 +65,40 @@ def test_the_whole_answer_says_what_its_chunks_say(name: str) -> None:
             assert text == whole["choices"][0]["message"].get(field, "")
         assert choices[-1]["finish_reason"] == whole["choices"][0]["finish_reason"]
         assert chunks[-1].get("usage") == whole.get("usage")
+
+
+def test_a_file_is_a_link_that_annotations_point_to() -> None:
+    """Streamed and whole, each annotation has the place of its link."""
+    collector, encoder = ChatCollector(COMPLETION), ChatEncoder(COMPLETION, include_usage=False)
+    made = b""
+    for event in numbered(LOGS["file"]):
+        collector.take(event)
+        made += encoder(event)
+    chunks = [json.loads(line[6:]) for line in made.split(b"\n\n") if line[6:7] == b"{"]
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    notes = [note for delta in deltas for note in delta.get("annotations", ())]
+    assert [note.pop("index") for note in notes] == [0, 1]
+    message = collector.document()["choices"][0]["message"]
+    assert message["annotations"] == notes
+    cited = [note["url_citation"] for note in notes]
+    links = [message["content"][one["start_index"] : one["end_index"]] for one in cited]
+    assert links == [r"[a \[1\].csv](files/f1)", "[b.csv](files/f2)"]
+    assert [(one["url"], one["title"]) for one in cited] == [
+        ("files/f1", "a [1].csv"),
+        ("files/f2", "b.csv"),
+    ]
+
+
+def test_a_file_that_was_taken_back_is_not_pointed_to() -> None:
+    """Of an answer that another worker goes on with, what counts is told."""
+    given, again = (FileGiven(name, "a.csv", "text/csv", 5) for name in ("f1", "f2"))
+    collector = ChatCollector(COMPLETION)
+    for event in numbered((Token("Here:"), given, Withdrawn("1-1"), again, Done("", "s", "1"))):
+        collector.take(event)
+    message = collector.document()["choices"][0]["message"]
+    assert message["content"] == "Here:\n\n[a.csv](files/f2)\n\n"
+    (note,) = message["annotations"]
+    assert note["url_citation"]["start_index"] == 7
 
 
 def test_missing_events_are_told() -> None:

@@ -25,6 +25,7 @@ from wsgi_app.events import (
     Done,
     Error,
     EventId,
+    FileGiven,
     Gap,
     InputRequest,
     NumberedEvent,
@@ -37,8 +38,9 @@ from wsgi_app.events import (
 )
 from wsgi_app.frames.merge import merge_text
 from wsgi_app.wires.openai.encode.document import ResponseAbout
+from wsgi_app.wires.openai.encode.items import StreamEvent
 from wsgi_app.wires.openai.encode.response_stream import ResponseEncoder
-from wsgi_app.wires.openai.encode.responses import ResponseBuilder, StreamEvent
+from wsgi_app.wires.openai.encode.responses import ResponseBuilder
 from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.responses import ResponseBody
 from wsgi_app.wires.openai.routes.questions import answer_value
@@ -73,6 +75,7 @@ pieces = st.one_of(
         st.sampled_from(["complete", "error"]),
     ),
     st.just(Status("busy")),
+    st.just(FileGiven("f1", "a.csv", "text/csv", 5)),
 )
 ends: st.SearchStrategy[AnyEvent] = st.sampled_from(
     [

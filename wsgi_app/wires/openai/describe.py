@@ -91,12 +91,31 @@ class ChatUsage(Struct):
     total_tokens: int
 
 
+class ChatCitation(Struct):
+    """Where a file stands that the agent has given, and the link to it in the text."""
+
+    url: str
+    title: str
+    start_index: int
+    end_index: int
+
+
+class ChatAnnotation(Struct):
+    """What points to a file."""
+
+    type: Literal["url_citation"]
+    url_citation: ChatCitation
+    #: In chunks alone.
+    index: Union[int, UnsetType] = UNSET
+
+
 class ChatDelta(Struct):
     """What a chunk adds to the message."""
 
     role: Union[Literal["assistant"], UnsetType] = UNSET
     content: Union[str, UnsetType] = UNSET
     reasoning_content: Union[str, UnsetType] = UNSET
+    annotations: Union[list[ChatAnnotation], UnsetType] = UNSET
 
 
 class ChunkChoice(Struct):
@@ -124,6 +143,7 @@ class AssistantMessage(Struct):
     role: Literal["assistant"]
     content: str
     reasoning_content: Union[str, UnsetType] = UNSET
+    annotations: Union[list[ChatAnnotation], UnsetType] = UNSET
 
 
 class ChatChoice(Struct):

@@ -9,12 +9,22 @@ from msgspec import UNSET, Struct, UnsetType
 ItemStatus = Literal["in_progress", "completed", "incomplete", "failed"]
 
 
+class UrlCitation(Struct):
+    """Where a file stands that the agent has given, and the link to it in the text."""
+
+    type: Literal["url_citation"]
+    url: str
+    title: str
+    start_index: int
+    end_index: int
+
+
 class OutputText(Struct):
     """A message's text."""
 
     type: Literal["output_text"]
     text: str
-    annotations: list[Any]
+    annotations: list[UrlCitation]
     logprobs: list[Any]
 
 
@@ -132,6 +142,7 @@ class ResponseStreamEvent(Struct):
         "response.content_part.done",
         "response.output_text.delta",
         "response.output_text.done",
+        "response.output_text.annotation.added",
         "response.reasoning_summary_part.added",
         "response.reasoning_summary_part.done",
         "response.reasoning_summary_text.delta",
@@ -157,6 +168,8 @@ class ResponseStreamEvent(Struct):
     part: Union[dict[str, Any], UnsetType] = UNSET
     text: Union[str, UnsetType] = UNSET
     delta: Union[str, UnsetType] = UNSET
+    annotation_index: Union[int, UnsetType] = UNSET
+    annotation: Union[UrlCitation, UnsetType] = UNSET
     logprobs: Union[list[Any], UnsetType] = UNSET
     arguments: Union[str, UnsetType] = UNSET
     name: Union[str, UnsetType] = UNSET

@@ -16,6 +16,7 @@ from wsgi_app.events import (
     Done,
     Error,
     EventId,
+    FileGiven,
     Gap,
     InputRequest,
     NumberedEvent,
@@ -29,6 +30,7 @@ from wsgi_app.events import (
 )
 from wsgi_app.frames.sse import frame
 from wsgi_app.wires.openai.encode.errors import error_object
+from wsgi_app.wires.openai.encode.files import FileLink, link_to, paragraph_of
 from wsgi_app.wires.openai.ids import PartRef, ResponseRef, call_name
 
 #: What an agent's model says before the end of an answer that reached its length limit.
@@ -48,6 +50,8 @@ class Completion(NamedTuple):
     created: int
     #: The part of its turn that it is: behind an earlier completion's calls, or from the start.
     place: ResponseRef
+    #: Where files are.
+    files_url: str = "files"
 
 
 def completion_id(place: ResponseRef) -> str:
@@ -60,8 +64,9 @@ def completion_id(place: ResponseRef) -> str:
 class ChatAnswer:
     """Follows a turn's events to the answer's end; used by one reader's thread."""
 
-    def __init__(self, place: ResponseRef) -> None:
-        self._place = place
+    def __init__(self, completion: Completion) -> None:
+        self._place = completion.place
+        self._files_url = completion.files_url
         #: Why it ended; None while it goes on, and for an answer that failed.
         self.finish_reason: str | None = None
         self.error: Error | None = None
@@ -70,7 +75,9 @@ class ChatAnswer:
         #: Whether it ended with a question.
         self.asks = False
         self._is_cut_off = False
-        self._has_text = False
+        self._length = 0
+        #: The files that it has given.
+        self.files: list[FileLink] = []
 
     @property
     def ended(self) -> bool:
@@ -83,7 +90,7 @@ class ChatAnswer:
             return {}
         if isinstance(event, Token):
             self._is_cut_off = False
-            self._has_text = self._has_text or bool(event.content)
+            self._length += len(event.content)
             return {"content": event.content} if event.content else {}
         if isinstance(event, Thinking):
             return {"reasoning_content": event.content} if event.content else {}
@@ -98,7 +105,7 @@ class ChatAnswer:
             self.error = NOT_KEPT
         elif isinstance(event, (Done, Error, Cancelled)):
             self._end(event)
-        return {}
+        return self._give(event) if isinstance(event, FileGiven) else {}
 
     def _call(self, request: ToolRequest, index: int) -> dict[str, Any]:
         call, name = request.calls[index], call_name(request.request_id, index)
@@ -108,7 +115,16 @@ class ChatAnswer:
 
     def _ask(self, question: InputRequest) -> dict[str, str]:
         self.asks, self.finish_reason = True, "stop"
-        return {"content": f"\n\n{question.prompt}" if self._has_text else question.prompt}
+        return {"content": f"\n\n{question.prompt}" if self._length else question.prompt}
+
+    def _give(self, file: FileGiven) -> dict[str, Any]:
+        link = link_to(file, self._files_url)
+        text, place = paragraph_of(link, behind_text=self._length > 0)
+        # Clients that join deltas look for the index, as tool calls have it.
+        note = {"index": len(self.files), **_citation(link, self._length + place)}
+        self.files.append(link)
+        self._length += len(text)
+        return {"content": text, "annotations": [note]}
 
     def _end(self, event: Done | Error | Cancelled) -> None:
         if isinstance(event, Done):
@@ -126,7 +142,7 @@ class ChatEncoder:
     """Makes the chunks of one stream; used by its thread alone."""
 
     def __init__(self, completion: Completion, *, include_usage: bool) -> None:
-        self.answer = ChatAnswer(completion.place)
+        self.answer = ChatAnswer(completion)
         self._completion = completion
         self._include_usage = include_usage
 
@@ -171,7 +187,7 @@ class ChatCollector:
     """Puts the whole completion together; used by one thread."""
 
     def __init__(self, completion: Completion) -> None:
-        self.answer = ChatAnswer(completion.place)
+        self.answer = ChatAnswer(completion)
         self._completion = completion
         #: The pieces of each text, with their ids.
         self._texts: dict[str, list[tuple[EventId, str]]] = {"content": [], "reasoning_content": []}
@@ -186,7 +202,7 @@ class ChatCollector:
         for name, value in self.answer.take(numbered.event).items():
             if name == "tool_calls":
                 self._calls = [_without_index(call) for call in value]
-            else:
+            elif name in self._texts:
                 self._texts[name].append((numbered.id, value))
         return self.answer.ended
 
@@ -196,11 +212,22 @@ class ChatCollector:
         message: dict[str, Any] = {"role": "assistant", "content": texts["content"]}
         if texts["reasoning_content"]:
             message["reasoning_content"] = texts["reasoning_content"]
+        if notes := self._notes(texts["content"]):
+            message["annotations"] = notes
         if self._calls:
             message |= {"content": message["content"] or None, "tool_calls": self._calls}
         choice = {"index": 0, "message": message, "finish_reason": self.answer.finish_reason}
         more = {"choices": [choice], "usage": _usage(self.answer.usage)}
         return _document(self._completion, "chat.completion") | more
+
+    def _notes(self, text: str) -> list[dict[str, Any]]:
+        """What points to the files, but for those that were taken back."""
+        places = [(link, text.find(link.text)) for link in self.answer.files]
+        return [_citation(link, place) for link, place in places if place >= 0]
+
+
+def _citation(link: FileLink, start: int) -> dict[str, Any]:
+    return {"type": "url_citation", "url_citation": link.citation(start)}
 
 
 def _without_index(call: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from wsgi_app.events import Error, Usage
+from wsgi_app.events import Error, FileGiven, Usage
 from wsgi_app.wires.openai.echo import DEFAULTS
+from wsgi_app.wires.openai.encode.files import FileLink, link_to
 from wsgi_app.wires.openai.encode.items import Item
 
 
@@ -14,12 +15,24 @@ class ResponseAbout:
     """What a response's documents have in common; read by one reader's thread."""
 
     def __init__(
-        self, model: str, echo: Item | None = None, ended_at: Callable[[], int | None] | None = None
+        self,
+        model: str,
+        echo: Item | None = None,
+        ended_at: Callable[[], int | None] | None = None,
+        files_url: str = "files",
     ) -> None:
-        """``echo``: see `echo_of`. ``ended_at``: when it was completed, once it is, if known."""
+        """``echo``: see `echo_of`. ``ended_at``: when it was completed, once it is, if known.
+
+        ``files_url``: where files are.
+        """
         self._model = model
         self._echo = echo or {}
         self._ended_at = ended_at or (lambda: None)
+        self._files_url = files_url
+
+    def link_to(self, file: FileGiven) -> FileLink:
+        """The link to a file that the agent gives."""
+        return link_to(file, self._files_url)
 
     def document(self, *, status: str, usage: Usage | None, **fields: Any) -> Item:
         """The document of a response in this state; ``usage`` once it has ended."""

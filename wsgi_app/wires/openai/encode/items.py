@@ -5,11 +5,29 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from wsgi_app.events import InputRequest, ToolCall, encode_json
+from wsgi_app.frames.sse import frame
 
 Item = dict[str, Any]
 
 #: The name of the open call that stands for a question of the agent.
 ASK_USER: Final = "ask_user"
+
+
+class StreamEvent(NamedTuple):
+    """One event of a response's stream."""
+
+    number: int
+    kind: str
+    fields: Item
+
+    def json(self) -> bytes:
+        """Its JSON."""
+        head = {"type": self.kind, "sequence_number": self.number}
+        return encode_json(head | self.fields)
+
+    def frame(self) -> bytes:
+        """Its SSE frame."""
+        return frame(self.json(), event=self.kind)
 
 
 class TextKind(NamedTuple):
@@ -29,14 +47,15 @@ class TextKind(NamedTuple):
     #: Further fields of the events that bring text.
     more: Item
 
-    def item(self, item_id: str, status: str, text: str | None) -> Item:
-        """The item; without a part when ``text`` is None."""
-        parts = [] if text is None else [self.part(text)]
+    def item(self, item_id: str, status: str, part: Item | None) -> Item:
+        """The item, with its part if it has it."""
+        parts = [] if part is None else [part]
         return {"id": item_id, **self.fields, "status": status, self.parts: parts}
 
-    def part(self, text: str) -> Item:
-        """The part that holds its text."""
-        return {"type": self.part_type, "text": text, **self.part_fields}
+    def part(self, text: str, notes: list[Item] | None = None) -> Item:
+        """The part that holds its text, and what is noted of it."""
+        noted = {"annotations": notes} if notes else {}
+        return {"type": self.part_type, "text": text, **self.part_fields, **noted}
 
 
 MESSAGE: Final = TextKind(

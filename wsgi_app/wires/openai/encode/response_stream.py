@@ -6,7 +6,8 @@ from typing import Final
 
 from wsgi_app.events import NumberedEvent
 from wsgi_app.frames.sse import frame
-from wsgi_app.wires.openai.encode.responses import ResponseBuilder, StreamEvent
+from wsgi_app.wires.openai.encode.items import StreamEvent
+from wsgi_app.wires.openai.encode.responses import ResponseBuilder
 
 #: What a stream ends with, by Open Responses.
 DONE: Final = frame(b"[DONE]")

@@ -8,7 +8,7 @@ before any merging, so that a response read again from anywhere has the same one
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from wsgi_app.events import (
     LOST_SEQ,
@@ -16,6 +16,7 @@ from wsgi_app.events import (
     Cancelled,
     Done,
     Error,
+    FileGiven,
     Gap,
     InputRequest,
     NumberedEvent,
@@ -30,15 +31,16 @@ from wsgi_app.events import (
     Withdrawn,
     encode_json,
 )
-from wsgi_app.frames.sse import frame
 from wsgi_app.wires.openai.encode.chat import CUT_OFF, NOT_KEPT
 from wsgi_app.wires.openai.encode.document import ResponseAbout, error_field
+from wsgi_app.wires.openai.encode.files import paragraph_of
 from wsgi_app.wires.openai.encode.host_calls import HostCalls, McpCalls, ToldCalls
 from wsgi_app.wires.openai.encode.items import (
     ASK_USER,
     MESSAGE,
     REASONING,
     Item,
+    StreamEvent,
     TextKind,
     call_arguments,
     open_call,
@@ -46,23 +48,6 @@ from wsgi_app.wires.openai.encode.items import (
 from wsgi_app.wires.openai.ids import PartRef, ResponseRef, call_name
 
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
-
-
-class StreamEvent(NamedTuple):
-    """One event of a response's stream."""
-
-    number: int
-    kind: str
-    fields: Item
-
-    def json(self) -> bytes:
-        """Its JSON."""
-        head = {"type": self.kind, "sequence_number": self.number}
-        return encode_json(head | self.fields)
-
-    def frame(self) -> bytes:
-        """Its SSE frame."""
-        return frame(self.json(), event=self.kind)
 
 
 class ResponseBuilder:
@@ -94,6 +79,8 @@ class ResponseBuilder:
         self._clients: set[str] = set()
         self._open: TextKind | None = None
         self._text: list[str] = []
+        #: What is noted of the open text.
+        self._notes: list[Item] = []
         self._incomplete_reason: str | None = None
         self._is_cut_off = False
         self._usage: Usage | None = None
@@ -168,7 +155,8 @@ class ResponseBuilder:
         if self._open is None:
             return list(self._output)
         item_id = self._item_id(self._open.prefix, len(self._output))
-        return [*self._output, self._open.item(item_id, "in_progress", "".join(self._text))]
+        part = self._open.part("".join(self._text), [*self._notes])
+        return [*self._output, self._open.item(item_id, "in_progress", part)]
 
     def _item_id(self, prefix: str, index: int) -> str:
         return f"{prefix}_{self._code}_{index}"  # a PartRef's
@@ -186,6 +174,16 @@ class ResponseBuilder:
         made.append(self._text_event(kind, kind.delta, delta=text, **kind.more))
         return made
 
+    def _add_file(self, file: FileGiven) -> list[StreamEvent]:
+        before = "".join(self._text) if self._open is MESSAGE else ""
+        link = self._about.link_to(file)
+        text, place = paragraph_of(link, behind_text=bool(before))
+        note = {"type": "url_citation", **link.citation(len(before) + place)}
+        made = self._add_text(MESSAGE, text, 1)
+        told = {"annotation_index": len(self._notes), "annotation": note}
+        self._notes.append(note)
+        return [*made, self._text_event(MESSAGE, "response.output_text.annotation.added", **told)]
+
     def _open_text(self, kind: TextKind) -> list[StreamEvent]:
         self._open = kind
         index = len(self._output)
@@ -199,15 +197,15 @@ class ResponseBuilder:
         kind, text = self._open, "".join(self._text)
         if kind is None:
             return []
-        index = len(self._output)
-        item = kind.item(self._item_id(kind.prefix, index), status, text)
+        index, part = len(self._output), kind.part(text, self._notes)
+        item = kind.item(self._item_id(kind.prefix, index), status, part)
         made = [
             self._text_event(kind, kind.done, text=text, **kind.more),
-            self._text_event(kind, kind.part_done, part=kind.part(text)),
+            self._text_event(kind, kind.part_done, part=part),
             self._item_event("done", index, item),
         ]
         self._output.append(item)
-        self._open, self._text = None, []
+        self._open, self._text, self._notes = None, [], []
         return made
 
     def _text_event(self, kind: TextKind, name: str, **fields: Any) -> StreamEvent:
@@ -229,6 +227,8 @@ class ResponseBuilder:
             return self._close_text("incomplete")
         if isinstance(event, ToolCall):
             return self._close_text() + self._begin_call(event)
+        if isinstance(event, FileGiven):
+            return self._add_file(event)
         return self._end_call(event) if isinstance(event, ToolResult) else self._take_rare(event)
 
     def _begin_call(self, call: ToolCall) -> list[StreamEvent]:

@@ -31,6 +31,7 @@ from wsgi_app.wires.openai.routes.turns import (
     begun_before,
     body_digest,
     failed_turn,
+    files_url,
     is_known,
     is_retry,
     model_name,
@@ -52,7 +53,7 @@ def post_chat_completions(mount: Mount) -> Response:
     with begun as opened:
         place = ResponseRef(opened.key.session_id, opened.turn, after_seq, 0, background=False)
         now = int(time.time())
-        completion = Completion(completion_id(place), model_name(mount), now, place)
+        completion = Completion(completion_id(place), model_name(mount), now, place, files_url())
         if not body.stream:
             return _whole(mount, opened, completion)
         encoder = ChatEncoder(completion, include_usage=body.include_usage)

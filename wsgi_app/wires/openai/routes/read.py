@@ -21,13 +21,13 @@ from wsgi_app.web.parse import batch_seconds, query_value
 from wsgi_app.web.respond import stream_response
 from wsgi_app.web.turns import OpenTurn, attach_turn
 from wsgi_app.wires.openai.encode.document import ResponseAbout
-from wsgi_app.wires.openai.encode.items import Item
+from wsgi_app.wires.openai.encode.items import Item, StreamEvent
 from wsgi_app.wires.openai.encode.response_stream import DONE, ResponseEncoder
-from wsgi_app.wires.openai.encode.responses import ResponseBuilder, StreamEvent
+from wsgi_app.wires.openai.encode.responses import ResponseBuilder
 from wsgi_app.wires.openai.ids import PartRef, ResponseRef
 from wsgi_app.wires.openai.request.messages import bad_request
 from wsgi_app.wires.openai.request.responses import ItemLimit, ResponseNote, SequenceNumber
-from wsgi_app.wires.openai.routes.turns import model_name, until_end
+from wsgi_app.wires.openai.routes.turns import files_url, model_name, until_end
 
 #: How long a stream waits for what its reader has seen already, on a worker that hears of it late.
 CATCH_UP_SECONDS: Final = 2.0
@@ -122,7 +122,7 @@ def _about(mount: Mount, ref: ResponseRef, view: SessionState | None) -> Respons
     is_newest = view is not None and view.turn == ref.turn
     ended_at = int(view.updated_at) if view is not None and is_newest else None
     echo = None if view is None else find_note(mount, ref).echo
-    return ResponseAbout(model_name(mount), echo, lambda: ended_at)
+    return ResponseAbout(model_name(mount), echo, lambda: ended_at, files_url())
 
 
 def find_note(mount: Mount, ref: ResponseRef) -> ResponseNote:

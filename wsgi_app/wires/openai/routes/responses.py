@@ -23,6 +23,7 @@ from wsgi_app.wires.openai.routes.read import snapshot, stream_from
 from wsgi_app.wires.openai.routes.turns import (
     body_digest,
     failed_turn,
+    files_url,
     is_retry,
     model_name,
     read_to_end,
@@ -79,7 +80,7 @@ def new_builder(
     echo = body.echo()
     if previous is not None:
         echo = {**echo, "previous_response_id": previous.id}
-    about = ResponseAbout(model_name(mount), echo, lambda: int(time.time()))
+    about = ResponseAbout(model_name(mount), echo, lambda: int(time.time()), files_url())
     return ResponseBuilder(ref, about)
 
 

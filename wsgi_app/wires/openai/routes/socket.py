@@ -35,8 +35,8 @@ from wsgi_app.web.refuse import count_refused
 from wsgi_app.web.sockets import LOOK_SECONDS, TRY_AGAIN_LATER, serve_socket
 from wsgi_app.web.turns import begin_turn
 from wsgi_app.wires.openai.encode.errors import STATUSES, error_object
-from wsgi_app.wires.openai.encode.items import Item
-from wsgi_app.wires.openai.encode.responses import ResponseBuilder, StreamEvent
+from wsgi_app.wires.openai.encode.items import Item, StreamEvent
+from wsgi_app.wires.openai.encode.responses import ResponseBuilder
 from wsgi_app.wires.openai.ids import ResponseRef
 from wsgi_app.wires.openai.request.responses import CreateFrame, ResponseBody
 from wsgi_app.wires.openai.routes.opening import PASSING, Asking, open_response, unknown_previous

@@ -7,8 +7,9 @@ import re
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
+from urllib.parse import quote
 
-from flask import Request, Response
+from flask import Request, Response, request
 
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.reader import Reader
@@ -59,6 +60,12 @@ def failed_turn(error: Error) -> Response:
 def model_name(mount: Mount) -> str:
     """The name under which the agent is a model."""
     return mount.settings.model or "agent"
+
+
+def files_url() -> str:
+    """Where this host's files are, from outside; known while its request is served."""
+    prefix = request.root_path + request.path.rpartition("/v1/")[0]
+    return f"{request.host_url.rstrip('/')}{quote(prefix)}/files"
 
 
 def is_retry(request: Request) -> bool:
