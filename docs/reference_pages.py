@@ -48,9 +48,11 @@ def moved_links(text: str, source: str, place: str = "docs/reference") -> str:
     def moved(match: re.Match[str]) -> str:
         path, mark, heading = match[1].partition("#")
         target = os.path.normpath(Path(source).parent / path)
-        for copy, original in {**COPIES, "findings.md": "findings"}.items():
+        for copy, original in COPIES.items():
             if target == original:
                 target = f"docs/reference/{copy}"
+        if target.startswith("findings/"):
+            target = "docs/reference/findings.md"
         return f"]({os.path.relpath(target, place)}{mark}{heading})"
 
     return re.sub(r"\]\((?!https?:|#)([^)\s]+)\)", moved, text)
@@ -68,17 +70,26 @@ def write_pages(folder: Path) -> None:
 
 def findings_page() -> str:
     """What each script of findings/ shows, by its first lines."""
-    lines = [
-        "# Findings",
-        "",
-        "What surprised us in other software. Each is a script that runs.",
-        "",
-    ]
+    lines = ["---", "orphan: true", "---", ""]  # docs/findings.md leads here
+    lines += ["# What each finding is", ""]
     for script in sorted((ROOT / "findings").glob("*.sh")):
         title, *rest = _head(script)
         lines += [f"## {title.rstrip('.')}", "", f"`findings/{script.name}`", ""]
         lines += ["\n".join(rest).strip(), ""]
     return "\n".join(lines)
+
+
+def finding_rows() -> list[str]:
+    """The rows of docs/findings.md: what each script shows, and with which versions."""
+    rows = []
+    for script in sorted((ROOT / "findings").glob("*.sh")):
+        title, *rest = _head(script)
+        seen = re.search(r"Seen with (.*?), (20[-\d]+)\.", " ".join(rest))
+        if seen is None:
+            raise ValueError(f"{script.name}: its head has no 'Seen with …, <date>.'")
+        link = f"[{title.rstrip('.')}](../findings/{script.name})"
+        rows.append(f"| {link} | {seen[1]} | {seen[2]} |")
+    return rows
 
 
 def _head(script: Path) -> list[str]:

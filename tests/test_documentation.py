@@ -101,6 +101,12 @@ def test_reference_pages_hold_all_names() -> None:
         assert f"`{setting_name(field.name)}`" in reference_pages.settings_page()
 
 
+def test_each_finding_has_its_row() -> None:
+    """docs/findings.md has a row for each script, with what its head says, and no other."""
+    rows = re.findall(r"^\| \[.*$", page("docs/findings.md"), re.MULTILINE)
+    assert rows == reference_pages.finding_rows()
+
+
 def test_an_example_gives_a_model_tools() -> None:
     """The example of a timeout and an approval makes an agent of three tools."""
 
