@@ -11,6 +11,7 @@ from openai import OpenAI
 from openai.resources.responses.responses import ResponsesConnection
 from openai.types.responses import FunctionToolParam
 
+from tests.support.node import run_node
 from tests.support.service import Service, service
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import AnyStep, Call, Text, ToolCalls, scripted_message
@@ -60,8 +61,7 @@ def until(connection: ResponsesConnection, *kinds: str) -> list[Any]:
 
 def test_a_response_is_steered_to_a_successor(shared: Service) -> None:
     """Accepted, then incomplete for `steered`, and a successor that goes on; both can be read."""
-    client = client_of(shared, "chat")
-    with client.responses.connect() as connection:
+    with client_of(shared, "chat") as client, client.responses.connect() as connection:
         create(connection, Text(tuple("abcdefgh"), pace_seconds=0.1))
         first = until(connection, "response.output_text.delta")
         response_id = first[0].response.id
@@ -74,15 +74,15 @@ def test_a_response_is_steered_to_a_successor(shared: Service) -> None:
         assert ended.response.incomplete_details.reason == "steered"
         assert ended.response.output_text == "abcdefgh"
         behind = until(connection, *ENDS)
-    assert behind[0].type == "response.created"
-    successor = behind[-1].response
-    assert successor.status == "completed"
-    assert successor.previous_response_id == response_id
-    assert successor.id != response_id
-    assert successor.output_text == "\n\nLeft."
-    kept = [client.responses.retrieve(one) for one in (response_id, successor.id)]
-    assert [one.output_text for one in kept] == ["abcdefgh", "\n\nLeft."]
-    assert [one.status for one in kept] == ["incomplete", "completed"]
+        assert behind[0].type == "response.created"
+        successor = behind[-1].response
+        assert successor.status == "completed"
+        assert successor.previous_response_id == response_id
+        assert successor.id != response_id
+        assert successor.output_text == "\n\nLeft."
+        kept = [client.responses.retrieve(one) for one in (response_id, successor.id)]
+        assert [one.output_text for one in kept] == ["abcdefgh", "\n\nLeft."]
+        assert [one.status for one in kept] == ["incomplete", "completed"]
 
 
 def test_the_conversation_goes_on_behind_a_successor(shared: Service) -> None:
@@ -149,3 +149,27 @@ def test_refusals_return_the_input(shared: Service) -> None:
         refused = until(connection, "response.steer.failed")[-1]
         assert refused.error.code == "response_not_active"
         assert json.loads(refused.to_json())["steer"]["input"] == "hello"
+
+
+def test_the_package_for_javascript_steers(shared: Service) -> None:
+    """A successor that goes on, input that waits behind a tool, and a refusal: as above."""
+    words = Text(tuple("abcdefgh"), pace_seconds=0.1)
+    call = ToolCalls((Call("c1", "page_title", "{}"),))
+    lines = run_node(
+        "openai_steer.mjs",
+        url=shared.hosts[0].url,
+        slow=scripted_message([words]),
+        calling=scripted_message([words, call]),
+        left=scripted_message([Text(("Left.",))]),
+        tools=[TOOL],
+    )
+    assert {line["name"]: line["outcome"] for line in lines} == {
+        "steered": [
+            True,
+            ["incomplete", "steered", "abcdefgh"],
+            ["completed", True, "\n\nLeft."],
+            "\n\nLeft.",
+        ],
+        "pending": ["completed", "waiting_for_required_input", "page_title", "Left."],
+        "refused": ["response_not_active", "hello"],
+    }
