@@ -1,61 +1,17 @@
-"""Event types, event ids and their one JSON codec."""
+"""Event types and their one JSON codec."""
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final, Literal, NamedTuple, Union
+from typing import Any, Final, Literal, Union
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-#: Sequence number of a terminal event written on behalf of a dead worker.
-LOST_SEQ: Final = 1_000_000_000
-
-EVENT_ID_PATTERN: Final = r"^(0|[1-9][0-9]{0,9})-(0|[1-9][0-9]{0,9})\Z"
-_EVENT_ID = re.compile(EVENT_ID_PATTERN, re.ASCII)
-#: An id, and the mark of its run where the reader has one.
-CURSOR_PATTERN: Final = r"^(0|[1-9][0-9]{0,9})-(0|[1-9][0-9]{0,9})(\.[0-9a-f]{12})?\Z"
-_CURSOR = re.compile(CURSOR_PATTERN, re.ASCII)
-
-
-class EventId(Struct, frozen=True, order=True, gc=False):
-    """``<turn>-<seq>``; compares in the order of a session's events."""
-
-    turn: int
-    seq: int
-
-    def __str__(self) -> str:
-        return f"{self.turn}-{self.seq}"
-
-    @classmethod
-    def parse(cls, text: str) -> EventId:
-        """Read an id; raises ValueError when it is not ``<turn>-<seq>``."""
-        match = _EVENT_ID.match(text)
-        if match is None:
-            raise ValueError("an event id is <turn>-<seq>")
-        return cls(int(match[1]), int(match[2]))
-
-
-class Cursor(NamedTuple):
-    """Where a reader stands: ``<turn>-<seq>``, or ``<turn>-<seq>.<mark>``.
-
-    Numbers begin again with a session that is deleted, or lost by its store. The ``mark`` is of the
-    run that made the event; of another run's turn the place is none. '' for who knows no marks.
-    """
-
-    position: EventId
-    mark: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.position}.{self.mark}" if self.mark else str(self.position)
-
-    @classmethod
-    def parse(cls, text: str) -> Cursor:
-        """Read a cursor; raises ValueError when it has neither form."""
-        match = _CURSOR.match(text)
-        if match is None:
-            raise ValueError("a cursor is <turn>-<seq> or <turn>-<seq>.<mark>")
-        return cls(EventId(int(match[1]), int(match[2])), (match[3] or "")[1:])
+from wsgi_app.event_ids import CURSOR_PATTERN as CURSOR_PATTERN
+from wsgi_app.event_ids import EVENT_ID_PATTERN as EVENT_ID_PATTERN
+from wsgi_app.event_ids import LOST_SEQ as LOST_SEQ
+from wsgi_app.event_ids import Cursor as Cursor
+from wsgi_app.event_ids import EventId as EventId
 
 
 class Event(Struct, frozen=True, tag_field="type"):
@@ -158,10 +114,12 @@ class Usage(Struct, frozen=True):
 class Withdrawn(Event, frozen=True, tag="withdrawn"):
     """Another worker goes on with the turn: of it counts what came up to ``after``, and from here.
 
-    ``after`` is the last id that counts, ``<turn>-0`` if none does.
+    ``after`` is the last id that counts, ``<turn>-0`` if none does. Of what sub-agents said below
+    ``calls``, which run again, nothing counts.
     """
 
     after: str
+    calls: Union[list[str], UnsetType] = UNSET
 
 
 class Steered(Event, frozen=True, tag="steered"):
@@ -209,9 +167,30 @@ class Cancelled(Event, frozen=True, tag="cancelled"):
     reason: CancelReason
 
 
+class Handoff(Status, frozen=True):
+    """Another agent speaks from here on: what follows is the turn's own, in its name."""
+
+    agent: str
+
+
+class Nested(Event, frozen=True):
+    """What a sub-agent does below a call of a tool: no part of the turn's own text and calls.
+
+    Its JSON is that of ``event``, with ``parent`` and ``agent``. It is no subclass of that event:
+    what does not ask for sub-agents sees none, at no cost.
+    """
+
+    #: The id of the call that the sub-agent works for.
+    parent: str
+    agent: str
+    event: AgentEvent
+
+
 CancelReason = Literal["user", "disconnected", "interrupted", "deleted"]
 Terminal = Union[Done, Error, Cancelled]
-AnyEvent = Union[
+AgentEvent = Union[Status, Thinking, Token, ToolCall, ToolResult]
+#: All that have a type of their own in JSON.
+PlainEvent = Union[
     Status,
     Thinking,
     Token,
@@ -227,6 +206,7 @@ AnyEvent = Union[
     Error,
     Cancelled,
 ]
+AnyEvent = Union[PlainEvent, Nested]
 #: What agents may yield; the host itself writes the other types.
 AGENT_EVENTS: Final = (Status, Thinking, Token, ToolCall, ToolResult)
 
@@ -264,7 +244,19 @@ def _plain(value: Any) -> Any:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_plain)
-_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_decoder: msgspec.json.Decoder[PlainEvent] = msgspec.json.Decoder(PlainEvent)
+
+
+class _Place(Struct):
+    """Whose an event is; it stands in front of all else, so that others are read without a look."""
+
+    parent: str = ""
+    agent: str = ""
+
+
+#: What the name of the first field begins with, ``type``, in most events.
+_T: Final = ord("t")
+_place_decoder = msgspec.json.Decoder(_Place)
 
 
 def encode_json(value: Any) -> bytes:
@@ -282,12 +274,47 @@ def encode_json(value: Any) -> bytes:
 
 def encode_event(event: AnyEvent) -> bytes:
     """Encode an event to one line of JSON; raises TypeError for tool data that is not JSON."""
+    if type(event) is Nested or type(event) is Handoff:  # isinstance would cost as much as the rest
+        return _encode_placed(event)
     return encode_json(event)
+
+
+def _encode_placed(event: Nested | Handoff) -> bytes:
+    if isinstance(event, Handoff):
+        place, plain = {"agent": event.agent}, encode_json(Status(event.content))
+    else:
+        place = {"parent": event.parent, "agent": event.agent}
+        plain = encode_event(event.event)
+    return encode_json(place)[:-1] + b"," + plain[1:]
 
 
 def decode_event(json: bytes) -> AnyEvent:
     """Decode what `encode_event` made; raises msgspec.DecodeError for anything else."""
-    return _decoder.decode(json)
+    event = _decoder.decode(json)
+    return event if json[2] == _T else _placed(event, json)
+
+
+def _placed(event: PlainEvent, json: bytes) -> AnyEvent:
+    place = _place_decoder.decode(json)
+    if place.parent and isinstance(event, AGENT_EVENTS):
+        return Nested(place.parent, place.agent, event)
+    if place.agent and isinstance(event, Status):
+        return Handoff(event.content, place.agent)
+    return event
+
+
+def plain_object(event: AnyEvent) -> dict[str, Any]:
+    """The object that an event's JSON holds."""
+    if isinstance(event, (Nested, Handoff)):
+        return dict(msgspec.json.decode(_encode_placed(event)))
+    return dict(msgspec.to_builtins(event))
+
+
+def type_of(event: AnyEvent) -> str:
+    """An event's ``type`` in JSON."""
+    if isinstance(event, Nested):
+        return type_of(event.event)
+    return str(type(event).__struct_config__.tag)
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -124,7 +124,7 @@ def _calls(log: EventLog) -> AgentCalls:
         questions=nothing,
         steering=nothing,
         too_large=lambda: None,
-        count_tool=lambda _: None,
+        count_tool=lambda *_: None,
     )
 
 

@@ -12,7 +12,8 @@ has ended; ``tool`` an exchange with this name and output; ``events`` a list of 
 a prompt, whose answer is sent as a token; ``form`` the same with ``{"prompt", "schema"}``, the
 answer as JSON; ``status`` a status line; ``usage`` a number of tokens; ``ignore_cancel`` goes on
 sending for so many tokens, whatever is raised; ``context`` tells what the agent sees of Flask;
-``tell`` sends the turn's attribute of this name as JSON; ``stubborn`` yields so many tokens even
+``tell`` sends the turn's attribute of this name as JSON; ``child`` has a sub-agent, ``{"name",
+"steps", "call_id"?}``, do steps; ``stubborn`` yields so many tokens even
 while it is closed.
 
 What a test shall know of the inside is printed as ``observed <name> <monotonic seconds> <more>``.
@@ -224,6 +225,13 @@ def _context(_turn: Turn, _: Any) -> str:
     return json.dumps({**facts, "name": REQUEST_NAME.get()})
 
 
+def _have_done(turn: Turn, child: dict[str, Any]) -> None:
+    with turn.child(child["name"], child.get("call_id")) as inner:
+        for step in child["steps"]:
+            for item in _step(inner, step):
+                inner.emit(item)
+
+
 #: Steps that send what they come to.
 SAYING: dict[str, Callable[[Turn, Any], Any]] = {
     "status": lambda _, content: Status(content),
@@ -239,6 +247,7 @@ DOING: dict[str, Callable[[Turn, Any], object]] = {
     "exit": lambda _, status: sys.exit(status),
     "usage": lambda turn, count: turn.add_usage(Usage(count, count, 2 * count)),
     "ignore_cancel": _ignore_cancel,
+    "child": _have_done,
 }
 
 

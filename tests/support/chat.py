@@ -48,7 +48,8 @@ class ChatPage:
 
     def answer(self) -> str:
         """The words of the newest answer so far, without tools and thoughts, one space between."""
-        stretches = self.page.locator(".agent").last.locator(".prose").all_inner_texts()
+        answer = self.page.locator(".agent").last
+        stretches = answer.locator("> .prose").all_inner_texts()  # not those of sub-agents
         return words(" ".join(stretches))
 
     def said(self) -> str:

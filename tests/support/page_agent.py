@@ -124,8 +124,25 @@ def _outlive(turn: Turn, _: str) -> Iterator[Any]:
     yield "And I end."
 
 
+def _delegate(turn: Turn, word: str) -> Iterator[Any]:
+    """Have two sub-agents work, the second for the first; "wait" waits in the middle of it."""
+    yield "I ask around. "
+    with turn.child("finder") as finder:
+        finder.emit(Status("Looking around"))
+        finder.emit("I found **two** ")
+        if word == "wait":
+            turn.ask("Go on?", {"type": "boolean"})
+        finder.emit("places. ")
+        with finder.child("reader") as reader:
+            reader.emit(ToolCall("read", "call-1", {"page": 7}))
+            reader.emit(ToolResult("read", "call-1", "forty"))
+            reader.emit("Page seven says forty. ")
+    yield "It is forty."
+
+
 KINDS: Final[dict[str, Callable[[Turn, str], Iterator[Any]]]] = {
     "ask": _ask,
+    "delegate": _delegate,
     "outlive": _outlive,
     "pause": _pause,
     "report": _report,

@@ -89,8 +89,18 @@ class TextScreen:
     def event(self, event: Numbered) -> None:
         """Show an event in its type's way; one of an unknown type is left out."""
         show = self._shows.get(event.kind)
-        if show is not None:
+        if event.body.get("parent"):
+            self._nested(event)
+        elif show is not None:
             show(event.body)
+
+    def _nested(self, event: Numbered) -> None:
+        """Show what a sub-agent does, in a line; its text is in the result of its call."""
+        show = {"status": "status", "tool_call": "->", "tool_result": "<-"}.get(event.kind)
+        if show is not None:
+            about = event.body.get("content" if show == "status" else "tool")
+            sign = "" if show == "status" else f"{show} "
+            self._line(f"{one_line(event.body.get('agent'))}: {sign}{one_line(about)}")
 
     def fault(self, fault: HostError) -> None:
         """Show code, message and details."""

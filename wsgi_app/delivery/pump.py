@@ -15,10 +15,8 @@ from wsgi_app.events import (
     Error,
     InputRequest,
     NumberedEvent,
-    Thinking,
-    Token,
 )
-from wsgi_app.frames.merge import merge_backlog, merge_text
+from wsgi_app.frames.merge import merge_backlog, merge_text, text_of
 
 Encoder = Callable[[NumberedEvent], bytes]
 
@@ -109,6 +107,6 @@ class Pump:
 
 def _can_wait(events: Sequence[NumberedEvent]) -> bool:
     """Only text waits for more; tools, questions and ends go out at once."""
-    return isinstance(events[-1].event, (Token, Thinking)) and not any(
+    return text_of(events[-1].event) is not None and not any(
         isinstance(numbered.event, (Done, Error, Cancelled)) for numbered in events
     )

@@ -6,7 +6,15 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import structs
 
-from wsgi_app.events import MarkedEvent, NumberedEvent, Thinking, Token, encode_event
+from wsgi_app.events import (
+    AnyEvent,
+    MarkedEvent,
+    Nested,
+    NumberedEvent,
+    Thinking,
+    Token,
+    encode_event,
+)
 
 #: The most text in one merged event, so that a frame stays one that clients take in their stride.
 MAX_MERGED_CHARS = 16_384
@@ -31,7 +39,8 @@ def merge_text(events: Iterable[NumberedEvent]) -> Iterator[NumberedEvent]:
     run_chars = 0
     for numbered in events:
         event = numbered.event
-        if not isinstance(event, (Token, Thinking)):
+        text = event.content if isinstance(event, (Token, Thinking)) else text_of(event)
+        if text is None:
             yield from _join(run)
             run, run_chars = [], 0
             yield numbered
@@ -40,7 +49,7 @@ def merge_text(events: Iterable[NumberedEvent]) -> Iterator[NumberedEvent]:
             yield from _join(run)
             run, run_chars = [], 0
         run.append(numbered)
-        run_chars += len(event.content)
+        run_chars += len(text)
     yield from _join(run)
 
 
@@ -48,10 +57,23 @@ def _join(run: list[NumberedEvent]) -> Iterator[NumberedEvent]:
     if len(run) < 2:  # noqa: PLR2004 - one event needs no joining
         yield from run
         return
-    kind = type(run[0].event)
-    text = "".join(n.event.content for n in run if isinstance(n.event, (Token, Thinking)))
-    merged = Token(text) if kind is Token else Thinking(text)
+    text = "".join(text_of(numbered.event) or "" for numbered in run)
+    merged = _with_text(run[0].event, text)
     yield structs.replace(run[-1], event=merged, json=encode_event(merged))
+
+
+def _with_text(event: AnyEvent, text: str) -> AnyEvent:
+    if isinstance(event, Nested):
+        within = Token(text) if type(event.event) is Token else Thinking(text)
+        return structs.replace(event, event=within)
+    return Token(text) if type(event) is Token else Thinking(text)
+
+
+def text_of(event: AnyEvent) -> str | None:
+    """The text of an event that may be joined with its neighbours, a sub-agent's too."""
+    if isinstance(event, (Token, Thinking)):
+        return event.content
+    return text_of(event.event) if isinstance(event, Nested) else None
 
 
 def _same_text(one: NumberedEvent, other: NumberedEvent) -> bool:
@@ -62,4 +84,11 @@ def _same_text(one: NumberedEvent, other: NumberedEvent) -> bool:
     if isinstance(one, MarkedEvent):
         return False
     sessions = [getattr(numbered, "session_id", "") for numbered in (one, other)]
-    return type(one.event) is type(other.event) and sessions[0] == sessions[1]
+    is_same = type(one.event) is type(other.event) and sessions[0] == sessions[1]
+    return is_same and (type(one.event) is not Nested or _teller(one) == _teller(other))
+
+
+def _teller(numbered: NumberedEvent) -> object:
+    """The sub-agent whose event it is, and which kind it tells."""
+    event = numbered.event
+    return (event.parent, event.agent, type(event.event)) if isinstance(event, Nested) else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -19,3 +20,14 @@ class CallOwner(Protocol):
 
 #: Of the context that runs; None outside of turns.
 current_owner: ContextVar[CallOwner | None] = ContextVar("wsgi_app_turn", default=None)
+
+
+@contextmanager
+def owned_by(owner: CallOwner) -> Iterator[None]:
+    """Have the code of the block be that of another owner."""
+    token = current_owner.set(owner)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # a generator that is closed from elsewhere
+            current_owner.reset(token)

@@ -16,6 +16,8 @@ import msgspec
 from wsgi_app.engine.runtime.switch_interval import switch_interval
 from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.engine.runtime.waits import Waits, wait_done
+from wsgi_app.engine.turn.call import Call
+from wsgi_app.engine.turn.children import OpenChildren
 from wsgi_app.engine.turn.clock import TurnClock
 from wsgi_app.engine.turn.log import EventLog
 from wsgi_app.engine.turn.open_calls import OpenCalls
@@ -62,7 +64,7 @@ class AgentCalls:
         clock: TurnClock,
         questions: Questions,
         steering: Steering,
-        count_tool: Callable[[ToolCall | ToolResult], None],
+        count_tool: Callable[[ToolCall | ToolResult, str], None],
         progress: Progress | None = None,
         too_large: Callable[[], object],
         inside_tool: Callable[[str], AbstractContextManager[Any]] = lambda _: nullcontext(),
@@ -70,6 +72,10 @@ class AgentCalls:
         self.fence = fence
         self.ended = False
         self.steering = steering
+        self.children = OpenChildren()
+        self.depth = 0
+        self.path = ""
+        self.called_for: Call | None = None
         #: What is recorded, so that another worker can go on.
         self.steps = TurnSteps(fence, request, services, log=log, clock=clock, progress=progress)
         records = progress.records if progress else ()
@@ -116,10 +122,15 @@ class AgentCalls:
         if not self._log.append(output.event, output.json):
             raise TurnCancelled
         if isinstance(output.event, (ToolCall, ToolResult)):
-            self._count_tool(output.event)
+            self._count_tool(output.event, "")
             self._services.journal.hurry(self.fence)
         elif self._request.adopted and self._log.last_seq == 1:
             self._services.journal.hurry(self.fence)  # its reader is on the other worker
+
+    def count_nested(self, event: ToolCall | ToolResult, parent: str) -> None:
+        """Count a tool of a sub-agent, whose event was sent, below the call that it works for."""
+        self._count_tool(event, parent)
+        self._services.journal.hurry(self.fence)
 
     def attach(self, name: str, content: bytes | BinaryIO, media_type: str) -> str:
         """See `Turn.attach`."""

@@ -31,10 +31,15 @@ _current: ContextVar[Call] = ContextVar("wsgi_app_call")
 
 def current_call() -> Call:
     """The call that the calling code runs for; raises LookupError outside of tools and steps."""
-    call = _current.get(None)
+    call = find_call()
     if call is None:
         raise LookupError("this code belongs to no call of a tool")
     return call
+
+
+def find_call() -> Call | None:
+    """The same; None outside of tools and steps."""
+    return _current.get(None)
 
 
 def enter_call(call: Call) -> None:

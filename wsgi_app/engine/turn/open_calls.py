@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from wsgi_app.engine.turn.steps import unanswered_calls
 from wsgi_app.errors import TurnError
-from wsgi_app.events import AnyEvent, Thinking, Token, ToolCall, ToolResult
+from wsgi_app.events import AnyEvent, Nested, Thinking, Token, ToolCall, ToolResult
 
 
 class OpenCalls:
@@ -25,6 +25,8 @@ class OpenCalls:
         """
         if isinstance(event, (Token, Thinking)):
             return not event.content
+        if isinstance(event, Nested):
+            return self.says_nothing(event.event)
         if not isinstance(event, (ToolCall, ToolResult)):
             return False
         with self._lock:

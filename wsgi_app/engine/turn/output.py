@@ -8,24 +8,29 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Itera
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from wsgi_app.errors import TurnError
 from wsgi_app.events import (
     AGENT_EVENTS,
     AnyEvent,
     Event,
+    Handoff,
+    Nested,
     Status,
     Thinking,
     Token,
     decode_event,
     encode_event,
+    encode_json,
 )
 
 log = logging.getLogger("wsgi_app")
 
 #: The deepest nesting of a tool's data.
 MAX_DEPTH = 100
+#: Ids of calls that sub-agents make begin with those of the calls that they work for.
+MAX_NAME_CHARS = 1024
 
 
 class Output(Struct, frozen=True, gc=False):
@@ -44,10 +49,12 @@ def check_output(item: Any, kinds: tuple[type[Event], ...] = AGENT_EVENTS) -> Ou
     # str.__str__: a subclass, such as a safe string of a template, is text like any other.
     event = Token(str.__str__(item)) if isinstance(item, str) else item
     if type(event) not in kinds:
+        if isinstance(event, (Nested, Handoff)):
+            return _check_placed(event)
         log.error("an agent sent %s, which is neither text nor an event of its own", type(item))
         raise TurnError("The agent sent something that is neither text nor an event of its own.")
     try:
-        json = encode_event(event)
+        json = encode_json(event)
         if isinstance(event, (Token, Thinking, Status)):
             # Checked by hand: decoding every token again would cost as much as the rest.
             if not isinstance(event.content, str):
@@ -61,6 +68,26 @@ def check_output(item: Any, kinds: tuple[type[Event], ...] = AGENT_EVENTS) -> Ou
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         log.error("an agent sent %s with data that is not JSON: %s", type(item), error)  # noqa: TRY400 - the traceback is of this check, not of the agent
         raise TurnError("The agent sent an event with data that is not JSON.") from error
+
+
+def _check_placed(event: Nested | Handoff) -> Output:
+    """Check an event that names its agent."""
+    plain = Status(event.content) if isinstance(event, Handoff) else event.event
+    checked = check_output(plain)
+    agent = check_name(event.agent)
+    placed: AnyEvent
+    if isinstance(event, Handoff):
+        placed = Handoff(str(event.content), agent)
+    else:
+        placed = structs.replace(event, parent=check_name(event.parent), event=checked.event)
+    return Output(placed, encode_event(placed), checked.weight_bytes)
+
+
+def check_name(name: object) -> str:
+    """Check the name of an agent, or the id of a call that events lie below; raises TurnError."""
+    if isinstance(name, str) and 0 < len(name) <= MAX_NAME_CHARS:
+        return str.__str__(name)
+    raise TurnError(f"An agent's name and its call's id are 1 to {MAX_NAME_CHARS} characters.")
 
 
 def check_data_depth(value: Any) -> None:

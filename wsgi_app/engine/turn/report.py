@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 from wsgi_app.engine.turn.ends import WORKER_LOST
 from wsgi_app.engine.turn.log import EventLog
 from wsgi_app.engine.turn.request import TurnRequest
-from wsgi_app.events import Cancelled, Done, Error, Terminal, ToolCall, ToolResult, Usage
+from wsgi_app.events import (
+    Cancelled,
+    Done,
+    Error,
+    Event,
+    Nested,
+    Terminal,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
 from wsgi_app.logs import Fields, LogFormat, log_turn
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import Fence
@@ -87,14 +97,14 @@ class TurnReport:
         """Make the span of a tool's call the caller's current one."""
         return inside(self._tool_spans.get(call_id))
 
-    def count_tool(self, event: ToolCall | ToolResult) -> None:
-        """A tool was called, or has answered."""
+    def count_tool(self, event: ToolCall | ToolResult, parent: str) -> None:
+        """A tool was called, or has answered; ``parent``: the call of the sub-agent that did."""
         now = time.monotonic()
         with self._lock:
             if isinstance(event, ToolCall):
                 if len(self._called_at) < MAX_OPEN_CALLS:
                     self._called_at[event.call_id] = now
-                    self._begin_tool_span(event)
+                    self._begin_tool_span(event, self._tool_spans.get(parent) or self._span)
                 return
             called_at = self._called_at.pop(event.call_id, None)
             span = self._tool_spans.pop(event.call_id, None)
@@ -135,13 +145,13 @@ class TurnReport:
             self._outcome = attributes
         self._end_spans(attributes)
 
-    def _begin_tool_span(self, event: ToolCall) -> None:
+    def _begin_tool_span(self, event: ToolCall, within: Span | None) -> None:
         attributes = {
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": event.tool,
             "gen_ai.tool.call.id": event.call_id,
         }
-        span = begin_span(f"execute_tool {event.tool}", attributes, self._span)
+        span = begin_span(f"execute_tool {event.tool}", attributes, within)
         if span is not None:
             self._tool_spans[event.call_id] = span
 
@@ -169,7 +179,10 @@ class TurnReport:
                 made.tokens.labels(kind).inc(count)
 
     def _count_events(self, terminal: Terminal, log: EventLog) -> None:
-        events = Counter(type(event) for event in log.events())
+        all_events = log.events()
+        events: Counter[type[Event]] = Counter(map(type, all_events))
+        if events.pop(Nested, 0):
+            events.update(type(one.event) for one in all_events if isinstance(one, Nested))
         events[type(terminal)] += 1
         for kind, count in events.items():
             metrics(self._host).events.labels(kind.__struct_config__.tag).inc(count)

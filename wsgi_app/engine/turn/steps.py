@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from wsgi_app.events import (
     AnyEvent,
     EventId,
+    Nested,
     NumberedEvent,
     Steered,
     ToolCall,
@@ -76,6 +77,9 @@ def counted(events: Iterable[NumberedEvent]) -> list[AnyEvent]:
             after = EventId.parse(numbered.event.after)
             while kept and kept[-1].id.seq > after.seq:
                 kept.pop()
+            calls = numbered.event.calls
+            if calls is not UNSET:
+                kept = [one for one in kept if not _is_below(one.event, calls)]
         else:
             kept.append(numbered)
     return [numbered.event for numbered in kept]
@@ -115,6 +119,21 @@ def last_that_counts(
         if isinstance(numbered.event, ToolResult) and numbered.event.call_id in last.calls:
             place = at
     return events[place - 1].id if place else EventId(turn, 0)
+
+
+def withdraw(events: Sequence[NumberedEvent], after: EventId) -> Withdrawn:
+    """Take back what lies behind an event, and what sub-agents said for calls that run again."""
+    plain = Withdrawn(str(after))
+    left = counted([*events, NumberedEvent(after, plain, b"")])
+    running = unanswered_calls(left)
+    parents = dict.fromkeys(one.parent for one in left if isinstance(one, Nested))
+    # Ids of the calls that a sub-agent makes begin with its own call's.
+    calls = [one for one in parents if any(f"{one}.".startswith(f"{call}.") for call in running)]
+    return Withdrawn(str(after), calls) if calls else plain
+
+
+def _is_below(event: AnyEvent, calls: Sequence[str]) -> bool:
+    return isinstance(event, Nested) and event.parent in calls
 
 
 def waiting_steers(events: Iterable[AnyEvent]) -> list[Steered]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import msgspec
 from msgspec import UNSET
 
-from wsgi_app.engine.runtime.owner import current_owner
+from wsgi_app.engine.runtime.owner import current_owner, owned_by
 from wsgi_app.engine.runtime.workdir import Workdirs
 from wsgi_app.engine.turn.call import Call, call_key, inside_call
+from wsgi_app.engine.turn.child import open_child
 from wsgi_app.engine.turn.client_tools import request_of, results_of
 from wsgi_app.engine.turn.history import for_people, take_kept
 from wsgi_app.engine.turn.session_name import SessionName
@@ -140,6 +141,30 @@ class Turn:
         self._host.emit(item)
         self.has_output = self.has_output or not isinstance(item, Status)
 
+    @contextmanager
+    def child(
+        self,
+        agent: str,
+        call_id: str | None = None,
+        *,
+        message: str | None = None,
+        current: bool = True,
+    ) -> Iterator[Turn]:
+        """Give a sub-agent of this name a turn of its own for the block: all it sends is nested.
+
+        It works for the call ``call_id``, or for that of the tool that the block runs in; where
+        there is neither, the turn shows a call of the sub-agent, whose result is what that said.
+        Nothing of it is text of the turn. Its turn has ``message``, this one's if not given, and no
+        history. `current_turn` is the sub-agent's in the block, unless ``current`` is False. Raises
+        TurnError for the ninth level, and for more than 64 sub-agents at once.
+        """
+        given = self.message if message is None else message
+        with open_child(self._host, agent, call_id, given) as host:
+            self.has_output = True
+            turn = Turn(host, given, [], self.metadata, self._workdirs, passing=True)
+            with owned_by(turn) if current else nullcontext():
+                yield turn
+
     def attach(
         self,
         name: str,
@@ -257,7 +282,8 @@ class Turn:
 
     def key_of(self, *parts: str | int) -> str:
         """A key for something that this turn does; the same in each of its attempts."""
-        return call_key(self._host.fence.mark, self.turn_id, *parts)
+        path = (self._host.path, *parts) if self._host.path else parts
+        return call_key(self._host.fence.mark, self.turn_id, *path)
 
     def ask(self, prompt: str, schema: dict[str, Any] | None = None) -> Any:
         """Ask the user and wait for the answer, any JSON value.

@@ -11,24 +11,45 @@ from wsgi_app.engine.turn.turn_records import RecordsHost
 from wsgi_app.events import InputRequest
 
 if TYPE_CHECKING:
-    from wsgi_app.engine.turn.steering import Steering
-    from wsgi_app.events import AnyEvent, Usage
+    from wsgi_app.engine.turn.call import Call
+    from wsgi_app.engine.turn.children import OpenChildren
+    from wsgi_app.events import AnyEvent, ToolCall, ToolResult, Usage
     from wsgi_app.store.base import Fence
 
 T = TypeVar("T")
+
+
+class Heard(Protocol):
+    """What the user says to an agent while it runs."""
+
+    def take(self, *, last: bool = False) -> list[str]: ...
+    def may_end(self) -> bool: ...
 
 
 class TurnHost(RecordsHost, Protocol):
     """What a turn needs of the engine that runs it."""
 
     fence: Fence
-    steering: Steering
+    #: How many sub-agents the turn has.
+    children: OpenChildren
+    #: How deep among sub-agents it is, 0 for the turn's own.
+    depth: int
+    #: The call that a sub-agent was made in.
+    called_for: Call | None
+
+    @property
+    def path(self) -> str:
+        """What the ids of a sub-agent's calls begin with; '' for the turn's own agent."""
+
+    @property
+    def steering(self) -> Heard: ...
 
     @property
     def deadline(self) -> float: ...
     @property
     def max_steps(self) -> int: ...
     def emit(self, item: str | AnyEvent) -> None: ...
+    def count_nested(self, event: ToolCall | ToolResult, parent: str) -> None: ...
     def attach(self, name: str, content: bytes | BinaryIO, media_type: str) -> str: ...
     def keep(self, call_id: str, value: Any) -> None: ...
     def inside_tool(self, call_id: str) -> AbstractContextManager[Any]: ...

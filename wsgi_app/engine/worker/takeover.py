@@ -13,12 +13,18 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from wsgi_app.engine.turn.request import TurnRequest
-from wsgi_app.engine.turn.steps import decode_records, last_that_counts, number_events, told_again
+from wsgi_app.engine.turn.steps import (
+    decode_records,
+    last_that_counts,
+    number_events,
+    told_again,
+    withdraw,
+)
 from wsgi_app.engine.turn.stored_request import decode_request
 from wsgi_app.engine.turn.turn_steps import Progress
 from wsgi_app.engine.worker.affinity import BEGAN_AGAIN
 from wsgi_app.errors import Fenced, RequestError, StoreUnavailable
-from wsgi_app.events import AnyEvent, InputRequest, Status, Withdrawn, encode_event
+from wsgi_app.events import AnyEvent, InputRequest, Status, encode_event
 from wsgi_app.store.base import Fence, Message, SessionKey
 from wsgi_app.store.resumes import LostTurn, Resumes
 from wsgi_app.store.values import next_run_id
@@ -104,7 +110,8 @@ class Takeover:
         seconds_left = self._turn_timeout_seconds - found.elapsed_seconds + paused_seconds
         after = last_that_counts(found.fence.turn, records, events)
         again = told_again(events, after)
-        events_told: list[AnyEvent] = [Withdrawn(str(after)), Status(TAKEN_OVER), *again]
+        withdrawn = withdraw(events, after)
+        events_told: list[AnyEvent] = [withdrawn, Status(TAKEN_OVER), *again]
         told = [encode_event(event) for event in events_told]
         run_id = next_run_id(found.fence.run_id, found.attempt + 1, secrets.token_hex(4))
         taken = self._resumes.take(found, self._worker_id, run_id, told)

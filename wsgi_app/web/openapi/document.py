@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec.json import schema_components
 
 from wsgi_app.compat.python import zip_strict
-from wsgi_app.events import AnyEvent
+from wsgi_app.events import AGENT_EVENTS, PlainEvent
 from wsgi_app.limits import LIMIT_HEADERS
 from wsgi_app.web.envelope import HAS_RETRY_AFTER, Envelope
 from wsgi_app.web.ids import MESSAGE_CHARS, SESSION_ID_PATTERN
@@ -46,6 +46,14 @@ _ANSWER_HEADERS: Final[_Headers] = {
     "RateLimit-Remaining": ("Starts that are left.", _COUNT),
     "RateLimit-Reset": ("Seconds until there are more.", _COUNT),
 }
+#: Fields of what sub-agents do, see `Nested`; `agent` alone is of a `Handoff`.
+_PLACE: Final = {
+    "parent": {
+        "type": "string",
+        "description": "The call that a sub-agent works for: no part of the turn's own answer.",
+    },
+    "agent": {"type": "string", "description": "The sub-agent, or who speaks from here on."},
+}
 _SECURITY_SCHEMES: Final = {
     "bearer": {
         "type": "http",
@@ -71,15 +79,17 @@ class _Schemas:
     """The schemas of types, and the components that they refer to."""
 
     def __init__(self, routes: Iterable[Route], max_message_chars: int) -> None:
-        kinds: list[Any] = [AnyEvent]
+        kinds: list[Any] = [PlainEvent]
         for route in routes:
             kinds += _kinds(route)
         schemas, found = schema_components(kinds, ref_template=_REF_TEMPLATE)
         schemas, found = _bounded([schemas, found], max_message_chars)
         self._by_kind = [(kind, _for_browsers(s)) for kind, s in zip_strict(kinds, schemas)]
         self.components: dict[str, Any] = _for_browsers(found)
-        self.components["Event"] = {"title": "Event", **self.of(AnyEvent)}
-        self._by_kind[0] = (AnyEvent, {"$ref": "#/components/schemas/Event"})
+        for kind in AGENT_EVENTS:
+            self.components[kind.__name__]["properties"] |= _PLACE
+        self.components["Event"] = {"title": "Event", **self.of(PlainEvent)}
+        self._by_kind[0] = (PlainEvent, {"$ref": "#/components/schemas/Event"})
 
     def of(self, kind: Any) -> dict[str, Any]:
         """A type's schema."""

@@ -14,17 +14,25 @@ interface Numbered {
   id: string;
 }
 
-export type StatusEvent = Numbered & { type: "status"; content: string };
-export type ThinkingEvent = Numbered & { type: "thinking"; content: string };
-export type TokenEvent = Numbered & { type: "token"; content: string };
-export type ToolCallEvent = Numbered & {
+/** With a `parent` it is what a sub-agent does, and no part of the answer. */
+interface Placed extends Numbered {
+  /** The `call_id` that the sub-agent works for. */
+  parent?: string;
+  /** Its name; without a `parent`, of a `status`: who speaks from here on. */
+  agent?: string;
+}
+
+export type StatusEvent = Placed & { type: "status"; content: string };
+export type ThinkingEvent = Placed & { type: "thinking"; content: string };
+export type TokenEvent = Placed & { type: "token"; content: string };
+export type ToolCallEvent = Placed & {
   type: "tool_call";
   tool: string;
   call_id: string;
   input: { [name: string]: Json };
   status: "running";
 };
-export type ToolResultEvent = Numbered & {
+export type ToolResultEvent = Placed & {
   type: "tool_result";
   tool: string;
   call_id: string;
@@ -45,8 +53,8 @@ export type ToolRequestEvent = Numbered & {
   prompt: string;
   calls: { call_id: string; tool: string; input: { [name: string]: Json } }[];
 };
-/** Another worker goes on: of what came before, only what came up to `after` counts. */
-export type WithdrawnEvent = Numbered & { type: "withdrawn"; after: string };
+/** Another worker goes on: see `stillCounts`. */
+export type WithdrawnEvent = Numbered & { type: "withdrawn"; after: string; calls?: string[] };
 /** What lies between the two is no longer kept. */
 /** The user has said something to the running turn, and, in a second one, the agent has taken it. */
 export type SteeredEvent = Numbered & {

@@ -3,7 +3,7 @@
 //   import { AgentClient } from "/agents/agent-client.js";
 //   const client = new AgentClient({ token: "dev" });
 //   for await (const event of client.chat("s-1", "hello")) {
-//     if (event.type === "token") show(event.content);
+//     if (event.type === "token" && !event.parent) show(event.content); // no sub-agent's
 //   }
 //
 // A turn is read over as many connections as it takes: after a drop it goes on behind the last
@@ -554,8 +554,8 @@ async function resultOf(run, { call_id, input }) {
 }
 
 /** Whether an event that was read before still counts after this one of the type `withdrawn`. */
-export function stillCounts(event, { after }) {
-  return !isAfter(parseId(event.id), parseId(after));
+export function stillCounts(event, { after, calls = [] }) {
+  return !isAfter(parseId(event.id), parseId(after)) && !calls.includes(event.parent);
 }
 
 /** A turn could not be read to its end, since the host no longer has it. */

@@ -6,6 +6,7 @@ export class ToolPart {
   #state = hidden("span", "running");
   #preview = element("span", { class: "tool-preview" });
   #body = element("div", { class: "tool-body" });
+  #subAgents = new Map();
 
   constructor(event) {
     this.#preview.append(preview(event.input));
@@ -14,6 +15,15 @@ export class ToolPart {
     const summary = element("summary", {}, icon, name, this.#preview, this.#state);
     this.node = element("details", { class: "tool", "data-state": "running" }, summary, this.#body);
     this.#show("Input", event.input);
+  }
+
+  /** The part of the sub-agent of this name that works for this call; `make()` makes it. */
+  subAgent(name, make) {
+    if (!this.#subAgents.has(name)) {
+      this.#subAgents.set(name, make());
+      this.#body.append(this.#subAgents.get(name).node);
+    }
+    return this.#subAgents.get(name);
   }
 
   finish(event) {
@@ -28,6 +38,7 @@ export class ToolPart {
   }
 
   #end(state) {
+    for (const part of this.#subAgents.values()) part.end();
     this.node.dataset.state = state;
     this.#state.textContent = state;
   }

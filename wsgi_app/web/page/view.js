@@ -3,8 +3,10 @@
 import { fileList } from "./attachments.js";
 import { stillCounts } from "./agent-client.js";
 import { element, hidden } from "./dom.js";
+import { Line, Thought } from "./lines.js";
 import { Prose } from "./prose.js";
 import { QuestionPart } from "./questions.js";
+import { SubAgentPart } from "./sub-agents.js";
 import { ToolPart } from "./tools.js";
 
 const CANCELLED = {
@@ -137,6 +139,10 @@ class Answer {
     const draw = DRAW.get(event.type);
     if (!draw) return;
     if (event.type !== "withdrawn") this.#events.push(event);
+    if (event.parent) {
+      this.#nested(event);
+      return;
+    }
     if (!BESIDE_QUESTIONS.has(event.type)) this.#question?.close();
     draw(this, event);
     this.#changed();
@@ -185,6 +191,16 @@ class Answer {
 
   toolResult(event) {
     this.#tools.get(event.call_id)?.finish(event);
+  }
+
+  /** What a sub-agent does, in the call that it works for, if that is still kept. */
+  #nested(event) {
+    const part = this.#tools.get(event.parent)?.subAgent(event.agent, () => {
+      this.#say(`The agent ${event.agent} is at work.`);
+      return new SubAgentPart(event.agent, this.#tools, this.#changed);
+    });
+    part?.apply(event);
+    this.#changed();
   }
 
   ask(event) {
@@ -305,31 +321,6 @@ class SaidPart {
 
   take() {
     this.#state.remove();
-  }
-}
-
-/** What the agent thinks, folded. */
-class Thought {
-  #label = element("summary", {}, "Thinking…");
-  #text = document.createTextNode("");
-
-  constructor() {
-    const body = element("div", { class: "thinking-body" }, this.#text);
-    this.node = element("details", { class: "thinking" }, this.#label, body);
-  }
-
-  append(content) {
-    this.#text.appendData(content);
-  }
-
-  end() {
-    this.#label.textContent = "Thoughts";
-  }
-}
-
-class Line {
-  constructor(text = "") {
-    this.node = element("p", { class: "note" }, text);
   }
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from wsgi_app.events import Cancelled, Error, NumberedEvent, encode_event
+from wsgi_app.events import Cancelled, Error, Nested, NumberedEvent, encode_event, type_of
 from wsgi_app.frames.sse import frame
 
 _NAMES: Final = {
@@ -19,12 +19,17 @@ _NAMES: Final = {
 
 
 def encode_frame(numbered: NumberedEvent, *, retry_milliseconds: int | None = None) -> bytes:
-    """Make an event's SSE frame; its data has the fields of the native event."""
+    """Make an event's SSE frame; its data has the fields of the native event.
+
+    Empty for what sub-agents do, which these front ends would take for the answer.
+    """
     event, json = numbered.event, numbered.json
+    if isinstance(event, Nested):
+        return b""
     if isinstance(event, Cancelled):
         event = Error("cancelled", "The turn was cancelled.", {"reason": event.reason})
         json = encode_event(event)
-    native = str(type(event).__struct_config__.tag)
+    native = type_of(event)
     name = _NAMES.get(native, native)
     if name != native:
         json = b'{"type":"%b"%b' % (name.encode(), json[len('{"type":""') + len(native) :])

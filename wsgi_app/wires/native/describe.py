@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from wsgi_app.events import CURSOR_PATTERN, AnyEvent
+from wsgi_app.events import CURSOR_PATTERN, PlainEvent
 from wsgi_app.web.answers import CancelAnswer, Okay
 from wsgi_app.web.ids import SESSION_ID_PATTERN, SessionId
 from wsgi_app.web.operation import (
@@ -77,8 +77,8 @@ STREAM_QUERY: Final = {
     "marks": Marks,
 }
 TURN_HEADERS: Final = ("X-Session-Id", "X-Turn-Id")
-STREAM: Final = Events(data=(AnyEvent, RenamedEvent), numbered=True)
-MANY_STREAM: Final = Events(data=(SessionEventObject, AnyEvent), numbered=True)
+STREAM: Final = Events(data=(PlainEvent, RenamedEvent), numbered=True)
+MANY_STREAM: Final = Events(data=(SessionEventObject, PlainEvent), numbered=True)
 NOTHING: Final = Reply("Nothing runs, and nothing is left to replay.")
 _ASKED: Final = "Whole if the request's Accept prefers JSON to a stream, else a stream."
 
@@ -168,7 +168,7 @@ WEBSOCKET: Final = Operation(
     group="Reading",
     replies={101: Reply("The connection is a WebSocket now.")},
     codes=("invalid_request", "not_found", *READ_CODES),
-    socket=Socket(client=Frame, server=AnyEvent),
+    socket=Socket(client=Frame, server=PlainEvent),
     description=(
         "The client sends what `x-websocket` calls `client`, the host sends `server`: events,"
         " each with its `id`; one without an `id` is an error about what the client sent."

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from wsgi_app.events import (
     Cursor,
     Done,
@@ -14,6 +12,8 @@ from wsgi_app.events import (
     Status,
     encode_event,
     encode_json,
+    plain_object,
+    type_of,
 )
 from wsgi_app.frames.sse import frame, numbered_frame
 
@@ -34,7 +34,7 @@ def encode_frame(
     return frame(
         numbered.json,
         event_id=str(Cursor(numbered.id, mark)),
-        event=_name(numbered) if named else "",
+        event=type_of(numbered.event) if named else "",
         retry_milliseconds=retry_milliseconds,
     )
 
@@ -62,13 +62,9 @@ def encode_session_frame(
     return frame(
         encode_json(names)[:-1] + b"," + numbered.json[1:],
         event_id=cursor,
-        event=_name(numbered) if named else "",
+        event=type_of(numbered.event) if named else "",
         retry_milliseconds=retry_milliseconds,
     )
-
-
-def _name(numbered: NumberedEvent) -> str:
-    return str(type(numbered.event).__struct_config__.tag)
 
 
 def encode_refusal(message: str, last_event_id: str, retry_milliseconds: int) -> bytes:
@@ -86,4 +82,4 @@ def with_id(numbered: NumberedEvent, *, marks: bool = False) -> dict[str, Any]:
     With ``marks`` the first of a run tells its mark too.
     """
     mark = {"run": numbered.mark} if marks and isinstance(numbered, MarkedEvent) else {}
-    return {"id": str(numbered.id), **mark, **msgspec.to_builtins(numbered.event)}
+    return {"id": str(numbered.id), **mark, **plain_object(numbered.event)}

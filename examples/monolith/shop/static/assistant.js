@@ -46,7 +46,7 @@ async function ask(message) {
   let ended = false;
   await readEvents(response, (event) => {
     if (event.type === "tool_call") line("tool", `Looking up: ${JSON.stringify(event.input)}`);
-    if (event.type === "token") {
+    if (event.type === "token" && !event.parent) {
       answer = answer ?? line("answer", "");
       answer.append(event.content);
     }
