@@ -11,9 +11,9 @@ import pytest
 from tests.support.turns import TurnBench
 from tests.support.waiting import wait_for
 from wsgi_app.config import Settings
-from wsgi_app.engine.turn.log import EventLog
+from wsgi_app.engine.turn.event_log import EventLog
+from wsgi_app.engine.worker.heartbeat import RENEWED_AT_ONCE, HeartbeatThread
 from wsgi_app.engine.worker.journal import FLUSH_SECONDS, Journal
-from wsgi_app.engine.worker.keeper import RENEWED_AT_ONCE, Keeper
 from wsgi_app.engine.worker.run_table import RunTable
 from wsgi_app.errors import RequestError
 from wsgi_app.events import CancelReason, Terminal, Token, encode_event
@@ -148,10 +148,10 @@ def test_a_heartbeat_renews_all_in_parts() -> None:
     store = NotedStore(LIMITS)
     turns = [CountedTurn(store, number) for number in range(IDLE_TURNS + 1)]
     worker = KeptTurns([turn.fence for turn in turns])
-    keeper = Keeper(store, "worker", Settings(), worker)
+    heartbeat = HeartbeatThread(store, "worker", Settings(), worker)
     store.request_cancel(turns[-1].fence.key, None, "user")
-    keeper.start()
-    keeper.stop(10)
+    heartbeat.start()
+    heartbeat.stop(10)
     assert max(map(len, [*store.renewed, *store.followed])) == RENEWED_AT_ONCE
     assert [one for part in store.renewed for one in part] == worker.all_fences
     assert [one for part in store.followed for one in part] == worker.followed_sessions()
@@ -163,9 +163,9 @@ def test_a_slow_store_is_asked_for_all_the_rest() -> None:
     store = NotedStore(LIMITS, heartbeat_seconds=0.1)
     turns = [CountedTurn(store, number) for number in range(IDLE_TURNS + 1)]
     worker = KeptTurns([turn.fence for turn in turns])
-    keeper = Keeper(store, "worker", Settings(lease_seconds=1), worker)
-    keeper.start()
-    keeper.stop(10)
+    heartbeat = HeartbeatThread(store, "worker", Settings(lease_seconds=1), worker)
+    heartbeat.start()
+    heartbeat.stop(10)
     assert len(store.renewed) <= 3
     assert [one for part in store.renewed for one in part] == worker.all_fences
     assert [one for part in store.followed for one in part] == worker.followed_sessions()

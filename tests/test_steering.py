@@ -19,7 +19,7 @@ from tests.support.sockets import connected
 from tests.support.sse import Stream, text_of
 from tests.support.waiting import wait_for
 from wsgi_app import steerable
-from wsgi_app.engine.turn.log import EventLog
+from wsgi_app.engine.turn.event_log import EventLog
 from wsgi_app.engine.turn.steering import Steering
 from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId

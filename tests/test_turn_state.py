@@ -55,7 +55,7 @@ def lose_fence(bench: TurnBench, run: TurnRun) -> None:
     """Have the store take no more writes of the turn."""
     assert isinstance(bench.store, DeafStore)
     bench.store.deaf = True
-    bench.runner.keeper.beat_soon()
+    bench.runner.heartbeat.beat_soon()
     run._services.journal.hurry(run.fence)  # noqa: SLF001 - the heartbeat would do so in seconds
 
 

@@ -135,7 +135,7 @@ def _sign_on() -> None:
     from wsgi_app.engine.worker.registry import hosts  # noqa: PLC0415 - not before the fork
 
     for host in hosts():
-        host.runner.keeper.sign_on()
+        host.runner.heartbeat.sign_on()
 
 
 def _forget_counts(pid: int, living: Collection[int]) -> None:
@@ -221,7 +221,7 @@ def _end_turns(  # noqa: PLR0913 - the fields of a note
     max_attempts: int,
     lease_seconds: float,
 ) -> None:
-    from wsgi_app.engine.turn.ends import (  # noqa: PLC0415 - keeps the arbiter small
+    from wsgi_app.engine.turn.failures import (  # noqa: PLC0415 - keeps the arbiter small
         WORKER_LOST_JSON,
         WORKERS_LOST_JSON,
         lost_messages,

@@ -25,7 +25,7 @@ from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.generator import stream_frames
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.engine.turn.agent_calls import AgentCalls
-from wsgi_app.engine.turn.log import EventLog, Wakeup
+from wsgi_app.engine.turn.event_log import EventLog, Wakeup
 from wsgi_app.events import EventId, Token, encode_event
 from wsgi_app.store.base import Fence, SessionKey
 from wsgi_app.wires.native.encode import encode_frame

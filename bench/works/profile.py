@@ -24,7 +24,7 @@ OTHER: Final = "other"
 PARTS: Final = (
     (PROVIDER, ("-packages/openai/", "/httpx", "/aiohttp/", "agents/openai_client.py")),
     ("Redis, with its client", ("/redis/", "wsgi_app/store/")),
-    ("the journal", ("engine/worker/journal.py", "engine/worker/keeper.py")),
+    ("the journal", ("engine/worker/journal.py", "engine/worker/heartbeat.py")),
     ("the agent: events of the provider, steps, tools", ("wsgi_app/agents/",)),
     ("the agent under measurement", ("bench/servers/",)),
     ("delivery: frames, sockets", ("wsgi_app/delivery/", "wsgi_app/frames/", "wsgi_app/wires/")),

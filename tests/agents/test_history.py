@@ -17,7 +17,7 @@ from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Stall, Text, ToolCalls
 from tests.support.waiting import wait_for
 from wsgi_app import OpenAIAgent
-from wsgi_app.engine.turn.ends import lost_messages
+from wsgi_app.engine.turn.failures import lost_messages
 from wsgi_app.engine.turn.history import answer_messages, for_agent, for_people
 from wsgi_app.engine.turn.turn import Turn
 from wsgi_app.engine.turn.valid_messages import NO_RESULT

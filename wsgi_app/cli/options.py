@@ -12,7 +12,7 @@ import click
 
 from wsgi_app.cli.client import HostClient
 from wsgi_app.cli.faults import HostError
-from wsgi_app.cli.place import pick_mount
+from wsgi_app.cli.hosts import pick_mount
 from wsgi_app.cli.text import one_line
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"

@@ -11,7 +11,7 @@ from typing import Final
 import click
 from gunicorn.config import Config
 
-from wsgi_app.cli.place import default_app
+from wsgi_app.cli.hosts import default_app
 from wsgi_app.cli.starter import GUNICORN_CONFIG
 from wsgi_app.compat.gunicorn import runnable_module
 

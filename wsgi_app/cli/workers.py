@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 import click
 import msgspec
 
+from wsgi_app.cli.hosts import pick_mount
 from wsgi_app.cli.options import json_option, prefix_option
-from wsgi_app.cli.place import pick_mount
 from wsgi_app.cli.table import print_table
 from wsgi_app.config import NO_NAMESPACE, Settings, load_settings, with_namespace
 from wsgi_app.errors import ConfigError, StoreUnavailable

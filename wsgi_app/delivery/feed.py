@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.event_log import Wakeup
 from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.engine.worker.runner import Runner
 from wsgi_app.errors import RequestError, draining
@@ -248,7 +248,7 @@ class Feed:
     def _attend(self, run: TurnRun | None, *, elsewhere: bool) -> None:
         self._count_at(run)
         if elsewhere:
-            self._runner.keeper.start()  # its heartbeat renews the interest
+            self._runner.heartbeat.start()  # its heartbeat renews the interest
         else:
             self._unfollow()
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from wsgi_app.compat.python import zip_strict
 from wsgi_app.delivery.feed import Feed
-from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.event_log import Wakeup
 from wsgi_app.engine.worker.runner import Runner
 from wsgi_app.errors import RequestError, draining
 from wsgi_app.events import LOST_SEQ, Cursor, EventId, MarkedEvent, NumberedEvent

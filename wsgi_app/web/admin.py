@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from wsgi_app.delivery.disconnect import Watch
 from wsgi_app.delivery.server import client_disconnected, client_socket
 from wsgi_app.delivery.slots import Slot
-from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.event_log import Wakeup
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.events import encode_json
 from wsgi_app.frames import sse

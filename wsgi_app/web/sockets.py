@@ -10,7 +10,7 @@ from flask import Response, request
 from wsgi_app.auth import check_origin
 from wsgi_app.delivery.reader import ReaderGone
 from wsgi_app.delivery.server import client_socket
-from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.event_log import Wakeup
 from wsgi_app.errors import RequestError
 from wsgi_app.extras import missing_text
 from wsgi_app.store.base import SessionKey

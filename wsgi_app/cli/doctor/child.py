@@ -23,7 +23,7 @@ from gunicorn.config import get_default_config_file
 
 from wsgi_app.auth import DevelopmentMode
 from wsgi_app.cli.doctor.facts import ForkFacts, GunicornFacts, HostFacts, SetUp
-from wsgi_app.cli.place import mounts_of
+from wsgi_app.cli.hosts import mounts_of
 from wsgi_app.engine.runtime.green import is_green
 from wsgi_app.engine.worker.registry import hosts
 from wsgi_app.errors import ConfigError

@@ -7,8 +7,8 @@ import msgspec
 
 from wsgi_app.cli.doctor.examine import examine_set_up, examine_way
 from wsgi_app.cli.doctor.report import Report
+from wsgi_app.cli.hosts import default_app
 from wsgi_app.cli.options import DEFAULT_TOKEN, check_token, check_url
-from wsgi_app.cli.place import default_app
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -19,7 +19,7 @@ from wsgi_app.engine.runtime.waits import Waits, wait_done
 from wsgi_app.engine.turn.call import Call
 from wsgi_app.engine.turn.children import OpenChildren
 from wsgi_app.engine.turn.clock import TurnClock
-from wsgi_app.engine.turn.log import EventLog
+from wsgi_app.engine.turn.event_log import EventLog
 from wsgi_app.engine.turn.open_calls import OpenCalls
 from wsgi_app.engine.turn.output import check_output
 from wsgi_app.engine.turn.question import QuestionPending, Questions

@@ -12,7 +12,7 @@ from typing import Any, Optional, Protocol
 from wsgi_app.engine.runtime.switch_interval import switch_interval
 from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.engine.turn.agent_calls import AgentCalls
-from wsgi_app.engine.turn.ends import AGENT_ERROR, as_error
+from wsgi_app.engine.turn.failures import AGENT_ERROR, as_error
 from wsgi_app.engine.turn.history import for_agent
 from wsgi_app.engine.turn.output import send_answer
 from wsgi_app.engine.turn.report import TurnReport
@@ -56,7 +56,7 @@ class AgentRun:
         *,
         calls: AgentCalls,
         report: TurnReport,
-        wait_for_place: Callable[[], list[Message] | None],
+        wait_in_queue: Callable[[], list[Message] | None],
         end: Callable[[Terminal | None], bool],
         has_ended: Callable[[], bool],
     ) -> None:
@@ -65,7 +65,7 @@ class AgentRun:
         self._services = services
         self._calls = calls
         self._report = report
-        self._wait_for_place = wait_for_place
+        self._wait_in_queue = wait_in_queue
         self._end = end
         self._has_ended = has_ended
         #: Whether the turn was begun instead of the session's newest.
@@ -134,7 +134,7 @@ class AgentRun:
     def _main(self, history: list[Message] | None) -> None:
         try:
             if history is None:
-                history = self._wait_for_place()
+                history = self._wait_in_queue()
             if history is not None and not self._has_ended():
                 with self._request.app_context(), self._report.traced():
                     turn = self._make_turn(history)

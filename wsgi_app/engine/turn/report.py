@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from wsgi_app.engine.turn.ends import WORKER_LOST
-from wsgi_app.engine.turn.log import EventLog
+from wsgi_app.engine.turn.event_log import EventLog
+from wsgi_app.engine.turn.failures import WORKER_LOST
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.events import (
     Cancelled,

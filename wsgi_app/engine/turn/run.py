@@ -12,11 +12,11 @@ from typing import NamedTuple
 from wsgi_app.engine.turn.agent_calls import AgentCalls
 from wsgi_app.engine.turn.agent_run import AgentRun
 from wsgi_app.engine.turn.clock import TurnClock
-from wsgi_app.engine.turn.ends import AGENT_ERROR, OUTPUT_TOO_LARGE, TURN_TIMEOUT, is_elsewhere
+from wsgi_app.engine.turn.event_log import EventLog, Wakeup
+from wsgi_app.engine.turn.failures import AGENT_ERROR, OUTPUT_TOO_LARGE, TURN_TIMEOUT, is_elsewhere
 from wsgi_app.engine.turn.history import answer_messages
-from wsgi_app.engine.turn.log import EventLog, Wakeup
-from wsgi_app.engine.turn.place import wait_for_place
 from wsgi_app.engine.turn.question import Questions
+from wsgi_app.engine.turn.queue import wait_in_queue
 from wsgi_app.engine.turn.readers import Readers
 from wsgi_app.engine.turn.report import TurnReport
 from wsgi_app.engine.turn.request import TurnRequest
@@ -68,7 +68,7 @@ class TurnRun:
         self._state = TurnState()
         self._lock = threading.Lock()
         self._started = False
-        self._place_wakeup = Wakeup()
+        self._queue_wakeup = Wakeup()
         self._clock = TurnClock(
             services.io,
             progress.seconds_left if progress else settings.turn_timeout_seconds,
@@ -114,7 +114,7 @@ class TurnRun:
             services,
             calls=self._calls,
             report=self._report,
-            wait_for_place=self._wait_for_place,
+            wait_in_queue=self._wait_in_queue,
             end=lambda terminal: self.move("ended", terminal),
             has_ended=lambda: self.ended,
         )
@@ -188,7 +188,7 @@ class TurnRun:
 
     def wake_queued(self) -> None:
         """Ask for the turn's place now: the one before it may have ended."""
-        self._place_wakeup.set()
+        self._queue_wakeup.set()
 
     # -- for the journal (JournaledTurn)
 
@@ -238,18 +238,18 @@ class TurnRun:
 
     # -- the turn's thread
 
-    def _wait_for_place(self) -> list[Message] | None:
-        place = wait_for_place(
-            self._services.store, self.fence, self._place_wakeup, lambda: self.ended
+    def _wait_in_queue(self) -> list[Message] | None:
+        claimed = wait_in_queue(
+            self._services.store, self.fence, self._queue_wakeup, lambda: self.ended
         )
-        if isinstance(place, str):
-            self._lose_place(place)
+        if isinstance(claimed, str):
+            self._leave_queue(claimed)
             return None
-        if place is not None:
+        if claimed is not None:
             self.move("running")
-        return place
+        return claimed
 
-    def _lose_place(self, reason: CancelReason) -> None:
+    def _leave_queue(self, reason: CancelReason) -> None:
         if reason == "deleted":
             with suppress(StoreUnavailable):
                 self.fence_off()  # or another worker has it
@@ -290,7 +290,7 @@ class TurnRun:
         self.readers.close()
         self.questions.withdraw()
         self._clock.close()
-        self._place_wakeup.set()
+        self._queue_wakeup.set()
         # 4. The agent is woken, so that it stops.
         self._calls.end()
         # 5. The journal writes the end, and publishes it; or leaves the turn to another worker.

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from wsgi_app.engine.turn.log import EventLog
+from wsgi_app.engine.turn.event_log import EventLog
 from wsgi_app.engine.turn.steps import waiting_steers
 from wsgi_app.errors import RequestError
 from wsgi_app.events import EventId, Steered, encode_event

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from msgspec import UNSET
 
 from wsgi_app.engine.turn.clock import TurnClock
-from wsgi_app.engine.turn.log import EventLog
+from wsgi_app.engine.turn.event_log import EventLog
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.engine.turn.services import Services
 from wsgi_app.engine.turn.steps import RecordedStep, StepRecord, recorded_steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.event_log import Wakeup
 from wsgi_app.engine.worker.following import Following
 from wsgi_app.engine.worker.run_table import RunTable
 from wsgi_app.errors import StoreUnavailable

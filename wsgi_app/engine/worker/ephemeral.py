@@ -18,7 +18,7 @@ MAX_WAITING: Final = 100_000
 class EphemeralSessions:
     """What this worker has to forget, oldest first.
 
-    `add` is called by whoever publishes a turn's end, `sweep` by the keeper's thread; a deque's
+    `add` is called by whoever publishes a turn's end, `sweep` by the heartbeat's thread; a deque's
     ends may be used from several threads.
     """
 

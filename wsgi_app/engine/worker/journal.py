@@ -11,7 +11,7 @@ from concurrent.futures import Future
 
 from wsgi_app.compat.python import zip_strict
 from wsgi_app.engine.runtime.threads import start_thread
-from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.event_log import Wakeup
 from wsgi_app.engine.worker.journal_entry import Entry, JournaledTurn
 from wsgi_app.errors import Fenced, StoreUnavailable
 from wsgi_app.events import encode_event

@@ -9,7 +9,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Protocol
 
-from wsgi_app.engine.turn.log import EventLog
+from wsgi_app.engine.turn.event_log import EventLog
 from wsgi_app.events import CancelReason, Terminal
 from wsgi_app.store.base import Fence, Message, StepWrite
 

@@ -22,7 +22,7 @@ MINUTES: Final = 60
 class LiveTurns:
     """Counts turns by minutes, and the tokens of those that are told of.
 
-    `note_begun` is called by request threads, the rest by the keeper's, or by the request that
+    `note_begun` is called by request threads, the rest by the heartbeat's, or by the request that
     registers the worker; ``_lock`` guards all counts.
     """
 

@@ -30,11 +30,11 @@ from wsgi_app.engine.worker.cancels import CANCEL_WAIT_SECONDS, Cancels
 from wsgi_app.engine.worker.ephemeral import EphemeralSessions
 from wsgi_app.engine.worker.following import Following
 from wsgi_app.engine.worker.forgetting import delete_session, forget_if_deleted
+from wsgi_app.engine.worker.heartbeat import HeartbeatThread
+from wsgi_app.engine.worker.heartbeat_source import WorkerTurns
 from wsgi_app.engine.worker.journal import Journal
-from wsgi_app.engine.worker.keeper import Keeper
 from wsgi_app.engine.worker.live import LiveTurns
 from wsgi_app.engine.worker.run_table import RunTable
-from wsgi_app.engine.worker.runs_kept import RunsKept
 from wsgi_app.engine.worker.session_agents import SessionAgents
 from wsgi_app.engine.worker.signals import Signals
 from wsgi_app.engine.worker.steers import Steers
@@ -103,11 +103,11 @@ class Runner:
         self._live = LiveTurns()
         self._hands_over = False
         self._runs = RunTable(settings.max_turns)
-        self.keeper = Keeper(
+        self.heartbeat = HeartbeatThread(
             store,
             self.worker_id,
             settings,
-            RunsKept(
+            WorkerTurns(
                 self._about,
                 runs=self._runs,
                 journal=self._journal,
@@ -143,10 +143,10 @@ class Runner:
             self.following,
             self._session_agents,
             self.affinity,
-            self.keeper.beat_soon,
+            self.heartbeat.beat_soon,
         )
         self.store.listen(signals.take, self.worker_id, self._resync)
-        self.keeper.look_after_others()
+        self.heartbeat.look_after_others()
 
     def _make_takeover(self, store: Store, settings: Settings) -> Takeover | None:
         if store.resumes is None or settings.max_attempts == 1:
@@ -182,7 +182,7 @@ class Runner:
             return self._begin(key, request, rate)
 
     def _begin(self, key: SessionKey, request: TurnRequest, rate: StartRate | None) -> BegunTurn:
-        self.keeper.start()
+        self.heartbeat.start()
         owner, request = self.affinity.find_owner(key, request)
         # Counted, since random bytes cost a call of the system.
         run_id = f"{self._run_name}-{next(self._run_numbers)}"
@@ -223,7 +223,7 @@ class Runner:
     def _run_taken(self, fence: Fence, take: Callable[[], Adopted | None]) -> None:
         """Run a turn that another worker has begun, or that this one takes back."""
         self.abandoned.check_places(fence.key.tenant)
-        self.keeper.start()
+        self.heartbeat.start()
         with self._runs.beginning(fence.key):
             taken = take()
             if taken is None:
@@ -252,7 +252,7 @@ class Runner:
             return self.store.begin_turn(claim)
         except RequestError as error:
             # The turn in the way may be a dead worker's.
-            if error.code != "session_busy" or not self.keeper.settle(claim.key):
+            if error.code != "session_busy" or not self.heartbeat.settle(claim.key):
                 raise
         return self.store.begin_turn(claim)
 
@@ -282,7 +282,7 @@ class Runner:
 
     def follow(self, key: SessionKey, wake: Callable[[], None]) -> None:
         """Have ``wake`` called when a turn of another worker has more; raises StoreUnavailable."""
-        self.keeper.start()  # its heartbeat renews the interest
+        self.heartbeat.start()  # its heartbeat renews the interest
         self.following.join(key, wake)
 
     def is_asked(self, key: SessionKey, turn: int, request_id: str) -> bool:
@@ -292,7 +292,7 @@ class Runner:
 
     def settle(self, key: SessionKey) -> None:
         """End what a dead worker has left running in a session; raises StoreUnavailable."""
-        self.keeper.settle(key)
+        self.heartbeat.settle(key)
 
     @property
     def warnings(self) -> list[str]:
@@ -335,15 +335,15 @@ class Runner:
         """Close agents, sign off and end the threads; turns have ended before."""
         deadline = time.monotonic() + timeout_seconds
         if self._hands_over:
-            self.keeper.stop(timeout_seconds / 2, hands_over=True)
+            self.heartbeat.stop(timeout_seconds / 2, hands_over=True)
         for finish in self.before_close:
             finish(timeout_seconds / 2)
         self._session_agents.close_all(max(0.1, deadline - time.monotonic()))
-        for part in (self.births, self._journal, self.keeper, self.loops):
+        for part in (self.births, self._journal, self.heartbeat, self.loops):
             part.stop(max(0.1, deadline - time.monotonic()))
         self.store.close()
 
     def _resync(self) -> None:
-        self.keeper.beat_soon()
+        self.heartbeat.beat_soon()
         self.following.wake_all()
         self.births.tell_all()

@@ -37,8 +37,8 @@ class SessionAgents:
     session: itself, or one with ``close()``. Where it has a false ``has_state``, it gives itself.
     One with ``forget_session(name)``, sync or async, is told of each session that is deleted.
 
-    Touched by turns' threads, by the store's signals and by the keeper; ``_lock`` guards the table,
-    and is held neither while an agent is made nor while one is closed: both are users' code.
+    Touched by turns' threads, by the store's signals and by the heartbeat; ``_lock`` guards the
+    table, and is held neither while an agent is made nor while one is closed: both are users' code.
     """
 
     def __init__(self, make: Callable[[], Any], idle_seconds: float, loop: LoopThread) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.event_log import Wakeup
 from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.engine.worker.cancels import Cancels
 from wsgi_app.engine.worker.following import Following

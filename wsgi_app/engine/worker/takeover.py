@@ -46,7 +46,7 @@ class TakenOver(NamedTuple):
 
 
 class Takeover:
-    """Takes such turns, one after the other. Used by the keeper's thread and by requests'."""
+    """Takes such turns, one after the other. Used by the heartbeat's thread and by requests'."""
 
     def __init__(  # noqa: PLR0913 - what a turn's run needs, named by its one caller
         self,

@@ -8,7 +8,7 @@ import msgspec
 from flask import Response, request
 
 from wsgi_app.delivery.feed import Feed
-from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.event_log import Wakeup
 from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.errors import AgentHostError, RequestError
 from wsgi_app.events import EventId, NumberedEvent, encode_json

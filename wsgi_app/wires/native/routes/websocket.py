@@ -8,7 +8,7 @@ from flask import Response, request
 from msgspec import UNSET
 
 from wsgi_app.delivery.feed import Feed
-from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.event_log import Wakeup
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.errors import AgentHostError, RequestError

@@ -17,7 +17,7 @@ from flask import Response
 
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.delivery.reader import ReaderGone
-from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.event_log import Wakeup
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.engine.turn.run import BegunTurn
 from wsgi_app.errors import AgentHostError, RequestError

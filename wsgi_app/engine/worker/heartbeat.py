@@ -11,8 +11,8 @@ from typing import Protocol
 
 from wsgi_app.config import Settings
 from wsgi_app.engine.runtime.threads import start_thread
-from wsgi_app.engine.turn.ends import WORKER_LOST_JSON, WORKERS_LOST_JSON, lost_messages
-from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.event_log import Wakeup
+from wsgi_app.engine.turn.failures import WORKER_LOST_JSON, WORKERS_LOST_JSON, lost_messages
 from wsgi_app.engine.turn.report import tell_lost
 from wsgi_app.engine.worker.takeover import Takeover
 from wsgi_app.errors import StoreUnavailable
@@ -32,8 +32,8 @@ PAUSE_SECONDS = 0.02
 GENTLE_SHARE = 0.2
 
 
-class Kept(Protocol):
-    """What the keeper asks and tells its worker."""
+class HeartbeatSource(Protocol):
+    """What a heartbeat asks of its worker, and brings it."""
 
     def fences(self) -> list[Fence]:
         """The turns that the worker runs or lets wait."""
@@ -51,7 +51,7 @@ class Kept(Protocol):
         """Give back what has not been used for a while."""
 
 
-class Keeper:
+class HeartbeatThread:
     """One thread that sends the worker's heartbeat.
 
     `start`, `sign_on`, `beat_soon` and `settle` are called from any thread; ``_lock`` guards the
@@ -63,7 +63,7 @@ class Keeper:
         store: Store,
         worker_id: str,
         settings: Settings,
-        worker: Kept,
+        worker: HeartbeatSource,
         takeover: Takeover | None = None,
     ) -> None:
         self._store = store
@@ -95,7 +95,7 @@ class Keeper:
         """Register the worker as soon as the store answers; does not wait for it."""
         with self._lock:
             if self._thread is None and not self._stopping:
-                self._thread = start_thread(self._run, "keeper")
+                self._thread = start_thread(self._run, "heartbeat")
 
     def look_after_others(self) -> None:
         """Sign on before the first turn, if other workers' turns are gone on with here."""

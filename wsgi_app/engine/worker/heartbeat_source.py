@@ -12,8 +12,8 @@ from wsgi_app.engine.worker.run_table import RunTable
 from wsgi_app.store.base import Fence, Heartbeat, SessionKey, WorkerInfo
 
 
-class RunsKept:
-    """The worker as its keeper sees it (`Kept`), called by the keeper's thread alone."""
+class WorkerTurns:
+    """The `HeartbeatSource` of a worker, called by the heartbeat's thread alone."""
 
     def __init__(  # noqa: PLR0913 - the parts that a heartbeat speaks of, by name
         self,
@@ -34,20 +34,20 @@ class RunsKept:
         self._tidy = tidy
 
     def fences(self) -> list[Fence]:
-        """See `Kept.fences`."""
+        """See `HeartbeatSource.fences`."""
         return self._journal.fences()
 
     def followed_sessions(self) -> list[SessionKey]:
-        """See `Kept.followed_sessions`."""
+        """See `HeartbeatSource.followed_sessions`."""
         return self._following.keys()
 
     def info(self) -> WorkerInfo:
-        """See `Kept.info`."""
+        """See `HeartbeatSource.info`."""
         about = self._about.tell(len(self.fences()), draining=self._runs.closed)
         return self._live.add_to(about, self._runs.all)
 
     def take_heartbeat(self, beat: Heartbeat) -> None:
-        """See `Kept.take_heartbeat`."""
+        """See `HeartbeatSource.take_heartbeat`."""
         self._live.watched = beat.watched
         self._following.note(beat.followed)
         for fence, reason in beat.cancels.items():
@@ -60,6 +60,6 @@ class RunsKept:
             self._journal.hurry(fence)
 
     def close_idle(self) -> None:
-        """See `Kept.close_idle`."""
+        """See `HeartbeatSource.close_idle`."""
         for tidy in self._tidy:
             tidy()

@@ -1,19 +1,19 @@
-"""A turn that waits for its place in its session."""
+"""A turn that waits in its session's queue."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from wsgi_app.engine.turn.log import Wakeup
+from wsgi_app.engine.turn.event_log import Wakeup
 from wsgi_app.errors import Fenced, StoreUnavailable
 from wsgi_app.events import CancelReason
 from wsgi_app.store.base import Fence, Message, Store
 
-#: How often a waiting turn asks for its place when no signal tells it.
+#: How often a waiting turn asks whether it may start, when no signal says so.
 CLAIM_SECONDS = 1.0
 
 
-def wait_for_place(
+def wait_in_queue(
     store: Store, fence: Fence, wakeup: Wakeup, ended: Callable[[], bool]
 ) -> list[Message] | CancelReason | None:
     """Wait until the store lets a queued turn run.
