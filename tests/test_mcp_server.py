@@ -24,7 +24,7 @@ from wsgi_app.wires.mcp.request import (
     HANDSHAKE_VERSIONS,
     STATELESS_VERSION,
     VERSION_KEY,
-    Place,
+    StreamPosition,
 )
 
 TURNS: Final = 100
@@ -80,9 +80,9 @@ class McpClient(ReadingClient):
         with self.open(message, headers) as stream:
             return list(stream)
 
-    def resume(self, place: str) -> Stream:
+    def resume(self, position: str) -> Stream:
         """Go on with a stream."""
-        return self.stream("GET", "/mcp", headers={"Accept": BOTH, "Last-Event-ID": place})
+        return self.stream("GET", "/mcp", headers={"Accept": BOTH, "Last-Event-ID": position})
 
     def cancel_call(self, headers: Mapping[str, str], request_id: int) -> Answer:
         """Cancel a request."""
@@ -170,9 +170,9 @@ def test_a_killed_workers_call_ends_with_an_error(client: McpClient, server: Gun
         os.kill(owner_pid(ReadingClient(server, "admin"), session), signal.SIGKILL)
         with pytest.raises(StreamCutError):
             frames.extend(iter(stream.next, None))
-    place = frames[-1].id
-    assert place
-    with client.resume(place) as stream:
+    position = frames[-1].id
+    assert position
+    with client.resume(position) as stream:
         frames += list(stream)
     assert result_of(frames)["isError"] is True
     assert result_of(frames)["structuredContent"]["error"]["code"] == "worker_lost"
@@ -344,8 +344,8 @@ def test_a_call_is_cancelled_by_a_notification_on_any_worker(
     for number in range(6):
         sessions = [new_session(), new_session()]
         messages = [
-            ask({"hold": 1}, session=session, number=2 * number + place)
-            for place, session in enumerate(sessions)
+            ask({"hold": 1}, session=session, number=2 * number + position)
+            for position, session in enumerate(sessions)
         ]
         with client.open(messages[0], headers) as one, client.open(messages[1], headers) as other:
             for session in sessions:
@@ -456,12 +456,12 @@ def test_a_stream_is_its_tenants(client: McpClient, server: Gunicorn) -> None:
     """Another's is unknown, like one that never was; so is a session that is none."""
     headers, session = client.initialize(), new_session()
     frames = client.read(ask("hi", session=session, progressToken=1), headers)
-    place = frames[0].id
-    assert place
-    with client.resume(place) as stream:
+    position = frames[0].id
+    assert position
+    with client.resume(position) as stream:
         assert result_of(list(stream)) == result_of(frames)
-    never = str(Place(new_session(), 1, 0, "", 1, None, "text", stateless=False))
-    for sender, where in ((McpClient(server, "other"), place), (client, never)):
+    never = str(StreamPosition(new_session(), 1, 0, "", 1, None, "text", stateless=False))
+    for sender, where in ((McpClient(server, "other"), position), (client, never)):
         answer = sender.call("GET", "/mcp", headers={"Last-Event-ID": where})
         assert (answer.status, answer.json["error"]["data"]["code"]) == (404, "not_found")
     for wrong in ("x", "!", "a" * 5000):
@@ -472,7 +472,7 @@ def test_a_stream_is_its_tenants(client: McpClient, server: Gunicorn) -> None:
 
 
 def test_a_stream_from_before_its_session_was_deleted(client: McpClient) -> None:
-    """A place of a turn that is gone is none of the turn that has its number now."""
+    """A position of a turn that is gone is none of the turn that has its number now."""
     headers, session = client.initialize(), new_session()
     frames = client.read(ask("one", session=session, number=1, progressToken=1), headers)
     client.call("DELETE", f"/session/{session}")

@@ -18,7 +18,7 @@ from wsgi_app.web.blueprint import OWN
 from wsgi_app.web.route import Route as Row
 from wsgi_app.wires import find_wires
 from wsgi_app.wires.langgraph.ids import RunRef
-from wsgi_app.wires.mcp.request import Place
+from wsgi_app.wires.mcp.request import StreamPosition
 from wsgi_app.wires.openai.ids import ResponseRef
 
 PREFIX: Final = "/agents"
@@ -131,8 +131,8 @@ def _a2a_task(rest: str) -> Callable[[Target], str]:
 
 
 def _mcp_place(target: Target) -> str:
-    place = Place(target.session, 1, 0, "", 1, None, "text", stateless=False)
-    return f"/mcp?last_event_id={place}"
+    position = StreamPosition(target.session, 1, 0, "", 1, None, "text", stateless=False)
+    return f"/mcp?last_event_id={position}"
 
 
 #: By method (WS for a WebSocket) and rule below the prefix.

@@ -38,7 +38,7 @@ def take(store: Store, fence: Fence, worker_id: str) -> bytes | None:
     """Take a turn that was begun in the name of "owner"; what was offered."""
     taken = offers_of(store).take(fence, worker_id, offered=worker_id == "owner")
     assert taken is None or taken.history == []
-    return taken and taken.order
+    return taken and taken.request
 
 
 def test_memory_has_no_other_worker() -> None:

@@ -33,7 +33,14 @@ from wsgi_app.wires.a2a.request import Message as A2aMessage
 from wsgi_app.wires.a2a.request import Part, TaskRef, note_of, read_note, speaks
 from wsgi_app.wires.mcp.encode import CallEncoder
 from wsgi_app.wires.mcp.forms import answer_of, form_of
-from wsgi_app.wires.mcp.request import Asks, Message, Place, QuestionName, elicits, header_value
+from wsgi_app.wires.mcp.request import (
+    Asks,
+    Message,
+    QuestionName,
+    StreamPosition,
+    elicits,
+    header_value,
+)
 from wsgi_app.wires.shared.answers import answer_from_text
 
 REF: Final = TaskRef("s", 3)
@@ -67,7 +74,7 @@ def task_frames(*events: NumberedEvent) -> tuple[list[Any], TaskBuilder]:
 
 
 def shown(frames: Sequence[Any]) -> str:
-    """What a client shows of the reply: chunks are appended, or take its place."""
+    """What a client shows of the reply: chunks are appended, or take its position."""
     text = ""
     for frame in frames:
         update = frame.get("artifactUpdate")
@@ -109,7 +116,7 @@ def test_what_another_worker_takes_back_is_replaced() -> None:
     [
         # Its middle is no longer kept.
         [at(1, Token("Hel")), at(8, Gap("3-1", "3-9")), at(9, DONE)],
-        # A merged piece reaches over the place that counts.
+        # A merged piece reaches over the position that counts.
         [at(3, Token("Hel no")), at(1_000_001, Withdrawn("3-1")), at(1_000_002, DONE)],
         [at(1, DONE)],
     ],
@@ -171,8 +178,8 @@ def make_encoder(
     progress: Any = "p", asks: Asks = "text", *, stateless: bool = False
 ) -> CallEncoder:
     """An encoder of a call's stream from its start."""
-    place = Place("s", 3, 0, "", 7, progress, asks, stateless)
-    return CallEncoder(place, {"name": "agent", "version": "1"}, lambda text: f"signed {text}")
+    position = StreamPosition("s", 3, 0, "", 7, progress, asks, stateless)
+    return CallEncoder(position, {"name": "agent", "version": "1"}, lambda text: f"signed {text}")
 
 
 def test_a_call_tells_text_as_progress() -> None:
@@ -186,8 +193,13 @@ def test_a_call_tells_text_as_progress() -> None:
     assert [one["params"]["progress"] for one in told[:2]] == [1, 2]
     assert told[2]["id"] == 7
     assert told[2]["result"]["structuredContent"]["reply"] == "Hello"
-    place = Place.parse(frames[1].decode().partition("id: ")[2].partition("\n")[0])
-    assert (place.turn, place.seq, place.mark, place.token) == (3, 2, "0123456789ab", "p")
+    position = StreamPosition.parse(frames[1].decode().partition("id: ")[2].partition("\n")[0])
+    assert (position.turn, position.seq, position.mark, position.token) == (
+        3,
+        2,
+        "0123456789ab",
+        "p",
+    )
 
 
 def test_without_a_token_only_the_result_is_told() -> None:
@@ -268,8 +280,10 @@ def test_text_answers_what_was_asked(schema: Any, text: str, answer: Any) -> Non
 
 def test_names_are_read_back() -> None:
     """Places and questions, of whatever session; anything else is neither."""
-    place = Place("a.b~", 3, 17, "0123456789ab", "é" * 20, 2**53, "stream", stateless=False)
-    assert Place.parse(str(place)) == place
+    position = StreamPosition(
+        "a.b~", 3, 17, "0123456789ab", "é" * 20, 2**53, "stream", stateless=False
+    )
+    assert StreamPosition.parse(str(position)) == position
     name = QuestionName("b", "00ff", "a.b.c")
     assert QuestionName.parse(str(name)) == name
     for wrong in ("", "x.r.s", "b..s", "b.r.", "b.r./", 5, None):
@@ -278,12 +292,12 @@ def test_names_are_read_back() -> None:
     for wrong in (
         "",
         "e30",
-        str(place)[:-4],
-        str(place._replace(turn=0)),
-        str(place._replace(session_id="..")),
+        str(position)[:-4],
+        str(position._replace(turn=0)),
+        str(position._replace(session_id="..")),
     ):
         with pytest.raises(ValueError, match="event"):
-            Place.parse(wrong)
+            StreamPosition.parse(wrong)
 
 
 def test_what_clients_say_of_themselves() -> None:

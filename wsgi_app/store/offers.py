@@ -15,7 +15,7 @@ from wsgi_app.store.values import Fence, Message
 class Taken(NamedTuple):
     """What was offered, and what the turn starts with; None while it is queued."""
 
-    order: bytes
+    request: bytes
     history: list[Message] | None
 
 
@@ -23,7 +23,7 @@ class Offers(ABC):
     """What is offered can be taken once, by whoever is first."""
 
     @abstractmethod
-    def offer(self, fence: Fence, worker_id: str, order: bytes) -> None:
+    def offer(self, fence: Fence, worker_id: str, request: bytes) -> None:
         """Keep what the turn's run is made from, and send ``worker_id`` the signal ``offer``."""
 
     @abstractmethod
@@ -31,5 +31,5 @@ class Offers(ABC):
         """Make the turn this worker's, and return it; None if somebody was faster.
 
         ``offered``: it was begun in this worker's name. Who began it may take it back also where
-        its offer was lost; the order returned is of no meaning then.
+        its offer was lost; the request returned is of no meaning then.
         """

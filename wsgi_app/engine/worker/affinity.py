@@ -120,7 +120,7 @@ class Affinity:
     def _adopt(self, fence: Fence) -> None:
         def take() -> Adopted | None:
             taken = self._take(fence, offered=True)
-            return None if taken is None else (self._complete(taken.order), taken.history)
+            return None if taken is None else (self._complete(taken.request), taken.history)
 
         try:
             self._run_taken(fence, take)

@@ -17,9 +17,9 @@ class RedisOffers(Offers):
         self._edge = edge
         self._calls = calls
 
-    def offer(self, fence: Fence, worker_id: str, order: bytes) -> None:
+    def offer(self, fence: Fence, worker_id: str, request: bytes) -> None:
         """See `Offers.offer`."""
-        reply = self._edge.run(self._calls.fenced("offer_turn", fence, worker_id, order))
+        reply = self._edge.run(self._calls.fenced("offer_turn", fence, worker_id, request))
         if reply == b"fenced":
             raise Fenced
 
@@ -31,11 +31,11 @@ class RedisOffers(Offers):
             self._edge.run(self._calls.workers("own_turn", [worker_id], member))
         was_offered = b"1" if offered else b"0"
         reply = self._edge.run(self._calls.fenced("take_turn", fence, worker_id, was_offered))
-        order, before, state, history = reply if reply != b"fenced" else (None, b"", b"", [])
-        loser = before.decode() if order else worker_id
-        if not offered and (order or before.decode() != worker_id):
+        request, before, state, history = reply if reply != b"fenced" else (None, b"", b"", [])
+        loser = before.decode() if request else worker_id
+        if not offered and (request or before.decode() != worker_id):
             self._edge.run_many([self._calls.workers("disown_turn", [loser], member)])
         if reply == b"fenced":
             raise Fenced
         runs = state == b"running"
-        return Taken(order, decode_messages(history) if runs else None) if order else None
+        return Taken(request, decode_messages(history) if runs else None) if request else None

@@ -39,8 +39,8 @@ from wsgi_app.wires.mcp.request import (
     Asks,
     ClientSession,
     Message,
-    Place,
     QuestionName,
+    StreamPosition,
     read_arguments,
 )
 from wsgi_app.wires.shared.answers import answer_from_text
@@ -56,7 +56,7 @@ class Client(NamedTuple):
 
     elicits: bool
     stateless: bool = False
-    #: Whether it knows a stream's first event as its place.
+    #: Whether it knows a stream's first event as its position.
     primes: bool = False
     session: ClientSession | None = None
 
@@ -103,7 +103,7 @@ def _answer(
         # For its cancel; without the store nobody else could end the turn either.
         with suppress(StoreUnavailable):
             mount.store.name_turn(turn.key, turn.turn, client.session.call_name(message.id))  # type: ignore[arg-type] # it is a request
-    place = Place(
+    position = StreamPosition(
         turn.key.session_id,
         turn.turn,
         opened.after_seq,
@@ -113,8 +113,8 @@ def _answer(
         _asks(client, streams=streams),
         client.stateless,
     )
-    encoder = make_encoder(mount, place)
-    encode = stop_at_questions(mount, turn, encoder, place, opened.answered)
+    encoder = make_encoder(mount, position)
+    encode = stop_at_questions(mount, turn, encoder, position, opened.answered)
     if streams:
         return stream_response(turn, encode, 0.0, opening=encoder.opening(primes=client.primes))
     return _whole_answer(turn, encoder, encode)
@@ -128,21 +128,25 @@ def _asks(client: Client, *, streams: bool) -> Asks:
     return "stream" if streams else "text"
 
 
-def make_encoder(mount: Mount, place: Place) -> CallEncoder:
-    """The encoder of a call's stream from a place on."""
+def make_encoder(mount: Mount, position: StreamPosition) -> CallEncoder:
+    """The encoder of a call's stream from a position on."""
     tenant = current_principal().tenant  # in a stream there is no request
 
     def seal(text: str) -> str:
         return str(_signer(mount, tenant).dumps(text))
 
-    return CallEncoder(place, server_info(mount), seal)
+    return CallEncoder(position, server_info(mount), seal)
 
 
 def stop_at_questions(
-    mount: Mount, turn: OpenTurn, encoder: CallEncoder, place: Place, answered: str | None = None
+    mount: Mount,
+    turn: OpenTurn,
+    encoder: CallEncoder,
+    position: StreamPosition,
+    answered: str | None = None,
 ) -> Callable[[NumberedEvent], bytes]:
     """The encoder, whose stream ends at a question unless it is answered within it."""
-    if place.asks == "stream":
+    if position.asks == "stream":
         return encoder.encode
     return UntilQuestion(mount, turn.key, encoder, turn.reader, answered)
 
@@ -213,10 +217,10 @@ def _answer_in_text(
     asked = awaited_question(mount, key, turn)
     if asked is None:
         return None
-    place, question = asked
+    position, question = asked
     value = answer_from_text(question, text)
-    opened = answer_question(mount, key, place, question.request_id, value, streams=streams)
-    return Opened(opened, place.seq, question.request_id)
+    opened = answer_question(mount, key, position, question.request_id, value, streams=streams)
+    return Opened(opened, position.seq, question.request_id)
 
 
 def _go_on(mount: Mount, message: Message, state: Any, *, streams: bool) -> Opened:
@@ -230,8 +234,8 @@ def _go_on(mount: Mount, message: Message, state: Any, *, streams: bool) -> Open
         return Opened(attach_turn(mount, key, turn, seq - 1, streams=streams), seq - 1)
     value = answer_of(name.kind, result)
     try:
-        place = EventId(turn, seq)
-        opened = answer_question(mount, key, place, name.request_id, value, streams=streams)
+        position = EventId(turn, seq)
+        opened = answer_question(mount, key, position, name.request_id, value, streams=streams)
     except RequestError as error:
         if error.code != "no_pending_input":
             raise

@@ -16,9 +16,9 @@ from wsgi_app.web.operation import (
     Operation,
     Reply,
 )
-from wsgi_app.wires.mcp.request import MAX_PLACE_CHARS, Message, Name
+from wsgi_app.wires.mcp.request import MAX_POSITION_CHARS, Message, Name
 
-Place = Annotated[str, Meta(max_length=MAX_PLACE_CHARS)]
+Position = Annotated[str, Meta(max_length=MAX_POSITION_CHARS)]
 
 
 class McpErrorData(Struct):
@@ -97,7 +97,7 @@ POST: Final = Operation(
 )
 GET: Final = Operation(
     group=_GROUP,
-    query={"last_event_id": Place},
+    query={"last_event_id": Position},
     headers=("Last-Event-ID", _VERSION),
     replies={200: Reply("The rest of a call's stream.", (_FRAMES,), ("X-Session-Id", "X-Turn-Id"))},
     codes=(*READ_CODES, "invalid_request", "not_found", "method_not_allowed"),

@@ -27,7 +27,7 @@ from wsgi_app.events import (
 from wsgi_app.frames.sse import frame
 from wsgi_app.web.ids import SESSION_ID_PATTERN
 from wsgi_app.wires.mcp.forms import form_of
-from wsgi_app.wires.mcp.request import SERVER_KEY, TOOL, Place, QuestionName
+from wsgi_app.wires.mcp.request import SERVER_KEY, TOOL, QuestionName, StreamPosition
 from wsgi_app.wires.shared.asked import AskedQuestion
 
 JsonObject = dict[str, Any]
@@ -123,17 +123,19 @@ def _result(texts: list[str], structure: JsonObject, *, is_error: bool = False) 
 
 
 class CallEncoder:
-    """Encodes a turn for one call of the tool, from a place in it on; used by one thread.
+    """Encodes a turn for one call of the tool, from a position in it on; used by one thread.
 
     ``seal`` signs what the client brings back with its answer.
     """
 
-    def __init__(self, place: Place, server: JsonObject, seal: Callable[[str], str]) -> None:
+    def __init__(
+        self, position: StreamPosition, server: JsonObject, seal: Callable[[str], str]
+    ) -> None:
         #: The question that the last event asked, or that still waits.
         self.question: Optional[AskedQuestion] = None
         #: The answer to the call, once there is one.
         self.answer: Optional[JsonObject] = None
-        self._place = place
+        self._position = position
         self._server = server
         self._seal = seal
         self._calls: set[str] = set()
@@ -141,15 +143,17 @@ class CallEncoder:
         self._asked = InputRequest("", "")
 
     def opening(self, *, primes: bool) -> bytes:
-        """What stands before all events: the place to come back to, where the client knows that."""
-        place = str(self._place)
-        return frame(b"", event_id=place, retry_milliseconds=RETRY_MILLISECONDS) if primes else b""
+        """What stands before all events: the position to come back to, if the client knows it."""
+        position = str(self._position)
+        return (
+            frame(b"", event_id=position, retry_milliseconds=RETRY_MILLISECONDS) if primes else b""
+        )
 
     def encode(self, numbered: NumberedEvent) -> bytes:
         """The frames of the next event."""
         event = numbered.event
-        mark = numbered.mark if isinstance(numbered, MarkedEvent) else self._place.mark
-        self._place = self._place._replace(seq=numbered.id.seq, mark=mark)
+        mark = numbered.mark if isinstance(numbered, MarkedEvent) else self._position.mark
+        self._position = self._position._replace(seq=numbered.id.seq, mark=mark)
         if self.question is not None and self.question.closed_by(event):
             self.question = None
         if isinstance(event, (Token, Status)):
@@ -165,7 +169,7 @@ class CallEncoder:
 
     def end_for_answer(self) -> bytes:
         """The frames of the result that asks."""
-        if self._place.asks == "result":
+        if self._position.asks == "result":
             return self._answer(self._input_required())
         told: JsonObject = {"prompt": self._asked.prompt}
         if isinstance(self._asked.schema, dict):
@@ -173,7 +177,7 @@ class CallEncoder:
         reply = "".join(self._said)
         how = (
             f"The agent asks this. To answer, call `{TOOL}` with the answer as `message` and"
-            f" {self._place.session_id!r} as `session`."
+            f" {self._position.session_id!r} as `session`."
         )
         structure = self._structure("input_required", reply=reply, question=told)
         texts = [*([reply] if reply else []), self._asked.prompt, how]
@@ -188,31 +192,31 @@ class CallEncoder:
             self._said.clear()
 
     def _progress(self, text: str) -> bytes:
-        place = self._place
-        if place.token is None or not text:
+        position = self._position
+        if position.token is None or not text:
             return b""
-        params = {"progressToken": place.token, "progress": place.seq, "message": text}
+        params = {"progressToken": position.token, "progress": position.seq, "message": text}
         return self._frame("notifications/progress", params)
 
     # -- questions
 
     def _ask(self, event: InputRequest) -> bytes:
         self.question, self._asked = AskedQuestion(event.request_id, self._calls), event
-        if self._place.asks != "stream":
+        if self._position.asks != "stream":
             return b""  # the stream ends here, unless the question has its answer
         return self._frame("elicitation/create", self._form(), id=str(self._name()))
 
     def _name(self) -> QuestionName:
         kind = form_of(self._asked).kind
-        return QuestionName(kind, self._asked.request_id, self._place.session_id)
+        return QuestionName(kind, self._asked.request_id, self._position.session_id)
 
     def _form(self) -> JsonObject:
         told = {"message": self._asked.prompt, "requestedSchema": form_of(self._asked).schema}
-        return {"mode": "form", **told} if self._place.stateless else told
+        return {"mode": "form", **told} if self._position.stateless else told
 
     def _input_required(self) -> JsonObject:
         asked = {"method": "elicitation/create", "params": self._form()}
-        state = self._seal(f"{self._place.turn}.{self._place.seq}.{self._name()}")
+        state = self._seal(f"{self._position.turn}.{self._position.seq}.{self._name()}")
         return {
             "resultType": "input_required",
             "inputRequests": {QUESTION_KEY: asked},
@@ -226,7 +230,7 @@ class CallEncoder:
         if isinstance(event, Done):
             usage = {} if event.usage == Usage() else {"usage": structs.asdict(event.usage)}
             structure = self._structure("done", reply=event.reply, **usage)
-            named = f"The conversation's `session` is {self._place.session_id!r}."
+            named = f"The conversation's `session` is {self._position.session_id!r}."
             return self._answer(self._complete(_result([event.reply, named], structure)))
         if isinstance(event, Cancelled):
             structure = self._structure("cancelled")
@@ -238,19 +242,19 @@ class CallEncoder:
         return self._answer(self._complete(_result([text], structure, is_error=True)))
 
     def _structure(self, status: str, **more: Any) -> JsonObject:
-        place = self._place
-        named = {"session": place.session_id, "turn_id": str(place.turn)}
+        position = self._position
+        named = {"session": position.session_id, "turn_id": str(position.turn)}
         return {**named, "status": status, **more}
 
     def _complete(self, result: JsonObject) -> JsonObject:
-        return complete(result, self._server, stateless=self._place.stateless)
+        return complete(result, self._server, stateless=self._position.stateless)
 
     def _answer(self, result: JsonObject) -> bytes:
-        self.answer = response(self._place.request_id, result)
+        self.answer = response(self._position.request_id, result)
         return self._sse(self.answer)
 
     def _frame(self, method: str, params: JsonObject, **more: Any) -> bytes:
         return self._sse({"jsonrpc": "2.0", **more, "method": method, "params": params})
 
     def _sse(self, message: JsonObject) -> bytes:
-        return frame(encode_json(message), event_id=str(self._place), event="message")
+        return frame(encode_json(message), event_id=str(self._position), event="message")

@@ -17,7 +17,7 @@ from wsgi_app.web.ids import SESSION_ID_PATTERN, SessionId
 
 #: Versions whose clients begin with `initialize`, oldest first.
 HANDSHAKE_VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
-#: From it on a stream's first event is its place, with empty data.
+#: From it on a stream's first event is its position, with empty data.
 PRIMING_VERSION: Final = "2025-11-25"
 #: The version whose every request says by itself what its client can.
 STATELESS_VERSION: Final = "2026-07-28"
@@ -29,9 +29,9 @@ VERSION_KEY: Final = f"{_META}protocolVersion"
 CAPABILITIES_KEY: Final = f"{_META}clientCapabilities"
 SERVER_KEY: Final = f"{_META}serverInfo"
 
-MAX_PLACE_CHARS: Final = 4096
+MAX_POSITION_CHARS: Final = 4096
 _SESSION: Final = re.compile(r"[ep]-[A-Za-z0-9_-]{22}\Z", re.ASCII)
-_PLACE: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_PLACE_CHARS}}}\Z", re.ASCII)
+_PLACE: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_POSITION_CHARS}}}\Z", re.ASCII)
 _QUESTION: Final = re.compile(r"([bvjo])\.([\x21-\x2d\x2f-\x7e]{1,128})\.(.{1,128})\Z", re.ASCII)
 _SENTINEL: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=\Z", re.ASCII)
 
@@ -115,7 +115,7 @@ class ClientSession(NamedTuple):
 Asks = Literal["stream", "result", "text"]
 
 
-class Place(NamedTuple):
+class StreamPosition(NamedTuple):
     """Where a reader of a call's stream stands: all that is needed to go on, on any worker."""
 
     session_id: str
@@ -132,7 +132,7 @@ class Place(NamedTuple):
         return base64.urlsafe_b64encode(encode_json(self)).decode().rstrip("=")
 
     @classmethod
-    def parse(cls, text: str) -> Place:
+    def parse(cls, text: str) -> StreamPosition:
         """Read one; raises ValueError for what is none."""
         if _PLACE.match(text) is None:
             raise ValueError("not an event's id of this server")

@@ -56,8 +56,8 @@ from wsgi_app.wires.mcp.request import (
     TOOL,
     ClientSession,
     Message,
-    Place,
     QuestionName,
+    StreamPosition,
     elicits,
 )
 
@@ -221,11 +221,11 @@ def get_mcp(mount: Mount) -> Response:
         told = "There is no stream but those of calls."
         raise RequestError("method_not_allowed", told, headers={"Allow": "POST"})
     try:
-        place = Place.parse(text)
+        position = StreamPosition.parse(text)
     except ValueError as error:
         raise invalid("last_event_id", str(error)) from None
     try:
-        return _resume(mount, place)
+        return _resume(mount, position)
     except RequestError as error:
         if error.code not in _PASSING:
             raise
@@ -234,12 +234,12 @@ def get_mcp(mount: Mount) -> Response:
         return Response(sse.OPENING + block, headers=STREAM_HEADERS)
 
 
-def _resume(mount: Mount, place: Place) -> Response:
-    key = session_key(place.session_id)
-    check_known(mount, key, place.turn)
-    with attach_turn(mount, key, place.turn, place.seq, mark=place.mark) as turn:
-        encoder = make_encoder(mount, place)
-        return stream_response(turn, stop_at_questions(mount, turn, encoder, place), 0.0)
+def _resume(mount: Mount, position: StreamPosition) -> Response:
+    key = session_key(position.session_id)
+    check_known(mount, key, position.turn)
+    with attach_turn(mount, key, position.turn, position.seq, mark=position.mark) as turn:
+        encoder = make_encoder(mount, position)
+        return stream_response(turn, stop_at_questions(mount, turn, encoder, position), 0.0)
 
 
 ERRORS: Final = Envelope(mcp_error, describe.McpError, ("error", "data"))

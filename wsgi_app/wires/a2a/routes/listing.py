@@ -29,8 +29,8 @@ MAX_READ: Final = 200
 _SESSIONS_PER_READ: Final = 200
 
 
-class Place(NamedTuple):
-    """A task's place in the list: by the time of its session, then by its number."""
+class ListPosition(NamedTuple):
+    """A task's position in the list: by the time of its session, then by its number."""
 
     at: float
     session_id: str
@@ -40,12 +40,12 @@ class Place(NamedTuple):
         return base64.urlsafe_b64encode(encode_json(self)).decode()
 
     @classmethod
-    def parse(cls, text: str) -> Place:
+    def parse(cls, text: str) -> ListPosition:
         """Read one; raises ValueError for what is none."""
         try:
-            found: Place = msgspec.json.decode(base64.urlsafe_b64decode(text), type=cls)
+            found: ListPosition = msgspec.json.decode(base64.urlsafe_b64decode(text), type=cls)
         except (binascii.Error, msgspec.DecodeError, UnicodeError) as error:
-            raise ValueError("not a place") from error
+            raise ValueError("not a position") from error
         return found
 
 
@@ -53,36 +53,38 @@ def list_tasks(mount: Mount, wanted: ListRequest) -> JsonObject:
     """One page of the tenant's tasks; raises RequestError."""
     since = _since(wanted.status_timestamp_after)
     views = {view.session_id: view for view in _sessions(mount, wanted.context_id)}
-    places = [
-        Place(view.updated_at, view.session_id, turn)
+    positions = [
+        ListPosition(view.updated_at, view.session_id, turn)
         for view in views.values()
         for turn in range(view.turn, max(0, view.turn - MAX_TURNS), -1)
         if view.updated_at >= since
     ]
-    places.sort(reverse=True)
+    positions.sort(reverse=True)
     found: list[JsonObject] = []
     last = None
-    for place in _behind(places, wanted.page_token)[:MAX_READ]:
+    for position in _behind(positions, wanted.page_token)[:MAX_READ]:
         if len(found) == wanted.page_size:
             break
-        last = place
-        task = _task(mount, place, views[place.session_id], wanted)
+        last = position
+        task = _task(mount, position, views[position.session_id], wanted)
         if task is not None:
             found.append(task)
-    is_last = last is None or last == places[-1]
+    is_last = last is None or last == positions[-1]
     return {
         "tasks": found,
         "nextPageToken": "" if is_last else str(last),
         "pageSize": wanted.page_size,
-        "totalSize": len(places),
+        "totalSize": len(positions),
     }
 
 
-def _task(mount: Mount, place: Place, view: SessionState, wanted: ListRequest) -> JsonObject | None:
+def _task(
+    mount: Mount, position: ListPosition, view: SessionState, wanted: ListRequest
+) -> JsonObject | None:
     """A task, if it is kept and has the state that is asked for."""
-    ref = TaskRef(place.session_id, place.turn)
+    ref = TaskRef(position.session_id, position.turn)
     try:
-        builder = task_of(mount, ref, view, place.at)
+        builder = task_of(mount, ref, view, position.at)
     except A2aError:
         return None
     if wanted.status not in (None, builder.state):
@@ -106,15 +108,15 @@ def _sessions(mount: Mount, context_id: str | None) -> Iterator[SessionState]:
             return
 
 
-def _behind(places: list[Place], token: str) -> list[Place]:
-    """The places behind the one that the last page ended with."""
+def _behind(positions: list[ListPosition], token: str) -> list[ListPosition]:
+    """The positions behind the one that the last page ended with."""
     if not token:
-        return places
+        return positions
     try:
-        last = Place.parse(token)
+        last = ListPosition.parse(token)
     except ValueError:
         raise invalid("pageToken", "Expected a token of this list") from None
-    return [place for place in places if place < last]
+    return [position for position in positions if position < last]
 
 
 def _since(text: str | None) -> float:
