@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.each import each
 from tests.support.processes import ROOT
 from wsgi_app.metrics.definitions import HOST_LABEL, PREFIX, Metrics, ProcessMetrics
 
@@ -35,7 +36,7 @@ def _metrics() -> list[tuple[Any, tuple[str, ...]]]:
         for collector in made.registry._collector_to_names:  # noqa: SLF001 - told nowhere else
             (metric,) = collector.collect()
             found.append((metric, collector._labelnames))  # type: ignore[attr-defined] # noqa: SLF001 - the same
-    return found
+    return each(found, 20)
 
 
 @pytest.mark.parametrize("query", QUERIES)
@@ -68,7 +69,7 @@ def test_every_metric_is_shown() -> None:
 def test_panels_have_a_place_and_a_name() -> None:
     """Panels do not lie over each other, and each has an id and a title of its own."""
     squares: set[tuple[int, int]] = set()
-    for panel in DASHBOARD["panels"]:
+    for panel in each(DASHBOARD["panels"], 20):
         place = panel["gridPos"]
         own = {
             (x, y)

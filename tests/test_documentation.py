@@ -16,6 +16,7 @@ import pytest
 import wsgi_app
 from docs import reference_pages
 from tests.support.documentation import blocks, page
+from tests.support.each import each
 from tests.support.processes import ROOT
 from wsgi_app import OpenAIAgent
 from wsgi_app.cli import COMMANDS
@@ -53,7 +54,7 @@ def test_readme_is_short() -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_links_lead_to_files_and_headings(name: str) -> None:
     """Each relative link names a file of the repository, and a heading that is in it."""
-    for target in re.findall(r"\]\((?!https?:)([^)#\s]*(?:#[^)\s]*)?)\)", page(name)):
+    for target in _links(name):
         path, _, heading = target.partition("#")
         file = (ROOT / name).parent / path if path else ROOT / name
         assert file.exists(), target
@@ -62,13 +63,17 @@ def test_links_lead_to_files_and_headings(name: str) -> None:
             assert heading in {_anchor(title) for title in titles}, target
 
 
+def _links(name: str) -> list[str]:
+    return re.findall(r"\]\((?!https?:)([^)#\s]*(?:#[^)\s]*)?)\)", page(name))
+
+
 def _anchor(title: str) -> str:
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 def test_each_page_is_in_an_index() -> None:
     """A reader finds each page from docs/index.md, or from the README.md of its folder there."""
-    for name in PAGES:
+    for name in each(PAGES, 60):
         folder = (ROOT / name).parent
         index = folder / "README.md" if (folder / "README.md").exists() else DOCS / "index.md"
         if index in (ROOT / name, ROOT / "README.md"):
@@ -80,24 +85,23 @@ def test_each_page_is_in_an_index() -> None:
 def test_reference_pages_hold_all_names() -> None:
     """The pages that are made of the code name each route, event, code, command and metric."""
     routes = reference_pages.http_page()
-    for row in ROWS:
+    for row in each(ROWS, 80):
         path = re.sub(r"<(?:path:)?(\w+)>", r"{\1}", row.path)
         assert row.method == "WS" or f"`{row.method} {path}`" in routes, row.path
     told = reference_pages.events_page()
-    for kind in reference_pages.event_types():
+    for kind in each(reference_pages.event_types(), 14):
         assert f"`{kind.__struct_config__.tag}`" in told
-    for code in STATUS_BY_CODE:
+    for code in each(STATUS_BY_CODE, 30):
         assert f"`{code}`" in told
     commands = reference_pages.commands_page()
-    for command in COMMANDS:
+    for command in each(COMMANDS, 12):
         assert f"## `{command}`" in commands
     metrics = reference_pages.metrics_page()
-    assert len(reference_pages.metric_rows()) >= 20
-    for name, _, _ in reference_pages.metric_rows():
+    for name, _, _ in each(reference_pages.metric_rows(), 20):
         assert name in metrics
-    for name in wsgi_app.__all__:
+    for name in each(wsgi_app.__all__, 20):
         assert f":: wsgi_app.{name}" in reference_pages.python_page()
-    for field in msgspec.structs.fields(Settings):
+    for field in each(msgspec.structs.fields(Settings), 50):
         assert f"`{setting_name(field.name)}`" in reference_pages.settings_page()
 
 
@@ -131,6 +135,13 @@ def test_an_example_gives_a_model_tools() -> None:
     assert isinstance(names["agent"], OpenAIAgent)
 
 
+def test_pages_have_links_and_code() -> None:
+    """The patterns that find them on a page have not stopped to do so."""
+    each((link for name in PAGES for link in _links(name)), 150)
+    for kind, at_least in (("python", 30), ("sh", 25), ("json", 1), ("toml", 1)):
+        each((code for name in PAGES for code in blocks(kind, name)), at_least)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_code_on_pages_is_code(name: str) -> None:
     """Each block is what it says: it can be read, and what it imports of the package is there."""
@@ -162,9 +173,9 @@ def test_settings_table_is_the_settings() -> None:
     )
     known = {setting_name(field.name): field for field in msgspec.structs.fields(Settings)}
     assert set(rows) == set(known)
-    for name, default in rows.items():
-        if default.strip().isdigit():
-            assert known[name].default == float(default), name
+    numbers = [(name, float(text)) for name, text in rows.items() if text.strip().isdigit()]
+    for name, default in each(numbers, 20):
+        assert known[name].default == default, name
 
 
 def test_contract_table_is_the_routes() -> None:
@@ -183,9 +194,9 @@ def test_error_table_is_the_codes() -> None:
     """Every error code is in docs/http.md, with its status."""
     rows = re.findall(r"^\| ([0-9, ]+) \| (`.*) \|$", page("docs/http.md"), re.MULTILINE)
     told = set()
-    for statuses, codes in rows:
+    for statuses, codes in each(rows, 5):
         allowed = {int(status) for status in statuses.split(",")}
-        for code in re.findall(r"`(\w+)`", codes):
+        for code in each(re.findall(r"`(\w+)`", codes)):
             assert STATUS_BY_CODE[code] in allowed, code
             told.add(code)
     assert told == set(STATUS_BY_CODE)
@@ -194,10 +205,10 @@ def test_error_table_is_the_codes() -> None:
 def test_module_map_names_what_exists() -> None:
     """Every file and folder in the module map exists, and every module group is in it."""
     table = page("docs/architecture.md").split("| module | what lives there |")[1].split("\n\n")[0]
-    for line in table.strip().splitlines()[1:]:
+    for line in each(table.strip().splitlines()[1:], 15):
         places, what = line.strip("|").split("|", 1)
         groups = re.findall(r"`([\w/.]+)`", places)
-        for group in groups:
+        for group in each(groups):
             assert (ROOT / "wsgi_app" / group).exists(), group
         folder = groups[0] if groups[0].endswith("/") else ""
         for name in re.findall(r"`([\w]+\.py|page/|base/|memory/|redis/)`", what):
@@ -219,7 +230,7 @@ def test_language_is_plain() -> None:
     """No page, docstring or message has the habits that the project has given up."""
     found = []
     for folder, kinds in (("wsgi_app", "*.py"), ("docs", "*.md"), ("examples", "*.py")):
-        for path in (ROOT / folder).rglob(kinds):
+        for path in each((ROOT / folder).rglob(kinds), 15):
             text = "" if path.parts[-2] in MADE else path.read_text()
             found += [f"{path}: {one}" for one in HABITS if re.search(one, text)]
     assert not found

@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 from tests.security.routes import ROUTES, routes_of
 from tests.support.apps import scripted_app
+from tests.support.each import each
 from tests.support.processes import ROOT, clean_environment, free_port, started
 
 if sys.version_info >= (3, 11):
@@ -77,6 +78,11 @@ def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
+def modules() -> list[Path]:
+    """The modules of the package."""
+    return each(sorted((ROOT / "wsgi_app").rglob("*.py")), 400)
+
+
 def asked(extras: Sequence[str], groups: Sequence[str]) -> list[Requirement]:
     """What pyproject.toml asks for: the core's packages, and those of extras and groups."""
     table = project()
@@ -123,9 +129,10 @@ def test_lock_has_hashes_and_no_addresses(lock: str) -> None:
     text = (ROOT / lock).read_text()
     assert "://" not in text
     assert not re.findall(r"^-.*", text, re.MULTILINE)
-    for entry in re.split(r"\n(?=\w)", text)[1:]:
+    for entry in each(re.split(r"\n(?=\w)", text)[1:], 50):
         assert "--hash=sha256:" in entry, entry
-    for requirement in [one for versions in locked(lock).values() for one in versions]:
+    requirements = [one for versions in locked(lock).values() for one in versions]
+    for requirement in each(requirements, 50):
         assert re.fullmatch(r"==[^,*]+", str(requirement.specifier)), str(requirement)
 
 
@@ -140,8 +147,8 @@ def test_lock_has_hashes_and_no_addresses(lock: str) -> None:
 def test_lock_holds_what_pyproject_asks_for(lock: str, extra: str, groups: tuple[str, ...]) -> None:
     """Every package of pyproject.toml is locked, in a version within its bounds."""
     versions = locked(lock)
-    for wanted in asked([extra], groups):
-        for found in versions[canonicalize_name(wanted.name)]:
+    for wanted in each(asked([extra], groups), 25):
+        for found in each(versions[canonicalize_name(wanted.name)]):
             version = str(found.specifier).removeprefix("==")
             assert wanted.specifier.contains(version), f"{found} is not {wanted}"
 
@@ -163,7 +170,7 @@ def test_all_is_every_extra() -> None:
 
 def test_missing_packages_name_extras_that_exist() -> None:
     """The extra that a message names is one of pyproject.toml's."""
-    texts = [path.read_text() for path in ROOT.glob("wsgi_app/**/*.py")]
+    texts = [path.read_text() for path in modules()]
     named = {
         extra
         for text in texts
@@ -177,7 +184,7 @@ def test_locks_agree() -> None:
     """A production host, and the bench, run the versions that the tests ran with."""
     everything, runtime, bench = (locked(lock) for lock in LOCKS)
     shared = {name: versions for name, versions in bench.items() if name in everything}
-    for name, versions in [*runtime.items(), *shared.items()]:
+    for name, versions in [*each(runtime.items(), 50), *each(shared.items(), 50)]:
         assert {str(one.specifier) for one in versions} == {
             str(one.specifier) for one in everything[name]
         }
@@ -193,7 +200,7 @@ def test_ci_calls_the_readmes_test_command_alone() -> None:
 
 def test_modules_stay_small() -> None:
     """No module of the package grows beyond what one can read at a sitting."""
-    sizes = {path: len(path.read_text().splitlines()) for path in ROOT.glob("wsgi_app/**/*.py")}
+    sizes = {path: len(path.read_text().splitlines()) for path in modules()}
     assert not {path: size for path, size in sizes.items() if size > MAX_LINES}
 
 
@@ -203,14 +210,15 @@ def test_threads_start_in_one_place() -> None:
     asyncio.to_thread takes the loop's executor, which makes its threads there, too.
     """
     maker = re.compile(r"\b(Thread|threading\.Timer|ThreadPoolExecutor)\(")
-    makers = [path for path in ROOT.glob("wsgi_app/**/*.py") if maker.search(path.read_text())]
+    makers = [path for path in modules() if maker.search(path.read_text())]
     assert makers == [ROOT / "wsgi_app/engine/runtime/threads.py"]
 
 
 def test_no_test_is_switched_off() -> None:
     """A missing server or a known bug is a failure."""
     switch = re.compile(r"pytest\.(mark\.)?(skip|skipif|xfail|importorskip)\b")
-    off = [path for path in ROOT.glob("tests/**/*.py") if switch.search(path.read_text())]
+    tests = each(ROOT.glob("tests/**/*.py"), 400)
+    off = [path for path in tests if switch.search(path.read_text())]
     assert off == []
 
 
@@ -274,14 +282,14 @@ def test_make_run_serves_from_a_fresh_copy(tmp_path: Path) -> None:
 
 def test_every_route_is_attacked() -> None:
     """A route has its case in tests/security/routes.py, from which the security suite starts."""
-    assert routes_of(scripted_app()) == set(ROUTES)
+    assert routes_of(scripted_app()) == set(each(ROUTES, 80))
 
 
 def test_what_is_read_at_run_time_suits_python_3_9() -> None:
     """Fields of messages say Optional and Union, which msgspec reads on Python 3.9 too."""
     classes = [
         (node, {getattr(base, "attr", getattr(base, "id", "")) for base in node.bases})
-        for path in sorted((ROOT / "wsgi_app").rglob("*.py"))
+        for path in modules()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ClassDef)
     ]

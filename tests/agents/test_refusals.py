@@ -10,6 +10,7 @@ import pytest
 from tests.agents.bench import AgentBench
 from tests.support.agent_kinds import KINDS, Kinds
 from tests.support.conversation import add, pick_colour
+from tests.support.each import each
 from tests.support.turns import events_of
 from tests.support.upstream import Upstream
 from tests.support.upstream_refusals import (
@@ -174,7 +175,7 @@ def test_signed_reasoning_goes_back_with_its_calls() -> None:
         details = [{"type": "reasoning.encrypted", "data": "c2ln", "id": "c1", "index": 0}]
         bench.talk((Data(chunk({"reasoning_details": details})), ADD), (Text(("3",)),), key=KEY)
         bench.talk((Text(("Bye.",)),), key=KEY)
-        for request in upstream.requests[1:]:
+        for request in each(upstream.requests[1:], 2):
             assert request.body["messages"][1]["reasoning_details"] == details
         bench.turns.run(kinds.close)
         bench.close()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.each import each
 from tests.support.turns import TurnBench, events_of
 from tests.support.waiting import wait_for
 from wsgi_app.agents.approvals import approve
@@ -147,7 +148,7 @@ def test_a_tool_that_takes_too_long_is_an_error_for_the_model(bench: TurnBench) 
     tools = [Tool(stuck, timeout_seconds=0.1), Tool(stuck_async, timeout_seconds=0.1)]
     for names in (["stuck"], ["stuck_async"], ["stuck", "stuck_async"]):
         run = start(bench, tools, *[(name, {}) for name in names])
-        for result in results(run).values():
+        for result in each(results(run).values(), len(names)):
             assert result.status == "error"
             assert result.output == {"error": "TimeoutError: no result within 0.1 s"}
         assert isinstance(events_of(run)[-1], Done)
