@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.processes import child_pids, is_foreign
+from tests.support.processes import is_foreign, own_children
 from tests.support.servers import Redis, redis_server
 from tests.support.waiting import wait_for
 
@@ -26,9 +26,9 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_process_left() -> Iterator[None]:
     """A test ends what it started."""
-    before = child_pids(os.getpid())
+    before = own_children()
     yield
-    wait_for(lambda: set(child_pids(os.getpid())) <= set(before), f"no child beyond {before}")
+    wait_for(lambda: set(own_children()) <= set(before), f"no child beyond {before}")
 
 
 @pytest.fixture

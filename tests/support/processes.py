@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import random
@@ -14,8 +15,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
+from tests.support.forks import Fork, Parent
 from tests.support.waiting import POLL_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,30 +102,11 @@ def child_pids(pid: int) -> list[int]:
 class Process:
     """A started program and all that it wrote. Used by one thread."""
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        env: Mapping[str, str],
-        cwd: Path,
-        output: Path,
-        pass_fds: Sequence[int] = (),
-    ) -> None:
-        self.name = " ".join(Path(part).name for part in command[:3])
+    def __init__(self, name: str, child: subprocess.Popen[bytes] | Fork, output: Path) -> None:
+        self.name = name
+        self._child = child
         self._output = output
-        # With a run that is killed (pytest-timeout does) its servers must end too.
-        guard = [find_program("setpriv", "util-linux"), "--pdeathsig", "TERM", "--"]
-        with output.open("wb") as sink:
-            self._child = subprocess.Popen(
-                [*guard, *command],
-                env=dict(env),
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                pass_fds=pass_fds,
-                start_new_session=True,  # a group of its own, so that no grandchild is left over
-            )
-        self.pid = self._child.pid
+        self.pid = child.pid
 
     def log(self) -> str:
         """What the program has written so far, to stdout and stderr."""
@@ -173,6 +157,45 @@ class Process:
         self._child.wait(STOP_SECONDS)
 
 
+def _spawn(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    cwd: Path,
+    output: Path,
+    pass_fds: Sequence[int],
+) -> subprocess.Popen[bytes]:
+    # With a run that is killed (pytest-timeout does) its servers must end too.
+    guard = [find_program("setpriv", "util-linux"), "--pdeathsig", "TERM", "--"]
+    with output.open("wb") as sink:
+        return subprocess.Popen(
+            [*guard, *command],
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            pass_fds=pass_fds,
+            start_new_session=True,  # a group of its own, so that no grandchild is left over
+        )
+
+
+@lru_cache(maxsize=1)
+def forks_parent() -> Parent:
+    """The process whose forks servers are; it starts with the first, and ends with this one."""
+    parent = Parent(clean_environment(), ROOT)
+    atexit.register(parent.close)
+    return parent
+
+
+def own_children() -> list[int]:
+    """The ids of what this process has started and not ended yet, forks among them."""
+    children = child_pids(os.getpid())
+    if not forks_parent.cache_info().currsize:
+        return children
+    parent = forks_parent().pid
+    return [pid for pid in children if pid != parent] + child_pids(parent)
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder with a short path (a UNIX socket's has at most 107 bytes), removed at the end."""
@@ -190,15 +213,28 @@ def started(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
+    may_fork: bool = False,
 ) -> Iterator[Process]:
     """Run ``command`` for the length of the block; its output is shown when the block fails.
 
-    It inherits the files numbered ``pass_fds``, under the same numbers.
+    It inherits the files numbered ``pass_fds``, under the same numbers. With ``may_fork`` a module
+    of this Python starts as a fork of one that has loaded the package (`tests.support.forks`).
 
     The block must end in the thread that began it: the program ends with that thread.
     """
+    environment, place = clean_environment(env), cwd or ROOT
     with temporary_folder() as folder:
-        process = Process(command, clean_environment(env), cwd or ROOT, folder / "output", pass_fds)
+        output = folder / "output"
+        name = " ".join(Path(part).name for part in command[:3])
+        parent = (
+            forks_parent() if may_fork and list(command[:2]) == [sys.executable, "-m"] else None
+        )
+        child: subprocess.Popen[bytes] | Fork
+        if parent and parent.can_start(environment):
+            child = parent.start(command[2], command[3:], environment, place, output)
+        else:
+            child = _spawn(command, environment, place, output, pass_fds)
+        process = Process(name, child, output)
         try:
             yield process
             if process.running():

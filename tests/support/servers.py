@@ -165,6 +165,7 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
     worker_class: str = WORKER_CLASS,
     python: Path | str = sys.executable,
     start_seconds: float = START_SECONDS,
+    fresh: bool = False,
 ) -> Iterator[Gunicorn]:
     """Run gunicorn with gthread workers, all of which have loaded ``app`` when the block begins.
 
@@ -172,6 +173,7 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
     ready is then the first worker. ``workers`` or ``threads`` None leaves the number to it.
     ``delivery`` is AGENT_DELIVERY, with the hooks that parked streams need. Another
     ``worker_class`` may serve so many requests at once. ``python`` is another environment's.
+    ``fresh`` is an interpreter that has loaded nothing, for apps that change what is loaded.
     """
     delivery = delivery or ("parked" if PARKED else None)
     port = free_port()
@@ -185,7 +187,8 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
         # What a worker of greenlets has for threads.
         bound = "--threads" if worker_class == "gthread" else "--worker-connections"
         command += [bound, str(threads)] if threads is not None else []
-        with started([*command, *args, app], env=settings, cwd=cwd) as process:
+        may_fork = worker_class == "gthread" and not fresh
+        with started([*command, *args, app], env=settings, cwd=cwd, may_fork=may_fork) as process:
             if config is None:
                 process.wait_until(
                     lambda: process.log().count(WORKER_READY) >= (workers or 1), start_seconds

@@ -1,0 +1,195 @@
+"""Python programs that start as forks of one that has loaded the package.
+
+A run of the suite starts some 270 gunicorns. Half of a second of processor time goes into each, and
+most of that into imports: 0.35 s of 0.48 s. A fork needs none of them. It is a process of its
+own in all else: session, environment, folder, output, arguments, and the module that it runs.
+
+What is loaded before must not depend on the environment: the package builds nothing when it is
+imported (tests/test_project.py), and gunicorn, which reads variables when it is, is not.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn, Optional
+
+#: What every host loads.
+LOADED: Final = (
+    "flask",
+    "msgspec",
+    "redis",
+    "ssl",
+    "wsgi_app.host",
+    "wsgi_app.store.redis",
+    "wsgi_app.gunicorn_hooks",
+)
+PR_SET_PDEATHSIG: Final = 1
+END_SECONDS: Final = 10
+POLL_SECONDS: Final = 0.01
+
+
+class Fork:
+    """A started program, with those of `subprocess.Popen`'s methods that `Process` calls."""
+
+    def __init__(self, parent: Parent, pid: int) -> None:
+        self._parent = parent
+        self.pid = pid
+        self.returncode: Optional[int] = None
+
+    def poll(self) -> Optional[int]:
+        """Its exit status, or None while it runs."""
+        if self.returncode is None:
+            self.returncode = self._parent.ask({"poll": self.pid})["status"]
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end; raises `subprocess.TimeoutExpired`."""
+        deadline = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("a fork", timeout)
+            time.sleep(POLL_SECONDS)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Send it SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+
+class Parent:
+    """The process that forks, and ends with its starter. Used by any thread."""
+
+    def __init__(self, env: Mapping[str, str], cwd: Path) -> None:
+        self._lock = threading.Lock()
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.forks", str(theirs.fileno())],
+                env=dict(env),
+                cwd=cwd,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # signals to the run's group are not for its children
+            )
+        self._environment = _of_interpreter(env)
+        self.pid = self._child.pid
+
+    def can_start(self, env: Mapping[str, str]) -> bool:
+        """Whether an interpreter in this environment would be as this one."""
+        return _of_interpreter(env) == self._environment
+
+    def start(
+        self, module: str, arguments: Sequence[str], env: Mapping[str, str], cwd: Path, output: Path
+    ) -> Fork:
+        """Run a module as ``python -m`` does."""
+        request = {"module": module, "arguments": [*arguments], "env": {**env}}
+        request |= {"cwd": str(cwd), "output": str(output)}
+        return Fork(self, self.ask(request)["pid"])
+
+    def ask(self, request: Mapping[str, Any]) -> Any:
+        """Send a request and return the answer."""
+        with self._lock:
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            return json.loads(_read_line(self._socket.fileno()))
+
+    def close(self) -> None:
+        """End it."""
+        self._socket.close()
+        self._child.wait(END_SECONDS)
+
+
+def _of_interpreter(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name.startswith("PYTHON")}
+
+
+def _read_line(descriptor: int) -> bytes:
+    """One line; empty at the end. There is never more than one on its way."""
+    line = b""
+    while not line.endswith(b"\n"):
+        piece = os.read(descriptor, 65_536)
+        if not piece:
+            return b""
+        line += piece
+    return line
+
+
+def main(descriptor: int) -> None:
+    """Load the package, and fork on request until the starter has gone."""
+    for name in LOADED:
+        __import__(name)
+    while line := _read_line(descriptor):
+        request = json.loads(line)
+        if "poll" in request:
+            _answer(descriptor, status=_status(request["poll"]))
+        elif os.fork() == 0:
+            _become(request, descriptor)
+            _run(request["module"])
+
+
+def _run(module: str) -> NoReturn:
+    """Run a module, and end as Python does but for what it takes apart when it ends.
+
+    That costs more than the start of a fork, for a memory that the system takes back as a whole.
+    gunicorn's workers come here, too: they are forks of the arbiter, and end by SystemExit.
+    """
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+    threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 - waits for threads, as at any end
+    atexit._run_exitfuncs()  # noqa: SLF001 - the same
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _answer(descriptor: int, **values: Any) -> None:
+    os.write(descriptor, json.dumps(values).encode() + b"\n")
+
+
+def _status(pid: int) -> Optional[int]:
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    if not ended:
+        return None
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def _become(request: Mapping[str, Any], descriptor: int) -> None:
+    """Be a process as `Process` starts them, then tell the starter."""
+    os.setsid()  # a group of its own, so that no grandchild is left over
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    sys.path[0] = request["cwd"]
+    sys.argv = [request["module"], *request["arguments"]]
+    _answer(descriptor, pid=os.getpid())
+    os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
