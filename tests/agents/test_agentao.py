@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-import inspect
 import logging
 import threading
 import time
@@ -19,14 +17,13 @@ from agentao.tools.base import AsyncToolBase, RegistrableTool, Tool
 from flask import Flask
 
 from tests.agents.bench import AgentBench, events_of
-from tests.agents.test_openai import GOLDEN
-from tests.support.conversation import FAILURE, add, pick_colour, read_file, transcript
+from tests.support.agentao_tools import FunctionTool
+from tests.support.conversation import add, pick_colour, read_file, transcript
 from tests.support.documentation import block
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import (
     Call,
     Cut,
-    Reasoning,
     Refuse,
     Script,
     Stall,
@@ -38,44 +35,6 @@ from tests.support.waiting import wait_for
 from wsgi_app import AgentHost, Turn
 from wsgi_app.agents.agentao import AgentaoAgent, AgentaoSession
 from wsgi_app.store.base import SessionKey
-
-
-class FunctionTool(Tool):
-    """A plain function as a tool of Agentao."""
-
-    def __init__(self, function: Callable[..., Any], *, asks: bool = False) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # the package's own
-        self._function = function
-        self._asks = asks
-
-    @property
-    def name(self) -> str:
-        """The function's name."""
-        return self._function.__name__
-
-    @property
-    def description(self) -> str:
-        """The function's docstring."""
-        return inspect.getdoc(self._function) or ""
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """A schema that takes anything."""
-        return {"type": "object", "properties": {}}
-
-    @property
-    def requires_confirmation(self) -> bool:
-        """Whether the user must allow each call."""
-        return self._asks
-
-    @property
-    def is_read_only(self) -> bool:
-        """So that the calls of a step run at the same time."""
-        return True
-
-    def execute(self, **arguments: Any) -> str:
-        """Call the function."""
-        return str(self._function(**arguments))
 
 
 class NapTool(AsyncToolBase):
@@ -213,30 +172,6 @@ def call_of(tool: str, arguments: str = "{}") -> Script:
 ANSWER: Script = (Text(("Done.",)),)
 
 
-def test_the_conversation_reads_as_it_should(sessions: Sessions) -> None:
-    """The events are those of the built-in agent, but for what Agentao makes of outputs.
-
-    Its tools give text, and of an error it tells the text alone, behind words of its own. Each
-    call is reported by the thread that runs it, so their order is open.
-    """
-    golden: list[Any] = copy.deepcopy(GOLDEN)
-    golden[5]["output"] = "5"
-    golden[6]["output"] = {"error": f"Error executing read_file: {FAILURE}"}
-    assert sessions.bench.transcript(calls_race=True) == golden
-
-
-def test_a_cancel_ends_it_at_any_point(sessions: Sessions) -> None:
-    """A cancel at a random point ends the turn within 200 ms, and its request to the provider."""
-    sessions.bench.cancel_anywhere()
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_two_hundred_turns_leave_nothing(sessions: Sessions) -> None:
-    """No thread, task, file or process is left of 200 sessions, half of them cancelled."""
-    sessions.bench.leave_nothing(200)
-
-
 @pytest.mark.parametrize(
     "script", [(Stall(),), (Text(("Hel",)), Stall())], ids=["before", "within"]
 )
@@ -253,13 +188,6 @@ def test_a_silent_provider_is_left_at_once(sessions: Sessions, script: Script) -
     run.thread.join(5)
     assert not run.thread.is_alive()
     assert sessions.run(session, ANSWER)[-1]["reply"] == "Done."
-
-
-def test_reasoning_is_thinking(sessions: Sessions) -> None:
-    """What the model thinks comes as thinking."""
-    events = sessions.run(sessions.open(), (Reasoning(("Let me", " think.")), *ANSWER))
-    thinking = [event["content"] for event in events if event["type"] == "thinking"]
-    assert "".join(thinking) == "Let me think."
 
 
 @pytest.mark.parametrize(

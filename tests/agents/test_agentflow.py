@@ -22,17 +22,11 @@ from injectq import InjectQ
 from openai import AsyncOpenAI
 
 from tests.agents.bench import AgentBench, Host, events_of
-from tests.agents.test_openai import GOLDEN
-from tests.support.conversation import FAILURE, add, pick_colour, read_file
+from tests.support.conversation import add, pick_colour, read_file
 from tests.support.documentation import block
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import (
-    AnyStep,
     Call,
-    Cut,
-    Data,
-    Reasoning,
-    Refuse,
     Stall,
     Text,
     ToolCalls,
@@ -139,38 +133,6 @@ def answer_next(bench: AgentBench, run: TurnRun, number: int, answer: Any) -> No
     bench.turns.store.post_input(run.fence.key, question["request_id"], json.dumps(answer).encode())
 
 
-@APIS
-def test_the_conversation_reads_as_it_should(flow: Host, upstream: Upstream, api: str) -> None:
-    """The events are the built-in agent's, but for two that AgentFlow itself makes otherwise.
-
-    A tool's number is text, as the model gets it, and a tool's failure has AgentFlow's words.
-    """
-    lines = flow(react(upstream, api=api)).transcript()
-    number, failure, _ = [line for line in lines if line["type"] == "tool_result"]
-    assert (number["output"], failure["output"]) == (
-        "5",
-        {"error": f"Internal execution error: {FAILURE}"},
-    )
-    number["output"], failure["output"] = 5, {"error": f"FileNotFoundError: {FAILURE}"}
-    assert lines == GOLDEN
-
-
-@APIS
-def test_a_cancel_ends_it_at_any_point(
-    flow: Host, upstream: Upstream, api: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A cancel at a random point ends the turn within 200 ms, and its request to the provider."""
-    flow(react(upstream, api=api)).cancel_anywhere()
-    assert not [record for record in caplog.records if record.name in ("asyncio", "wsgi_app")]
-
-
-@pytest.mark.slow
-@APIS
-def test_two_hundred_turns_leave_nothing(flow: Host, upstream: Upstream, api: str) -> None:
-    """No thread, task, file or process is left of 200 turns, half of them cancelled."""
-    flow(react(upstream, api=api)).leave_nothing(200)
-
-
 def test_nothing_of_a_turn_stays_in_memory(flow: Host, upstream: Upstream) -> None:
     """What AgentFlow keeps of threads by default is gone with the turn, also a cancelled one."""
     saver: InMemoryCheckpointer[Any] = InMemoryCheckpointer()
@@ -181,14 +143,6 @@ def test_nothing_of_a_turn_stays_in_memory(flow: Host, upstream: Upstream) -> No
     run.cancel("user")
     wait_for(lambda: not run.goes_on(), "nothing of it goes on")
     assert not [name for name, kept in vars(saver).items() if isinstance(kept, dict) and kept]
-
-
-def test_a_silent_model_ends_at_once(flow: Host, upstream: Upstream) -> None:
-    """The connection of a model is closed by a cancel, though nothing comes from it."""
-    run = flow(react(upstream)).start((Text(("Well",)), Stall()))
-    wait_for(lambda: run.log.last_seq == 1, "the first token")
-    run.cancel("user")
-    upstream.wait_request().connection.wait_closed(2)
 
 
 def test_an_async_tool_ends_with_its_turn(flow: Host, upstream: Upstream) -> None:
@@ -210,63 +164,6 @@ def test_an_async_tool_ends_with_its_turn(flow: Host, upstream: Upstream) -> Non
     run.cancel("user")
     wait_for(lambda: not run.goes_on(), "nothing of it goes on")
     assert seen == ["begun", "ended"]
-
-
-@APIS
-def test_reasoning_is_thinking(flow: Host, upstream: Upstream, api: str) -> None:
-    """Reasoning is told as thinking, with the tokens that the model has used."""
-    bench = flow(react(upstream, (), api))
-    events = bench.talk((Reasoning(("Hm", ".")), Text(("Ye", "s.")), Usage(2, 1)))
-    assert (texts(events, "thinking"), texts(events)) == ("Hm.", "Yes.")
-    assert events[-1]["usage"] == {"input_tokens": 2, "output_tokens": 1, "total_tokens": 3}
-
-
-@pytest.mark.parametrize(
-    ("steps", "details", "retryable"),
-    [
-        ((Refuse(500),), {"status": 500}, True),
-        ((Refuse(401),), {"status": 401}, False),
-        ((Text(("Half",)), Cut()), {}, True),
-        ((Text(("Half",)), Cut(reset=True)), {}, True),
-        ((Cut(),), {}, True),
-        ((Text(("Half",)), Data({"error": {"message": "upstream-secret-text"}})), {}, True),
-    ],
-)
-@APIS
-def test_failures_of_the_provider(  # noqa: PLR0913, PLR0917 - a table's columns
-    flow: Host,
-    upstream: Upstream,
-    api: str,
-    steps: tuple[AnyStep, ...],
-    details: dict[str, Any],
-    retryable: bool,  # noqa: FBT001 - a parameter of the test
-) -> None:
-    """A provider that refuses or breaks off ends the turn with upstream_error, and no secret."""
-    events = flow(react(upstream, (), api)).talk(steps)
-    end = events[-1]
-    assert (end["type"], end["code"]) == ("error", "upstream_error")
-    assert (end["details"], end["retryable"]) == (details, retryable)
-    assert "upstream-secret-text" not in json.dumps(events)
-
-
-def test_history_reaches_the_provider(flow: Host, upstream: Upstream) -> None:
-    """The provider gets the turn before, its tools' exchange too, and nothing of it is resent."""
-    bench = flow(react(upstream))
-    bench.talk(ADD_STEP, END_STEP, key=KEY)
-    events = bench.talk((Text(("Again.",)),), key=KEY)
-    sent = upstream.requests[-1].body["messages"]
-    assert roles_of(upstream) == ["user", "assistant", "tool", "assistant", "user"]
-    assert sent[1]["tool_calls"][0]["function"]["name"] == "add"
-    assert (sent[2]["content"], sent[2]["tool_call_id"]) == ("3", "c1")
-    assert sent[3]["content"] == "Done."
-    assert types_of(events) == ["token", "done"]
-
-
-def test_the_setting_bounds_the_steps(flow: Host, upstream: Upstream) -> None:
-    """AGENT_MAX_STEPS is the recursion limit, which counts the start and the tools too."""
-    end = flow(react(upstream), max_steps=5).talk(ADD_STEP)[-1]
-    assert (end["code"], end["details"]) == ("step_limit", {"max_steps": 5})
-    assert len(upstream.requests) == 2
 
 
 def test_the_config_is_ones_own(flow: Host, upstream: Upstream) -> None:

@@ -17,7 +17,6 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from tests.agents.bench import Host
-from tests.agents.test_openai import GOLDEN
 from tests.support.documentation import block
 from tests.support.graphs import (
     Reply,
@@ -31,21 +30,14 @@ from tests.support.graphs import (
 )
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import (
-    AnyStep,
     Call,
-    Cut,
-    Data,
     Reasoning,
-    Refuse,
-    Stall,
     Text,
     ToolCalls,
     Usage,
 )
-from tests.support.waiting import wait_for
 from wsgi_app import AgentHost, Turn, current_turn
 from wsgi_app.agents.langgraph import LangGraphAgent
-from wsgi_app.store.base import SessionKey
 
 GRAPHS = {"async": async_graph, "sync": sync_graph, "prebuilt": prebuilt_graph}
 BOTH = pytest.mark.parametrize("make", [async_graph, sync_graph])
@@ -57,40 +49,6 @@ END_STEP = (Text(("Done.",)), Usage(5, 2))
 def texts(events: list[dict[str, Any]], kind: str = "token") -> str:
     """The joined content of a turn's events of one type."""
     return "".join(event["content"] for event in events if event["type"] == kind)
-
-
-@pytest.mark.parametrize("name", GRAPHS)
-def test_the_conversation_reads_as_it_should(host: Host, upstream: Upstream, name: str) -> None:
-    """The events are the built-in agent's, but for one: LangChain makes text of a tool's number."""
-    lines = host(LangGraphAgent(GRAPHS[name](upstream))).transcript()
-    (number,) = [line for line in lines if line.get("output") == "5"]
-    number["output"] = 5
-    assert lines == GOLDEN
-
-
-@BOTH
-def test_a_cancel_ends_it_at_any_point(
-    host: Host, upstream: Upstream, make: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A cancel at a random point ends the turn within 200 ms, and its request to the provider."""
-    host(LangGraphAgent(make(upstream))).cancel_anywhere()
-    assert not caplog.records
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", GRAPHS)
-def test_two_hundred_turns_leave_nothing(host: Host, upstream: Upstream, name: str) -> None:
-    """No thread, task, file or process is left of 200 turns, half of them cancelled."""
-    host(LangGraphAgent(GRAPHS[name](upstream))).leave_nothing(200)
-
-
-def test_an_awaited_model_that_is_silent_ends_at_once(host: Host, upstream: Upstream) -> None:
-    """The connection of an awaited model is closed by a cancel, though nothing comes from it."""
-    bench = host(LangGraphAgent(async_graph(upstream)))
-    run = bench.start((Text(("Well",)), Stall()))
-    wait_for(lambda: run.log.last_seq == 1, "the first token")
-    run.cancel("user")
-    upstream.wait_request().connection.wait_closed(2)
 
 
 def test_reasoning_of_the_responses_api_is_thinking(host: Host, upstream: Upstream) -> None:
@@ -121,61 +79,6 @@ def test_reasoning_content_is_thinking(host: Host, upstream: Upstream) -> None:
     bench = host(LangGraphAgent(one_node(asking(make_model(upstream, ReasoningChat), ()))))
     events = bench.talk((Reasoning(("Hm", ".")), Text(("Yes.",))))
     assert [event["type"] for event in events] == ["thinking", "thinking", "token", "done"]
-
-
-@BOTH
-@pytest.mark.parametrize(
-    ("steps", "details", "retryable"),
-    [
-        ((Refuse(500),), {"status": 500}, True),
-        ((Refuse(401),), {"status": 401}, False),
-        ((Text(("Half",)), Cut()), {}, True),
-        ((Text(("Half",)), Cut(reset=True)), {}, True),
-        ((Cut(),), {}, True),
-        ((Text(("Half",)), Data({"error": {"message": "upstream-secret-text"}})), {}, True),
-    ],
-)
-def test_failures_of_the_provider(  # noqa: PLR0913, PLR0917 - a table's columns
-    host: Host,
-    upstream: Upstream,
-    make: Any,
-    steps: tuple[AnyStep, ...],
-    details: dict[str, Any],
-    retryable: bool,  # noqa: FBT001 - a parameter of the test
-) -> None:
-    """A provider that refuses or breaks off ends the turn with upstream_error, and no secret."""
-    events = host(LangGraphAgent(make(upstream))).talk(steps)
-    end = events[-1]
-    assert (end["type"], end["code"]) == ("error", "upstream_error")
-    assert (end["details"], end["retryable"]) == (details, retryable)
-    assert "upstream-secret-text" not in json.dumps(events)
-
-
-def test_history_reaches_the_provider(host: Host, upstream: Upstream) -> None:
-    """The provider gets the turn before, its tools' exchange too, and nothing of it is resent."""
-    bench = host(LangGraphAgent(async_graph(upstream)))
-    key = SessionKey("tenant", "s")
-    bench.talk(ADD_STEP, END_STEP, key=key)
-    events = bench.talk((Text(("Again.",)),), key=key)
-    sent = upstream.requests[-1].body["messages"]
-    assert [message["role"] for message in sent] == [
-        "user",
-        "assistant",
-        "tool",
-        "assistant",
-        "user",
-    ]
-    assert sent[1]["tool_calls"][0]["function"]["name"] == "add"
-    assert (sent[2]["content"], sent[3]["content"]) == ("3", "Done.")
-    assert [event["type"] for event in events] == ["token", "done"]
-
-
-@BOTH
-def test_the_setting_bounds_the_steps(host: Host, upstream: Upstream, make: Any) -> None:
-    """AGENT_MAX_STEPS is the recursion limit of a graph that has none of its own."""
-    end = host(LangGraphAgent(make(upstream)), max_steps=5).talk(ADD_STEP)[-1]
-    assert (end["code"], end["details"]) == ("step_limit", {"max_steps": 5})
-    assert len(upstream.requests) == 3  # the rounds of the tools count too
 
 
 def test_the_default_setting_bounds_the_steps(host: Host, upstream: Upstream) -> None:

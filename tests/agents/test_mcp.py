@@ -17,9 +17,8 @@ import pytest
 from flask import Flask
 
 from tests.agents.bench import AgentBench
-from tests.agents.test_openai import GOLDEN
 from tests.support.client import WANTS_JSON, Client
-from tests.support.conversation import FAILURE, SCRIPTS, transcript
+from tests.support.conversation import FAILURE, GOLDEN, SCRIPTS, transcript
 from tests.support.documentation import block
 from tests.support.mcp_rig import (
     CALL_SECONDS,

@@ -27,17 +27,11 @@ from flask import Flask
 from openai import AsyncOpenAI
 
 from tests.agents.bench import AgentBench, events_of
-from tests.agents.test_openai import GOLDEN
 from tests.support.conversation import SCRIPTS, add, pick_colour, read_file
 from tests.support.documentation import block
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import (
-    AnyStep,
     Call,
-    Cut,
-    Data,
-    Reasoning,
-    Refuse,
     Text,
     ToolCalls,
     Usage,
@@ -47,7 +41,6 @@ from tests.support.waiting import wait_for
 from wsgi_app import AgentHost, Turn, current_turn
 from wsgi_app.agents.openai_agents import AgentsSdkAgent
 from wsgi_app.errors import TurnError
-from wsgi_app.store.base import SessionKey
 
 Host = Callable[..., AgentBench]
 API = pytest.mark.parametrize(
@@ -115,56 +108,6 @@ def types_of(events: list[dict[str, Any]]) -> list[str]:
     return [event["type"] for event in events]
 
 
-@API
-def test_the_conversation_reads_as_it_should(host: Host, model: Model) -> None:
-    """The conversation gives the same events as the built-in agent, over both of OpenAI's APIs."""
-    assert host(AgentsSdkAgent(sdk_agent(model, *TOOLS))).transcript() == GOLDEN
-
-
-def test_a_cancel_ends_it_at_any_point(host: Host, model: Model) -> None:
-    """A cancel at a random point ends the turn within 200 ms, and its request to the provider."""
-    host(AgentsSdkAgent(sdk_agent(model, *TOOLS))).cancel_anywhere()
-
-
-@pytest.mark.slow
-@API
-def test_two_hundred_turns_leave_nothing(host: Host, model: Model) -> None:
-    """No thread, task, file or process is left of 200 turns, half of them cancelled."""
-    host(AgentsSdkAgent(sdk_agent(model, *TOOLS))).leave_nothing(200)
-
-
-def test_results_do_not_wait_for_the_slowest_tool(host: Host, model: Model) -> None:
-    """While one tool waits for the user, the results of the others are out."""
-    bench = host(AgentsSdkAgent(sdk_agent(model, *TOOLS)))
-    run = bench.start(*SCRIPTS)
-    wait_for(lambda: run.questions.waiting, "the question", 20)
-    wait_for(lambda: types_of(events_of(run)).count("tool_result") == 2, "two results", 20)
-    assert run.questions.waiting
-    bench.finish(run)
-
-
-@pytest.mark.parametrize(
-    ("model", "field"),
-    [
-        (OpenAIChatCompletionsModel, "reasoning_content"),
-        (OpenAIChatCompletionsModel, "reasoning"),
-        (OpenAIResponsesModel, "reasoning_summary"),
-        (OpenAIResponsesModel, "reasoning_text"),
-    ],
-    indirect=["model"],
-)
-def test_reasoning_is_thinking(host: Host, model: Model, field: str) -> None:
-    """Reasoning is told as thinking, under each name that servers give it."""
-    bench = host(AgentsSdkAgent(sdk_agent(model)))
-    events = bench.talk((Reasoning(("Hm", "."), field=field), Text(("Yes.",)), Usage(2, 1)))
-    assert events[:3] == [
-        {"type": "thinking", "content": "Hm"},
-        {"type": "thinking", "content": "."},
-        {"type": "token", "content": "Yes."},
-    ]
-    assert events[3]["usage"] == {"input_tokens": 2, "output_tokens": 1, "total_tokens": 3}
-
-
 def test_a_cancel_of_a_waiting_tool_is_no_error(
     host: Host, model: Model, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -177,44 +120,6 @@ def test_a_cancel_of_a_waiting_tool_is_no_error(
         wait_for(lambda: bench.turns.runner.loops.count_tasks() == 0, "no task", 20)
     gc.collect()  # asyncio tells of an error that nobody took when its task goes
     assert [record for record in caplog.records if record.name == "asyncio"] == []
-
-
-@API
-@pytest.mark.parametrize(
-    ("steps", "details", "retryable"),
-    [
-        ((Refuse(500),), {"status": 500}, True),
-        ((Refuse(401),), {"status": 401}, False),
-        ((Text(("Half",)), Cut()), {}, True),
-        ((Text(("Half",)), Cut(reset=True)), {}, True),
-        ((Cut(),), {}, True),
-        ((Text(("Half",)), Data({"error": {"message": "upstream-secret-text"}})), {}, True),
-    ],
-)
-def test_failures_of_the_provider(
-    host: Host,
-    model: Model,
-    steps: tuple[AnyStep, ...],
-    details: dict[str, Any],
-    retryable: bool,  # noqa: FBT001 - a parameter of the test
-) -> None:
-    """A provider that refuses or breaks off ends the turn with upstream_error, and no secret."""
-    events = host(AgentsSdkAgent(sdk_agent(model))).talk(steps)
-    end = events[-1]
-    assert (end["type"], end["code"]) == ("error", "upstream_error")
-    assert (end["details"], end["retryable"]) == (details, retryable)
-    assert "upstream-secret-text" not in json.dumps(events)
-
-
-def test_a_provider_that_is_away(host: Host) -> None:
-    """A provider that cannot be reached ends the turn with upstream_error."""
-    client = AsyncOpenAI(base_url="http://127.0.0.1:9/v1", api_key="test-key", max_retries=0)
-    model = OpenAIChatCompletionsModel("test-model", client)
-    (end,) = host(AgentsSdkAgent(sdk_agent(model))).talk(END_STEP)
-    assert (end["code"], end["message"]) == (
-        "upstream_error",
-        "The model provider does not answer.",
-    )
 
 
 @API
@@ -264,24 +169,10 @@ def test_the_history_reaches_the_provider(host: Host, model: Model, upstream: Up
     ]
 
 
-def test_a_session_goes_on(host: Host, model: Model, upstream: Upstream) -> None:
-    """The second turn of a session has the first one in its request."""
-    bench = host(AgentsSdkAgent(sdk_agent(model)))
-    key = SessionKey("tenant", "session")
-    bench.talk((Text(("First.",)),), key=key)
-    bench.talk((Text(("Second.",)),), key=key)
-    roles = [message["role"] for message in upstream.requests[-1].body["messages"]]
-    assert roles == ["user", "assistant", "user"]
-    assert upstream.requests[-1].body["messages"][1]["content"] == "First."
-
-
-@pytest.mark.parametrize(("options", "settings"), [({}, {"max_steps": 2}), ({"max_turns": 2}, {})])
-def test_the_step_limit(
-    host: Host, model: Model, options: dict[str, Any], settings: dict[str, Any]
-) -> None:
-    """A model that goes on calling tools is stopped at AGENT_MAX_STEPS, or at ``max_turns``."""
+def test_a_limit_of_ones_own(host: Host, model: Model) -> None:
+    """A model that goes on calling tools is stopped at ``max_turns``."""
     steps = [(ToolCalls((Call(f"c{n}", "add", '{"a": 1, "b": 2}'),)),) for n in (1, 2, 3)]
-    events = host(AgentsSdkAgent(sdk_agent(model, *TOOLS), **options), **settings).talk(*steps)
+    events = host(AgentsSdkAgent(sdk_agent(model, *TOOLS), max_turns=2)).talk(*steps)
     assert types_of(events).count("tool_call") == 2
     assert (events[-1]["code"], events[-1]["details"]) == ("step_limit", {"max_steps": 2})
 

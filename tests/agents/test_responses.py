@@ -11,8 +11,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from tests.agents.bench import AgentBench
-from tests.agents.test_openai import GOLDEN
-from tests.support.conversation import SCRIPTS, add, pick_colour, read_file
+from tests.support.conversation import GOLDEN, SCRIPTS, add, pick_colour, read_file
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Reasoning, Text, ToolCalls, Usage
 from wsgi_app import OpenAIAgent

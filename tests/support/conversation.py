@@ -35,6 +35,55 @@ SECOND_STEP: Final[Script] = (
 )
 SCRIPTS: Final = (FIRST_STEP, SECOND_STEP)
 USAGE: Final = {"input_tokens": 34, "output_tokens": 12, "total_tokens": 46}
+#: What every kind of agent should say; tests/agents/test_contract.py says where one differs.
+GOLDEN: Final[list[dict[str, Any]]] = [
+    {"type": "token", "content": "Let me look. "},
+    {
+        "type": "tool_call",
+        "tool": "add",
+        "call_id": "call-1",
+        "input": {"a": 2, "b": 3},
+        "status": "running",
+    },
+    {
+        "type": "tool_call",
+        "tool": "read_file",
+        "call_id": "call-2",
+        "input": {"name": "notes.txt"},
+        "status": "running",
+    },
+    {
+        "type": "tool_call",
+        "tool": "pick_colour",
+        "call_id": "call-3",
+        "input": {},
+        "status": "running",
+    },
+    {"type": "input_request", "request_id": "request-1", "prompt": PROMPT},
+    {"type": "tool_result", "tool": "add", "call_id": "call-1", "output": 5, "status": "complete"},
+    {
+        "type": "tool_result",
+        "tool": "read_file",
+        "call_id": "call-2",
+        "output": {"error": f"FileNotFoundError: {FAILURE}"},
+        "status": "error",
+    },
+    {
+        "type": "tool_result",
+        "tool": "pick_colour",
+        "call_id": "call-3",
+        "output": "blue",
+        "status": "complete",
+    },
+    {"type": "token", "content": "The sum is 5, the colour blue."},
+    {
+        "type": "done",
+        "reply": REPLY,
+        "session_id": "session-1",
+        "turn_id": "1",
+        "usage": USAGE,
+    },
+]
 
 
 def add(a: int, b: int) -> int:
