@@ -1,4 +1,4 @@
-"""Each code block of the README and the docs is run by a test, or has its reason why not."""
+"""Code blocks of the docs that no other test runs; tests/support/code_blocks.py has them all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from io import StringIO
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -25,9 +24,8 @@ from tests.cli.command import COMMAND
 from tests.support.block_site import run, said
 from tests.support.browser import chromium
 from tests.support.client import Client
-from tests.support.code_blocks import ROWS, pages, rows_of
-from tests.support.documentation import block, page
-from tests.support.processes import ROOT, clean_environment
+from tests.support.documentation import block
+from tests.support.processes import clean_environment
 from tests.support.servers import Gunicorn, gunicorn
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls
@@ -43,33 +41,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gunicorn]:
     env = {"AGENT_FILES_DIR": str(tmp_path_factory.mktemp("files"))}
     with gunicorn("tests.support.block_site:site()", threads=16, env=env) as running:
         yield running
-
-
-@pytest.mark.parametrize("name", pages())
-def test_each_block_is_run_or_says_why_not(name: str) -> None:
-    """Each block of a page has a row in tests/support/code_blocks.py: a test, or a reason."""
-    found = re.findall(r"^ *```(\w*)\n.*?^ *```$", page(name), re.DOTALL | re.MULTILINE)
-    assert [row.language for row in rows_of(name)] == found
-
-
-@pytest.mark.parametrize("name", ROWS)
-def test_what_runs_a_block_exists_and_reads_the_page(name: str) -> None:
-    """A row's test is in its file, which names the page; a reason is a sentence."""
-    for row in rows_of(name):
-        path, _, test = row.test.partition("::")
-        if path:
-            source = (ROOT / path).read_text()
-            assert f"def {test}(" in source, row
-            assert any(words in source for words in _names_of(name)), row
-        else:
-            assert row.reason.endswith("."), row
-
-
-def _names_of(name: str) -> list[str]:
-    """How a test's file names a page: by its path, or by what reads it."""
-    reads = {"README.md": ("blocks(", '"README.md"'), "deploy/README.md": ("read_block(",)}
-    stem = Path(name).stem
-    return [*reads.get(name, ()), f'"{name}"', f'"{Path(name).name}"', f'"{stem}"']
 
 
 def test_one_line_serves_by_asgi(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +191,11 @@ def test_an_agent_looks_at_files(server: Gunicorn) -> None:
     )
     told = reply(server, "files", "look", files=[sent.json["id"]])
     assert told == "a.txt: 5 bytes of text/plain. "
+
+
+def test_an_agent_has_another_work_for_it(server: Gunicorn) -> None:
+    """docs/writing-agents.md: what the other says is no part of the answer."""
+    assert reply(server, "children", "nuts") == "Here is what we found. "
 
 
 def test_an_agent_that_can_be_steered(server: Gunicorn) -> None:

@@ -9,12 +9,15 @@ import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import msgspec
 import pytest
 
 import wsgi_app
 from docs import reference_pages
+from tests.support.code_blocks import ROWS as BLOCKS
+from tests.support.code_blocks import pages, rows_of
 from tests.support.documentation import blocks, page
 from tests.support.each import each
 from tests.support.processes import ROOT
@@ -164,6 +167,33 @@ def _source_of(module: str) -> str:
     if not path.is_dir():
         return path.with_suffix(".py").read_text()
     return "\n".join([(path / "__init__.py").read_text(), *(one.stem for one in path.iterdir())])
+
+
+@pytest.mark.parametrize("name", pages())
+def test_each_block_is_run_or_says_why_not(name: str) -> None:
+    """Each block of a page has a row in tests/support/code_blocks.py: a test, or a reason."""
+    found = re.findall(r"^ *```(\w*)\n.*?^ *```$", page(name), re.DOTALL | re.MULTILINE)
+    assert [row.language for row in rows_of(name)] == found
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_what_runs_a_block_exists_and_reads_the_page(name: str) -> None:
+    """A row's test is in its file, which names the page; a reason is a sentence."""
+    for row in rows_of(name):
+        path, _, test = row.test.partition("::")
+        if path:
+            source = (ROOT / path).read_text()
+            assert f"def {test}(" in source, row
+            assert any(words in source for words in _names_of(name)), row
+        else:
+            assert row.reason.endswith("."), row
+
+
+def _names_of(name: str) -> list[str]:
+    """How a test's file names a page: by its path, or by what reads it."""
+    reads = {"README.md": ("blocks(", '"README.md"'), "deploy/README.md": ("read_block(",)}
+    stem = Path(name).stem
+    return [*reads.get(name, ()), f'"{name}"', f'"{Path(name).name}"', f'"{stem}"']
 
 
 def test_settings_table_is_the_settings() -> None:

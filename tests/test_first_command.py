@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from openai import AsyncOpenAI
 
 from tests.support.processes import ROOT, clean_environment, free_port, started
 from tests.support.reading import ReadingClient
 from tests.support.servers import Server, answers_http
 from tests.support.waiting import wait_for
+from wsgi_app import OpenAIAgent
 
 COMMAND = "gunicorn --worker-class gthread --threads 8 --workers 2 --bind 0.0.0.0:8000 wsgi_app:app"
 
@@ -63,6 +65,26 @@ def test_two_workers_without_redis_are_warned_about(server: Server) -> None:
     for word in ("2 workers", "AGENT_REDIS_URL", "cancel", "reconnect"):
         assert word in warning
     assert warning in server.log()
+
+
+def test_one_warning_says_what_will_not_work(server: Server) -> None:
+    """Each worker warns in one line that others are refused, and that no model answers."""
+    lines = [line for line in server.log().splitlines() if "development mode" in line]
+    assert len(lines) == 2
+    for line in lines:
+        assert " WARNING wsgi_app: " in line
+        assert "requests through a proxy, get 401 until AGENT_TOKENS, AGENT_TOKENS_FILE" in line
+        assert "no model answers, but the demo agent: set OPENAI_API_KEY" in line
+
+
+def test_a_model_without_a_key_is_a_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mounted OpenAIAgent says so too, unless its server or client is the site's own."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    assert "OPENAI_API_KEY is not set" in OpenAIAgent("some-model").lack
+    assert not OpenAIAgent("some-model", client=AsyncOpenAI(api_key="k")).lack
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    assert not OpenAIAgent("some-model").lack
 
 
 def test_page_is_served(server: Server) -> None:

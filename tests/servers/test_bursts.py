@@ -102,7 +102,7 @@ def test_the_server_is_named(served: tuple[str, Server], client: ReadingClient) 
 
 def test_the_doctor_names_the_server(served: tuple[str, Server], client: ReadingClient) -> None:
     """The doctor, which asks a running host, hands on what the host says of its server."""
-    found = run_doctor("--way-only", "--url", f"{client.server.url}/agents", "--token", "dev")
+    found = run_doctor("--url-only", "--url", f"{client.server.url}/agents", "--token", "dev")
     problems = [one["problem"] for one in found.all if one["check"] == "readiness"]
     assert any(problem.startswith(NAMES[served[0]]) for problem in problems), problems
 

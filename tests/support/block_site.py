@@ -31,6 +31,12 @@ def site() -> Flask:
             current_call=current_call,
         )["agent"],
         "files": run("docs/writing-agents.md", "turn.attachments")["agent"],
+        "children": run(
+            "docs/writing-agents.md",
+            "turn.child",
+            research=lambda child: [child.message],
+            Turn=Turn,
+        )["agent"],
         "steered": run(
             "docs/writing-agents.md", "@steerable", pages=str.split, summary=lambda page: page
         )["agent"],

@@ -181,6 +181,7 @@ ROWS: Final[dict[str, list[tuple[str, str]]]] = {
     "docs/writing-agents.md": [
         ("text", BLOCKS + "test_the_signature_is_the_built_in_agents"),
         ("python", "tests/test_documentation.py::test_an_example_gives_a_model_tools"),
+        ("python", BLOCKS + "test_an_agent_has_another_work_for_it"),
         ("python", BLOCKS + "test_an_agent_looks_at_files"),
         ("python", BLOCKS + "test_an_agent_that_can_be_steered"),
     ],

@@ -90,6 +90,13 @@ def demo_agent(turn: Turn) -> Iterator[str | AnyEvent]:
         yield from _say(turn, INTRODUCTION + HELP)
 
 
+#: What the start warns of, where it is hosted.
+demo_agent.lack = (  # type: ignore[attr-defined] # a function may have attributes
+    "no model answers, but the demo agent: set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of"
+    " your own, and AGENT_MODEL"
+)
+
+
 def calculator(expression: str) -> Number:
     """Evaluate an arithmetic expression, such as 12*34, (1+2)/3 or 2**10."""
     return evaluate(expression)

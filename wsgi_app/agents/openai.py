@@ -109,6 +109,12 @@ class OpenAIAgent:
 
     #: Whether its model is shown what came with a message.
     takes_attachments = True
+
+    @property
+    def lack(self) -> str:
+        """What the start warns of: without a key its provider refuses each turn."""
+        return self._client.lack
+
     #: Whether it looks for what the user says while a turn runs.
     takes_steering = True
     #: Whether its model may call tools of a turn's client.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
@@ -62,6 +63,16 @@ class OpenAIClient:
     def __init__(self, client: AsyncOpenAI | None = None) -> None:
         self._client = client
         self._connected: dict[asyncio.AbstractEventLoop, Connected] = {}
+
+    @property
+    def lack(self) -> str:
+        """See `OpenAIAgent.lack`; a server of one's own may need no key."""
+        if self._client or os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL"):
+            return ""
+        return (
+            "OPENAI_API_KEY is not set, nor OPENAI_BASE_URL: the provider refuses each turn of"
+            " OpenAIAgent, which ends with upstream_error"
+        )
 
     async def ask(
         self, conversation: Conversation, emit: Callable[[str | AnyEvent], None]

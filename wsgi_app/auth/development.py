@@ -55,14 +55,14 @@ class DevelopmentMode:
             " token that the host's log shows at its start. AGENT_TOKENS sets tokens of your own."
         )
 
-    def announce(self) -> None:
-        """Tell the person who has started the host."""
-        log.warning(
-            "development mode, for this machine alone: the token %s chats as %s; what needs the"
-            " scope admin takes the token %s",
-            DEVELOPMENT_TOKEN,
-            DEVELOPMENT_TENANT,
-            self._admin_token,
+    @property
+    def lack(self) -> str:
+        """What the person who starts the host has to know."""
+        return (
+            f"development mode: the token {DEVELOPMENT_TOKEN} chats as {DEVELOPMENT_TENANT}, what"
+            f" needs the scope admin takes the token {self._admin_token} and both work on this"
+            " machine alone; other machines, and requests through a proxy, get 401 until"
+            " AGENT_TOKENS, AGENT_TOKENS_FILE or authenticate= is set"
         )
 
     @cached_property

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, request
 
-from wsgi_app.auth import Authenticator, DevelopmentMode
+from wsgi_app.auth import Authenticator
 from wsgi_app.compat.flask import is_context
 from wsgi_app.compat.flask_sqlalchemy import find_session
 from wsgi_app.config import Settings
@@ -119,9 +119,14 @@ class Mount:
         self.slots.tell()
         if (leaving := find_leaving()) is not None:
             drain_when(leaving)
-        if isinstance(self.authenticate, DevelopmentMode):
-            self.authenticate.announce()
+        self._tell_lacks()
         return worker
+
+    def _tell_lacks(self) -> None:
+        """Say in one warning what will not work as the host is set up."""
+        parts = (self.authenticate, self._make_agent)
+        if lacks := [lack for part in parts if (lack := getattr(part, "lack", ""))]:
+            log.warning("%s", "; ".join(lacks))
 
     @property
     def runner(self) -> Runner:

@@ -85,4 +85,5 @@ def test_advice_is_no_finding() -> None:
     """It stands in the report and leaves the exit status alone."""
     report = Report(advice=advise(gunicorn()))
     assert report.status() == 0
-    assert "for this site:\n    worker class gthread: " in report.text()
+    assert "for this site:\n    worker class gthread: " in report.text(verbose=True)
+    assert report.text() == "no findings, 0 checks fine"

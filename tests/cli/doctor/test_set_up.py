@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from tests.cli.command import COMMAND
 from tests.cli.doctor.running import TOKENS, run_doctor
 from tests.support.processes import clean_environment
 from wsgi_app.cli.doctor.facts import ForkFacts, GunicornFacts, HostFacts, SetUp
-from wsgi_app.cli.doctor.gunicorn_checks import check_gunicorn
+from wsgi_app.cli.doctor.gunicorn_checks import gunicorn_checks
+from wsgi_app.cli.doctor.report import Finding
 
 SITES = "tests.cli.doctor.sites"
 GOOD = SetUp(
@@ -45,6 +47,11 @@ GOOD = SetUp(
         )
     ],
 )
+
+
+def check_gunicorn(found: SetUp) -> list[Finding]:
+    """What all checks find."""
+    return [finding for check in gunicorn_checks(found.gunicorn) for finding in check(found)]
 
 
 @pytest.mark.slow
@@ -196,6 +203,44 @@ def test_malformed_settings_are_all_told() -> None:
     assert "rename it: AGENT_REDIS_URL" in done.stdout
     assert "SOMEBODY" not in done.stdout
     assert "3 findings" in done.stdout
+
+
+APP = """\
+from flask import Flask
+from wsgi_app import AgentHost
+
+app = Flask(__name__)
+AgentHost(lambda turn: turn.message).init_app(app, url_prefix="/agents")
+"""
+
+
+def test_a_fresh_project_is_told_little(tmp_path: Path) -> None:
+    """A newcomer reads what to do, twice, and one line for the rest; --verbose has it all."""
+    (tmp_path / "app.py").write_text(APP)
+
+    def told(*options: str) -> list[str]:
+        done = subprocess.run(
+            [COMMAND, "doctor", *options, "app:app"],
+            env=clean_environment(),
+            cwd=tmp_path,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 1, done.stdout
+        return done.stdout.splitlines()
+
+    quiet = told()
+    assert len(quiet) == 7
+    assert quiet[0].startswith("gunicorn.conf.py, which is missing: gunicorn has no configuration")
+    assert "wsgi-agent-host serve" in quiet[1]
+    assert "the host at /agents is in development mode" in quiet[3]
+    assert re.fullmatch(r"2 findings, \d+ checks fine", quiet[-1])
+    verbose = told("--verbose")
+    assert set(quiet) <= set(verbose)
+    assert "    gunicorn: timeouts" in verbose
+    assert any("worker class sync" in line for line in verbose)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from tests.cli.doctor.running import run_doctor
 from tests.support.servers import Redis, gunicorn, redis_server
 from tests.support.service import CONFIG
 from tests.support.waiting import wait_for
-from wsgi_app.cli.doctor.store_checks import check_clocks, check_redis
+from wsgi_app.cli.doctor.store_checks import REDIS_CHECKS, check_clocks
 from wsgi_app.store.base import WorkerInfo, WorkerView
 from wsgi_app.store.redis import RedisStore
 from wsgi_app.store.redis.facts import RedisFacts, examine_redis
@@ -48,8 +48,8 @@ def redis() -> Iterator[Redis]:
 )
 def test_each_fault_of_redis_is_told(name: str, facts: RedisFacts) -> None:
     """Each fault is found alone; a good server has none."""
-    assert check_redis([GOOD]) == []
-    assert [finding.check for finding in check_redis([GOOD, facts])] == [name]
+    assert not [finding for check in REDIS_CHECKS for finding in check(GOOD)]
+    assert [finding.check for check in REDIS_CHECKS for finding in check(facts)] == [name]
 
 
 def test_skews_are_told_by_their_machine() -> None:

@@ -74,7 +74,9 @@ def main(output: str, default_app: str, arguments: list[str]) -> None:
 
 
 def _gunicorn_facts(config: Any) -> GunicornFacts:
-    file = config.config or get_default_config_file() or ""
+    file = config.config or ""
+    if file == "./gunicorn.conf.py" and get_default_config_file() is None:
+        file = ""  # gunicorn's default, which is not there
     return GunicornFacts(
         version=gunicorn.__version__,
         config_file=os.path.relpath(file) if os.path.exists(file) else file,  # noqa: PTH110 - may be python:module

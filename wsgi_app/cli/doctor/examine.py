@@ -9,13 +9,13 @@ from functools import partial
 
 from wsgi_app.cli.doctor.advice import advise
 from wsgi_app.cli.doctor.facts import HostFacts
-from wsgi_app.cli.doctor.gunicorn_checks import check_gunicorn
+from wsgi_app.cli.doctor.gunicorn_checks import gunicorn_checks
+from wsgi_app.cli.doctor.remote import RemoteFacts, RemoteHost
+from wsgi_app.cli.doctor.remote_checks import REMOTE_CHECKS
 from wsgi_app.cli.doctor.report import Report, Unchecked
 from wsgi_app.cli.doctor.set_up import CannotTellError, read_set_up
 from wsgi_app.cli.doctor.settings_checks import check_app, check_environment, check_login
-from wsgi_app.cli.doctor.store_checks import check_clocks, check_redis, check_refusal
-from wsgi_app.cli.doctor.way import Way, WayFacts
-from wsgi_app.cli.doctor.way_checks import check_way
+from wsgi_app.cli.doctor.store_checks import REDIS_CHECKS, check_clocks, check_refusal
 from wsgi_app.cli.faults import HostError
 from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.errors import ConfigError, StoreUnavailable
@@ -32,7 +32,7 @@ def examine_set_up(
 ) -> None:
     """Look at settings, gunicorn, app and Redis."""
     settings = check_environment(environ)
-    report.findings += settings
+    report.add("settings", settings)
     report.checked.append("settings")
     try:
         found = read_set_up(default_app, arguments)
@@ -40,13 +40,14 @@ def examine_set_up(
         report.unchecked.append(Unchecked("gunicorn", str(error)))
         return
     report.findings += check_app(found.config_error, settings)
-    report.findings += check_gunicorn(found)
+    for check in gunicorn_checks(found.gunicorn):
+        report.add(f"gunicorn: {_words(check)}", check(found))
     report.checked.append("gunicorn")
     report.advice += advise(found.gunicorn)
     if found.load_error:
         report.unchecked.append(Unchecked("app", found.load_error))
     elif not found.config_error:
-        report.findings += check_login(found.hosts)
+        report.add("login", check_login(found.hosts))
         report.checked.append("app")
     for host in {(host.redis_url, host.namespace): host for host in found.hosts}.values():
         if host.redis_url is not None:
@@ -73,38 +74,46 @@ def _examine_store(report: Report, url: str, host: HostFacts) -> None:
         return
     finally:
         store.close()
-    report.findings += check_redis(servers)
-    report.findings += check_clocks(servers, workers, socket.gethostname())
+    for check in REDIS_CHECKS:
+        found = [finding for server in servers for finding in check(server)]
+        report.add(f"redis: {_words(check)}", found)
+    report.add("clocks", check_clocks(servers, workers, socket.gethostname()))
     report.checked.append(f"redis, and the clocks of {len(workers)} workers")
 
 
-def examine_way(report: Report, url: str, token: str, *, thorough: bool) -> None:
-    """Measure the way to a running host; ``thorough`` also waits for as long as a turn may."""
-    way, facts = Way(url, token), WayFacts()
+def _words(check: Callable[..., object]) -> str:
+    """What a check is about, by its name."""
+    return check.__name__.strip("_").replace("_", " ")
+
+
+def examine_connection(report: Report, url: str, token: str, *, thorough: bool) -> None:
+    """Measure the connection to a running host; ``thorough`` waits for as long as a turn may."""
+    host, facts = RemoteHost(url, token), RemoteFacts()
     try:
-        way.reach()
+        host.reach()
     except HostError as error:
-        report.unchecked.append(Unchecked(f"the way to {url}", str(error)))
+        report.unchecked.append(Unchecked(f"the connection to {url}", str(error)))
         return
     measurements: dict[str, Callable[[], object]] = {
-        "warnings": way.warnings,
-        "pace": way.pace,
-        "encoding": way.encoding,
-        "hangup_seconds": way.hangup,
-        "upgrade_status": way.upgrade,
-        "silence": way.silence,
+        "warnings": host.warnings,
+        "pace": host.pace,
+        "encoding": host.encoding,
+        "hangup_seconds": host.hangup,
+        "upgrade_status": host.upgrade,
+        "silence": host.silence,
     }
     if thorough:
-        measurements["patience"] = way.patience
+        measurements["patience"] = host.patience
     measured, faults = _at_once(measurements)
     for name, value in measured.items():
         setattr(facts, name, value)
     if faults:
         names = ", ".join(faults)
         reason = str(next(iter(faults.values())))
-        report.unchecked.append(Unchecked(f"the way to {url} ({names})", reason))
-    report.checked.append(f"the way to {url}")
-    report.findings += check_way(facts)
+        report.unchecked.append(Unchecked(f"the connection to {url} ({names})", reason))
+    report.checked.append(f"the connection to {url}")
+    for name in measured:
+        report.add(f"connection: {_words(REMOTE_CHECKS[name])}", REMOTE_CHECKS[name](facts))
 
 
 def _at_once(

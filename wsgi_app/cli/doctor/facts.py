@@ -34,6 +34,11 @@ class GunicornFacts(Struct, frozen=True, kw_only=True):
         return self.worker_class.rpartition(".")[2] in ("gevent", "GeventWorker")
 
     @property
+    def is_bare(self) -> bool:
+        """Whether nothing of it has been configured: no file, and gunicorn's default class."""
+        return not self.config_file and self.worker_class == "sync"
+
+    @property
     def where(self) -> str:
         """Where to change it."""
         return self.config_file or "gunicorn's command line"

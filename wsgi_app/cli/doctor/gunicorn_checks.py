@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from wsgi_app.cli.doctor.facts import HostFacts, SetUp
+from wsgi_app.cli.doctor.facts import GunicornFacts, HostFacts, SetUp
 from wsgi_app.cli.doctor.report import Finding
+from wsgi_app.cli.starter import GUNICORN_CONFIG
 from wsgi_app.delivery.server.warnings import MIN_THREADS
 from wsgi_app.delivery.slots import default_slots
 
+GunicornCheck = Callable[[SetUp], Iterator[Finding]]
+
+MISSING_FILE: Final = "gunicorn.conf.py, which is missing"
 #: What a drain needs beyond AGENT_DRAIN_SECONDS: last events, the agents' close().
 AFTER_DRAIN_SECONDS: Final = 5
 #: gunicorn's default; idle keep-alive connections need no thread.
@@ -29,20 +33,17 @@ CLASSES: Final = {
 }
 
 
-def check_gunicorn(found: SetUp) -> list[Finding]:
-    """Find what is wrong with the server, by its configuration alone."""
-    checks: list[Callable[[SetUp], Iterator[Finding]]] = [
-        _worker_class,
-        _threads,
-        _greenlets,
-        _connections,
-        _timeouts,
-        _hooks,
-        _before_fork,
-        _http2,
-        _shared_store,
-    ]
-    return [finding for check in checks for finding in check(found)]
+def _configuration(found: SetUp) -> Iterator[Finding]:
+    """One finding for a gunicorn of which nothing has been configured."""
+    del found
+    yield Finding(
+        "configuration",
+        "gunicorn has no configuration: one stream takes a whole worker, and turns do not end in"
+        " order when a worker leaves or dies",
+        "start it by `wsgi-agent-host serve` with the same arguments, which brings one, or copy"
+        f" {GUNICORN_CONFIG}",
+        MISSING_FILE,
+    )
 
 
 def _worker_class(found: SetUp) -> Iterator[Finding]:
@@ -94,8 +95,6 @@ def _threads(found: SetUp) -> Iterator[Finding]:
 def _greenlets(found: SetUp) -> Iterator[Finding]:
     """A gevent worker has ``worker_connections`` where others have threads."""
     server = found.gunicorn
-    if not server.is_gevent:
-        return
     most = server.worker_connections
     if most < FEW_THREADS:
         yield Finding(
@@ -136,8 +135,6 @@ def _greenlets(found: SetUp) -> Iterator[Finding]:
 
 def _connections(found: SetUp) -> Iterator[Finding]:
     server = found.gunicorn
-    if server.is_gevent:
-        return
     parked = max((host.parked_streams for host in found.hosts), default=0)
     most = max(DEFAULT_CONNECTIONS, CONNECTIONS_PER_THREAD * server.threads, 2 * parked)
     if server.worker_connections > most:
@@ -193,7 +190,7 @@ def _hooks(found: SetUp) -> Iterator[Finding]:
         f"without the hooks {names} the turns of a worker that dies go on until its lease runs out,"
         " and a drain, metrics of all workers and parked streams are not whole",
         f"from wsgi_app.gunicorn_hooks import {names}",
-        server.config_file or "gunicorn.conf.py, which is missing",
+        server.config_file or MISSING_FILE,
     )
 
 
@@ -244,3 +241,12 @@ def _shared_store(found: SetUp) -> Iterator[Finding]:
 
 def _settings_of(host: HostFacts) -> str:
     return f"settings of the host at {host.prefix} (environment, app.config or AgentHost)"
+
+
+def gunicorn_checks(server: GunicornFacts) -> list[GunicornCheck]:
+    """The checks that apply to such a server."""
+    always = [_timeouts, _before_fork, _http2, _shared_store]
+    if server.is_bare:
+        return [_configuration, *always]
+    own = [_greenlets] if server.is_gevent else [_threads, _connections]
+    return [_worker_class, *own, _hooks, *always]

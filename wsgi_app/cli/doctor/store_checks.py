@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from wsgi_app.cli.doctor.report import Finding
@@ -31,53 +31,56 @@ def check_refusal(reason: str, prefix: str) -> Finding:
     )
 
 
-def check_redis(servers: Sequence[RedisFacts]) -> list[Finding]:
-    """Find what is wrong with each server."""
-    return [finding for server in servers for finding in _check_server(server)]
-
-
-def _check_server(server: RedisFacts) -> list[Finding]:
-    findings = []
+def _version(server: RedisFacts) -> Iterator[Finding]:
     numbers = tuple(int(number) for number in _NUMBER.findall(server.version)[:2])
     if numbers < OLDEST_VERSION:
-        findings.append(
-            Finding(
-                "redis_version",
-                f"Redis is {server.version}",
-                "take Redis 6.2 or newer, or Valkey",
-                server.name,
-            )
+        yield Finding(
+            "redis_version",
+            f"Redis is {server.version}",
+            "take Redis 6.2 or newer, or Valkey",
+            server.name,
         )
+
+
+def _policy(server: RedisFacts) -> Iterator[Finding]:
     if server.policy != "noeviction":
-        findings.append(
-            Finding(
-                "redis_policy",
-                f"maxmemory-policy is {server.policy}: when memory is short Redis drops sessions",
-                "maxmemory-policy noeviction",
-                f"{CONFIGURATION} of {server.name}",
-            )
+        yield Finding(
+            "redis_policy",
+            f"maxmemory-policy is {server.policy}: when memory is short Redis drops sessions",
+            "maxmemory-policy noeviction",
+            f"{CONFIGURATION} of {server.name}",
         )
+
+
+def _memory(server: RedisFacts) -> Iterator[Finding]:
     if server.max_bytes and server.used_bytes > FULL * server.max_bytes:
-        findings.append(
-            Finding(
-                "redis_memory",
-                f"Redis uses {server.used_bytes:,} of {server.max_bytes:,} bytes: above that it"
-                " refuses turns",
-                "a larger maxmemory, or a smaller AGENT_SESSION_TTL_SECONDS",
-                f"{CONFIGURATION} of {server.name}",
-            )
+        yield Finding(
+            "redis_memory",
+            f"Redis uses {server.used_bytes:,} of {server.max_bytes:,} bytes: above that it"
+            " refuses turns",
+            "a larger maxmemory, or a smaller AGENT_SESSION_TTL_SECONDS",
+            f"{CONFIGURATION} of {server.name}",
         )
+
+
+def _latency(server: RedisFacts) -> Iterator[Finding]:
     if server.latency_seconds > SLOW_SECONDS:
-        findings.append(
-            Finding(
-                "redis_latency",
-                f"Redis takes {server.latency_seconds * 1000:.1f} ms for a round trip: each request"
-                " waits for several",
-                "a Redis in the same data centre, or one with less to do",
-                server.name,
-            )
+        yield Finding(
+            "redis_latency",
+            f"Redis takes {server.latency_seconds * 1000:.1f} ms for a round trip: each request"
+            " waits for several",
+            "a Redis in the same data centre, or one with less to do",
+            server.name,
         )
-    return findings
+
+
+#: Each looks at one server.
+REDIS_CHECKS: Final[tuple[Callable[[RedisFacts], Iterator[Finding]], ...]] = (
+    _version,
+    _policy,
+    _memory,
+    _latency,
+)
 
 
 def check_clocks(

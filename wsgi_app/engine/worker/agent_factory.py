@@ -28,6 +28,12 @@ class Given:
     def __init__(self, agent: Any) -> None:
         self.agent = agent
 
+    @property
+    def lack(self) -> str:
+        """What the agent lacks to answer, in its own words; "" if nothing."""
+        lack = getattr(self.agent, "lack", "")
+        return lack if isinstance(lack, str) else ""
+
     def __call__(self) -> Any:
         """The agent."""
         return self.agent

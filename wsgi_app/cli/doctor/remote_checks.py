@@ -1,4 +1,4 @@
-"""Judges what was measured on the way to the host."""
+"""Judges what was measured of the connection to the host."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from wsgi_app.cli.doctor.remote import RemoteFacts
 from wsgi_app.cli.doctor.report import Finding
-from wsgi_app.cli.doctor.way import WayFacts
 
 PROXY: Final = "nginx.conf, or the proxy's settings (deploy/nginx.conf is right)"
 #: Frames that come within half the time that they took to leave have been collected.
@@ -16,40 +16,26 @@ SWITCHING_PROTOCOLS: Final = 101
 OK: Final = 200
 
 
-def check_way(facts: WayFacts) -> list[Finding]:
-    """Find what the proxies between do wrong."""
-    checks: list[Callable[[WayFacts], Iterator[Finding]]] = [
-        _buffering,
-        _compression,
-        _silence,
-        _hangup,
-        _upgrade,
-        _patience,
-        _warnings,
-    ]
-    return [finding for check in checks for finding in check(facts)]
-
-
-def _warnings(facts: WayFacts) -> Iterator[Finding]:
+def _warnings(facts: RemoteFacts) -> Iterator[Finding]:
     for warning in facts.warnings or []:
         yield Finding("readiness", warning, "as it says; docs/servers.md has more", "the host")
 
 
-def _buffering(facts: WayFacts) -> Iterator[Finding]:
+def _buffering(facts: RemoteFacts) -> Iterator[Finding]:
     pace = facts.pace
     if pace is None or pace.arrived_seconds >= COLLECTED * pace.sent_seconds > 0:
         return
     yield Finding(
         "buffering",
         f"events that left the host over {pace.sent_seconds:.1f} s came within"
-        f" {pace.arrived_seconds:.1f} s: something on the way collects them",
+        f" {pace.arrived_seconds:.1f} s: a proxy or middleware collects them",
         "proxy_buffering off, proxy_http_version 1.1, and no proxy_ignore_headers"
         " X-Accel-Buffering; no middleware that reads whole responses",
         PROXY,
     )
 
 
-def _compression(facts: WayFacts) -> Iterator[Finding]:
+def _compression(facts: RemoteFacts) -> Iterator[Finding]:
     if not facts.encoding:
         return
     yield Finding(
@@ -61,7 +47,7 @@ def _compression(facts: WayFacts) -> Iterator[Finding]:
     )
 
 
-def _silence(facts: WayFacts) -> Iterator[Finding]:
+def _silence(facts: RemoteFacts) -> Iterator[Finding]:
     silence = facts.silence
     if silence is None or silence.whole:
         return
@@ -76,7 +62,7 @@ def _silence(facts: WayFacts) -> Iterator[Finding]:
     )
 
 
-def _hangup(facts: WayFacts) -> Iterator[Finding]:
+def _hangup(facts: RemoteFacts) -> Iterator[Finding]:
     if facts.hangup_seconds is None or math.isfinite(facts.hangup_seconds):
         return
     yield Finding(
@@ -87,7 +73,7 @@ def _hangup(facts: WayFacts) -> Iterator[Finding]:
     )
 
 
-def _upgrade(facts: WayFacts) -> Iterator[Finding]:
+def _upgrade(facts: RemoteFacts) -> Iterator[Finding]:
     if facts.upgrade_status in (None, SWITCHING_PROTOCOLS):
         return
     yield Finding(
@@ -100,7 +86,7 @@ def _upgrade(facts: WayFacts) -> Iterator[Finding]:
     )
 
 
-def _patience(facts: WayFacts) -> Iterator[Finding]:
+def _patience(facts: RemoteFacts) -> Iterator[Finding]:
     if facts.patience is None or facts.patience[0] == OK:
         return
     status, seconds = facts.patience
@@ -111,3 +97,15 @@ def _patience(facts: WayFacts) -> Iterator[Finding]:
         "proxy_read_timeout above AGENT_TURN_TIMEOUT_SECONDS: 200s",
         PROXY,
     )
+
+
+#: By the measurement that each judges.
+REMOTE_CHECKS: Final[dict[str, Callable[[RemoteFacts], Iterator[Finding]]]] = {
+    "pace": _buffering,
+    "encoding": _compression,
+    "silence": _silence,
+    "hangup_seconds": _hangup,
+    "upgrade_status": _upgrade,
+    "patience": _patience,
+    "warnings": _warnings,
+}

@@ -1,4 +1,4 @@
-"""Measures the way from a host to its clients, through every proxy between, without a model.
+"""Measures the connection from a host to its clients, through all proxies, without a model.
 
 Each measurement is one or two requests of `POST /probe`; see docs/http.md.
 """
@@ -47,7 +47,7 @@ class Silence(Struct, frozen=True, kw_only=True):
     cut_after_seconds: float
 
 
-class WayFacts(Struct, kw_only=True):
+class RemoteFacts(Struct, kw_only=True):
     """What was measured; None is what was not."""
 
     pace: Optional[Pace] = None
@@ -96,8 +96,11 @@ class Stream:
         self._response.close()
 
 
-class Way:
-    """Measures one host's way; each method opens connections of its own. Used by one thread."""
+class RemoteHost:
+    """Measures the connection to one host; used by one thread.
+
+    Each method opens connections of its own.
+    """
 
     def __init__(self, url: str, token: str) -> None:
         self._url = url

@@ -32,7 +32,7 @@ def host() -> Iterator[Gunicorn]:
 def look_through_nginx(host: Gunicorn, changes: Mapping[str, str], *options: str) -> Diagnosis:
     """Have the doctor look through the project's nginx.conf with some lines changed."""
     with project_nginx([host], changes=changes) as proxy:
-        return run_doctor("--way-only", "--url", proxy.url, *options)
+        return run_doctor("--url-only", "--url", proxy.url, *options)
 
 
 @pytest.mark.slow
@@ -44,7 +44,7 @@ def test_good_set_up_has_no_findings() -> None:
     assert (found.status, found.findings, found.unchecked) == (0, {}, {})
     assert found.checked == [
         *("settings", "gunicorn", "app", "redis, and the clocks of 2 workers"),
-        f"the way to {running.proxy.url}",
+        f"the connection to {running.proxy.url}",
     ]
 
 
@@ -91,7 +91,7 @@ def test_what_is_no_host_could_not_be_checked(host: Gunicorn) -> None:
         (f"{host.url}/elsewhere", "dev", "not_found"),
         (host.url, "wrong", "unauthorized"),
     ):
-        found = run_doctor("--way-only", "--url", url, "--token", token)
+        found = run_doctor("--url-only", "--url", url, "--token", token)
         assert (found.status, found.names) == (2, set())
         [reason] = found.unchecked.values()
         assert told in reason
