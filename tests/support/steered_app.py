@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from flask import Flask
 
@@ -68,8 +70,31 @@ def pydantic_ai() -> Agent:
     return PydanticAIAgent(PydanticAgent(OpenAIChatModel("test-model"), tools=[wait]))
 
 
+def graph() -> Agent:
+    """The same with LangGraph, with a checkpointer that all workers share."""
+    from langchain.agents import create_agent  # noqa: PLC0415 - where it is used
+    from langchain_openai import ChatOpenAI  # noqa: PLC0415 - the same
+    from langgraph.checkpoint.sqlite import SqliteSaver  # noqa: PLC0415 - the same
+
+    from wsgi_app.agents.langgraph import LangGraphAgent  # noqa: PLC0415 - the same
+
+    def wait(seconds: float) -> str:
+        """Wait."""
+        return wait_a_moment(current_turn(), seconds)
+
+    wait.__name__ = "wait_a_moment"
+    file = Path(os.environ["MEMORY_FOLDER"]) / "graph.db"
+    saver = SqliteSaver(sqlite3.connect(file, check_same_thread=False, timeout=30))
+    saver.setup()
+    model = ChatOpenAI(model="test-model", max_retries=0)
+    return LangGraphAgent(create_agent(model, [wait], checkpointer=saver))
+
+
 def app() -> Flask:
-    """Mount them below /agents, /deaf, /pydantic, and by the model's API /chat and /responses."""
+    """Mount them below /agents, /deaf, /pydantic, and by the model's API /chat and /responses.
+
+    With ``MEMORY_FOLDER`` those of other frameworks too: /graph.
+    """
     site = Flask("site")
     AgentHost(listening).init_app(site, url_prefix="/agents")
     for api in ("chat", "responses"):
@@ -77,5 +102,7 @@ def app() -> Flask:
         AgentHost(agent).init_app(site, url_prefix=f"/{api}")
     if sys.version_info >= (3, 11) and "OPENAI_API_KEY" in os.environ:
         AgentHost(pydantic_ai()).init_app(site, url_prefix="/pydantic")
+    if "MEMORY_FOLDER" in os.environ:
+        AgentHost(graph()).init_app(site, url_prefix="/graph")
     AgentHost(deaf).init_app(site, url_prefix="/deaf")
     return site

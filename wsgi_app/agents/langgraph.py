@@ -95,6 +95,11 @@ class LangGraphAgent:
     takes_attachments = True
 
     @property
+    def takes_steering(self) -> bool:
+        """Whether it looks for what the user says while a turn runs: its state has messages."""
+        return self._make_input is None and "messages" in self._graph.channels
+
+    @property
     def resumes(self) -> bool:
         """Whether turns of other workers are gone on with."""
         return self._resume and self._is_lasting

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import is_invalid_resume
+from langgraph.errors import GraphDrained, is_invalid_resume
 from langgraph.types import Command, Interrupt, StreamMode
 from pydantic import ValidationError
 
@@ -17,10 +17,12 @@ from wsgi_app.agents.langgraph_memory import (
     before_newest,
     is_of_run,
     knows,
+    messages_of,
     recall,
     take_out,
 )
 from wsgi_app.agents.langgraph_questions import ask_breakpoint, ask_interrupt, breakpoint_prompt
+from wsgi_app.agents.langgraph_said import BetweenSteps, Said, may_be_said
 from wsgi_app.agents.langgraph_steps import GraphSteps
 from wsgi_app.agents.langgraph_stream import GraphStream
 from wsgi_app.compat.python import aclosing
@@ -58,6 +60,7 @@ class GraphRun:
         self._options = {**options, "durability": "sync"} if steps.keeps else options
         self._modes: list[StreamMode] = [*_MODES, "checkpoints"] if steps.keeps else _MODES
         self._questions: list[Interrupt] | None = []
+        self._said = Said(turn)
 
     async def knows_history(self) -> bool:
         """See `knows`."""
@@ -89,6 +92,7 @@ class GraphRun:
             self._steps.check_begins()
             return False
         self._steps.tell(state, message_id, self._stream)
+        self._said.take_up(messages_of(state.values))
         asked = self._turn.records.question
         at_breakpoint = asked is not None and asked.prompt == breakpoint_prompt(state.next)
         waits = bool(state.interrupts) or at_breakpoint
@@ -99,12 +103,22 @@ class GraphRun:
         """Run the graph to its end from there."""
         if self._questions is None:
             await self._run(None)
-        await self._follow_questions()
+        await self._follow()
 
     async def follow(self, given: Any) -> None:
         """Run the graph to its end, through all that it asks."""
         await self._run(given)
+        await self._follow()
+
+    async def _follow(self) -> None:
+        """Go on until nothing is asked, and nothing that the user has said is left."""
         await self._follow_questions()
+        while self._said.waits() or not self._turn.may_end():
+            message = self._said.take()
+            if self._turn.has_output:
+                self._turn.emit("\n\n")
+            await self._run({"messages": [message]})
+            await self._follow_questions()
 
     async def _follow_questions(self) -> None:
         while self._questions is not None:
@@ -117,9 +131,32 @@ class GraphRun:
                 return
 
     async def _run(self, given: Any) -> None:
-        """Run the graph until it ends or waits."""
+        """Run the graph until it ends or waits, through all that the user says meanwhile."""
+        while True:
+            try:
+                await self._run_on(given)
+            except GraphDrained:
+                given = await self._what_was_said()
+            else:
+                return
+
+    async def _what_was_said(self) -> Command[Any] | None:
+        """What the graph goes on with; None where it cannot take it yet."""
+        state = await self._graph.aget_state(self.config)
+        if not may_be_said(messages_of(state.values)):
+            return None
+        return Command(update={"messages": [self._said.take()]})
+
+    async def _run_on(self, given: Any) -> None:
+        """Run the graph until it ends, waits, or shall get what the user says."""
         begin_at, self._begin_at = self._begin_at, self.config
-        parts = self._graph.astream(given, begin_at, stream_mode=self._modes, **self._options)
+        parts = self._graph.astream(
+            given,
+            begin_at,
+            stream_mode=self._modes,
+            control=BetweenSteps(self._said.waits),
+            **self._options,
+        )
         try:
             with self._steps.entered():
                 async with aclosing(cast("AsyncGenerator[Any, None]", parts)):

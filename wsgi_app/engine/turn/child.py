@@ -235,6 +235,8 @@ def _own_id(number: int, attempt: int) -> str:
 class _NoSteering:
     """What the user says is said to the turn's own agent."""
 
+    waits = False
+
     def take(self, *, last: bool = False) -> list[str]:
         del last
         return []

@@ -103,6 +103,12 @@ class Steering:
                 self._log.add(event, encode_event(event))
         return [one.content for one in taken]
 
+    @property
+    def waits(self) -> bool:
+        """See `Turn.is_steered`."""
+        with self._lock:
+            return bool(self._waiting)
+
     def may_end(self) -> bool:
         """See `Turn.may_end`."""
         with self._lock:

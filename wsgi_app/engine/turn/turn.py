@@ -266,11 +266,13 @@ class Turn:
         return value
 
     def steered(self, *, last: bool = False) -> list[str]:
-        """What the user has said to the turn since the last call, while it runs; see `steerable`.
-
-        With ``last`` the turn takes nothing more: who says something is told so.
-        """
+        """What the user has said to the turn since the last call; ``last``: it takes no more."""
         return self._host.steering.take(last=last)
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether something waits that `steered` gives."""
+        return self._host.steering.waits
 
     def may_end(self) -> bool:
         """Whether the agent may come to its end: nothing has been said that it has not taken.
