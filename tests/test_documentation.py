@@ -16,6 +16,7 @@ import pytest
 
 import wsgi_app
 from docs import reference_pages
+from docs.pictures import PICTURES
 from tests.support.code_blocks import ROWS as BLOCKS
 from tests.support.code_blocks import pages, rows_of
 from tests.support.documentation import blocks, page
@@ -106,6 +107,14 @@ def test_reference_pages_hold_all_names() -> None:
         assert f":: wsgi_app.{name}" in reference_pages.python_page()
     for field in each(msgspec.structs.fields(Settings), 50):
         assert f"`{setting_name(field.name)}`" in reference_pages.settings_page()
+
+
+def test_each_picture_is_small_and_shown() -> None:
+    """docs/pictures.py takes what docs/chat-page.md shows, each below 60 kB."""
+    shown = set(re.findall(r"\(pictures/([\w-]+)\.png\)", page("docs/chat-page.md")))
+    files = {path.stem: path for path in (DOCS / "pictures").iterdir()}
+    assert shown == set(files) == set(PICTURES)
+    assert not [path for path in files.values() if path.stat().st_size > 60_000]
 
 
 def test_each_finding_has_its_row() -> None:
