@@ -34,6 +34,11 @@ class DevelopmentMode:
     processes of this account.
     """
 
+    #: For who sends ``dev`` where it is not enough.
+    scope_hint: Final = (
+        " In development mode the token that the host's log shows at its start has it."
+    )
+
     def __init__(self, hosts: Collection[str]) -> None:
         """``hosts``: see `is_local`."""
         self._hosts = hosts

@@ -13,10 +13,13 @@ def unauthorized(message: str) -> RequestError:
     return RequestError("unauthorized", message, headers={_CHALLENGE: "Bearer"})
 
 
-def demand_scope(principal: Principal, scope: Scope) -> None:
-    """Refuse who lacks a scope; raises RequestError ``forbidden`` that names it (RFC 6750, 3.1)."""
+def demand_scope(principal: Principal, scope: Scope, hint: str = "") -> None:
+    """Refuse who lacks a scope; raises RequestError ``forbidden`` that names it (RFC 6750, 3.1).
+
+    ``hint``: who has it.
+    """
     if scope in principal.scopes:
         return
     challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
-    message = f"This needs the scope {scope}."
+    message = f"This needs the scope {scope}.{hint}"
     raise RequestError("forbidden", message, {"scope": scope}, headers={_CHALLENGE: challenge})

@@ -50,7 +50,7 @@ def check_access() -> Response | None:
         return None
     g.wsgi_app_principal = principal = _principal(mount, route)
     for scope in route.scopes:
-        demand_scope(principal, scope)
+        demand_scope(principal, scope, getattr(mount.authenticate, "scope_hint", ""))
     return None
 
 
