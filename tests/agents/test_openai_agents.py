@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import agents
@@ -17,6 +18,7 @@ from agents import (
     OpenAIResponsesModel,
     RunConfig,
     RunContextWrapper,
+    Runner,
     function_tool,
     input_guardrail,
     output_guardrail,
@@ -101,6 +103,19 @@ def host(upstream: Upstream, client: AsyncOpenAI) -> Iterator[Host]:
 def sdk_agent(model: Model, *tools: Any, **settings: Any) -> Agent[Any]:
     """An agent with some tools."""
     return Agent(name="Main", model=model, tools=list(tools), **settings)
+
+
+def places_of(events: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Whose the events are, their types, and what they are about."""
+    return [
+        (
+            event.get("parent", ""),
+            event.get("agent", ""),
+            event["type"],
+            event.get("content") or event.get("call_id", ""),
+        )
+        for event in events
+    ]
 
 
 def types_of(events: list[dict[str, Any]]) -> list[str]:
@@ -246,17 +261,89 @@ def test_each_approval_is_asked(host: Host, model: Model) -> None:
 def test_an_agent_inside_a_tool_asks_for_approval_too(host: Host, model: Model) -> None:
     """What an agent used as a tool wants to do is asked of the same user."""
     inner = Agent(name="Inner", model=model, tools=[DELETE])
-    # With a listener the inner run streams, as the scripted provider needs it.
-    tool = inner.as_tool("inner", "Cleans up.", on_stream=lambda _: None)
+    tool = inner.as_tool("inner", "Cleans up.")
     message = scripted_message(DELETE_STEP, END_STEP, tag="inner")
     call = ToolCalls((Call("c0", "inner", json.dumps({"input": message})),))
     bench = host(AgentsSdkAgent(sdk_agent(model, tool)))
     run = bench.start((call, Usage(1, 1)), END_STEP)
     bench.finish(run, answer=True)
     events = events_of(run)
-    assert types_of(events) == ["tool_call", "input_request", "tool_result", "token", "done"]
-    assert (events[2]["tool"], events[2]["output"]) == ("inner", "Done.")
+    assert places_of(events) == [
+        ("", "", "tool_call", "c0"),
+        ("c0", "Inner", "tool_call", "c0.c1"),
+        ("", "", "input_request", ""),
+        ("c0", "Inner", "tool_result", "c0.c1"),
+        ("c0", "Inner", "token", "Done."),
+        ("", "", "tool_result", "c0"),
+        ("", "", "token", "Done."),
+        ("", "", "done", ""),
+    ]
+    assert (events[5]["tool"], events[5]["output"]) == ("inner", "Done.")
     assert events[-1]["usage"] == {"input_tokens": 14, "output_tokens": 6, "total_tokens": 20}
+
+
+def test_an_agent_used_as_a_tool_is_nested(host: Host, model: Model) -> None:
+    """What it says and does is below its call, also what an agent that it has as a tool does."""
+
+    @function_tool
+    def look(where: str) -> str:
+        """Look somewhere."""
+        raise ValueError(f"nothing in {where}")
+
+    deep = Agent(name="Deep", model=model)
+    inner = Agent(name="Inner", model=model, tools=[look, deep.as_tool("deep", "Goes deep.")])
+    deep_script = scripted_message((Text(("far ", "down")), Usage(1, 1)), tag="deep")
+    look_call = Call("c0", "look", '{"where": "here"}')
+    deep_call = Call("c1", "deep", json.dumps({"input": deep_script}))
+    calls = (Text(("I look. ",)), ToolCalls((look_call, deep_call)), Usage(1, 1))
+    inner_script = scripted_message(calls, END_STEP, tag="nested")
+    call = ToolCalls((Call("c0", "inner", json.dumps({"input": inner_script})),))
+    bench = host(AgentsSdkAgent(sdk_agent(model, inner.as_tool("inner", "Works."))))
+    events = bench.talk((call, Usage(1, 1)), END_STEP)
+    assert sorted(places_of(events)) == [
+        ("", "", "done", ""),
+        ("", "", "token", "Done."),
+        ("", "", "tool_call", "c0"),
+        ("", "", "tool_result", "c0"),
+        ("c0", "Inner", "token", "Done."),
+        ("c0", "Inner", "token", "I look. "),
+        ("c0", "Inner", "tool_call", "c0.c0"),
+        ("c0", "Inner", "tool_call", "c0.c1"),
+        ("c0", "Inner", "tool_result", "c0.c0"),
+        ("c0", "Inner", "tool_result", "c0.c1"),
+        ("c0.c1", "Deep", "token", "down"),
+        ("c0.c1", "Deep", "token", "far "),
+    ]
+    results = {one["call_id"]: one for one in events if one["type"] == "tool_result"}
+    assert "nothing in here" in results["c0.c0"]["output"]["error"]
+    assert results["c0.c1"]["output"] == "far down"
+    assert events[-1]["reply"] == "Done."
+    assert events[-1]["usage"]["total_tokens"] == 20
+
+
+def test_only_what_tools_of_turns_run_is_nested(host: Host, model: Model) -> None:
+    """An agent that a tool's function runs is shown too; a guardrail's, and any other, is not."""
+    other = Agent(name="Other", model=model)
+
+    @input_guardrail
+    async def ask_other(context: Any, agent: Any, given: Any) -> GuardrailFunctionOutput:
+        del context, agent, given
+        with suppress(AttributeError):  # unseen it does not stream, as the provider needs it
+            await Runner.run(other, scripted_message((Text(("no",)),), tag="guard"))
+        return GuardrailFunctionOutput(None, tripwire_triggered=False)
+
+    @function_tool
+    async def have_done(script: str) -> str:
+        """Have another agent work."""
+        return str((await Runner.run(other, script)).final_output)
+
+    script = scripted_message((Text(("by ", "me")),), tag="other")
+    call = ToolCalls((Call("c0", "have_done", json.dumps({"script": script})),))
+    agent = sdk_agent(model, have_done, input_guardrails=[ask_other])
+    events = host(AgentsSdkAgent(agent)).talk((call,), END_STEP)
+    nested = [one["content"] for one in events if "parent" in one]
+    assert nested == ["by ", "me"]
+    assert [one["output"] for one in events if one["type"] == "tool_result"] == ["by me"]
 
 
 def test_a_handoff_is_a_status(host: Host, model: Model) -> None:
@@ -266,7 +353,7 @@ def test_a_handoff_is_a_status(host: Host, model: Model) -> None:
     call = (Text(("Wait. ",)), ToolCalls((Call("c1", "transfer_to_accountant", "{}"),)))
     events = bench.talk(call, END_STEP)
     assert types_of(events) == ["token", "status", "token", "done"]
-    assert events[1]["content"] == "Accountant takes over."
+    assert (events[1]["content"], events[1]["agent"]) == ("Accountant takes over.", "Accountant")
     assert events[-1]["reply"] == "Wait. Done."
 
 

@@ -17,6 +17,7 @@ from agents import (
 )
 from agents.memory import Session
 
+from wsgi_app.agents.openai_agents_nested import show_nested_runs
 from wsgi_app.agents.openai_agents_report import Report
 from wsgi_app.agents.openai_agents_session import (
     MakeSession,
@@ -83,6 +84,7 @@ class AgentsSdkAgent:
         self._max_turns = max_turns
         self._run_config = run_config
         self._session = session
+        show_nested_runs()
 
     #: Whether its model is shown what came with a message.
     takes_attachments = True

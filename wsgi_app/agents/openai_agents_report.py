@@ -43,7 +43,7 @@ from wsgi_app.agents.upstream_errors import CUT_OFF_DETAILS, missing_answer
 from wsgi_app.compat.python import aclosing
 from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnCancelled, TurnError
-from wsgi_app.events import Status, Thinking, ToolCall, ToolResult, Usage, encode_json
+from wsgi_app.events import Handoff, Status, Thinking, ToolCall, ToolResult, Usage, encode_json
 
 _TEXT: Final = frozenset({"response.output_text.delta", "response.refusal.delta"})
 _THINKING: Final = frozenset(
@@ -222,7 +222,8 @@ class Report(RunHooks[Any]):
             call_id = item.call_id or ""
             self._send_result(call_id, self._called.get(call_id, "tool"), item.output)
         elif isinstance(item, HandoffOutputItem):
-            self._turn.emit(Status(f"{item.target_agent.name} takes over."))
+            name = item.target_agent.name
+            self._turn.emit(Handoff(f"{name} takes over.", name))
 
     def _send_call(self, item: ToolCallItem) -> None:
         call_id, kind = item.call_id or "", raw_field(item.raw_item, "type")

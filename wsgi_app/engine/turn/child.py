@@ -13,7 +13,7 @@ from msgspec import UNSET, structs
 from wsgi_app.engine.turn.call import Call, find_call
 from wsgi_app.engine.turn.output import check_name, check_output
 from wsgi_app.errors import TurnError
-from wsgi_app.events import InputRequest, Nested, Token, ToolCall, ToolResult
+from wsgi_app.events import Handoff, InputRequest, Nested, Status, Token, ToolCall, ToolResult
 
 if TYPE_CHECKING:
     from wsgi_app.engine.turn.steps import RecordedStep
@@ -47,7 +47,8 @@ class ChildHost:
         self.depth = above.depth + 1
         if self.depth > MAX_CHILD_DEPTH:
             raise TurnError(f"Sub-agents are at most {MAX_CHILD_DEPTH} deep.")
-        self.agent = check_name(agent)
+        #: Who speaks, first the one that it was made for.
+        self.agent = self._name = check_name(agent)
         self.called_for = called_for
         self.fence = above.fence
         self.children = above.children
@@ -65,7 +66,7 @@ class ChildHost:
             self._own_call = "" if call_id else _own_id(number, above.attempt)
             self.parent = check_name(above.path + (call_id or self._own_call))
             if self._own_call:
-                above.emit(ToolCall(self.agent, self._own_call, {"input": given}))
+                above.emit(ToolCall(self._name, self._own_call, {"input": given}))
         except BaseException:
             self.children.close()
             raise
@@ -86,7 +87,7 @@ class ChildHost:
             if self._own_call and not self._above.ended:
                 output = {"error": "The sub-agent failed."} if failed else text
                 status = "error" if failed else "complete"
-                self._above.emit(ToolResult(self.agent, self._own_call, output, status))  # type: ignore[arg-type] # one of the two
+                self._above.emit(ToolResult(self._name, self._own_call, output, status))  # type: ignore[arg-type] # one of the two
         finally:
             self.children.close()
 
@@ -99,6 +100,8 @@ class ChildHost:
             self._above.emit(item)
             return
         event = check_output(item).event  # type: ignore[assignment] # of these kinds alone
+        if isinstance(event, Handoff):
+            self.agent, event = event.agent, Status(event.content)
         if isinstance(event, (ToolCall, ToolResult)):
             event = structs.replace(event, call_id=self.path + event.call_id)
         elif isinstance(event, Token):
@@ -210,15 +213,18 @@ class ChildHost:
         self._above.wait_written(written)
 
 
+def call_within(host: TurnHost) -> str:
+    """The id of the call of a tool of its agent that the calling code runs for; '' for none."""
+    call = find_call()
+    return "" if call is None or call is host.called_for else call.call_id
+
+
 @contextmanager
 def open_child(
     above: TurnHost, agent: str, call_id: str | None, given: object
 ) -> Iterator[ChildHost]:
     """Have a sub-agent for the block, see `Turn.child`."""
-    call = find_call()
-    if call_id is None and call is not None and call is not above.called_for:
-        call_id = call.call_id
-    host = ChildHost(above, agent, call_id or "", given, call)
+    host = ChildHost(above, agent, call_id or call_within(above), given, find_call())
     failed = True
     try:
         yield host

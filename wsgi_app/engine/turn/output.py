@@ -72,8 +72,8 @@ def check_output(item: Any, kinds: tuple[type[Event], ...] = AGENT_EVENTS) -> Ou
 
 def _check_placed(event: Nested | Handoff) -> Output:
     """Check an event that names its agent."""
-    plain = Status(event.content) if isinstance(event, Handoff) else event.event
-    checked = check_output(plain)
+    within = event if isinstance(event, Handoff) else event.event
+    checked = check_output(Status(within.content) if isinstance(within, Handoff) else within)
     agent = check_name(event.agent)
     placed: AnyEvent
     if isinstance(event, Handoff):

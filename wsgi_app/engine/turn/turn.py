@@ -15,7 +15,7 @@ from msgspec import UNSET
 from wsgi_app.engine.runtime.owner import current_owner, owned_by
 from wsgi_app.engine.runtime.workdir import Workdirs
 from wsgi_app.engine.turn.call import Call, call_key, inside_call
-from wsgi_app.engine.turn.child import open_child
+from wsgi_app.engine.turn.child import call_within, open_child
 from wsgi_app.engine.turn.client_tools import request_of, results_of
 from wsgi_app.engine.turn.history import for_people, take_kept
 from wsgi_app.engine.turn.session_name import SessionName
@@ -165,11 +165,13 @@ class Turn:
             with owned_by(turn) if current else nullcontext():
                 yield turn
 
+    @property
+    def inner_call(self) -> str:
+        """The id of the call of a tool of its agent that this code runs for; '' for none."""
+        return call_within(self._host)
+
     def attach(
-        self,
-        name: str,
-        content: bytes | BinaryIO,
-        media_type: str = "application/octet-stream",
+        self, name: str, content: bytes | BinaryIO, media_type: str = "application/octet-stream"
     ) -> str:
         """Give the user a file: kept for the session, and told by an event; its id.
 
