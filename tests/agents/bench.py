@@ -149,6 +149,19 @@ def events_of(run: TurnRun) -> list[dict[str, Any]]:
     return [msgspec.json.decode(entry.json) for entry in run.log.read(0, run.log.last_seq)]
 
 
+def places_of(events: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Whose the events are, their types, and what they are about."""
+    return [
+        (
+            event.get("parent", ""),
+            event.get("agent", ""),
+            event["type"],
+            event.get("content") or event.get("call_id", ""),
+        )
+        for event in events
+    ]
+
+
 def _slowly(script: tuple[AnyStep, ...]) -> tuple[AnyStep, ...]:
     return tuple(
         msgspec.structs.replace(step, pace_seconds=PACE_SECONDS)

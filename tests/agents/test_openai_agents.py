@@ -28,7 +28,7 @@ from agents.tracing import Span, Trace, TracingProcessor
 from flask import Flask
 from openai import AsyncOpenAI
 
-from tests.agents.bench import AgentBench, events_of
+from tests.agents.bench import AgentBench, events_of, places_of
 from tests.support.conversation import SCRIPTS, add, pick_colour, read_file
 from tests.support.documentation import block
 from tests.support.upstream import Upstream
@@ -103,19 +103,6 @@ def host(upstream: Upstream, client: AsyncOpenAI) -> Iterator[Host]:
 def sdk_agent(model: Model, *tools: Any, **settings: Any) -> Agent[Any]:
     """An agent with some tools."""
     return Agent(name="Main", model=model, tools=list(tools), **settings)
-
-
-def places_of(events: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """Whose the events are, their types, and what they are about."""
-    return [
-        (
-            event.get("parent", ""),
-            event.get("agent", ""),
-            event["type"],
-            event.get("content") or event.get("call_id", ""),
-        )
-        for event in events
-    ]
 
 
 def types_of(events: list[dict[str, Any]]) -> list[str]:

@@ -27,7 +27,7 @@ from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.agents.bench import AgentBench, events_of
+from tests.agents.bench import AgentBench, events_of, places_of
 from tests.support import conversation
 from tests.support.conversation import add, pick_colour
 from tests.support.documentation import block
@@ -39,10 +39,11 @@ from tests.support.upstream_script import (
     Text,
     ToolCalls,
     Usage,
+    scripted_message,
 )
 from tests.support.waiting import wait_for
-from wsgi_app import AgentHost, Turn, current_turn
-from wsgi_app.agents.pydantic_ai import PydanticAIAgent
+from wsgi_app import AgentHost, Status, Turn, current_turn
+from wsgi_app.agents.pydantic_ai import PydanticAIAgent, SubAgent
 from wsgi_app.errors import TurnError
 from wsgi_app.store.base import SessionKey
 
@@ -402,3 +403,47 @@ def test_readme_shows_how(model: Model) -> None:
     )
     assert answer.json is not None
     assert answer.json["reply"] == "Hello from upstream"
+
+
+def test_an_agent_that_a_tool_runs_is_nested(host: Host, model: Model) -> None:
+    """What it says and does is below the tool's call, also what an agent of its own tools does."""
+    deep = Agent(model, name="deep", capabilities=[SubAgent()])
+    inner = Agent(model, name="inner", capabilities=[SubAgent("Inner")])
+    outer = Agent(model)
+
+    @inner.tool
+    async def dig(ctx: RunContext[Any], script: str) -> str:
+        current_turn().emit(Status("digging"))
+        return (await deep.run(script, usage=ctx.usage)).output
+
+    @outer.tool
+    async def research(ctx: RunContext[Any], script: str) -> str:
+        return (await inner.run(script, deps=ctx.deps, usage=ctx.usage)).output
+
+    deep_script = scripted_message((Text(("far ", "down")), Usage(1, 1)), tag="deep")
+    dig_call = ToolCalls((Call("c0", "dig", json.dumps({"script": deep_script})),))
+    said = (Text(("I dig. ",)), dig_call, Usage(1, 1))
+    inner_script = scripted_message(said, END_STEP, tag="inner")
+    call = ToolCalls((Call("c0", "research", json.dumps({"script": inner_script})),))
+    events = host(PydanticAIAgent(outer)).talk((call, Usage(1, 1)), END_STEP)
+    assert places_of(events) == [
+        ("", "", "tool_call", "c0"),
+        ("c0", "Inner", "token", "I dig. "),
+        ("c0", "Inner", "tool_call", "c0.c0"),
+        ("c0", "Inner", "status", "digging"),
+        ("c0.c0", "deep", "token", "far "),
+        ("c0.c0", "deep", "token", "down"),
+        ("c0", "Inner", "tool_result", "c0.c0"),
+        ("c0", "Inner", "token", "Done."),
+        ("", "", "tool_result", "c0"),
+        ("", "", "token", "Done."),
+        ("", "", "done", ""),
+    ]
+    assert events[-1]["usage"]["total_tokens"] == 20
+
+
+def test_a_sub_agent_elsewhere_is_an_agent(host: Host, model: Model) -> None:
+    """Outside of tools of turns the capability changes nothing: it is the turn's own agent."""
+    agent = Agent(model, capabilities=[SubAgent()])
+    events = host(PydanticAIAgent(agent)).talk(END_STEP)
+    assert places_of(events) == [("", "", "token", "Done."), ("", "", "done", "")]

@@ -152,11 +152,10 @@ class Turn:
     ) -> Iterator[Turn]:
         """Give a sub-agent of this name a turn of its own for the block: all it sends is nested.
 
-        It works for the call ``call_id``, or for that of the tool that the block runs in; where
-        there is neither, the turn shows a call of the sub-agent, whose result is what that said.
-        Nothing of it is text of the turn. Its turn has ``message``, this one's if not given, and no
-        history. `current_turn` is the sub-agent's in the block, unless ``current`` is False. Raises
-        TurnError for the ninth level, and for more than 64 sub-agents at once.
+        It works for the call ``call_id``, or for that of the tool that the block runs in, else for
+        one that the turn shows, whose result is what it said. Its turn has ``message``, this one's
+        if not given, and no history, and is `current_turn` in the block, unless ``current`` is
+        False. Raises TurnError for the ninth level, and for more than 64 sub-agents at once.
         """
         given = self.message if message is None else message
         with open_child(self._host, agent, call_id, given) as host:
@@ -167,7 +166,7 @@ class Turn:
 
     @property
     def inner_call(self) -> str:
-        """The id of the call of a tool of its agent that this code runs for; '' for none."""
+        """The id of the call of its agent's tool that this code runs for; '' for none."""
         return call_within(self._host)
 
     def attach(
