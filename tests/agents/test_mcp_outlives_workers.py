@@ -47,4 +47,4 @@ def test_a_turn_with_servers_goes_on(rig: Rig, tool: str) -> None:
     told = [f.data for f in follower.counted() if f.data["type"] == "tool_result"]
     assert [result["status"] for result in told] == ["complete", "complete" if again else "error"]
     statuses = [f.data["content"] for f in follower.frames if f.data["type"] == "status"]
-    assert any("begun again" in status for status in statuses)
+    assert any("started again" in status for status in statuses)

@@ -15,9 +15,9 @@ from wsgi_app.agents.tools import AnyTool
 MAX_DESCRIPTION_CHARS: Final = 1024
 #: In the system prompt, of all tools; a description that goes beyond it ends there.
 MAX_REST_CHARS: Final = 65_536
-_GOES_ON: Final = " … (goes on in the instructions)"
+_GOES_ON: Final = " … (continued in the instructions)"
 _KEPT_CHARS: Final = MAX_DESCRIPTION_CHARS - len(_GOES_ON)
-_TITLE: Final = "The descriptions of some tools go on:"
+_TITLE: Final = "The rest of some tools' descriptions:"
 
 
 def short_description(tool: AnyTool) -> str:

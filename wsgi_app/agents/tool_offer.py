@@ -103,7 +103,7 @@ class FindTool:
         self.parameters: dict[str, Any] = {
             "type": "object",
             "properties": {
-                "query": {"type": "string", "description": "Words for what the tool shall do."}
+                "query": {"type": "string", "description": "Words for what the tool should do."}
             },
             "required": ["query"],
         }

@@ -60,7 +60,7 @@ def _check_url(url: str, setting: str) -> None:
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise ConfigError(f"{setting} is malformed: expected a file, an https:// or an http:// URL")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK_NAMES:
-        log.warning("%s is no https:// URL: who is in between can sign any token", setting)
+        log.warning("%s is no https:// URL: anybody in between can sign any token", setting)
 
 
 class _WebTokens:

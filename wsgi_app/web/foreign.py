@@ -42,7 +42,7 @@ def tell_collector(mount: Mount) -> None:
     mount.warn_once(
         "collector",
         f"{_caller()} asks for the body of a stream of events, which is not there yet; it got an"
-        " empty one, and the stream goes on if it is left in place. Let it skip responses whose"
+        " empty one, and the stream continues if it is left in place. Let it skip responses whose"
         " is_streamed is true, or whose mimetype is text/event-stream",
     )
 

@@ -49,7 +49,7 @@ def metrics_warnings(server: ServerFacts | None, *, shared_store: bool) -> list[
     if not many or not shared_store or are_shared():
         return []
     told = (
-        "GET /metrics tells of one worker alone: import the hooks of wsgi_app.gunicorn_hooks in"
+        "GET /metrics covers one worker alone: import the hooks of wsgi_app.gunicorn_hooks in"
         " gunicorn.conf.py; where the app is loaded before the fork and uses prometheus_client"
         " itself, set PROMETHEUS_MULTIPROC_DIR too"
     )

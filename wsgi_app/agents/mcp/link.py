@@ -130,7 +130,7 @@ class McpLink:
                 async for _ in changes:
                     self.has_new_tools = True
         except (MCPError, RuntimeError, OSError) as error:
-            log.info("MCP server %s tells of no new tools: %s", self._endpoint.name, error)
+            log.info("MCP server %s announces no new tools: %s", self._endpoint.name, error)
 
     async def _take(self, message: Any) -> None:
         if isinstance(message, ToolListChangedNotification):

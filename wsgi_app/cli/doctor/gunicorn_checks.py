@@ -141,7 +141,7 @@ def _connections(found: SetUp) -> Iterator[Finding]:
         yield Finding(
             "worker_connections",
             f"worker_connections is {server.worker_connections} with {server.threads} threads: a"
-            " busy worker goes on accepting, and requests wait in it while others are idle",
+            " busy worker keeps accepting, and requests wait in it while others are idle",
             f"worker_connections = {most}",
             server.where,
         )
@@ -187,8 +187,8 @@ def _hooks(found: SetUp) -> Iterator[Finding]:
     names = ", ".join(server.missing_hooks)
     yield Finding(
         "hooks",
-        f"without the hooks {names} the turns of a worker that dies go on until its lease runs out,"
-        " and a drain, metrics of all workers and parked streams are not whole",
+        f"without the hooks {names} the turns of a worker that dies stay open until its lease runs"
+        " out, and a drain, metrics of all workers and parked streams are not whole",
         f"from wsgi_app.gunicorn_hooks import {names}",
         server.config_file or MISSING_FILE,
     )

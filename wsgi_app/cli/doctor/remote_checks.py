@@ -67,7 +67,7 @@ def _hangup(facts: RemoteFacts) -> Iterator[Finding]:
         return
     yield Finding(
         "hang_up",
-        "the host did not learn that a client had hung up: turns go on for nobody",
+        "the host did not learn that a client had hung up: turns run for nobody",
         "proxy_ignore_client_abort off; a server that shows its socket (gunicorn's gthread does)",
         PROXY,
     )

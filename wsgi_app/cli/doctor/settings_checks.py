@@ -24,7 +24,7 @@ def check_environment(environ: Mapping[str, str]) -> list[Finding]:
         if key in _KNOWN:
             problem = _malformed(key, environ[key])
             if problem:
-                findings.append(_finding(key, problem, f"mend {key}, or unset it"))
+                findings.append(_finding(key, problem, f"correct {key}, or unset it"))
             continue
         meant = difflib.get_close_matches(key, _KNOWN, n=1, cutoff=0.85)
         if meant:
@@ -40,7 +40,7 @@ def check_app(config_error: str, known: list[Finding]) -> list[Finding]:
         Finding(
             "settings",
             config_error,
-            "mend this setting: the app does not start",
+            "correct this setting: the app does not start",
             "environment, app.config or AgentHost",
         )
     ]
@@ -51,7 +51,7 @@ def check_login(hosts: list[HostFacts]) -> list[Finding]:
     return [
         Finding(
             "login",
-            f"the host at {host.prefix} is in development mode: whoever comes through a proxy or"
+            f"the host at {host.prefix} is in development mode: what comes through a proxy or"
             " from another machine gets 401",
             "AGENT_TOKENS_FILE (see `wsgi-agent-host token`), AGENT_TOKENS, or authenticate= of"
             " AgentHost",

@@ -170,7 +170,7 @@ class LoopThread:
             except (SystemExit, KeyboardInterrupt):
                 # asyncio hands these on from a task to whoever runs the loop; the task has its
                 # own copy, and other turns must go on.
-                log.warning("a task on loop %s raised SystemExit; the loop goes on", self._name)
+                log.warning("a task on loop %s raised SystemExit; the loop continues", self._name)
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()

@@ -67,4 +67,4 @@ class StoreThreads:
             try:
                 call()
             except Exception:
-                log.exception("a call beside the loop failed")
+                log.exception("a call outside the loop failed")

@@ -79,6 +79,6 @@ class Watchdog:
 
     def _sign(self) -> None:
         if self._logged:
-            log.warning("the agents loop goes on after %.1f s", self.blocked_seconds)
+            log.warning("the agents loop runs again after %.1f s", self.blocked_seconds)
         self._logged = False
         self._asked_at = None

@@ -38,7 +38,7 @@ MAX_TRIES: Final = 120
 #: For how long a worker counts as alive that was: the limit above finds out the rest.
 ALIVE_SECONDS: Final = 1.0
 #: What the user is told when the owner did not take it.
-BEGAN_AGAIN: Final = "The session goes on in another process: its tools have begun again."
+BEGAN_AGAIN: Final = "The session continues in another process: its tools have started again."
 
 
 #: A request that was taken, and the history that it starts with; None while it is queued.

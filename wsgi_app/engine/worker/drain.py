@@ -37,7 +37,7 @@ def drain(runner: Runner, seconds: float) -> None:
     if not finished:
         left = len(runner.fences())
         handed = runner.end_turns(WORKER_SHUTDOWN)
-        told = "the worker leaves: %d turns are ended, %d go on elsewhere"
+        told = "the worker leaves: %d turns are ended, %d continue elsewhere"
         log.warning(told, left - handed, handed)
     # 4. Flush the journal.
     if not runner.wait_idle(CLOSING_SECONDS):

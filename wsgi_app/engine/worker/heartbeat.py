@@ -216,7 +216,7 @@ class HeartbeatThread:
                 worker_id, WORKER_LOST_JSON, lost_messages, again=WORKERS_LOST_JSON
             )
             tell_lost(lost, self._host, self._log_format)
-            told = "worker %s is lost, with %d turns; %d others go on here"
+            told = "worker %s is lost, with %d turns; %d others continue here"
             log.warning(told, worker_id, len(lost), taken)
         except StoreUnavailable:
             self._up_since = None

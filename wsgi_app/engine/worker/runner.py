@@ -298,7 +298,7 @@ class Runner:
     def warnings(self) -> list[str]:
         """What is not wrong but not right."""
         abandoned = self.abandoned.count()
-        threads = f"{abandoned} agent threads go on after their turn has ended"
+        threads = f"{abandoned} agent threads still run after their turn has ended"
         return [*([threads] if abandoned else []), *self.loops.warnings()]
 
     def fences(self) -> list[Fence]:

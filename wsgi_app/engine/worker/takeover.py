@@ -32,7 +32,7 @@ from wsgi_app.store.values import next_run_id
 log = logging.getLogger("wsgi_app")
 
 #: What its readers see.
-TAKEN_OVER: Final = "The worker that ran this turn is gone: another one goes on with it."
+TAKEN_OVER: Final = "The worker that ran this turn is gone: another one continues it."
 
 
 class TakenOver(NamedTuple):
@@ -119,7 +119,7 @@ class Takeover:
             return None
         new = number_events(found.fence.turn, [*(one.json for one in events), *told])
         log.warning(
-            "turn %d of %s goes on here, attempt %d",
+            "turn %d of %s continues here, attempt %d",
             *(found.fence.turn, found.fence.key.session_id, found.attempt + 1),
         )
         questions = (

@@ -52,7 +52,10 @@ _PLACE: Final = {
         "type": "string",
         "description": "The call that a sub-agent works for: no part of the turn's own answer.",
     },
-    "agent": {"type": "string", "description": "The sub-agent, or who speaks from here on."},
+    "agent": {
+        "type": "string",
+        "description": "The sub-agent, or the agent that speaks from now on.",
+    },
 }
 _SECURITY_SCHEMES: Final = {
     "bearer": {

@@ -213,7 +213,7 @@ class ThreadDocument(Struct):
 
 _TEXT: Final = {"type": "string"}
 _RUN_PLACE: Final = Header("Content-Location", "The run, below the client's own base.", _TEXT)
-_STREAM_PLACE: Final = Header("Location", "Its stream, to go on with.", _TEXT)
+_STREAM_PLACE: Final = Header("Location", "Its stream, to continue.", _TEXT)
 _PLACES: Final = (_RUN_PLACE, _STREAM_PLACE)
 _STREAM: Final = {200: Reply("The run's events.", (Events(data=(Any,), numbered=True),), _PLACES)}
 _VALUES: Final = {200: Reply("The state.", (Content(JSON, dict[str, Any]),), _PLACES)}

@@ -261,7 +261,7 @@ def _open_state(mount: Mount, state: Any) -> tuple[int, int, QuestionName]:
         turn, seq, name = str(text).split(".", 2)
         return int(turn), int(seq), QuestionName.parse(name)
     except (BadSignature, ValueError):
-        raise RpcError(INVALID_PARAMS, "The requestState is none of this server's.") from None
+        raise RpcError(INVALID_PARAMS, "The requestState is not from this server.") from None
 
 
 def _signer(mount: Mount, tenant: str) -> URLSafeSerializer:

@@ -79,7 +79,7 @@ def tool_document(max_message_chars: int) -> JsonObject:
                 "session": {
                     **_TEXT,
                     "pattern": SESSION_ID_PATTERN.replace(r"\Z", "$"),
-                    "description": "The conversation to go on with; a new one without it.",
+                    "description": "The conversation to continue; a new one without it.",
                 },
             },
             "required": ["message"],

@@ -63,7 +63,7 @@ from wsgi_app.wires.mcp.request import (
 
 INSTRUCTIONS: Final = (
     f"The tool `{TOOL}` asks the agent of this site. Its results name the conversation's `session`:"
-    " pass that on to go on with it."
+    " pass that on to continue it."
 )
 #: How long a client may keep the list of tools.
 TTL_MILLISECONDS: Final = 60_000

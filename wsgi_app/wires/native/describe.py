@@ -68,7 +68,7 @@ Sessions = Annotated[
 Cursor = Annotated[str, Meta(extra_json_schema={"pattern": rf"^$|{CURSOR_PATTERN}"})]
 Named = Annotated[str, Meta(description="`1` adds `event:` lines, for addEventListener.")]
 Marks = Annotated[
-    str, Meta(description="`1` tells the mark of each run with its first event, `ids` in its ids.")
+    str, Meta(description="`1` sends the mark of each run with its first event, `ids` in its ids.")
 ]
 STREAM_QUERY: Final = {
     "batch_ms": BatchMilliseconds,

@@ -257,7 +257,7 @@ class _Turn:
 
     def _rewind(self, counted: Sequence[AnyEvent]) -> None:
         """Begin again behind what counts; its messages are told again under their ids."""
-        self._message.fail("Another worker goes on with this.")
+        self._message.fail("Another worker continues this.")
         self._answer = Answer(self._start.human_id, self._names)
         for event in counted:
             self._answer.take(event)
