@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from typing import Any
 
 import pytest
@@ -14,60 +13,15 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from typing_extensions import TypedDict
 
-from tests.agents.bench import AgentBench, Host, events_of
+from tests.agents.bench import Host
+from tests.agents.steering import Gate, call, finish, kinds, said
 from tests.support.graphs import Reply, asking, async_graph, make_model, one_node, sync_graph
 from tests.support.savers import sqlite_saver
 from tests.support.upstream import Upstream
-from tests.support.upstream_script import AnyStep, Call, Text, ToolCalls, scripted_message
+from tests.support.upstream_script import Text, scripted_message
 from tests.support.waiting import wait_for
 from wsgi_app.agents.langgraph import LangGraphAgent
-from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.store.base import SessionKey
-
-WAIT_SECONDS = 20
-
-
-class Gate:
-    """A tool that waits until the test lets it go on, and how often it was called."""
-
-    def __init__(self) -> None:
-        self.entered, self.left = threading.Event(), threading.Event()
-        self.calls = 0
-
-    def hold(self) -> str:
-        """Wait."""
-        self.calls += 1
-        self.entered.set()
-        assert self.left.wait(WAIT_SECONDS)
-        return "held"
-
-    def say(self, run: TurnRun, *texts: str) -> None:
-        """Say something to a turn while the tool runs."""
-        assert self.entered.wait(WAIT_SECONDS)
-        for number, text in enumerate(texts):
-            run.steering.offer(f"{run.fence.run_id}-{number}", text)
-        self.left.set()
-
-
-def call(*names: str) -> ToolCalls:
-    """Calls of tools at the same time."""
-    return ToolCalls(tuple(Call(f"c{at}", name, "{}") for at, name in enumerate(names)))
-
-
-def said(*steps: AnyStep) -> str:
-    """What the provider answers with these steps."""
-    return scripted_message(list(steps))
-
-
-def kinds(upstream: Upstream) -> list[str]:
-    """Whose the messages of the newest request are, without the instructions."""
-    return [message["role"] for message in upstream.requests[-1].body["messages"]]
-
-
-def finish(bench: AgentBench, run: TurnRun) -> list[dict[str, Any]]:
-    """A turn's events, to its end."""
-    bench.finish(run)
-    return events_of(run)
 
 
 def agent_graph(upstream: Upstream, tools: Any, **options: Any) -> Any:

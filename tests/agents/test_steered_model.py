@@ -19,7 +19,7 @@ from tests.support.upstream import Request, Upstream
 from tests.support.upstream_script import AnyStep, Call, Text, ToolCalls, Usage, scripted_message
 from tests.support.waiting import wait_for
 
-FRAMEWORKS = ["graph"]
+FRAMEWORKS = ["graph", "sdk"]
 KINDS = ["chat", "responses", *(["pydantic"] if sys.version_info >= (3, 11) else [])]
 APIS = pytest.mark.parametrize(
     "api",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 
@@ -90,10 +92,28 @@ def graph() -> Agent:
     return LangGraphAgent(create_agent(model, [wait], checkpointer=saver))
 
 
+def sdk_agent() -> Agent:
+    """The same with the OpenAI Agents SDK."""
+    from agents import Agent as SdkAgent  # noqa: PLC0415 - where it is used
+    from agents import OpenAIChatCompletionsModel, function_tool  # noqa: PLC0415 - the same
+    from openai import AsyncOpenAI  # noqa: PLC0415 - the same
+
+    from wsgi_app.agents.openai_agents import AgentsSdkAgent  # noqa: PLC0415 - the same
+
+    async def wait(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "waited"
+
+    tool = function_tool(wait, name_override="wait_a_moment")
+    model = OpenAIChatCompletionsModel("test-model", AsyncOpenAI(max_retries=0))
+    agent: SdkAgent[Any] = SdkAgent(name="main", model=model, tools=[tool])
+    return AgentsSdkAgent(agent)
+
+
 def app() -> Flask:
     """Mount them below /agents, /deaf, /pydantic, and by the model's API /chat and /responses.
 
-    With ``MEMORY_FOLDER`` those of other frameworks too: /graph.
+    With ``MEMORY_FOLDER`` those of other frameworks too: /graph, /sdk.
     """
     site = Flask("site")
     AgentHost(listening).init_app(site, url_prefix="/agents")
@@ -104,5 +124,6 @@ def app() -> Flask:
         AgentHost(pydantic_ai()).init_app(site, url_prefix="/pydantic")
     if "MEMORY_FOLDER" in os.environ:
         AgentHost(graph()).init_app(site, url_prefix="/graph")
+        AgentHost(sdk_agent()).init_app(site, url_prefix="/sdk")
     AgentHost(deaf).init_app(site, url_prefix="/deaf")
     return site

@@ -19,6 +19,7 @@ from agents.memory import Session
 
 from wsgi_app.agents.openai_agents_nested import show_nested_runs
 from wsgi_app.agents.openai_agents_report import Report
+from wsgi_app.agents.openai_agents_said import Said
 from wsgi_app.agents.openai_agents_session import (
     MakeSession,
     add_rest,
@@ -88,6 +89,15 @@ class AgentsSdkAgent:
 
     #: Whether its model is shown what came with a message.
     takes_attachments = True
+
+    @property
+    def takes_steering(self) -> bool:
+        """Whether it looks for what the user says while a turn runs.
+
+        A session of the SDK's would not remember it.
+        """
+        return self._session is None
+
     #: Whether its model may call tools of a turn's client.
     takes_client_tools = True
 
@@ -146,32 +156,39 @@ class AgentsSdkAgent:
         """Run the agent, from where another worker has stopped; gives all items of the run."""
         max_turns = self._max_turns or turn.max_steps
         format_error = self._run_config.tool_error_formatter if self._run_config else None
-        steps = SdkSteps(turn, StepsOfCalls(turn, self._on_crash, keeps=self._resume))
+        others = self._run_config.call_model_input_filter if self._run_config else None
+        said = Said(turn, max_turns, others)
+        steps = SdkSteps(turn, StepsOfCalls(turn, self._on_crash, keeps=self._resume), said)
         report = Report(turn, max_turns, format_error, steps)
-        run_config = self._make_run_config(report)
+        run_config = self._make_run_config(report, said)
         context = self._context(turn) if self._context else turn
         agent: Agent[Any] = with_client_tools(self._agent, turn)
         given: str | list[TResponseInputItem] | RunState[Any] = message
         if steps.are_left:
             agent, given = await self._take_up(steps, report, context)
+        behind = steps.answers_before
         while True:
             result = Runner.run_streamed(
                 agent,
                 given,
                 context=context,
-                max_turns=max(1, max_turns - steps.answers_before),
+                max_turns=max(1, max_turns - behind),
                 hooks=report,
                 run_config=run_config,
                 session=session,
             )
             await report.follow(result)
-            if not result.interruptions:
-                break
-            state = result.to_state()
-            await steps.wait_for_approvals(state, report.counted)
-            given = await report.ask_approvals(state)
-        report.send_output(result.final_output)
-        return result.to_input_list()
+            if result.interruptions:
+                state = result.to_state()
+                await steps.wait_for_approvals(state, report.counted)
+                given = await report.ask_approvals(state)
+                continue
+            report.send_output(result.final_output)
+            if turn.may_end():
+                return result.to_input_list()
+            agent, behind = result.last_agent, said.answers
+            given = said.begin_again(result.to_input_list())
+            report.begin_again()
 
     async def _take_up(self, steps: SdkSteps, report: Report, context: Any) -> tuple[Any, Any]:
         """The agent that was at work, and what it goes on with."""
@@ -182,9 +199,13 @@ class AgentsSdkAgent:
         agent = steps.agent_of(self._agent)
         return agent, await steps.items_left(agent, context)
 
-    def _make_run_config(self, report: Report) -> Any:
+    def _make_run_config(self, report: Report, said: Said) -> Any:
         if self._run_config is not None:
-            return dataclasses.replace(self._run_config, tool_error_formatter=report.note_error)
+            return dataclasses.replace(
+                self._run_config,
+                tool_error_formatter=report.note_error,
+                call_model_input_filter=said,
+            )
         # Compatible servers count only when asked to, OpenAI's own always.
         counts = self._agent.model_settings.include_usage
         # A dict: the SDK closes what it makes for the run of none but this or no config at all.
@@ -192,5 +213,6 @@ class AgentsSdkAgent:
             "tracing_disabled": True,
             "tool_not_found_behavior": "return_error_to_model",
             "tool_error_formatter": report.note_error,
+            "call_model_input_filter": said,
             "model_settings": ModelSettings(include_usage=True if counts is None else counts),
         }

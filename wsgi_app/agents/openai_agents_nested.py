@@ -15,6 +15,7 @@ from agents.tool import Tool
 from agents.tool_context import ToolContext
 
 from wsgi_app.agents.openai_agents_report import Report
+from wsgi_app.agents.openai_agents_said import Said
 from wsgi_app.agents.openai_agents_steps import SdkSteps
 from wsgi_app.agents.steps_of_calls import StepsOfCalls
 from wsgi_app.compat.python import aclosing
@@ -84,14 +85,20 @@ class NestedReport(Report):
         self._hooks = hooks or RunHooks[Any]()
         self._config = config if isinstance(config, RunConfig) else None
         format_error = self._config.tool_error_formatter if self._config else None
-        steps = SdkSteps(turn, StepsOfCalls(turn, {}, keeps=False))
+        steps = SdkSteps(turn, StepsOfCalls(turn, {}, keeps=False), Said(turn, 0, None))
         super().__init__(turn, 0, format_error, steps)
 
     def options(self) -> dict[str, Any]:
         """What the run is to have, beside its own."""
         if self._config is None:
             return {"hooks": self}
-        config = dataclasses.replace(self._config, tool_error_formatter=self.note_error)
+        # What the user says is for the agent that called: the filter is that one's.
+        own = self._config.call_model_input_filter
+        config = dataclasses.replace(
+            self._config,
+            tool_error_formatter=self.note_error,
+            call_model_input_filter=own.others if isinstance(own, Said) else own,
+        )
         return {"hooks": self, "run_config": config}
 
     def note_called(self, asked: Sequence[ToolApprovalItem]) -> None:

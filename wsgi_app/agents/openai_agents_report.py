@@ -147,6 +147,13 @@ class Report(RunHooks[Any]):
             text = encode_json(to_jsonable_python(output, fallback=str)).decode()
             self._turn.emit(output if isinstance(output, str) else text)
 
+    def begin_again(self) -> None:
+        """Go on with another run: the user has said something more."""
+        if self._has_spoken:
+            self._turn.emit("\n\n")
+        self.counted = Usage()
+        self._has_text = False
+
     def _explain(self, error: Exception) -> TurnError | None:
         return explain_model_failure(error, self._model) or explain(error, self._max_turns)
 

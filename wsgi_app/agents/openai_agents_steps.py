@@ -23,6 +23,7 @@ from agents.tool_context import ToolContext
 from msgspec.structs import astuple
 from pydantic_core import to_jsonable_python
 
+from wsgi_app.agents.openai_agents_said import Said, Words
 from wsgi_app.agents.steps_of_calls import StepsOfCalls
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.toolbox import OUTCOME_UNKNOWN
@@ -39,9 +40,10 @@ UNKNOWN_AGENT: Final = (
 class SdkSteps:
     """The steps of one turn's run. Used by tasks of the ``agents`` loop alone."""
 
-    def __init__(self, turn: Turn, calls: StepsOfCalls) -> None:
+    def __init__(self, turn: Turn, calls: StepsOfCalls, said: Said) -> None:
         self._turn = turn
         self._calls = calls
+        self._said = said
         self._items: list[Any] = []
         self._state: dict[str, Any] | None = None
         self._agent_name = ""
@@ -51,7 +53,7 @@ class SdkSteps:
         self.answers_before = 0
         for step in calls.steps:
             self._take(step)
-        self._answers = self.answers_before
+        self._answers = said.answers = self.answers_before
         self._known = list(self._items)
         self._asked: list[Any] = []
         self._called: list[str] = []
@@ -63,6 +65,8 @@ class SdkSteps:
         self._agent_name, self.answers_before = step["agent"], step["answers"]
         self.counted = Usage(*step["counted"])
         self._items = [*self._items[: step["behind"]], *step["items"]]
+        # The SDK's state is without the user's words, which are among the items.
+        self._said.words = [Words(*one) for one in step["said"]] if self._state else []
 
     @property
     def are_left(self) -> bool:
@@ -82,6 +86,7 @@ class SdkSteps:
         self._called = [item["call_id"] for item in _calls_of(answer.to_input_items())]
         self._agent_name, self._is_recorded = agent.name, False
         self._answers += 1
+        self._said.answers = self._answers
 
     def enter(self, context: ToolContext[Any]) -> None:
         """Make a tool's call the `current_call` of the task that runs it."""
@@ -124,6 +129,7 @@ class SdkSteps:
             "items": self._items[behind:],
             "state": state,
             "counted": astuple(self.counted),
+            "said": self._said.words,
         }
         self._known, self._is_recorded = list(self._items), True
         await self._calls.record(step, calls)
