@@ -22,13 +22,16 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn, Optional
 
-#: What every host loads.
+#: What every host loads, and those with a model; some environments have not all of it.
 LOADED: Final = (
     "flask",
     "msgspec",
+    "openai",
+    "pydantic",
     "redis",
     "ssl",
     "wsgi_app.host",
@@ -133,7 +136,8 @@ def _read_line(descriptor: int) -> bytes:
 def main(descriptor: int) -> None:
     """Load the package, and fork on request until the starter has gone."""
     for name in LOADED:
-        __import__(name)
+        with suppress(ModuleNotFoundError):
+            __import__(name)
     while line := _read_line(descriptor):
         request = json.loads(line)
         if "poll" in request:
