@@ -82,7 +82,14 @@ def check(events: Events) -> None:
     assert words == TOKENS
 
 
-@pytest.mark.parametrize("read_some", [read_stream, read_poll, read_mixed])
+@pytest.mark.parametrize(
+    "read_some",
+    [
+        pytest.param(read_stream, marks=pytest.mark.slow),
+        pytest.param(read_poll, marks=pytest.mark.slow),
+        read_mixed,
+    ],
+)
 def test_reader_cut_at_random_gets_every_event_once(
     client: ReadingClient, read_some: ReadSome
 ) -> None:

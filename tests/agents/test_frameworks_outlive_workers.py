@@ -22,12 +22,6 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield running
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS[:1])
-def test_a_turn_goes_on(rig: Rig, framework: str) -> None:
-    """Killed before its end, a turn goes on from its last finished step."""
-    outliving.goes_on_at(rig, framework, "before the end")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("boundary", BOUNDARIES)

@@ -38,8 +38,8 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module")
 def models(upstream: Upstream) -> Iterator[Service]:
-    """Two hosts of two workers, on one Redis; others go on with a dead one's turns."""
-    with service(APP, hosts=2, workers=2, env=settings(upstream)) as running:
+    """Two hosts of one worker, on one Redis; the other goes on with a dead one's turns."""
+    with service(APP, hosts=2, workers=1, env=settings(upstream)) as running:
         yield running
 
 
@@ -47,7 +47,7 @@ def models(upstream: Upstream) -> Iterator[Service]:
 def frameworks(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The same, with frameworks that take a while to load and remember in files."""
     env = {**settings(upstream), "MEMORY_FOLDER": str(tmp_path_factory.mktemp("memory"))}
-    with service(APP, hosts=2, workers=2, env=env) as running:
+    with service(APP, hosts=2, workers=1, env=env) as running:
         yield running
 
 

@@ -166,6 +166,7 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
     python: Path | str = sys.executable,
     start_seconds: float = START_SECONDS,
     fresh: bool = False,
+    loads: Sequence[str] = (),
 ) -> Iterator[Gunicorn]:
     """Run gunicorn with gthread workers, all of which have loaded ``app`` when the block begins.
 
@@ -174,13 +175,15 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
     ``delivery`` is AGENT_DELIVERY, with the hooks that parked streams need. Another
     ``worker_class`` may serve so many requests at once. ``python`` is another environment's.
     ``fresh`` is an interpreter that has loaded nothing, for apps that change what is loaded.
+    ``loads`` are slow modules that the workers find loaded, instead of each loading them.
     """
     delivery = delivery or ("parked" if PARKED else None)
     port = free_port()
     settings = {**_delivery_settings(delivery, config), **(env or {})}
     with temporary_folder() as folder:
         own_config = folder / "gunicorn_config.py"
-        own_config.write_text(PARKED_CONFIG if delivery else GUNICORN_CONFIG)
+        imports = "".join(f"import {name}\n" for name in loads)
+        own_config.write_text(imports + (PARKED_CONFIG if delivery else GUNICORN_CONFIG))
         command = [str(python), "-m", runnable_module(), "--config", str(config or own_config)]
         command += ["--bind", f"127.0.0.1:{port}", "--worker-class", worker_class]
         command += ["--workers", str(workers)] if workers is not None else []

@@ -1,8 +1,10 @@
-"""Tools of the client's, called by a model behind the frameworks that take them."""
+"""What comes with a message reaches each kind of agent: files, and tools of the client's."""
 
 from __future__ import annotations
 
+import base64
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +29,16 @@ PAINT: Any = {
 }
 ONE, TWO = (Call(f"c{n}", "paint", json.dumps({"wall": n})) for n in (1, 2))
 
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n and more").decode()
+PDF = base64.b64encode(b"%PDF-1.7 and more").decode()
+IMAGE = f"data:image/png;base64,{PNG}"
+FILE = f"data:application/pdf;base64,{PDF}"
+#: What the app loads, which each of its workers would do by itself.
+FRAMEWORKS = (
+    *("agents", "langchain_openai", "langgraph.prebuilt"),
+    *(("pydantic_ai",) if sys.version_info >= (3, 11) else ()),
+)
+
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
@@ -45,7 +57,7 @@ def server(upstream: Upstream) -> Iterator[Gunicorn]:
             "AGENT_TOKENS": f"{DEVELOPMENT_TOKEN}=tenant",
         }
         app = "tests.support.kinds_app:app()"
-        with gunicorn(app, workers=2, threads=8, env=env) as running:
+        with gunicorn(app, workers=2, threads=8, env=env, loads=FRAMEWORKS) as running:
             yield running
 
 
@@ -98,3 +110,30 @@ def test_too_many_are_refused(server: Gunicorn, kind: str) -> None:
     tools: Any = [{**PAINT, "name": f"t{n}"} for n in range(129)]
     with pytest.raises(openai.BadRequestError):
         client_of(server, kind).responses.create(model="any", input="x", tools=tools)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_is_shown_what_came(server: Gunicorn, upstream: Upstream, kind: str) -> None:
+    """An image, one that is elsewhere and a document go to the provider, beside the text."""
+    upstream.script(Text(("A heart.",)))
+    client = client_of(server, kind)
+    content: Any = [
+        {"type": "text", "text": "What is it?"},
+        {"type": "image_url", "image_url": {"url": IMAGE}},
+        {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": FILE}},
+    ]
+    answer = client.chat.completions.create(
+        model="any", messages=[{"role": "user", "content": content}]
+    )
+    assert answer.choices[0].message.content == "A heart."
+    body = upstream.requests[-1].body
+    newest = (body.get("messages") or body["input"])[-1]
+    parts = {part["type"]: part for part in newest["content"]}
+    expected = {"chat": {"text", "image_url", "file"}}.get(
+        kind.rpartition(" ")[2], {"input_text", "input_image", "input_file"}
+    )
+    assert set(parts) == expected
+    told = json.dumps(newest)
+    for shown in ("What is it?", PNG, "https://example.org/a.png", PDF):
+        assert shown in told, shown
