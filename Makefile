@@ -22,12 +22,15 @@ BENCH := $(BENCH_VENV)/.bench-$(VERSION)
 # Sphinx and what it brings stay out of it too.
 DOCS_VENV := .venv-docs
 DOCS := $(DOCS_VENV)/.docs-$(VERSION)
+# What measures stays out of the tests' environment, and so do its hooks in every interpreter.
+COVERAGE_VENV := .venv-coverage
+COVERAGE := $(COVERAGE_VENV)/.coverage-$(VERSION)
 # `make bench WORK=… ARGS="…"`: which work is measured (bench/README.md), and its options.
 WORK ?= tokens
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-all test-parked test-sites test-models test-agents test-gevent test-matrix test-stores test-extensions test-open-responses test-aegra test-mcp test-a2a release resolve-sites check format lint docs lock bench packages clients clean
+.PHONY: help run test test-fast test-all test-parked test-sites test-models test-agents test-gevent test-matrix test-stores test-extensions test-open-responses test-aegra test-mcp test-a2a release resolve-sites check format lint docs lock bench coverage packages clients clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -106,6 +109,14 @@ test-a2a: $(DEVELOPMENT) packages clients ## the public suite of A2A against the
 	@scripts/a2a-suite .a2a-suite
 	@$(BIN)/python -m pytest -m a2a tests/a2a
 
+# From Python 3.12 on through sys.monitoring, which costs little; before, it traces.
+coverage: export COVERAGE_CORE = $(if $(filter 3.10 3.11,$(VERSION)),ctrace,sysmon)
+coverage: $(COVERAGE) packages clients ## what the core tests reach, servers and all (PYTHON=python3.13 is faster)
+	@rm -rf .coverage-data && mkdir .coverage-data
+	@$(COVERAGE_VENV)/bin/python -m coverage run -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	@$(COVERAGE_VENV)/bin/python -m coverage combine --quiet
+	@$(COVERAGE_VENV)/bin/python -m coverage report --skip-covered --sort=miss
+
 check: lint docs ## format, lint, types, import direction, documentation and the core tests
 	@$(MAKE) --no-print-directory test
 
@@ -143,7 +154,7 @@ clients: $(DEVELOPMENT) packages
 	@$(BIN)/python -m tests.support.node
 
 clean: ## remove what the other targets made
-	@rm -rf $(VENV) $(BENCH_VENV) $(DOCS_VENV) docs/_build docs/reference .venv-matrix .venv-agentflow .venv-apache .venv-sites .store-servers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(BENCH_VENV) $(DOCS_VENV) $(COVERAGE_VENV) .coverage-data docs/_build docs/reference .venv-matrix .venv-agentflow .venv-apache .venv-sites .store-servers dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(RUNTIME): requirements-runtime.lock pyproject.toml
 	@scripts/virtualenv $(VENV) requirements-runtime.lock
@@ -155,6 +166,11 @@ $(DEVELOPMENT): requirements.lock pyproject.toml
 
 $(DOCS): docs/requirements.lock pyproject.toml
 	@scripts/virtualenv $(DOCS_VENV) docs/requirements.lock
+	@touch $@
+
+$(COVERAGE): requirements.lock tests/coverage.lock pyproject.toml
+	@scripts/virtualenv $(COVERAGE_VENV) requirements.lock
+	@$(COVERAGE_VENV)/bin/python -m pip --quiet --quiet --disable-pip-version-check install --no-deps --require-hashes --only-binary :all: --requirement tests/coverage.lock
 	@touch $@
 
 $(BENCH): bench/requirements.lock pyproject.toml
