@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Sequence
@@ -13,13 +12,15 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.messages.ai import add_ai_message_chunks
-from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 from langgraph.constants import TAG_NOSTREAM
+from langgraph.errors import GraphBubbleUp
 from langgraph.types import Interrupt
 
 from wsgi_app.agents.answer_end import CUT_OFF, check_end
 from wsgi_app.agents.langgraph_end import calls_of, end_of, has_content, tells_end
-from wsgi_app.agents.tool_values import bounded_json
+from wsgi_app.agents.langgraph_nested import NestedGraphs
+from wsgi_app.agents.langgraph_pieces import output_of, pieces_of
 from wsgi_app.agents.upstream_errors import (
     from_openai,
     incomplete_answer,
@@ -30,7 +31,7 @@ from wsgi_app.agents.upstream_errors import (
 )
 from wsgi_app.engine import Turn
 from wsgi_app.errors import UpstreamError
-from wsgi_app.events import AGENT_EVENTS, AnyEvent, Status, Thinking, ToolCall, ToolResult, Usage
+from wsgi_app.events import AGENT_EVENTS, AnyEvent, Status, ToolCall, ToolResult, Usage
 
 # Keys of the metadata that LangGraph streams with each message.
 _RUN: Final = "wsgi_app_run"
@@ -64,6 +65,8 @@ class ModelWatch(BaseCallbackHandler):
         self._answering: set[UUID] = set()
         self._errors: list[tuple[BaseException, bool]] = []
         self._has_spoken = self._is_cut = False
+        #: What graphs do within tools.
+        self.nested = NestedGraphs(turn)
 
     def is_quiet(self, message: BaseMessage) -> bool:
         """Whether a model wrote this message that does not speak to the user."""
@@ -92,6 +95,8 @@ class ModelWatch(BaseCallbackHandler):
         if quiet:
             with self._lock:
                 self._quiet_runs.add(run_id)
+        if TAG_NOSTREAM not in (tags or ()):
+            self.nested.begin_model(run_id, _tools.get(), metadata)
         if metadata is not None:
             metadata[_RUN] = str(run_id)
             metadata[_QUIET] = quiet
@@ -101,17 +106,20 @@ class ModelWatch(BaseCallbackHandler):
         if self._is_cut:
             self._turn.emit(Status(CUT_OFF))
 
-    def on_llm_new_token(self, *_: Any, run_id: UUID, **__: Any) -> None:
+    def on_llm_new_token(self, *_: Any, run_id: UUID, chunk: Any = None, **__: Any) -> None:
         """Stop a model in a thread at its next token once the turn has ended."""
         with self._lock:
             self._answering.add(run_id)
         self._turn.check()
+        if run_id in self._quiet_runs and isinstance(chunk, ChatGenerationChunk):
+            self.nested.say(run_id, chunk.message)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
         """Count what the model has used."""
         for generations in response.generations:
             for message in [g.message for g in generations if isinstance(g, ChatGeneration)]:
                 self._turn.add_usage(_usage(message))
+                self.nested.end_model(run_id, message)
                 self._check_end(message, run_id)
                 if run_id in self._quiet_runs and message.id:
                     with self._lock:
@@ -141,26 +149,41 @@ class ModelWatch(BaseCallbackHandler):
         with self._lock:
             self._errors.append((error, run_id in self._answering))
 
-    def on_tool_start(self, *_: Any, run_id: UUID, **__: Any) -> None:
+    def on_tool_start(
+        self, *told: Any, run_id: UUID, tool_call_id: str | None = None, **more: Any
+    ) -> None:
         """Let what runs in the tool, however it is called, know that it does."""
-        _tools.set((*_tools.get(), run_id))
+        name = (told[0] if told and told[0] else {}).get("name", "tool")
+        within = _tools.get()
+        self.nested.begin_tool(run_id, within, tool_call_id or "", name, more.get("metadata"))
+        _tools.set((*within, run_id))
         with self._lock:
             self._running_tools.add(run_id)
 
-    def on_tool_end(self, *_: Any, run_id: UUID, **__: Any) -> None:
+    def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
         """Take note of a tool's end; LangChain calls this in another context."""
+        self.nested.end_tool(run_id, "" if output is None else output)
         with self._lock:
             self._running_tools.discard(run_id)
 
-    def on_tool_error(self, *_: Any, run_id: UUID, **__: Any) -> None:
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """Take note of a tool's failure."""
+        waits = isinstance(error, GraphBubbleUp)
+        self.nested.end_tool(run_id, None if waits else "", failed=True)
         with self._lock:
             self._running_tools.discard(run_id)
 
-    def on_chain_start(self, *_: Any, metadata: dict[str, Any] | None = None, **__: Any) -> None:
+    def on_chain_start(
+        self,
+        *_: Any,
+        metadata: dict[str, Any] | None = None,
+        parent_run_id: UUID | None = None,
+        **more: Any,
+    ) -> None:
         """Mark what a graph inside of a tool says."""
         if metadata is not None and self._is_in_tool():
             metadata[_QUIET] = True
+            self.nested.name_graph(parent_run_id, str(more.get("name") or ""))
 
     def _is_in_tool(self) -> bool:
         return any(run_id in self._running_tools for run_id in _tools.get())
@@ -213,6 +236,7 @@ class GraphStream:
         for event in told:
             if isinstance(event, ToolCall):
                 self._tools[event.call_id] = event.tool
+                self._watch.nested.note_told(event.call_id)
             elif isinstance(event, ToolResult):
                 self._finished.add(event.call_id)
 
@@ -260,22 +284,10 @@ class GraphStream:
 
     def _say(self, message: AIMessage) -> str:
         """Send a message's text and reasoning; gives the text."""
-        if isinstance(message.content, str):
-            reasoning = message.additional_kwargs.get("reasoning_content")
-            blocks: Sequence[Any] = [
-                {"type": "reasoning", "reasoning": reasoning},
-                {"type": "text", "text": message.content},
-            ]
-        else:
-            blocks = message.content_blocks
-        texts = []
-        for block in blocks:
-            if block["type"] == "reasoning" and block.get("reasoning"):
-                self._turn.emit(Thinking(block["reasoning"]))
-            elif block["type"] == "text" and block["text"]:
-                self._turn.emit(block["text"])
-                texts.append(block["text"])
-        return "".join(texts)
+        pieces = pieces_of(message)
+        for piece in pieces:
+            self._turn.emit(piece)
+        return "".join(piece for piece in pieces if isinstance(piece, str))
 
     def _begin(self, message: AIMessage) -> None:
         for call in message.tool_calls:
@@ -283,6 +295,7 @@ class GraphStream:
             if call_id not in self._tools:
                 self._tools[call_id] = call["name"]
                 self._turn.emit(ToolCall(call["name"], call_id, call["args"]))
+            self._watch.nested.note_told(call_id)
 
     def _finish(self, message: ToolMessage) -> None:
         call_id = message.tool_call_id
@@ -294,7 +307,7 @@ class GraphStream:
             output = {"error": str(message.text)}
             self._turn.emit(ToolResult(tool, call_id, output, status="error"))
         else:
-            self._turn.emit(ToolResult(tool, call_id, _output(message)))
+            self._turn.emit(ToolResult(tool, call_id, output_of(message)))
 
 
 class _Answer:
@@ -310,14 +323,3 @@ def _usage(message: BaseMessage) -> Usage:
     if counts is None:
         return Usage()
     return Usage(counts["input_tokens"], counts["output_tokens"], counts["total_tokens"])
-
-
-def _output(message: ToolMessage) -> Any:
-    """A tool's output as it was, where its text shows that it was an object or a list."""
-    content = message.content
-    if isinstance(content, str) and content[:1] in ("{", "["):
-        try:
-            content = json.loads(content)
-        except (ValueError, RecursionError):
-            content = str(message.text)
-    return bounded_json(content)
