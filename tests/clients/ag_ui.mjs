@@ -165,6 +165,28 @@ const scenarios = {
     return { shown: reloaded.shown(), copy: page.shown(), faults: [...page.faults, ...reloaded.faults] };
   },
 
+  // One sub-agent asks, which ends the run, and goes on in the next one.
+  async delegate() {
+    const page = new Page('delegate');
+    await page.say('delegate');
+    await page.answer('blue');
+    const names = new Map();
+    const told = [];
+    for (const event of page.events) {
+      if (event.type === 'SUBAGENT_STARTED') names.set(event.subagentRunId, event.name);
+      if (event.type.startsWith('SUBAGENT')) told.push([event.type, names.get(event.subagentRunId), event.outcome?.type ?? null]);
+    }
+    const parents = page.events.filter(({ type }) => type === 'SUBAGENT_STARTED');
+    const calls = new Map(page.agent.messages.flatMap(({ toolCalls }) => toolCalls ?? []).map((call) => [call.id, call.function.name]));
+    const said = page.agent.messages
+      .filter(({ role, content }) => role === 'assistant' && content)
+      .map(({ content, subagentRunId }) => [names.get(subagentRunId) ?? null, content]);
+    const places = parents.map((one) => [one.name, calls.get(one.parentToolCallId) ?? null, names.get(one.parentSubagentRunId) ?? null]);
+    const shown = page.shown();
+    await page.say('history');
+    return { told, said, places, shown, history: page.shown().at(-1).content, faults: page.faults, outcomes: page.outcomes() };
+  },
+
   // Clients before 1.0 know no interrupts: the question is text, and the next message answers it.
   async askInText() {
     const page = new Page('in-text');
@@ -174,6 +196,15 @@ const scenarios = {
     return { shown: page.shown(), faults: page.faults };
   },
 };
+
+if (only?.includes('delegate0')) {
+  scenarios.delegate0 = async () => {
+    const page = new Page('delegate0');
+    await page.say('delegate');
+    await page.say('blue');
+    return { shown: page.shown(), faults: page.faults };
+  };
+}
 
 for (const name of only ?? Object.keys(scenarios)) {
   const shown = await scenarios[name]();

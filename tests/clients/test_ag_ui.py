@@ -56,7 +56,7 @@ def shown(server: Gunicorn) -> Shown:
 @pytest.fixture(scope="module")
 def shown_before(server: Gunicorn) -> Shown:
     """Those that a client before 1.0 knows."""
-    only = ["text", "tool", "error", "abort", "repeat", "cancelled", "askInText"]
+    only = ["text", "tool", "error", "abort", "repeat", "cancelled", "askInText", "delegate0"]
     return Shown(server, CLIENT_0_0, only)
 
 
@@ -179,6 +179,48 @@ def test_a_reloaded_page_learns_the_question(shown: Shown) -> None:
         {"role": "assistant", "content": "Sure: True."},
     ]
     assert reload["copy"][-1] == {"role": "tool", "content": "blue", "of": "pick"}
+
+
+def test_client_1_0_shows_sub_agents(shown: Shown) -> None:
+    """What each said is under its name, and it ends with its call; the run is the turn's own."""
+    row = shown.by_name["delegate"]
+    assert row["faults"] == []
+    assert row["outcomes"] == ["interrupt", None, None]
+    assert row["told"] == [
+        ["SUBAGENT_STARTED", "finder", None],
+        ["SUBAGENT_FINISHED", "finder", "suspended"],
+        ["SUBAGENT_STARTED", "finder", None],
+        ["SUBAGENT_STARTED", "reader", None],
+        ["SUBAGENT_FINISHED", "reader", None],
+        ["SUBAGENT_FINISHED", "finder", None],
+        ["SUBAGENT_STARTED", "loser", None],
+        ["SUBAGENT_ERROR", "loser", None],
+    ]
+    assert row["said"] == [
+        [None, "I ask around. "],
+        ["finder", "I found "],
+        ["finder", "blue things. "],
+        ["reader", "Seven."],
+        ["loser", "I try. "],
+        [None, "It is seven."],
+    ]
+    assert row["places"] == [
+        ["finder", "finder", None],
+        ["finder", "finder", None],
+        ["reader", "count", "finder"],
+        ["loser", "loser", None],
+    ]
+    assert "I ask around" in row["history"]
+
+
+def test_client_0_0_knows_no_sub_agents(shown_before: Shown) -> None:
+    """An older client gets the turn's own text and calls, and no event that it would refuse."""
+    row = shown_before.by_name["delegate0"]
+    assert row["faults"] == []
+    said = [
+        one["content"] for one in row["shown"] if one["role"] == "assistant" and "content" in one
+    ]
+    assert said == ["I ask around. ", "Which colour?", "It is seven."]
 
 
 def test_client_0_0_streams(shown_before: Shown) -> None:

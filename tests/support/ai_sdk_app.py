@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -114,6 +115,24 @@ def _ask(turn: Turn) -> Iterator[Any]:
     yield Token(f"Sure: {turn.ask('Go on?', dict(APPROVAL_SCHEMA))}.")
 
 
+def _delegate(turn: Turn) -> Iterator[Any]:
+    """Have sub-agents work: one that asks, and has one of its own, and one that fails."""
+    yield "I ask around. "
+    with turn.child("finder") as finder:
+        finder.emit(Thinking("Hm."))
+        finder.emit("I found ")
+        finder.emit(f"{finder.ask('Which colour?')} things. ")
+        finder.emit(ToolCall("count", "c1", {}))
+        with finder.child("reader", "c1") as reader:
+            reader.emit(Status("reading"))
+            reader.emit("Seven.")
+        finder.emit(ToolResult("count", "c1", 7))
+    with suppress(ValueError), turn.child("loser") as loser:
+        loser.emit("I try. ")
+        int("lost")
+    yield "It is seven."
+
+
 KINDS: dict[str, Callable[[Turn], Iterator[Any]]] = {
     "hello": _hello,
     "tool": _tool,
@@ -125,4 +144,5 @@ KINDS: dict[str, Callable[[Turn], Iterator[Any]]] = {
     "approve": _approve,
     "approve-two": _approve_two,
     "ask": _ask,
+    "delegate": _delegate,
 }

@@ -38,6 +38,12 @@ class CancelledOutcome(Struct, tag="cancelled", tag_field="type"):
     """The run was ended from outside."""
 
 
+class SuspendedOutcome(Struct, tag="suspended", tag_field="type"):
+    """The run ends at a question, behind which the sub-agent goes on."""
+
+    interruptIds: list[str]  # noqa: N815 - the protocol's name
+
+
 class RunUsage(Struct):
     """Token counts."""
 
@@ -72,7 +78,18 @@ EVENTS: Final[dict[str, dict[str, Any]]] = {
     "TOOL_CALL_END": _CALL,
     "TOOL_CALL_RESULT": {**_MESSAGE, **_CALL, "content": str},
     "CUSTOM": {"name": Literal["status", "gap"], "value": dict[str, str]},
+    "SUBAGENT_STARTED": {
+        "name": str,
+        "parentToolCallId": Union[str, UnsetType],
+        "parentSubagentRunId": Union[str, UnsetType],
+    },
+    "SUBAGENT_FINISHED": {"outcome": Union[SuspendedOutcome, UnsetType]},
+    "SUBAGENT_ERROR": {"message": str},
 }
+for _kind, _fields in EVENTS.items():
+    if not _kind.startswith("RUN"):
+        is_own = not _kind.startswith("SUBAGENT")
+        EVENTS[_kind] = {**_fields, "subagentRunId": Union[str, UnsetType] if is_own else str}
 RUN_EVENTS: Final = Events(data=(union("AgUi", EVENTS),))
 
 RUN: Final = Operation(

@@ -16,6 +16,7 @@ from wsgi_app.events import (
     FileGiven,
     Gap,
     InputRequest,
+    Nested,
     NumberedEvent,
     Status,
     Steered,
@@ -30,6 +31,7 @@ from wsgi_app.events import (
 )
 from wsgi_app.frames.sse import frame
 from wsgi_app.wires.ag_ui.request import InterruptId, ToolCallId
+from wsgi_app.wires.ag_ui.sub_agents import SubAgents
 from wsgi_app.wires.shared.asked import NO_RESULT, AskedQuestion, asking_call, asks_for_approval
 
 PROTOCOL_VERSION: Final = "1.0"
@@ -69,6 +71,7 @@ class RunEncoder:
         self._clients: set[str] = set()  # calls of the page's tools without a result
         self._requests_tools = False  # whether the newest question is for these
         self._parent: str | None = None  # the message that the next call belongs to
+        self._sub_agents = SubAgents(self._put, self._id, self._calls)
 
     def opening(self) -> bytes:
         """The frame that stands before all others."""
@@ -94,8 +97,10 @@ class RunEncoder:
             self._ask(event, numbered.id.turn)
         elif isinstance(event, (Done, Error, Cancelled)):
             self._end(event)
-        else:
+        elif not isinstance(event, Nested):
             self._tell(event)
+        elif self._run.speaks_1:
+            self._sub_agents.take(event, first_seq)
         return self._unmuted(event)
 
     def tell_status(self, content: str) -> bytes:
@@ -111,6 +116,7 @@ class RunEncoder:
         if self._requests_tools:
             self._put("RUN_FINISHED", **self._names())
         elif self._run.speaks_1:
+            self._sub_agents.suspend(self.interrupt_id)
             outcome = {"type": "interrupt", "interrupts": [self._interrupt]}
             self._put("RUN_FINISHED", **self._names(), outcome=outcome)
         else:
@@ -124,6 +130,8 @@ class RunEncoder:
         frames, self._frames = self._frames, []
         if isinstance(event, InputRequest) and event.request_id == self._after_question:
             self._muted = False
+            self._sub_agents.end()  # they begin again in this run
+            self._frames = []
         # The end is told in any case: the question may not be kept any more.
         return frames[-1] if isinstance(event, (Done, Error, Cancelled)) else b""
 
@@ -203,6 +211,7 @@ class RunEncoder:
             self._clients.discard(event.call_id)
             return  # its page has made it
         self._close_text()
+        self._sub_agents.end_call(event.call_id, event)
         if event.call_id not in self._calls:
             self._add_call(event.call_id, event.tool, {})
         self._put_result(self._calls.pop(event.call_id), _as_text(event.output))
@@ -262,6 +271,7 @@ class RunEncoder:
         elif isinstance(event, Withdrawn):
             # What its clients have stays; what counts comes in a message of its own.
             self._close_text()
+            self._sub_agents.end("Another worker goes on with this.")
             self._put("CUSTOM", name="withdrawn", value={"after": event.after})
         elif isinstance(event, Steered):
             told = {"id": event.steer_id, "content": event.content, "status": event.status}
@@ -272,6 +282,7 @@ class RunEncoder:
 
     def _end(self, event: Done | Error | Cancelled) -> None:
         self._close_text()
+        self._sub_agents.end("" if isinstance(event, Done) else "The turn has ended.")
         for call_id in self._calls.values():
             self._put_result(call_id, NO_RESULT)
         if isinstance(event, Error):
