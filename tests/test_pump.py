@@ -247,8 +247,9 @@ class FakeParking:
         """The loop's time."""
         return self.loop.now
 
-    def park(self, _wake: object) -> FakeParking:
-        """The feed."""
+    def park(self, wake: Callable[[], None]) -> FakeParking:
+        """The feed, to which a turn adds something in the same instant."""
+        wake()
         return self
 
     def call_beside(self, call: Callable[[], None]) -> None:

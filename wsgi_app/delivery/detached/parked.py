@@ -83,7 +83,6 @@ class ParkedStream:
         self._parking = parking
         self._connection = connection
         self._reader = reader
-        self._feed = reader.park(self.wake)
         self._pump = Pump(
             encode,
             keep_alive=keep_alive,
@@ -106,6 +105,8 @@ class ParkedStream:
         self._closed = False
         self._writing_since: float | None = None
         self._asked_at = 0.0
+        # Last: a turn's thread may call `wake` from here on, and what it raises would end the turn.
+        self._feed = reader.park(self.wake)
 
     def enter(self) -> None:
         """Begin: the table watches the socket now."""
