@@ -77,7 +77,7 @@ def test_a_calculation_that_fails_is_told(bench: TurnBench) -> None:
 
 @pytest.mark.parametrize("message", ["Hello!", "¿Qué?", "🙂", "2026-11-20"])
 def test_anything_else_gets_an_answer_that_helps(bench: TurnBench, message: str) -> None:
-    """Whoever tries the demo learns what it can do."""
+    """The demo says what it can do."""
     reply = reply_of(bench.run(demo_agent, message))
     assert "demo" in reply
     assert "OPENAI_API_KEY" in reply

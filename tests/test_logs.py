@@ -171,7 +171,7 @@ def test_standalone_app_sets_its_own_up(log_format: str) -> None:
 
 @pytest.mark.slow
 def test_turns_of_a_killed_worker_have_their_line() -> None:
-    """Whoever ends a dead worker's turns logs each of them, in the host's format."""
+    """The worker that ends a dead one's turns logs each of them, in the host's format."""
     with redis_server() as store:
         env = {"AGENT_REDIS_URL": store.url, "AGENT_LOG_FORMAT": "json", "AGENT_TOKENS": OPERATOR}
         with gunicorn(SITE, config=CONFIG, env=env) as server:

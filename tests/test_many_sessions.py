@@ -122,7 +122,7 @@ def test_a_session_that_is_made_later_is_heard(client: ReadingClient) -> None:
     assert (frame.event, frame.data["id"]) == ("token", "1-1")
 
 
-def test_a_deleted_session_begins_anew(client: ReadingClient) -> None:
+def test_a_deleted_session_begins_again(client: ReadingClient) -> None:
     """After a DELETE the stream goes on, and brings a later session of that name."""
     session, other = new_session(), new_session()
     with watch(client.server, [session, other]) as stream:

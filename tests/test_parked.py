@@ -118,7 +118,7 @@ def test_access_log_has_one_line_at_the_end_of_the_stream(
 def test_access_log_has_one_line_for_a_client_that_hangs_up(
     client: ReadingClient, server: Gunicorn
 ) -> None:
-    """Whoever leaves is logged once, when he leaves."""
+    """A reader that leaves is logged once, at that moment."""
     stream = client.chat("left", {"text": "a"}, {"hold": True}, on_disconnect="continue")
     stream.until("token")
     stream.abort()

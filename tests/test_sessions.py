@@ -102,7 +102,7 @@ def test_a_cancels_body_may_be_missing(client: ReadingClient, body: object) -> N
 
 
 def test_a_session_is_idle_once_its_end_was_seen(client: ReadingClient) -> None:
-    """Whoever has read the terminal event can start the next turn at once."""
+    """A client that has read the terminal event can start the next turn at once."""
     session = new_session()
     for number in range(1, 51):
         with client.chat(session, {"text": "x"}) as stream:

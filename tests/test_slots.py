@@ -105,7 +105,7 @@ def test_poll_without_a_slot_answers_at_once(full: ReadingClient) -> None:
 
 
 def test_slot_comes_free_with_its_reader(full: ReadingClient) -> None:
-    """Whoever leaves makes room for the next one, again and again."""
+    """A reader that leaves makes room for the next one, again and again."""
     for number in range(SLOTS):
         full.cancel(f"held-{number}")
     for _ in range(3 * SLOTS):

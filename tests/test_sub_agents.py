@@ -81,7 +81,7 @@ def test_the_history_has_the_call_alone(client: ReadingClient) -> None:
 
 
 def test_a_cursor_within_a_sub_agent_gets_the_rest(client: ReadingClient) -> None:
-    """Whoever comes back in the middle of what a sub-agent says gets exactly what is missing."""
+    """A reader that returns in the middle of what a sub-agent says gets exactly what is missing."""
     session = new_session()
     frames = run_turn(client, {"child": CHILD}, {"text": "B"}, session=session)
     rest = client.replay(session, frames[2].id or "")

@@ -72,7 +72,7 @@ def check(came: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize("binding", BINDINGS)
 @pytest.mark.parametrize("language", ["python", "javascript"])
 def test_an_sdk_does_all_that_there_is(server: Gunicorn, language: str, binding: str) -> None:
-    """It reads the card, streams, goes on after cuts by subscribing anew, answers, stops, lists."""
+    """It reads the card, streams, subscribes again after cuts, answers, stops, lists."""
     session = new_session()
     given = {"token": DEVELOPMENT_TOKEN, "binding": binding, "session": session}
     with frame_cutter(server.port, CUT, NEXT_CUT) as proxy:

@@ -447,7 +447,7 @@ def test_options_that_are_no_json_and_unknown_apis_are_refused() -> None:
 
 
 def test_options_are_the_agents_own(upstream: Upstream) -> None:
-    """Whoever changes the mapping later does not change the agent."""
+    """A later change of the mapping does not change the agent."""
     options: dict[str, Any] = {"metadata": {"a": "1"}}
     agent = OpenAIAgent("m", options=options)
     options["metadata"]["a"] = "2"

@@ -101,7 +101,7 @@ def test_kills_at_random_moments(rig: Rig, graph: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_graph_kept_elsewhere_is_not_begun_anew(rig: Rig, folder: Path) -> None:
+def test_a_graph_kept_elsewhere_is_not_begun_again(rig: Rig, folder: Path) -> None:
     """A worker whose checkpointer does not have the turn ends it as lost, and says why."""
     follower = follower_of(rig, "graph")
     follower.start(message(follower.session, "wait 30"))

@@ -174,7 +174,7 @@ def watching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watching:
     return Watching(file, monkeypatch)
 
 
-def test_a_changed_file_is_read_anew(watching: Watching) -> None:
+def test_a_changed_file_is_read_again(watching: Watching) -> None:
     """Within a second a new token is good, and a removed one is not."""
     assert watching.takes("old")
     watching.replace(f"{hash_token('new')}=t\n")

@@ -209,7 +209,7 @@ def test_a_dropped_request_runs_one_turn(server: Gunicorn, api: str, *, stream: 
     assert turns_started(server) == started + 1
 
 
-def test_a_request_that_was_given_up_runs_anew(server: Gunicorn, client: OpenAI) -> None:
+def test_a_request_that_was_given_up_runs_again(server: Gunicorn, client: OpenAI) -> None:
     """A late try does not get the turn that was cancelled for want of a reader."""
     started = turns_started(server)
     fields: Any = {"model": "any", "messages": hi(), "extra_body": doing({"text": "x"}, HOLD)}

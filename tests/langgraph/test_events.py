@@ -137,7 +137,7 @@ def test_what_becomes_of_a_run_that_is_there(thread: Thread) -> None:
     assert ends == ["completed", "completed", "interrupted", "completed", "completed"]
 
 
-def test_the_newest_exchange_is_begun_anew(thread: Thread) -> None:
+def test_the_newest_exchange_is_begun_again(thread: Thread) -> None:
     """From the checkpoint before it, with other words; older ones are refused by name."""
     thread.start({"text": "one"}, text="first")
     thread.start({"text": "two"}, text="second")

@@ -66,7 +66,7 @@ def test_turns_are_shown_and_stopped(server: Gunicorn, browser: Browser) -> None
         page.keyboard.press("Enter")
         expect(rows).to_have_count(len(sessions) - 1, timeout=SLOW)
         assert list(streams[0])[-1].data == {"type": "cancelled", "reason": "user"}
-        # Whoever uses a keyboard stays in the table.
+        # The focus of a keyboard stays in the table.
         expect(rows.first.get_by_role("button")).to_be_focused()
         page.reload()
         expect(rows).to_have_count(len(sessions) - 1, timeout=SLOW)

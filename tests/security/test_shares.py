@@ -82,7 +82,7 @@ def test_idle_websockets_count_too(entry: Server) -> None:
 
 
 def test_a_repeated_start_is_a_waiting_reader(server: Gunicorn) -> None:
-    """Whoever attaches to a turn by its idempotency key counts as the readers do."""
+    """A client that attaches to a turn by its idempotency key counts as readers do."""
     alpha, session = ReadingClient(server, ALPHA), new_session()
     headers = {"Idempotency-Key": "one"}
     body = {"message": "hi", "metadata": {"steps": [{"hold": 1}]}}

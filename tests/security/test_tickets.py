@@ -200,7 +200,7 @@ def test_a_ticket_has_its_issuers_scopes_and_no_more(
 
 
 def test_a_ticket_that_is_late_only_reads(server: Server, session: str, secret: bytes) -> None:
-    """Whoever comes back with it after its minute follows the session, and starts, cancels nothing.
+    """A client that returns with it after its minute follows the session, and starts nothing.
 
     A fresh one does all of that over a WebSocket.
     """

@@ -247,7 +247,7 @@ def test_message_that_is_not_json_changes_nothing(store: Store) -> None:
 
 
 def test_store_keeps_its_own_copy(store: Store) -> None:
-    """Whoever changes what he gave or got does not change what is stored."""
+    """A caller that changes what it gave or got does not change what is stored."""
     message: Message = {"role": "assistant", "content": "hi", "parts": ["a"]}
     given = events(1, 1)
     fence = start(store)

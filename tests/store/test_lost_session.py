@@ -29,7 +29,7 @@ from wsgi_app.store.base import Fence, SessionKey, Store, StoreLimits
 LOST = Fence(KEY, 5, "lost-run")
 
 
-def test_append_makes_the_session_anew(store: Store) -> None:
+def test_append_makes_the_session_again(store: Store) -> None:
     """An append to a lost session makes it again, with the turn running; its events are resent."""
     assert store.append(LOST, 40, events(40, 41)).last_seq == 0
     assert store.append(LOST, 1, events(1, 41)).last_seq == 41
@@ -39,7 +39,7 @@ def test_append_makes_the_session_anew(store: Store) -> None:
     assert ids(store) == [f"5-{seq}" for seq in range(1, 42)]
 
 
-def test_finish_makes_the_session_anew(store: Store) -> None:
+def test_finish_makes_the_session_again(store: Store) -> None:
     """A finish of a lost turn makes the session again and ends the turn; the next one follows."""
     assert store.finish(LOST, 3, events(3, 3), []) == 0
     assert store.finish(LOST, 1, events(1, 3), [{"role": "assistant", "content": "hi"}]) == 3
@@ -63,7 +63,7 @@ def test_question_is_asked_in_a_lost_session(store: Store) -> None:
     assert store.append(LOST, 1, events(1, 1)).last_seq == 1
 
 
-def test_turn_made_anew_is_an_ordinary_one(store: Store) -> None:
+def test_turn_made_again_is_an_ordinary_one(store: Store) -> None:
     """A turn that was made again makes its session busy, is cancelled, and can be lost again."""
     store.append(LOST, 1, events(1, 1))
     waiting = request(if_busy="enqueue")
@@ -77,7 +77,7 @@ def test_turn_made_anew_is_an_ordinary_one(store: Store) -> None:
     assert ids(store) == ["5-1", f"5-{LOST_SEQ}", f"6-{LOST_SEQ}"]
 
 
-def test_turn_made_anew_counts(make_store: MakeStore) -> None:
+def test_turn_made_again_counts(make_store: MakeStore) -> None:
     """A turn that was made again counts among its tenant's, which never keep it out."""
     store = make_store(StoreLimits(max_turns_per_tenant=1, max_sessions_per_tenant=1))
     fence = start(store, OTHER)
@@ -109,7 +109,7 @@ def test_readers_are_told_what_was_lost(store: Store) -> None:
         assert (found.missed, found.live_turn) == (missed, 5), after
 
 
-def test_first_turn_made_anew_misses_nothing(store: Store) -> None:
+def test_first_turn_made_again_misses_nothing(store: Store) -> None:
     """When the turn made again is the first, nothing before it can be missing."""
     store.append(LOST._replace(turn=1), 1, events(1, 2))
     found = store.read(KEY, EventId(0, 9), ALL)
@@ -182,7 +182,7 @@ def test_expired_session_is_a_lost_one(make_store: MakeStore) -> None:
     assert ids(store) == [f"{fence.turn}-{seq}" for seq in range(1, 5)]
 
 
-def test_turn_made_anew_keeps_its_place(make_store: MakeStore) -> None:
+def test_turn_made_again_keeps_its_place(make_store: MakeStore) -> None:
     """The loss of a worker that asked for a turn, but does not have it, leaves its place taken."""
     store = make_store(StoreLimits(max_turns_per_tenant=1))
     order = request(worker_id="dead")

@@ -25,7 +25,7 @@ def hold(server: Client) -> None:
 
 
 def test_a_burst_is_no_outage(redis: Redis) -> None:
-    """Whoever waits for a place longer than a call may take gets one: Redis answers, after all."""
+    """A call that waits for a place longer than it may take gets one: Redis answers, after all."""
     edge = Edge(redis.url, TIMEOUT_SECONDS)
     with ThreadPoolExecutor(THREADS) as pool:
         calls = [pool.submit(edge.ask_servers, hold) for _ in range(THREADS)]

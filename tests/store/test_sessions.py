@@ -170,7 +170,7 @@ def test_pages_are_stable(store: Store) -> None:
     assert listed(store, 2, cursor) == (["b", "a"], None)
 
 
-def test_session_made_anew_is_new(store: Store) -> None:
+def test_session_made_again_is_new(store: Store) -> None:
     """A session that was deleted and made again is listed by its second creation."""
     make_sessions(store, "a", "b")
     store.delete_session(SessionKey(KEY.tenant, "a"))

@@ -59,7 +59,7 @@ STREAMS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
 
 
 class User(UserMixin):  # type: ignore[misc] # Flask-Login has no types
-    """Whoever the header names."""
+    """The user whom the header names."""
 
     def __init__(self, name: str) -> None:
         self.id = name

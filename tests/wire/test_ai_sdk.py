@@ -182,7 +182,7 @@ def test_the_last_message_of_the_user_is_taken() -> None:
     assert (alone.text, alone.user_messages) == ("hi", None)  # type: ignore[union-attr] # a submission
 
 
-def test_messages_to_answer_anew_are_told_apart() -> None:
+def test_messages_to_answer_again_are_told_apart() -> None:
     """A regenerated answer and an edited message are known by what the client sends along."""
     again = read(user("hi"), trigger="regenerate-message", messageId="a1")
     edited = read(user("hi"), user("ho", "u2"), trigger="submit-message", messageId="u2")
