@@ -64,7 +64,7 @@ def test_many_more_streams_than_threads(client: ReadingClient, server: Gunicorn)
     """Forty streams on four threads all live, beside pages and cancels, and leave nothing."""
     wait_for(lambda: facts(server)["connections"] == 1, "earlier connections are gone")
     # What an earlier request has open, or the worker's own start, is gone once nothing changes.
-    wait_for(lambda: len({facts(server)["files"] for _ in range(20)}) == 1, "the files are counted")
+    wait_for(lambda: len({facts(server)["files"] for _ in range(10)}) == 1, "all are counted", 60)
     before = facts(server)["files"]
     with ExitStack() as stack:
         streams = [
