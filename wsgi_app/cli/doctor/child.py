@@ -27,6 +27,7 @@ from wsgi_app.cli.hosts import mounts_of
 from wsgi_app.engine.runtime.green import is_green
 from wsgi_app.engine.worker.registry import hosts
 from wsgi_app.errors import ConfigError
+from wsgi_app.files import FileDirectory
 from wsgi_app.web.mount import Mount
 
 HOOKS: Final = ("child_exit", "post_worker_init", "pre_fork", "worker_exit", "worker_int")
@@ -123,6 +124,7 @@ def _host_facts(mount: Mount) -> HostFacts:
         stream_slots=settings.stream_slots,
         parked_streams=settings.max_streams if settings.delivery in ("parked", "auto") else 0,
         development=isinstance(mount.authenticate, DevelopmentMode),
+        files_dir=str(settings.files_dir or "") if isinstance(mount.files, FileDirectory) else "",
     )
 
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from wsgi_app.cli.doctor.advice import advise
 from wsgi_app.cli.doctor.facts import HostFacts
+from wsgi_app.cli.doctor.files_checks import check_files, check_files_of_machines
 from wsgi_app.cli.doctor.gunicorn_checks import gunicorn_checks
 from wsgi_app.cli.doctor.remote import RemoteFacts, RemoteHost
 from wsgi_app.cli.doctor.remote_checks import REMOTE_CHECKS
@@ -49,6 +50,11 @@ def examine_set_up(
     elif not found.config_error:
         report.add("login", check_login(found.hosts))
         report.checked.append("app")
+    folders = sorted({host.files_dir for host in found.hosts} - {""})
+    for folder in folders:
+        report.add(f"files: {folder}", check_files(folder))
+    if folders:
+        report.checked.append("files")
     for host in {(host.redis_url, host.namespace): host for host in found.hosts}.values():
         if host.redis_url is not None:
             _examine_store(report, host.redis_url, host)
@@ -77,7 +83,10 @@ def _examine_store(report: Report, url: str, host: HostFacts) -> None:
     for check in REDIS_CHECKS:
         found = [finding for server in servers for finding in check(server)]
         report.add(f"redis: {_words(check)}", found)
-    report.add("clocks", check_clocks(servers, workers, socket.gethostname()))
+    here = socket.gethostname()
+    report.add("clocks", check_clocks(servers, workers, here))
+    if host.files_dir:
+        report.add("files: machines", check_files_of_machines(host.files_dir, workers, here))
     report.checked.append(f"redis, and the clocks of {len(workers)} workers")
 
 

@@ -64,6 +64,8 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     #: Streams that take no thread each; 0 where every one does.
     parked_streams: int
     development: bool
+    #: Where it keeps files, '' for nowhere or in a storage of the site's own.
+    files_dir: str = ""
 
 
 class SetUp(Struct, frozen=True, kw_only=True):
