@@ -243,3 +243,69 @@ def _some(answer: httpx.Response, left: int) -> list[tuple[str, str, str]]:
     finally:
         answer.close()
     return made
+
+
+FINDER: Final = {
+    "child": {
+        "name": "finder",
+        "steps": [
+            {"tokens": 3},
+            TOOL,
+            {"child": {"name": "reader", "steps": [{"text": "Deep."}]}},
+            {"status": "busy"},
+            {"tokens": 20, "pause": 0.02},
+        ],
+    }
+}
+
+
+def test_sub_agents_have_namespaces(client: SyncLangGraphClient) -> None:
+    """With `stream_subgraphs` what they do is told in the namespace of their call, else not."""
+    thread_id = str(uuid.uuid4())
+    options = {"metadata": steps(FINDER, {"text": "Found."}), "stream_mode": MODES}
+    quiet = stream(client, thread_id, input=HELLO, **options)
+    assert not [part for part in quiet if "|" in part.event]
+    parts = stream(client, thread_id, input=HELLO, stream_subgraphs=True, **options)
+    assert [p.event for p in parts if "|" not in p.event] == [p.event for p in quiet]
+    state: Any = client.threads.get_state(thread_id)
+    assert parts[-2].data == state["values"]
+    by_space: dict[str, str] = {}
+    for part in parts:
+        name, _, space = part.event.partition("|")
+        if name == "messages" and part.data[0]["type"] == "AIMessageChunk":
+            by_space[space] = by_space.get(space, "") + part.data[0]["content"]
+            assert part.data[1]["langgraph_checkpoint_ns"] == space
+    outer, inner = sorted(space for space in by_space if space)
+    assert by_space[""] == "Found."
+    assert by_space[inner] == "Deep."
+    assert inner.startswith(f"{outer}|tools:")
+    assert by_space[outer].startswith("w1 w2 w3 w1 ")
+    call = next(p.data[0] for p in parts if p.event == "messages")["tool_call_chunks"][0]
+    assert (outer, call["name"]) == (f"tools:{call['id']}", "finder")
+    kinds = {part.event.partition("|")[0] for part in parts if "|" in part.event}
+    assert kinds == {"messages", "updates", "values", "custom"}
+
+
+def test_a_cut_within_a_sub_agent_loses_and_doubles_nothing(url: str) -> None:
+    """A client that comes back within a namespace gets the rest of it, by its last id alone."""
+    body = {"assistant_id": "agent", "input": HELLO, "stream_mode": MODES}
+    body["metadata"] = steps(FINDER, {"text": "Found."})
+    body["stream_subgraphs"] = True
+    with httpx.Client(headers=_login(), timeout=20) as http:
+        assert _read_on(http, url, body, 5) > 5
+
+
+def _read_on(http: httpx.Client, url: str, body: dict[str, Any], size: int) -> int:
+    path = f"{url}/threads/{uuid.uuid4()}/runs/stream"
+    request = http.build_request("POST", path, json=body)
+    found: list[tuple[str, str, str]] = []
+    cuts = 0
+    while not found or found[-1][1] != "end":
+        answer = http.send(request, stream=True)
+        place = f"{url}{answer.headers['Location']}"
+        found += _some(answer, size)
+        cuts += 1
+        request = http.build_request("GET", place, headers={"Last-Event-ID": found[-1][0]})
+    from_start = http.build_request("GET", place, headers={"Last-Event-ID": "0s"})
+    assert found == _some(http.send(from_start, stream=True), 10_000)
+    return cuts

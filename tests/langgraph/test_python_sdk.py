@@ -94,3 +94,19 @@ def test_the_async_client(host: Gunicorn) -> None:
         await client.aclose()
 
     asyncio.run(asyncio.wait_for(talk(), 30))
+
+
+def test_sub_agents_are_subgraphs(client: SyncLangGraphClient) -> None:
+    """Each is found by its call, with messages and calls of its own."""
+    child = {"name": "finder", "steps": [{"text": "I look. "}, TOOL, {"text": "Found."}]}
+    with client.threads.stream(assistant_id="agent") as thread:
+        thread.run.start(input=HELLO, metadata={"steps": [{"child": child}, {"text": "Done."}]})
+        (finder,) = list(thread.subgraphs)
+        assert finder.graph_name == "tools"
+        assert finder.trigger_call_id == thread.output["messages"][2]["tool_call_id"]
+        assert [str(message.text) for message in list(finder.messages)] == ["I look. ", "Found."]
+        assert [call.name for call in finder.tool_calls] == ["add"]
+        assert finder.status == "completed"
+        assert [str(one.text) for one in list(thread.messages)] == ["", "Done."]
+        kinds = [message["type"] for message in thread.output["messages"]]
+        assert kinds == ["human", "ai", "tool", "ai"]

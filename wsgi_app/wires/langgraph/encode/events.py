@@ -17,6 +17,7 @@ from wsgi_app.events import (
     EventId,
     Gap,
     InputRequest,
+    Nested,
     NumberedEvent,
     Status,
     Steered,
@@ -32,12 +33,14 @@ from wsgi_app.frames.sse import frame
 from wsgi_app.wires.langgraph.encode.blocks import OpenMessage
 from wsgi_app.wires.langgraph.encode.messages import Answer, LangChainMessage, Names, size_of
 from wsgi_app.wires.langgraph.encode.questions import interrupt_value
+from wsgi_app.wires.langgraph.encode.sub_agents import ThreadLanes
 from wsgi_app.wires.langgraph.ids import CheckpointRef, RunRef, event_number
 from wsgi_app.wires.langgraph.request.events import Subscription
 from wsgi_app.wires.shared.asked import AskedQuestion
 
 #: A larger state is told at a run's start and end alone, not after each round of calls.
 MAX_REPEATED_CHARS: Final = 131_072
+TAKEN_OVER: Final = "Another worker goes on with this."
 GRAPH: Final = "agent"
 TOOLS_NODE: Final = "tools"
 
@@ -113,15 +116,16 @@ class ThreadEncoder:
         timestamp: int,
         event_id: str = "",
         node: str = "",
+        namespace: Sequence[str] = (),
     ) -> None:
         """Number an event, and send it if it is wanted."""
         number = event_number(self._id.turn, self._id.seq, self._place)
         name = event_id or f"{mark}-{self._id.seq}.{self._place}"
         self._place += 1
         channel = "input" if method.startswith("input.") else method
-        if number <= self._wanted.since or not self._wanted.matches(channel, [], data):
+        if number <= self._wanted.since or not self._wanted.matches(channel, [*namespace], data):
             return
-        params: dict[str, Any] = {"namespace": [], "timestamp": timestamp, "data": data}
+        params: dict[str, Any] = {"namespace": namespace, "timestamp": timestamp, "data": data}
         if node:
             params["node"] = node
         event = {"type": "event", "event_id": name, "seq": number}
@@ -139,6 +143,8 @@ class _Turn:
         self._names = names
         self._answer = Answer(start.human_id, names)
         self._message = OpenMessage(lambda data: self._put("messages", data, node=GRAPH))
+        self._lanes = ThreadLanes(self._put, names, start.human_id)
+        self._rewinds = 0
         self._part = 0
         self._step = 0
         self._is_large = sum(map(size_of, start.messages or ())) > MAX_REPEATED_CHARS
@@ -155,6 +161,7 @@ class _Turn:
             Done: self._end,
             Error: self._end,
             Cancelled: self._end,
+            Nested: self._tell_nested,
         }
 
     def begin(self) -> None:
@@ -170,14 +177,16 @@ class _Turn:
         else:
             self._tellers.get(type(event), lambda _: None)(event)
 
-    def _put(self, method: str, data: Any, *, event_id: str = "", node: str = "") -> None:
-        mark, at = self._start.mark, self._start.started_at
-        self._out.put(method, data, mark=mark, timestamp=at, event_id=event_id, node=node)
+    def _put(self, method: str, data: Any, **more: Any) -> None:
+        self._out.put(method, data, mark=self._start.mark, timestamp=self._start.started_at, **more)
 
     def _tell(self, name: str, payload: dict[str, Any]) -> None:
         self._put("custom", {"name": name, "payload": payload})
 
     # -- text and calls
+
+    def _tell_nested(self, event: Nested) -> None:
+        self._lanes.take(event)
 
     def _add_text(self, event: Token) -> None:
         self._answer.take(event)
@@ -200,6 +209,7 @@ class _Turn:
             self._call(ToolCall(event.tool, event.call_id, {}))
         if not self._message.is_of_later(self._answer.calls_id):
             self._message.finish()
+        self._lanes.end_call(event.call_id, failed=event.status == "error")
         call_id = self._names.call_id(event.call_id)
         if event.status == "error":
             failed = {"event": "tool-error", "tool_call_id": call_id}
@@ -270,6 +280,7 @@ class _Turn:
     # -- states and ends
 
     def _end(self, event: Done | Error | Cancelled) -> None:
+        self._lanes.end(failed=not isinstance(event, Done))
         usage = event.usage if isinstance(event, Done) else Usage()
         self._message.finish(usage)
         for given in self._answer.open_calls:

@@ -12,6 +12,7 @@ from wsgi_app.events import (
     Error,
     EventId,
     InputRequest,
+    Nested,
     NumberedEvent,
     Status,
     Steered,
@@ -26,7 +27,9 @@ from wsgi_app.frames.sse import frame
 from wsgi_app.wires.langgraph.encode.events import GRAPH, TOOLS_NODE, Rewound, TurnStart
 from wsgi_app.wires.langgraph.encode.messages import Answer, LangChainMessage, Names
 from wsgi_app.wires.langgraph.encode.questions import interrupt_value
+from wsgi_app.wires.langgraph.encode.sub_agents import SEPARATOR, RunLanes
 from wsgi_app.wires.langgraph.ids import RunRef, event_number
+from wsgi_app.wires.langgraph.request.runs import SUBGRAPHS, SUBGRAPHS_MARK
 from wsgi_app.wires.shared.asked import AskedQuestion
 
 
@@ -45,6 +48,8 @@ class RunEncoder:
         self._run = run
         self._thread_id = thread_id
         self._modes = modes
+        #: What ids end with, so that who comes back with one gets what it wanted.
+        self._mark = SUBGRAPHS_MARK if SUBGRAPHS in modes else ""
         self._names = names
         self._since = since
         self._frames: list[bytes] = []
@@ -70,7 +75,9 @@ class RunEncoder:
             Done: self._end,
             Error: self._end,
             Cancelled: self._end,
+            Nested: self._tell_nested,
         }
+        self._lanes = self._new_lanes("")
 
     def encode(self, numbered: NumberedEvent) -> bytes:
         """The frames of the next event."""
@@ -95,19 +102,27 @@ class RunEncoder:
         else:
             self._tellers.get(type(event), lambda _: None)(event)
 
+    def _new_lanes(self, human_id: str) -> RunLanes:
+        about = {"run_id": self._run.id, "thread_id": self._thread_id}
+        return RunLanes(self._put, self._names, human_id, about)
+
     def _put(self, mode: str, data: Any, event: str = "") -> None:
         """Number an event, and send it if it is this run's, new and wanted."""
         number = event_number(self._id.turn, self._id.seq, self._place)
         self._place += 1
         wanted = mode in self._modes or mode == ""
+        if SEPARATOR in event and SUBGRAPHS not in self._modes:
+            return
         if wanted and number > self._since and self._part == self._run.part and not self.ended:
-            self._frames.append(frame(encode_json(data), event_id=str(number), event=event or mode))
+            name = f"{number}{self._mark}"
+            self._frames.append(frame(encode_json(data), event_id=name, event=event or mode))
 
     # -- the run
 
     def _begin(self) -> None:
         if self._start is not None:
             self._answer = Answer(self._start.human_id, self._names)
+            self._lanes = self._new_lanes(self._start.human_id)
             self._part, self._question = 0, None
             self._tell_run()
             self._tell_values()
@@ -133,11 +148,16 @@ class RunEncoder:
             self._answer.take(event)
         self._withdrawn = self._told - {one["id"] for one in self._answer.messages}
         self._rewinds += 1
+        human_id = "" if self._start is None else self._start.human_id
+        self._lanes = self._new_lanes(f"{human_id}~{self._rewinds}")
         self._tell_values()
         if self._answer.open_text:
             self._tell_chunk(self._answer.open_id, self._answer.open_text)
 
     # -- text and calls
+
+    def _tell_nested(self, event: Nested) -> None:
+        self._lanes.take(event)
 
     def _tell_message(self, message: LangChainMessage, node: str) -> None:
         metadata = {
@@ -188,6 +208,7 @@ class RunEncoder:
     def _add_result(self, event: ToolResult) -> None:
         if not self._answer.knows(event.call_id):
             self._call(ToolCall(event.tool, event.call_id, {}))
+        self._lanes.end_call(event.call_id)
         self._close_messages(self._answer.take(event))
 
     def _close_messages(self, made: Sequence[LangChainMessage]) -> None:
@@ -218,6 +239,7 @@ class RunEncoder:
         self.ended = self._part == self._run.part
 
     def _end(self, event: Done | Error | Cancelled) -> None:
+        self._lanes.end()
         self._tell_whole(self._answer.close())
         self._tell_values()
         if isinstance(event, Error):

@@ -12,6 +12,10 @@ from wsgi_app.wires.langgraph.request.commands import AssistantId, ResponseEntry
 _REFUSED: Final = ("webhook", "after_seconds", "interrupt_before", "interrupt_after")
 #: The modes that a stream has; others of the protocol bring nothing.
 MODES: Final = frozenset({"values", "updates", "messages", "messages-tuple", "custom"})
+#: Stands among the modes of a stream that has the namespaces of sub-agents too.
+SUBGRAPHS: Final = "subgraphs"
+#: What the ids of such a stream end with.
+SUBGRAPHS_MARK: Final = "s"
 _MAX_MODES: Final = 16
 Mode = Annotated[str, Meta(max_length=64)]
 
@@ -26,6 +30,7 @@ class ThreadRunBody(Struct):
     context: Optional[dict[str, Any]] = None
     metadata: Optional[dict[str, Any]] = None
     stream_mode: Union[Mode, Annotated[list[Mode], Meta(max_length=_MAX_MODES)]] = "values"
+    stream_subgraphs: bool = False
     on_disconnect: Optional[Literal["cancel", "continue"]] = None
     multitask_strategy: Optional[str] = None
     checkpoint: Optional[dict[str, Any]] = None
@@ -39,7 +44,8 @@ class ThreadRunBody(Struct):
     def modes(self) -> frozenset[str]:
         """What the stream tells."""
         named = [self.stream_mode] if isinstance(self.stream_mode, str) else self.stream_mode
-        return frozenset(named) or frozenset({"values"})
+        modes = frozenset(named) or frozenset({"values"})
+        return modes | {SUBGRAPHS} if self.stream_subgraphs else modes - {SUBGRAPHS}
 
     def unserved(self) -> str | None:
         """A field that asks for what there is none of."""

@@ -23,7 +23,7 @@ from wsgi_app.web.respond import STREAM_HEADERS, events_response
 from wsgi_app.web.turns import OpenTurn, attach_turn, begin_turn, open_turn
 from wsgi_app.wires.langgraph.encode.run import RunEncoder
 from wsgi_app.wires.langgraph.ids import RunRef
-from wsgi_app.wires.langgraph.request.runs import ThreadRunBody
+from wsgi_app.wires.langgraph.request.runs import SUBGRAPHS, SUBGRAPHS_MARK, ThreadRunBody
 from wsgi_app.wires.langgraph.routes.commands import CommandError, give_answers, wanted_of
 from wsgi_app.wires.langgraph.routes.feed import NAMES, ThreadFeed, mark_of_turn
 from wsgi_app.wires.langgraph.routes.runs import describe_turn, find_run
@@ -159,6 +159,8 @@ def get_run_stream(mount: Mount, thread_id: str, run_id: str) -> Response:
     named = [mode for text in request.args.getlist("stream_mode") for mode in _modes(text)]
     modes = frozenset(named) or _ALL_MODES
     since = request.headers.get("Last-Event-ID", "")
+    if since.endswith(SUBGRAPHS_MARK):
+        modes, since = modes | {SUBGRAPHS}, since.removesuffix(SUBGRAPHS_MARK)
     reader = mount.attach((key,), lambda slot: _open(mount, key, ref, modes, slot), streams=True)
     return _respond(mount, key, reader, _Begun(ref), modes, _number(since))
 
