@@ -7,12 +7,15 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.client import new_session
+from tests.support.node import run_node
 from tests.support.reading import ReadingClient
 from tests.support.resumed import (
     BOUNDARIES,
@@ -275,3 +278,37 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
             names = rig.names(follower.session)
             assert names.count("a") == 1, names
             assert len({effect[3] for effect in rig.effects(follower.session)}) == 2
+
+
+def test_what_a_sub_agent_said_comes_once(rig: Rig) -> None:
+    """Its call runs again beside one that has its result; agent-client.js takes the half back."""
+    session = new_session()
+    calls = [
+        Call("call-1", "delegate", '{"name": "a", "how": "hold"}'),
+        Call("call-2", "charge", '{"name": "b", "how": "wait 0.5"}'),
+    ]
+    text = scripted_message([ToolCalls(tuple(calls))], [Text(("All ", "done."))], tag=session)
+    reader = ReadingClient(rig.shared.hosts[0])
+
+    def told() -> list[tuple[str, str]]:
+        answer = reader.call("GET", f"/chat/{session}/poll?after=0-0&wait=0")
+        events = answer.json["events"] if answer.status == 200 else []
+        return [(event["type"], event.get("parent", "")) for event in events]
+
+    with ThreadPoolExecutor(1) as pool:
+        url = reader.server.url + "/agents/"
+        given: dict[str, Any] = {"url": url, "session": session, "message": text}
+        page = pool.submit(run_node, "agent_client.mjs", scenario="resumed", **given)
+        halves = {("token", "call-1"), ("tool_result", "")}
+        wait_for(lambda: halves <= set(told()), "half of it is told, and the other call's result")
+        os.kill(owner_pid(reader, session), signal.SIGKILL)
+        (shown,) = page.result(60)
+    events = shown["events"]
+    (withdrawn,) = [event for event in events if event["type"] == "withdrawn"]
+    assert withdrawn["calls"] == ["call-1"]
+    said = [event["content"] for event in events if event.get("parent") == "call-1"]
+    assert said == ["Half ", "and half."]
+    results = {one["call_id"]: one["output"] for one in events if one["type"] == "tool_result"}
+    assert results == {"call-1": "found a", "call-2": "charged b"}
+    assert events[-1]["reply"] == "All done."
+    assert sorted(rig.names(session)) == ["a", "a", "b"]

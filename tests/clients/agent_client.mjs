@@ -1,6 +1,6 @@
 // What agent-client.js does against a running host; the one argument names the scenario.
 
-import { AgentClient } from "../../wsgi_app/web/page/agent-client.js";
+import { AgentClient, stillCounts } from "../../wsgi_app/web/page/agent-client.js";
 
 const given = JSON.parse(process.argv[2]);
 const print = (value) => console.log(JSON.stringify(value));
@@ -177,6 +177,16 @@ const scenarios = {
     await refused(told(clientAt(nowhere, { maxRetries: 1 }).chat(session, "hello")));
     const signal = AbortSignal.timeout(300);
     await refused(told(clientAt(url).chat(session, "m", { metadata: { steps: [{ wait: 60 }] }, signal })));
+  },
+
+  /** What a page shows in the end of a turn that another worker goes on with. */
+  async resumed({ url, session, message }) {
+    let events = [];
+    for await (const event of clientAt(url).chat(session, message)) {
+      if (event.type === "withdrawn") events = events.filter((one) => stillCounts(one, event));
+      events.push(event);
+    }
+    print({ events });
   },
 
   /** What a site with a guard answers in the host's place. */

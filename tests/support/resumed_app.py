@@ -47,6 +47,16 @@ def order(turn: Turn, name: str, how: str = "") -> str:
     return f"ordered {name}"
 
 
+def delegate(turn: Turn, name: str, how: str = "") -> str:
+    """Have a sub-agent find something, again if its worker dies."""
+    note("delegate", turn.session_id, name)
+    with turn.child("finder") as finder:
+        finder.emit("Half ")
+        _behave(turn, how)
+        finder.emit("and half.")
+    return f"found {name}"
+
+
 def pay(turn: Turn, name: str, how: str = "") -> str:
     """Pay, if the user allows it."""
     note("pay", turn.session_id, name)
@@ -84,7 +94,7 @@ def app() -> Flask:
     """Mount the model below /agents, one that does not resume below /plain, steps below /steps."""
     site = Flask("site")
     tools: list[Any] = [charge, Tool(look_up, on_crash="retry"), Tool(order, on_crash="ask")]
-    tools.append(approve(pay))
+    tools += [approve(pay), Tool(delegate, on_crash="retry")]
     model = "test-model"
     AgentHost(OpenAIAgent(model, tools)).init_app(site, url_prefix="/agents")
     AgentHost(OpenAIAgent(model, tools, resume=False)).init_app(site, url_prefix="/plain")
