@@ -262,6 +262,14 @@ HABITS = {
     r"\banew\b": "again",
     r"; answers (?=[a-z`'])": "returns",
     r"\bwhoever has\b": "who it is",
+    r"\bshall\b": "should, must, or is to",
+    r"\bbears\b": "has",
+    r"\bmend(s|ed|ing)?\b": "repair, correct or fix",
+    r"\blies (below|behind|beside)\b": "is",
+    r"\b(go|goes|gone|went|going) on with\b": "continue",
+    r"\bhand(s|ed)? on\b": "pass on",
+    r"\btells? of (?:its|their|itself)\b": "reports",
+    r"\b[Tt]ell what\b": "report what",
 }
 #: The same in the names and docstrings of tests.
 HABITS_OF_TESTS = {
@@ -283,5 +291,9 @@ def test_language_is_plain() -> None:
         for path in each((ROOT / folder).rglob(kinds), 15):
             left_out = path.parts[-2] in MADE or path == Path(__file__)
             text = "" if left_out else path.read_text()
-            found += [f"{path}: {one}" for one in habits if re.search(one, text)]
-    assert not found
+            found += [
+                f"{path.relative_to(ROOT)}: {one[0]!r}: write {better!r}"
+                for habit, better in habits.items()
+                if (one := re.search(habit, text))
+            ]
+    assert not found, "\n".join(found)

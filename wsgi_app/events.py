@@ -19,7 +19,7 @@ class Event(Struct, frozen=True, tag_field="type"):
 
 
 class Status(Event, frozen=True, tag="status"):
-    """A line for people about what goes on."""
+    """A line for people about what continues."""
 
     content: str
 
@@ -112,7 +112,7 @@ class Usage(Struct, frozen=True):
 
 
 class Withdrawn(Event, frozen=True, tag="withdrawn"):
-    """Another worker goes on with the turn: of it counts what came up to ``after``, and from here.
+    """Another worker continues the turn: of it counts what came up to ``after``, and from here.
 
     ``after`` is the last id that counts, ``<turn>-0`` if none does. Of what sub-agents said below
     ``calls``, which run again, nothing counts.

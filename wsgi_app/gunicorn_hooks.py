@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("wsgi_app")
 
-#: How often a worker looks whether it shall leave. gunicorn has no hook for the start of a graceful
-#: stop: SIGTERM, a reload and max_requests only clear ``worker.alive`` (workers/gthread.py there).
+#: How often a worker looks whether it should leave. gunicorn has no hook for the start of a
+#: graceful stop: SIGTERM, a reload and max_requests only clear ``worker.alive`` (its gthread.py).
 LOOK_SECONDS = 0.1
 #: How often it counts the threads that do not end, which takes longer the more turns there are.
 COUNT_SECONDS = 1.0
@@ -244,7 +244,7 @@ def _end_turns(  # noqa: PLR0913 - the fields of a note
             )
             resumes = store.resumes if max_attempts > 1 else None
             if resumes is not None and resumes.of_worker(worker_id):
-                # Others go on with these: now, not when the lease is over.
+                # Others continue these: now, not when the lease is over.
                 resumes.declare_lost(worker_id)
         finally:
             store.close()

@@ -34,8 +34,8 @@ class AgentHost:
     without an argument, that makes such agents: one for each session if they have ``close()``.
     ``authenticate`` is called with the request and answers the tenant's name (or a `Principal`),
     None for 401; without it AGENT_TOKENS decide. ``before_stream`` is called in the request's
-    context before a response begins to wait for events, to give back what the site holds (database
-    connections of Flask-SQLAlchemy are given back without it). ``files`` keeps the files that users
+    context before a response begins to wait for events, to return what the site holds (database
+    connections of Flask-SQLAlchemy are returned without it). ``files`` keeps the files that users
     send, instead of the directory that AGENT_FILES_DIR names. ``settings`` are those of
     docs/settings.md without ``AGENT_``, in lower case.
 

@@ -1,4 +1,4 @@
-"""agno: tells a failure by an event only."""
+"""agno: shows a failure by an event only."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""LlamaIndex: tells how a run ended by ``await handler`` alone."""
+"""LlamaIndex: says how a run ended by ``await handler`` alone."""
 
 from collections.abc import AsyncIterator
 

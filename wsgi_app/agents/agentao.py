@@ -37,7 +37,7 @@ _MODEL_MODULES: Final = ("client", "_runner")
 class AgentaoAgent:
     """Makes the agents of sessions; hand it to `AgentHost`.
 
-    ``make`` is called once per session, with keyword arguments to hand on to ``Agentao``, and
+    ``make`` is called once per session, with keyword arguments to pass on to ``Agentao``, and
     gives the agent; everything that holds state, such as tools, it makes again each time. They are
     ``working_directory``, the tenant's; ``transport``, through which the turn gets the agent's
     events; and, so that nothing comes from or goes to the home directory of the worker's user,
@@ -143,7 +143,7 @@ async def _running_loop() -> asyncio.AbstractEventLoop:
 
 
 def _quiet_logger(transport: SessionTransport) -> logging.Logger:
-    """A logger that tells what is wrong, but no prompt, and nothing of the provider's text."""
+    """A logger that says what is wrong, but no prompt, and nothing of the provider's text."""
 
     def is_wanted(record: logging.LogRecord) -> bool:
         # The turn logs the provider's faults itself; a cancel's broken requests are none.
@@ -159,7 +159,7 @@ def _quiet_logger(transport: SessionTransport) -> logging.Logger:
 def _finish(
     turn: Turn, reply: str, outcome: TurnOutcome | None, events: TurnEvents, max_steps: int
 ) -> None:
-    """Tell how the agent's turn came to its end, where the end is not the model's answer."""
+    """Report how the agent's turn came to its end, where the end is not the model's answer."""
     reason = None if outcome is None else outcome.incomplete_reason
     if reason == "llm_error":
         raise _upstream_error(events.model_error)

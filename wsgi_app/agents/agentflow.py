@@ -17,7 +17,7 @@ from agentflow.storage.checkpointer import BaseCheckpointer, InMemoryCheckpointe
 from agentflow.utils import ResponseGranularity
 from agentflow.utils.interrupt import RESUME_KEY
 
-from wsgi_app.agents.agentflow_history import mend, to_message, tool_message
+from wsgi_app.agents.agentflow_history import repair, to_message, tool_message
 from wsgi_app.agents.agentflow_model import watch_models
 from wsgi_app.agents.agentflow_stream import GraphStream, Pause
 from wsgi_app.agents.approvals import APPROVAL_SCHEMA, is_approval
@@ -133,7 +133,7 @@ class _Run:
             given = None if pause is None else await self._answer(pause)
 
     def explain(self, error: Exception) -> TurnError | None:
-        """What the turn shall end with; None for an error that is the agent's own."""
+        """What the turn should end with; None for an error that is the agent's own."""
         causes = list(_causes(error))
         for cause in causes:
             failure = _as_turn_error(cause)
@@ -142,7 +142,7 @@ class _Run:
                     failure.__cause__ = cause
                 return failure
         out_of_steps = any(isinstance(cause, GraphRecursionError) for cause in causes)
-        # AgentFlow fails while it tells so, with an error that says something else.
+        # AgentFlow fails while it says so, with an error that says something else.
         if not out_of_steps and not self._stream.is_out_of_steps:
             return None
         limit = self._config["recursion_limit"]
@@ -179,13 +179,13 @@ class _Run:
         state = await saver.aget_state_cache(config) or await saver.aget_state(config)
         if state is None:
             return False
-        if mend(state, self._turn.history, replaces=self._turn.replaces):
+        if repair(state, self._turn.history, replaces=self._turn.replaces):
             await saver.aput_state(config, state)
             await saver.aput_state_cache(config, state)
         return True
 
     async def _answer(self, pause: Pause) -> dict[str, Any] | None:
-        """Ask the user; gives the input that resumes the graph, None if it shall not go on."""
+        """Ask the user; gives the input that resumes the graph, None if it must not continue."""
         if pause.interrupt is not None:
             prompt = _prompt(pause.interrupt)
             schema = pause.interrupt["response_schema"]

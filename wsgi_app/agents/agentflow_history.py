@@ -35,10 +35,10 @@ def tool_message(call_id: str, output: Any, *, is_error: bool = False) -> Messag
     return Message.tool_message([block])
 
 
-def mend(state: AgentState, history: Sequence[ChatMessage], *, replaces: bool) -> bool:
+def repair(state: AgentState, history: Sequence[ChatMessage], *, replaces: bool) -> bool:
     """Make a state fit for a new message; False if it is already.
 
-    AgentFlow would go on where a cancelled or failed turn has stopped, and its calls without a
+    AgentFlow would continue where a cancelled or failed turn has stopped, and its calls without a
     result would be refused by providers. ``replaces``: whether its newest exchange goes.
     """
     stopped = state.execution_meta.status != ExecutionStatus.COMPLETED

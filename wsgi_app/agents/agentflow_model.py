@@ -110,7 +110,7 @@ class _Answer:
             call.function.arguments = (call.function.arguments or "") + arguments
 
     def _take_event(self, event: Any) -> None:
-        """Tell reasoning while it comes; AgentFlow finds the token counts of this API itself."""
+        """Report reasoning while it comes; AgentFlow finds the token counts of this API itself."""
         if event.type in _THINKING:
             self._told.think(event.delta)
         elif event.type in _ENDS:

@@ -65,7 +65,7 @@ _WORD: Final = re.compile(r"[a-z][a-z_]{0,39}", re.ASCII)
 def end_reason(given: Any) -> str | None:
     """The reason for an answer's end in the words of the chat API; None for none yet.
 
-    Raises UpstreamError for one that tells a failure, which is any that is not known.
+    Raises UpstreamError for one that reports a failure, which is any that is not known.
     """
     word = given.strip().lower() if isinstance(given, str) else str(given or "")
     if word in _NOT_YET:

@@ -7,7 +7,7 @@ told. What ends an answer, see `ModelStep` and `answer_end`.
 What identifies a call: its index; where that is missing or new, its id; where that is missing too,
 that it is the latest. A call begins with a fragment that none of this fits. It also begins with a
 name, where servers give all calls one index: if the call there is whole or has another name, unless
-the id says that it goes on. An id alone begins nothing, for some servers change it with each
+the id says that it continues. An id alone begins nothing, for some servers change it with each
 fragment; the first one counts.
 
 What is strict: the types of text, names, arguments and calls, which would otherwise be wrong
@@ -163,7 +163,7 @@ class ChatStep(ModelStep):
         self._check_call(call.given_id, call.name, len(arguments))
 
     def _call_of(self, fragment: CallDelta) -> _Call:
-        """Find the call that a fragment goes on with, or begin one."""
+        """Find the call that a fragment continues, or begin one."""
         call = self._known_call(fragment)
         if call is None or self._begins_another(fragment, call):
             return self._begin_call(fragment)

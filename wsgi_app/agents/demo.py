@@ -37,7 +37,7 @@ while the last ones were still on their way.
 One winter the fog came and stayed. Letters were dropped on the path, and nobody could say which \
 were missing, or whether a letter had come twice. So the clerk began to number them. Whoever had \
 number seventeen in hand could call down the hill: "I have seventeen, go on from there!" And the \
-clerk went on with eighteen, and never again did a letter get lost, nor was one read twice.
+clerk continued with eighteen, and never again did a letter get lost, nor was one read twice.
 
 Then the clerk fell ill, and another took over. The new one did not know the hill, but found the \
 book in which every number was written, and carried on in the middle of a sentence. On the hill \

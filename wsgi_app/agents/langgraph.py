@@ -50,7 +50,7 @@ class LangGraphAgent:
     ``interrupt()`` or a breakpoint asks becomes a question of the turn. AGENT_MAX_STEPS is the
     recursion limit of a graph that has none.
 
-    ``resume``: with Redis, another worker goes on with a turn whose worker dies, from the newest
+    ``resume``: with Redis, another worker continues a turn whose worker dies, from the newest
     checkpoint of its thread, if the checkpointer is one that they share. A step is in the
     checkpointer before the next one begins then. A node that was not finished runs again, as ever
     in LangGraph, but no finished call of a tool node. ``on_crash``: what happens to a call in
@@ -101,7 +101,7 @@ class LangGraphAgent:
 
     @property
     def resumes(self) -> bool:
-        """Whether turns of other workers are gone on with."""
+        """Whether turns of other workers are continued."""
         return self._resume and self._is_lasting
 
     async def __call__(self, turn: Turn) -> None:

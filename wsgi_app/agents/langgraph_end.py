@@ -14,19 +14,19 @@ _REASONS: Final = (STOP, LENGTH, TOOL_CALLS, CONTENT_FILTER)
 
 
 def tells_end(message: AIMessage) -> bool:
-    """Whether the message is of a model that tells how its answers end; others have other words."""
+    """Whether the message is of a model that says how its answers end; others have other words."""
     return message.response_metadata.get("model_provider") == "openai"
 
 
 def end_of(message: AIMessage) -> str | None:
     """Why the answer ended, in the words of the chat API; None if it broke off.
 
-    Raises UpstreamError for a reason that tells a failure.
+    Raises UpstreamError for a reason that reports a failure.
     """
     told = message.response_metadata
     if "finish_reason" in told:
         word = str(told["finish_reason"] or "")
-        # LangChain joins the reasons of a server that tells one in each chunk.
+        # LangChain joins the reasons of a server that reports one in each chunk.
         repeated = (reason for reason in _REASONS if word and not word.replace(reason, ""))
         return end_reason(next(repeated, word))
     status, details = told.get("status"), told.get("incomplete_details")

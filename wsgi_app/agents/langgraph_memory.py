@@ -37,7 +37,7 @@ def as_messages(history: Sequence[Message]) -> list[BaseMessage]:
     """Chat messages as LangChain has them."""
     messages = convert_to_messages(history)
     for message in messages:
-        # Or what a node gives back of them would count as said in this turn.
+        # Or what a node returns of them would count as said in this turn.
         message.id = str(uuid4())
         if isinstance(message, ToolMessage) and message.content == NO_RESULT:
             message.status = "error"
@@ -61,13 +61,13 @@ async def recall(
         # What a step's finished tasks have written is shown, but goes with the next message.
         begun = await graph.aget_state(newest.config)
         stored, stopped = _messages_of(begun), bool(begun.next)
-    mended = _mended(stored)
+    repaired = _repaired(stored)
     again = _not_in(stored, found)
-    told = missed(_remembered([*mended, *again]), history, stopped=stopped)
-    added = [*again, *as_messages(_named(told, mended))]
-    if mended == stored or not _can_replace(graph):
+    told = missed(_remembered([*repaired, *again]), history, stopped=stopped)
+    added = [*again, *as_messages(_named(told, repaired))]
+    if repaired == stored or not _can_replace(graph):
         return added
-    return [RemoveMessage(REMOVE_ALL_MESSAGES), *mended, *added]
+    return [RemoveMessage(REMOVE_ALL_MESSAGES), *repaired, *added]
 
 
 async def knows(graph: AnyGraph, config: RunnableConfig, history: Sequence[Message]) -> bool:
@@ -146,20 +146,20 @@ def _not_in(stored: Sequence[BaseMessage], found: Sequence[BaseMessage]) -> list
     return [message for message in found if message.id not in ids]
 
 
-def _mended(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+def _repaired(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     """The messages with a result behind each call, but for calls at the very end."""
-    mended: list[BaseMessage] = []
+    repaired: list[BaseMessage] = []
     awaited: dict[str, str] = {}
     for place, message in enumerate(messages):
         if isinstance(message, ToolMessage):
             if awaited.pop(message.tool_call_id, None) is not None:
-                mended.append(message)
+                repaired.append(message)
             continue
-        mended += [_late_result(*call, messages[place:]) for call in awaited.items()]
-        mended.append(message)
+        repaired += [_late_result(*call, messages[place:]) for call in awaited.items()]
+        repaired.append(message)
         calls = message.tool_calls if isinstance(message, AIMessage) else []
         awaited = {call["id"] or "": call["name"] for call in calls}
-    return mended
+    return repaired
 
 
 def _late_result(call_id: str, name: str, later: Sequence[BaseMessage]) -> ToolMessage:

@@ -18,7 +18,7 @@ from wsgi_app.engine.turn.history import as_text
 
 
 async def ask_interrupt(turn: Turn, interrupt: Interrupt) -> Any:
-    """Ask what an ``interrupt()`` asks; gives what it shall return."""
+    """Ask what an ``interrupt()`` asks; gives what it should return."""
     value = interrupt.value
     if isinstance(value, dict) and isinstance(value.get("action_requests"), list):
         return {"decisions": [await _decide(turn, call) for call in value["action_requests"]]}
@@ -28,12 +28,12 @@ async def ask_interrupt(turn: Turn, interrupt: Interrupt) -> Any:
 
 
 async def ask_breakpoint(turn: Turn, nodes: tuple[str, ...]) -> bool:
-    """Ask whether the graph may go on with these nodes."""
+    """Ask whether the graph may run these nodes."""
     return is_approval(await turn.ask_async(breakpoint_prompt(nodes), APPROVAL_SCHEMA))
 
 
 def breakpoint_prompt(nodes: tuple[str, ...]) -> str:
-    """The question whether the graph may go on with these nodes."""
+    """The question whether the graph may run these nodes."""
     return f"Go on with {', '.join(nodes)}?"
 
 

@@ -31,7 +31,7 @@ from wsgi_app.errors import CannotGoOn
 
 log = logging.getLogger("wsgi_app")
 
-#: Why another worker cannot go on with a turn whose client keeps the conversation.
+#: Why another worker cannot continue a turn whose client keeps the conversation.
 KEPT_NOWHERE: Final = "Nothing of the turn is in the graph's checkpointer: its client keeps it."
 _MODES: Final[list[StreamMode]] = ["messages", "updates", "custom"]
 
@@ -50,13 +50,13 @@ class GraphRun:
         steps: GraphSteps,
     ) -> None:
         self.config = config
-        #: Where the next run goes on from.
+        #: Where the next run continues from.
         self._begin_at = config
         self._turn = turn
         self._stream = stream
         self._graph = graph
         self._steps = steps
-        # A step is not begun before the last one is stored, where another worker may go on.
+        # A step is not begun before the last one is stored, where another worker may continue.
         self._options = {**options, "durability": "sync"} if steps.keeps else options
         self._modes: list[StreamMode] = [*_MODES, "checkpoints"] if steps.keeps else _MODES
         self._questions: list[Interrupt] | None = []
@@ -141,14 +141,14 @@ class GraphRun:
                 return
 
     async def _what_was_said(self) -> Command[Any] | None:
-        """What the graph goes on with; None where it cannot take it yet."""
+        """What the graph continues with; None where it cannot take it yet."""
         state = await self._graph.aget_state(self.config)
         if not may_be_said(messages_of(state.values)):
             return None
         return Command(update={"messages": [self._said.take()]})
 
     async def _run_on(self, given: Any) -> None:
-        """Run the graph until it ends, waits, or shall get what the user says."""
+        """Run the graph until it ends, waits, or should get what the user says."""
         begin_at, self._begin_at = self._begin_at, self.config
         parts = self._graph.astream(
             given,
@@ -178,6 +178,6 @@ class GraphRun:
             await self._steps.take(part[-1])
 
     async def _may_go_on(self) -> bool:
-        """Whether the user lets the graph go on from a breakpoint, which asks nothing itself."""
+        """Whether the user lets the graph continue from a breakpoint, which asks nothing itself."""
         nodes = (await self._graph.aget_state(self.config)).next
         return bool(nodes) and await ask_breakpoint(self._turn, nodes)

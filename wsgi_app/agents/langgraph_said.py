@@ -1,6 +1,6 @@
 """What the user says to a running graph: it gets it between two of its steps.
 
-LangGraph stops a run before its next step when its `RunControl` says so, and goes on from there
+LangGraph stops a run before its next step when its `RunControl` says so, and continues from there
 with what a `Command` writes into the state. No node is run again, and none that runs is disturbed.
 """
 

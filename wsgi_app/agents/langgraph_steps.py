@@ -1,6 +1,6 @@
-"""The steps of a graph, so that another worker can go on with it, and what it goes on with.
+"""The steps of a graph, so that another worker can continue it, and what it continues with.
 
-LangGraph itself goes on from a thread's newest checkpoint, and runs the step behind it again, its
+LangGraph itself continues from a thread's newest checkpoint, and runs the step behind it again, its
 tools among it. So the tools of a graph's tool nodes are called by `StepsOfCalls`.
 """
 
@@ -83,7 +83,7 @@ class GraphSteps:
         await self._calls.record(step, calls, calls if following <= self._tool_nodes else ())
 
     async def take_inner(self, checkpoint: Mapping[str, Any]) -> None:
-        """Record that what a subgraph has said counts: it goes on from a checkpoint of its own."""
+        """Record that what a subgraph has said counts: it has a checkpoint of its own."""
         messages = messages_of(checkpoint["values"])
         if messages and checkpoint["next"] and self._runs_alone and self.keeps:
             await self._calls.advance(messages[-1].id, open_calls(messages))
@@ -94,7 +94,7 @@ class GraphSteps:
             raise CannotGoOn(NO_CHECKPOINT)
 
     def tell(self, state: StateSnapshot, message_id: str, stream: GraphStream) -> None:
-        """Tell what the state has behind the last record, and what the user has not been told."""
+        """Report what the state has behind the last record, and what the user has not been told."""
         stream.take_told(self._turn.records.told)
         recorded = {step["last"] for step in self._calls.steps[-1:]} | set(self._calls.said)
         recorded = recorded - {None} or {message_id}

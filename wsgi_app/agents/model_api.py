@@ -102,7 +102,7 @@ class ModelStep(ABC):
 
     Its finish reason ends it: what follows may count its tokens, and need not come. ``[DONE]``, or
     an event of the Responses API that ends a response, means that nothing follows. From a server
-    that tells reasons, ``[DONE]`` without one is no end, see `answer_end` for all else.
+    that reports reasons, ``[DONE]`` without one is no end, see `answer_end` for all else.
 
     Sends text on at once and keeps what the next step needs. ``has_spoken``: whether an earlier
     step of the turn had text. Used by one task on the ``io`` loop, then read by the turn's thread.
@@ -141,7 +141,7 @@ class ModelStep(ABC):
         """The tool calls, in the order in which they began."""
 
     def take(self, message: SseMessage) -> None:
-        """Take the next event; raises UpstreamError if it is malformed or tells an error."""
+        """Take the next event; raises UpstreamError if it is malformed or shows an error."""
         data = message.data.strip()
         if data == b"[DONE]":
             self.ended = True

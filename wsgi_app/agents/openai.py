@@ -59,12 +59,12 @@ class OpenAIAgent:
     many tools the model is shown, of all sources together; providers refuse a request with more.
     ``too_many_tools``: with ``"find"`` the model gets a tool that looks for those left out, with
     ``"refuse"`` more functions are a ValueError, and more tools of servers end the turn with an
-    error. ``resume``: with Redis, another worker goes on with a turn whose worker dies, from its
+    error. ``resume``: with Redis, another worker continues a turn whose worker dies, from its
     last finished step, see `Tool`. Raises ConfigError without the openai
     package (the extra ``openai``).
 
     Called by any number of turns at once, each in its own thread or on the io loop; nothing changes
-    after construction but the state of ``_client``, which see.
+    after construction but the state of ``_client``, see there.
     """
 
     def __init__(  # noqa: PLR0913 - one per thing that an author may want to say
@@ -127,7 +127,7 @@ class OpenAIAgent:
 
     @property
     def resumes(self) -> bool:
-        """Whether turns of other workers are gone on with."""
+        """Whether turns of other workers are continued."""
         return self._resume
 
     @property
@@ -283,7 +283,7 @@ PARAGRAPH: Final = "\n\n"
 
 
 class _Recorded(Struct, frozen=True):
-    """What another worker goes on with behind a step."""
+    """What another worker continues from, behind a step."""
 
     api: str
     answer: list[Any]

@@ -59,7 +59,7 @@ class AgentsSdkAgent:
     holds stays until the host's session is deleted. A turn whose client keeps the conversation
     has none.
 
-    ``resume``: with Redis, another worker goes on with a turn whose worker dies, from its last
+    ``resume``: with Redis, another worker continues a turn whose worker dies, from its last
     finished step. ``on_crash``: what happens to a call in flight, by the tool's name, see `Tool`.
 
     A tool that needs approval makes a question of the turn: yes runs it, anything else is told to
@@ -108,7 +108,7 @@ class AgentsSdkAgent:
 
     @property
     def resumes(self) -> bool:
-        """Whether turns of other workers are gone on with."""
+        """Whether turns of other workers are continued."""
         return self._resume
 
     async def __call__(self, turn: Turn) -> None:
@@ -191,7 +191,7 @@ class AgentsSdkAgent:
             report.begin_again()
 
     async def _take_up(self, steps: SdkSteps, report: Report, context: Any) -> tuple[Any, Any]:
-        """The agent that was at work, and what it goes on with."""
+        """The agent that was at work, and what it continues with."""
         state = await steps.state_of(self._agent, context)
         if state is not None:
             report.counted = steps.counted

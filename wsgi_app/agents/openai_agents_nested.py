@@ -71,7 +71,7 @@ def _enter_child(stack: ExitStack, name: str, context: Any) -> Turn | None:
     """A sub-agent for the call of the tool that calls; None where there is none, or too many."""
     try:
         turn = current_turn()
-        # One that goes on behind an approval is called without the hook that notes the call.
+        # One that continues behind an approval is called without the hook that notes the call.
         call_id = context.tool_call_id if isinstance(context, ToolContext) else turn.inner_call
         return stack.enter_context(turn.child(name, call_id)) if call_id else None
     except (LookupError, TurnError):
@@ -107,7 +107,7 @@ class NestedReport(Report):
             self._called[item.call_id or ""] = item.name or "a tool"
 
     async def watch(self, result: RunResultStreaming) -> None:
-        """Tell all that the run streams; raises what the run raises, for its tool to handle."""
+        """Report all that the run streams; raises what the run raises, for its tool to handle."""
         async with aclosing(cast("AsyncGenerator[StreamEvent, None]", result.stream_events())) as s:
             try:
                 async for event in s:

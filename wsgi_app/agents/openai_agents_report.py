@@ -129,7 +129,7 @@ class Report(RunHooks[Any]):
         return state
 
     async def _decide_again(self, state: RunState[Any], item: ToolApprovalItem) -> None:
-        """Approve a call that was approved on another worker, or tell what became of it."""
+        """Approve a call that was approved on another worker, or report what became of it."""
         call_id = item.call_id or ""
         outcome = await self._steps.outcome_of(call_id, item.name or "a tool", item.arguments)
         if outcome is None:

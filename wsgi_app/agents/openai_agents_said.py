@@ -37,7 +37,7 @@ class Said:
         self.answers = 0
 
     async def __call__(self, data: CallModelData[Any]) -> ModelInputData:
-        """Give what a model shall be asked."""
+        """Give what a model should be asked."""
         made = data.model_data
         if find_call() is None:  # agents that are tools have the run's filter too
             self._listen(len(made.input))
@@ -66,7 +66,7 @@ class Said:
         return made
 
     def begin_again(self, items: Sequence[TResponseInputItem]) -> list[TResponseInputItem]:
-        """What another run goes on with, behind these items of the last one, as more was said."""
+        """What another run continues, behind these items of the last one, as more was said."""
         made = [*self.put_into(items), _message(self._turn.steered())]
         self.words = []
         return made

@@ -1,4 +1,4 @@
-"""The steps of a run of the Agents SDK, so that another worker can go on with it.
+"""The steps of a run of the Agents SDK, so that another worker can continue it.
 
 What a model was asked and has answered is recorded before the tools that it calls run; a run that
 waits for approvals, as the SDK's own state.
@@ -70,7 +70,7 @@ class SdkSteps:
 
     @property
     def are_left(self) -> bool:
-        """Whether another worker has left something to go on with."""
+        """Whether another worker has left something to continue."""
         return bool(self._calls.steps)
 
     # -- recording

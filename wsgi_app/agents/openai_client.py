@@ -79,7 +79,7 @@ class OpenAIClient:
     ) -> ModelStep:
         """Ask the model once, on the ``io`` loop, where a cancel closes the connection.
 
-        Raises UpstreamError, which the log tells with its cause.
+        Raises UpstreamError, which the log shows with its cause.
         """
         tell_user.set(emit)
         try:
@@ -183,7 +183,7 @@ async def _open(
     except (TypeError, ValueError) as error:
         raise failed_request() from error  # it cannot be written, so it never will be
     except Exception as error:
-        raise incomplete_answer() from error  # of an answer that tells an error
+        raise incomplete_answer() from error  # of an answer that reports an error
 
 
 def _ask_package(

@@ -47,7 +47,7 @@ class PydanticAIAgent:
     else is told to the model as the reason why not; of a call that runs elsewhere the answer is
     the result.
 
-    ``resume``: with Redis, another worker goes on with a turn whose worker dies, from its last
+    ``resume``: with Redis, another worker continues a turn whose worker dies, from its last
     finished step. ``on_crash``: what happens to a call in flight, by the tool's name, see `Tool`.
     Called by any number of turns at once, each in a task on the ``agents`` loop;
     nothing changes after construction.
@@ -84,7 +84,7 @@ class PydanticAIAgent:
 
     @property
     def resumes(self) -> bool:
-        """Whether turns of other workers are gone on with."""
+        """Whether turns of other workers are continued."""
         return self._resume
 
     async def __call__(self, turn: Turn) -> None:

@@ -12,7 +12,7 @@ from wsgi_app.agents.tool_call import CallRequest
 
 
 def tells_end(model: Any) -> bool:
-    """Whether a model tells how its answers end; those of other providers have other words."""
+    """Whether a model says how its answers end; those of other providers have other words."""
     module = sys.modules.get("pydantic_ai.models.openai")
     return module is not None and isinstance(
         getattr(model, "wrapped", model), (module.OpenAIChatModel, module.OpenAIResponsesModel)
@@ -23,7 +23,7 @@ def end_of(response: ModelResponse) -> str | None:
     """Why the answer ended, in the words of the chat API; None if it broke off.
 
     The provider's own word is looked at: without one Pydantic AI says that the answer is whole.
-    Raises UpstreamError for a reason that tells a failure.
+    Raises UpstreamError for a reason that reports a failure.
     """
     told = (response.provider_details or {}).get("finish_reason")
     return STOP if told == "completed" else end_reason(told)

@@ -68,7 +68,7 @@ class Hooks(AbstractCapability[Any]):
         return request_context
 
     async def after_node_run(self, ctx: RunContext[Any], *, node: Any, result: Any) -> Any:
-        """Have the run go on with what the user has said meanwhile, where it would end."""
+        """Have the run continue with what the user has said meanwhile, where it would end."""
         del node
         if isinstance(result, End) and not self._turn.may_end():
             self._hand_on(ctx, self._turn.steered())

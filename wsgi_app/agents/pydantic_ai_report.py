@@ -50,7 +50,7 @@ class Report:
         self._has_text = False
 
     async def follow(self, events: AgentRunEvents[Any]) -> None:
-        """Tell all that the run streams, to its end."""
+        """Report all that the run streams, to its end."""
         try:
             async for event in events:
                 self.take(event)

@@ -1,4 +1,4 @@
-"""The steps of a run of Pydantic AI, so that another worker can go on with it.
+"""The steps of a run of Pydantic AI, so that another worker can continue it.
 
 Its messages are recorded up to each answer of the model that calls tools, before they run. A run
 that begins with such messages, and no prompt, calls the tools of the last one.

@@ -68,7 +68,7 @@ class _ShownRun(AbstractCapability[Any]):
         *,
         stream: AsyncIterable[Any],
     ) -> AsyncIterator[Any]:
-        """Tell what the run streams."""
+        """Report what the run streams."""
         async for event in stream:
             if self._report is not None:
                 self._report.take(event)

@@ -1,4 +1,4 @@
-"""The calls of a framework's tools, where another worker goes on with the turn."""
+"""The calls of a framework's tools, where another worker continues the turn."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ToolCallOf(Generic[T]):
     #: A result as JSON, and back; raises TypeError for what is none.
     encode: Callable[[T], Any]
     decode: Callable[[Any], T]
-    #: The result that tells the model something instead.
+    #: The result that says something else to the model.
     tell: Callable[[str], T]
     #: What it raises that waits for the user, and begins again behind that.
     waits: tuple[type[BaseException], ...] = ()
@@ -60,7 +60,7 @@ class StepsOfCalls:
     """
 
     def __init__(self, turn: Turn, on_crash: Mapping[str, OnCrash], *, keeps: bool = True) -> None:
-        """``keeps``: whether this turn is to be gone on with at all."""
+        """``keeps``: whether this turn is to be continued at all."""
         self._turn = turn
         self._on_crash = on_crash
         self._keeps = keeps and turn.records.are_kept
@@ -98,7 +98,7 @@ class StepsOfCalls:
     async def record(
         self, step: Any, calls: Sequence[str] = (), shown: Sequence[str] | None = None
     ) -> None:
-        """Record what the agent goes on with, and calls that run from here on.
+        """Record what the agent continues from, and calls that run from here on.
 
         ``shown``: those of them whose results are said behind nothing that is said again.
         """
@@ -118,7 +118,7 @@ class StepsOfCalls:
         self._told.setdefault(call_id, asyncio.Event()).set()
 
     async def wait_told(self, calls: Sequence[str]) -> None:
-        """Wait until the user has been told of all of these; a run goes on beside that."""
+        """Wait until the user has been told of all of these; a run continues beside that."""
         events = [self._told.setdefault(call_id, asyncio.Event()) for call_id in calls]
         with suppress(asyncio.TimeoutError):  # of some calls, as those of outputs, nobody tells
             await asyncio.wait_for(asyncio.gather(*(e.wait() for e in events)), TOLD_SECONDS)

@@ -41,7 +41,7 @@ _Finished = queue.SimpleQueue[Union[tuple[int, ToolResult], Future[None]]]
 class Toolbox:
     """Tools by their names; read by any thread.
 
-    Raises ValueError when two tools bear the same name.
+    Raises ValueError when two tools have the same name.
     """
 
     def __init__(self, tools: Sequence[AnyTool | Callable[..., Any]]) -> None:
@@ -62,7 +62,7 @@ class Toolbox:
 
         One call runs in the turn's thread, several in threads of their own, but for those that
         share a lane, see `lane_of`. Whatever is wrong with a call, and every exception of a tool
-        but a TurnError, becomes a result of status ``error`` that the model can mend. The answer
+        but a TurnError, becomes a result of status ``error`` that the model can correct. The answer
         is in the order of ``calls``. ``begun`` is called before any of them runs.
         """
         for call in calls:

@@ -76,10 +76,10 @@ class Tool:
     """A function that the model may call.
 
     ``timeout_seconds``: how long a call may take; without it, as long as the turn. A sync function
-    that takes longer goes on unheeded, in a thread of its own. ``strict``: have the provider keep
+    that takes longer continues unheeded, in a thread of its own. ``strict``: have the provider keep
     the model to the schema, where it can (OpenAI, vLLM); the model then gives every argument, also
     one that has a default. ``on_crash``: what happens to a call whose worker died before its result
-    was recorded, when another worker goes on with the turn: with ``"tell"`` the model hears that
+    was recorded, when another worker continues the turn: with ``"tell"`` the model hears that
     the outcome is unknown, with ``"retry"`` it runs again, with the same key (see `current_call`),
     with ``"ask"`` the user decides.
 
@@ -145,7 +145,7 @@ def on_crash_of(tool: AnyTool | None) -> OnCrash:
 
 
 def is_strict(tool: AnyTool) -> bool:
-    """Whether a provider shall keep the model to the tool's schema."""
+    """Whether a provider should keep the model to the tool's schema."""
     return isinstance(tool, Tool) and tool.strict
 
 

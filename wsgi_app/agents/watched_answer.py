@@ -36,7 +36,7 @@ class WatchedAnswer:
         self.error: UpstreamError | None = None
 
     def take(self, piece: bytes) -> bytes:
-        """Take the next piece; returns what of it the framework shall get before `error`."""
+        """Take the next piece; returns what of it the framework should get before `error`."""
         try:
             self._reader.feed(piece)
         except UpstreamError as error:

@@ -45,7 +45,7 @@ def by_bearer(lookups: list[Lookup]) -> Callable[[Request], Principal]:
 def token_lookup(tokens: Mapping[bytes, Principal], path: Path | None) -> Lookup:
     """Look tokens up in the setting, then in the file, which may change; raises ConfigError.
 
-    By digest: how long a look-up takes tells nothing about a token.
+    By digest: how long a look-up takes shows nothing about a token.
     """
     if path is None:
         return lambda token: tokens.get(digest(token))

@@ -20,7 +20,7 @@ log = logging.getLogger("wsgi_app")
 
 #: The set is fetched no more often than this, whatever tokens come.
 FETCH_SECONDS: Final = 5.0
-#: A set that is older is fetched again, beside the requests, which go on with the keys they know.
+#: A set that is older is fetched again, beside the requests, which use the keys they know.
 FRESH_SECONDS: Final = 300.0
 #: How long a request with an unknown key waits for the set, and a fetch takes at most.
 WAIT_SECONDS: Final = 3.0
@@ -34,7 +34,7 @@ class RemoteKeys:
     """The keys at a URL, fetched when the first token comes.
 
     A key that is not known makes it be fetched again; while it cannot be fetched, the keys that are
-    known go on to count, and no request waits for it after the first ones have in vain.
+    known continue to count, and no request waits for it after the first ones have in vain.
 
     Used by any thread, and by the one that fetches; ``_lock`` guards what they share, and is never
     held during a fetch.

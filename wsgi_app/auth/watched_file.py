@@ -57,7 +57,7 @@ class WatchedFile(Generic[T]):
             self._content = self._read()
         except (OSError, ValueError) as error:
             told = "%s has changed and %s; what it held before still counts: %s"
-            log.error(told, self._setting, _explain(error), self._path)  # noqa: TRY400 - the trace tells nothing more
+            log.error(told, self._setting, _explain(error), self._path)  # noqa: TRY400 - the trace shows nothing more
         else:
             log.info("%s has changed and was read again: %s", self._setting, self._path)
 

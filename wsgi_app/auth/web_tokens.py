@@ -130,7 +130,7 @@ class _WebTokens:
 
 
 def _header(token: str) -> dict[str, Any]:
-    """What a token tells of itself, of which nothing may change its meaning unheeded.
+    """What a token reports about itself, of which nothing may change its meaning unheeded.
 
     Before 2.12 the library overlooks ``crit`` (RFC 7515, section 4.1.11).
     """

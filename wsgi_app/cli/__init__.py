@@ -38,7 +38,7 @@ class _Commands(click.Group):
 
 
 def _missing_command(name: str, told: str) -> click.Command:
-    """A command that says what it lacks; the list of commands, which loads all, goes on."""
+    """A command that says what it lacks; the list of commands, which loads all, continues."""
 
     @click.command(
         name,

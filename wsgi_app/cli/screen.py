@@ -31,7 +31,7 @@ class Screen(Protocol):
         """Show that a turn was called off before it began."""
 
     def notice(self, text: str) -> None:
-        """Tell something beside the conversation."""
+        """Report something beside the conversation."""
 
     def messages(self, messages: list[dict[str, Any]]) -> None:
         """Show what was said before."""

@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 
 def load() -> Flask:
-    """Load the app that FLASK_APP names, or that lies in this folder, as `flask` does."""
+    """Load the app that FLASK_APP names, or that is in this folder, as `flask` does."""
     return ScriptInfo(app_import_path=os.environ.get("FLASK_APP")).load_app()

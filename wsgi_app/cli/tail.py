@@ -1,4 +1,4 @@
-"""`wsgi-agent-host tail`: a session as it goes on."""
+"""`wsgi-agent-host tail`: a session as it continues."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def tail(  # noqa: PLR0913 - each is a part of the command line
 ) -> None:
     """Follow a session: the turn that runs, and all that come, until Ctrl-C.
 
-    It counts as a reader, so that a turn which its user has left goes on.
+    It counts as a reader, so that a turn which its user has left continues.
     """
     client = client_of(url, token, prefix)
     screen: Screen = JsonScreen() if as_json else TextScreen()

@@ -62,7 +62,7 @@ _NAME: Final = (
 
 
 def get_connection(pool: ConnectionPool) -> Any:
-    """Take a connection out of a pool, to be given back with ``pool.release``."""
+    """Take a connection out of a pool, to be returned with ``pool.release``."""
     take: Any = pool.get_connection  # redis-py has no types for it
     return take(*_NAME)
 

@@ -42,7 +42,7 @@ class Watch:
         self.fileno = -1 if client is None else client.fileno()
         self.disconnected = disconnected
         self.on_gone = on_gone
-        #: When the write that goes on now began, on `time.monotonic`; None between writes.
+        #: When the write that continues now began, on `time.monotonic`; None between writes.
         self.writing_since: float | None = None
         #: Whether the client was cut off because it took nothing for too long.
         self.timed_out = False

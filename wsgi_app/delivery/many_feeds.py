@@ -1,4 +1,4 @@
-"""Many sessions of one tenant as one stream, which goes on from turn to turn."""
+"""Many sessions of one tenant as one stream, which continues from turn to turn."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ _END: Final = End()
 class Pump:
     """One stream's frames, in order: events, merged as they have piled up, and comments in silence.
 
-    Used by one thread at a time; ``now`` is a time of any clock that only goes on.
+    Used by one thread at a time; ``now`` is a time of any clock that never goes back.
     """
 
     def __init__(

@@ -96,7 +96,7 @@ class Reader:
             self._slot.hold_thread()
 
     def finish(self) -> None:
-        """Take nothing more: what the client was to get is whole, though the turn may go on."""
+        """Take nothing more: what the client was to get is whole, though the turn may continue."""
         self._finished = True
 
     def read(self, timeout_seconds: float) -> list[NumberedEvent]:
@@ -158,7 +158,7 @@ class Reader:
     def note_gone(self, *, timed_out: bool) -> None:
         """The client has gone, or was cut off because it took nothing for too long."""
         self.gone = True
-        # One that goes by itself may have got the last bytes, though their write goes on.
+        # One that goes by itself may have got the last bytes, though their write continues.
         missed = timed_out or not self._feed.complete
         if missed and not (self._cut or self._closed or self._finished):
             metrics(self._host).disconnects.labels(

@@ -64,7 +64,7 @@ _in_use = _InUse()
 
 
 class Slot:
-    """One reader's place in its worker; given back by any thread, once."""
+    """One reader's place in its worker; returned by any thread, once."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Slot:
 
 
 class Permit:
-    """A thread's leave to wait for a moment; given back by any thread, once."""
+    """A thread's leave to wait for a moment; returned by any thread, once."""
 
     def __init__(self, give_back: Callable[[], None] = lambda: None) -> None:
         self._give_back: Callable[[], None] | None = give_back

@@ -79,7 +79,7 @@ def text_of(event: AnyEvent) -> str | None:
 def _same_text(one: NumberedEvent, other: NumberedEvent) -> bool:
     """Whether both are pieces of the same text; in a stream of many sessions each names its own.
 
-    What bears a run's mark stands alone.
+    What has a run's mark stands alone.
     """
     if isinstance(one, MarkedEvent):
         return False

@@ -1,4 +1,4 @@
-"""The metrics, by name. None bears a tenant, a session or a tool: there may be any number."""
+"""The metrics, by name. None has a tenant, a session or a tool: there may be any number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns that another worker goes on with when theirs dies: an optional part of a store.
+"""Turns that another worker continues when theirs dies: an optional part of a store.
 
 A store that workers share has it as `Store.resumes`. A turn may be resumed if it runs, or waits for
 its place, has no cancel flag, was begun with what its run is made from (`BeginTurn.resume`, or

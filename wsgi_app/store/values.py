@@ -49,7 +49,7 @@ class Fence(NamedTuple):
 def mark_of(run_id: str) -> str:
     """What readers' cursors call a run: short, and without the count that is in its id.
 
-    The runs of a turn that another worker has gone on with have one mark, see `next_run_id`.
+    The runs of a turn that another worker has continued have one mark, see `next_run_id`.
     """
     stem = run_id.partition(ATTEMPT_MARK)[0]
     return hashlib.sha1(stem.encode(), usedforsecurity=False).hexdigest()[:12]
@@ -79,7 +79,7 @@ class StoreLimits(Struct, frozen=True, kw_only=True):
     history_bytes: int = 1_048_576
     #: How many workers may run a turn, one after the other; see `Resumes`.
     max_attempts: int = 1
-    #: Of all steps of a turn; one with more cannot be gone on with.
+    #: Of all steps of a turn; one with more cannot be continued.
     record_bytes: int = 1_048_576
 
     @classmethod
@@ -119,7 +119,7 @@ class BeginTurn(Struct, frozen=True, kw_only=True):
     note: bytes = b""
     #: How many turns the tenant may start; None for any number.
     rate: Optional[StartRate] = None
-    #: What another worker goes on with, see `Resumes`; empty where none shall.
+    #: What another worker continues from, see `Resumes`; empty where none should.
     resume: bytes = b""
 
     @property
@@ -168,7 +168,7 @@ class TurnBegun(NamedTuple):
 
 
 class TurnClaim(NamedTuple):
-    """A queued turn's place: it runs now, still waits, or shall end for ``cancel``'s reason."""
+    """A queued turn's place: it runs now, still waits, or should end for ``cancel``'s reason."""
 
     state: Literal["started", "waiting"]
     history: list[Message]
@@ -245,7 +245,7 @@ class MinuteInfo(Struct, frozen=True, array_like=True):
 
 
 class WorkerInfo(Struct, frozen=True, kw_only=True):
-    """What a worker tells of itself with each heartbeat; times are seconds since the epoch."""
+    """What a worker reports about itself with each heartbeat; times are seconds since the epoch."""
 
     hostname: str = ""
     pid: int = 0

@@ -41,7 +41,7 @@ class HealthAnswer(Struct):
 
 
 class ReadyAnswer(Struct, kw_only=True):
-    """This worker may get requests; ``warnings`` tell what is not right in its set-up.
+    """This worker may get requests; ``warnings`` say what is not right in its set-up.
 
     They are for this machine itself and the scope ``admin``; others get none.
     """

@@ -13,7 +13,7 @@ from wsgi_app.web.mount import EXTENSION_KEY, Mount
 
 
 def count_resume(cursor: Cursor | None) -> None:
-    """Count a stream that goes on behind an event which its reader has seen."""
+    """Count a stream that continues behind an event which its reader has seen."""
     if cursor is not None and cursor.position.seq:
         metrics(current_mount().settings.host).resumes.inc()
 

@@ -169,7 +169,7 @@ class Mount:
             log.warning("%s", warning)
 
     def warnings(self) -> list[str]:
-        """Tell what is not wrong but not right in this worker."""
+        """Report what is not wrong but not right in this worker."""
         found = self.setup_warnings() + metrics_warnings(
             self.server, shared_store=self.shared_store
         )
@@ -190,7 +190,7 @@ class Mount:
         return self.worker.parking.warnings()
 
     def setup_warnings(self) -> list[str]:
-        """Tell what is not wrong but not right in this set-up."""
+        """Report what is not wrong but not right in this set-up."""
         if self.server is None:
             return [UNKNOWN_SERVER] if self._has_asked and not self.slots.known else []
         return warnings_of(self.server, self.slots.count()[1], shared_store=self.shared_store)
@@ -221,7 +221,7 @@ class Mount:
         streams: bool = False,
         starts: bool = False,
     ) -> T:
-        """Open what reads these sessions, with a slot that it gives back when it closes.
+        """Open what reads these sessions, with a slot that it returns when it closes.
 
         ``streams``: its answer may be parked; ``starts``: it is for who starts a turn. Raises
         RequestError, also where ``open_reader`` does; the slot is free again then.
@@ -307,7 +307,7 @@ class Mount:
         self.call_before_stream()
 
     def call_before_stream(self) -> None:
-        """Let the site give back what it holds, while the request's context is still there."""
+        """Let the site return what it holds, while the request's context is still there."""
         if self._before_stream is not None:
             try:
                 self._before_stream()

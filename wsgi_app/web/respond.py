@@ -37,7 +37,7 @@ def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones
 
     ``batch_seconds``: how long it may collect text before it sends it. ``opening`` are frames
     before the first event; the turn starts when they are out, and in any case when the response is
-    closed. ``burst_seconds``: how long it goes on at most, where its client comes back then.
+    closed. ``burst_seconds``: how long it continues at most, where its client comes back then.
     """
     own = {"X-Session-Id": turn.key.session_id, "X-Turn-Id": str(turn.turn)}
     if takes_steering(turn.mount) if turn.run is None else turn.run.steering.is_open:

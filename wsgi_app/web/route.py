@@ -57,13 +57,13 @@ class Wire(NamedTuple):
 
     name: str
     routes: tuple[Route, ...]
-    #: Of what lies below this path and is none of the routes, refused in the shape of `errors`.
+    #: Of what is below this path and is none of the routes, refused in the shape of `errors`.
     root: str = ""
     errors: Envelope = OWN
 
     @property
     def unknown(self) -> str:
-        """The endpoint of what lies below the root and is none of its routes."""
+        """The endpoint of what is below the root and is none of its routes."""
         return f"{UNKNOWN}_to_{self.name}"
 
 

@@ -1,7 +1,7 @@
 """MCP over HTTP: the package's transport, over a client that bounds what it reads.
 
 That client also gives each request an answer of MCP, whatever HTTP makes of it: the package's
-transport tells no status, and ends with the first request that finds no server.
+transport shows no status, and ends with the first request that finds no server.
 """
 
 from __future__ import annotations

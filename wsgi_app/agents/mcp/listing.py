@@ -14,7 +14,7 @@ from wsgi_app.errors import TurnError
 
 log = logging.getLogger("wsgi_app")
 
-#: Of one server, which may go on for ever.
+#: Of one server, which may continue for ever.
 MAX_LISTED: Final = 2_000
 MAX_PAGES: Final = 200
 

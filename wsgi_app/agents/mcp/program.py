@@ -85,7 +85,7 @@ async def run_program(program: StdioServerParameters, wire: Wire) -> AsyncGenera
         finally:
             wire.ended = True
             with anyio.CancelScope(shield=True):
-                received.close()  # the reader goes on, for nothing: a full pipe would hold the end
+                received.close()  # the reader reads on, for nothing: a full pipe would hold the end
                 to_send.close()
                 with anyio.move_on_after(FLUSH_SECONDS):
                     await has_sent.wait()

@@ -1,4 +1,4 @@
-"""What a server tells of a call that runs, as the turn's statuses."""
+"""What a server reports about a call that runs, as the turn's statuses."""
 
 from __future__ import annotations
 

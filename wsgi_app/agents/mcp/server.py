@@ -28,7 +28,7 @@ _PROTOCOLS = ("auto", "legacy", *MODERN_PROTOCOL_VERSIONS)
 class McpOptions(TypedDict, total=False):
     """What `McpServer.stdio` and `McpServer.http` both take.
 
-    ``name``: tells servers apart, in messages and before a tool's name where two have the same.
+    ``name``: for messages, and before a tool's name where two servers have the same.
     ``tools``: the names of those tools that the model gets; all without it. A name that the server
     does not have ends the turn with an error.
 

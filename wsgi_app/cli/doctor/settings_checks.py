@@ -33,7 +33,7 @@ def check_environment(environ: Mapping[str, str]) -> list[Finding]:
 
 
 def check_app(config_error: str, known: list[Finding]) -> list[Finding]:
-    """Tell what stops the app's start, unless the environment's findings say so already."""
+    """Report what stops the app's start, unless the environment's findings say so already."""
     if not config_error or any(finding.problem == config_error for finding in known):
         return []
     return [

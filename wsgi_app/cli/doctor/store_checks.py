@@ -21,7 +21,7 @@ _NUMBER: Final = re.compile(r"\d+")
 
 
 def check_refusal(reason: str, prefix: str) -> Finding:
-    """Tell what Redis refuses to the host at this prefix."""
+    """Report what Redis refuses to the host at this prefix."""
     problem, _, change = reason.partition(". ")
     return Finding(
         "redis_refuses",

@@ -1,1 +1,1 @@
-"""Streams that go on without a thread: taken over from gunicorn, and written by the io loop."""
+"""Streams that continue without a thread: taken over from gunicorn, and written by the io loop."""

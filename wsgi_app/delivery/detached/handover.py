@@ -168,7 +168,7 @@ def find_connection() -> Connection | None:
 
 
 def is_held_back() -> bool:
-    """Whether gunicorn's gthread has sent nothing yet of the body that the caller goes on with."""
+    """Whether gunicorn's gthread has sent nothing yet of the body that the caller continues."""
     try:
         connection = find_connection()
         begun = connection is None or connection.has_begun

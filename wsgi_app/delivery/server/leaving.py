@@ -18,7 +18,7 @@ GUNICORN_WORKERS: Final = (
     "gunicorn.workers.gthread",
     "gunicorn.workers.gasgi",
 )
-#: Set on a gunicorn worker by the hooks, which see to its drain themselves.
+#: Set on a gunicorn worker by the hooks, which take care of its drain themselves.
 DRAINED_ATTRIBUTE: Final = "wsgi_app_drained"
 GRANIAN: Final = "granian.server"
 LEAVING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)

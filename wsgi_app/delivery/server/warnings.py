@@ -23,7 +23,7 @@ OWN_THREADS: Final = (
 
 
 def server_warnings(server: ServerFacts, slots: int | None) -> list[str]:
-    """Tell what a server does to streams; ``slots``: how many of its threads may stream."""
+    """Report what a server does to streams; ``slots``: how many of its threads may stream."""
     found = []
     threads = server.threads
     if server.burst_seconds is not None:

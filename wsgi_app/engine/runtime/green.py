@@ -180,7 +180,7 @@ class _Running:
 def _make_loop_greenlet(main: Callable[[], None]) -> Any:
     """A greenlet that has its running loop for itself, where asyncio has one for a thread.
 
-    gevent calls ``switch_out`` before it goes on with other greenlets, also in the middle of a
+    gevent calls ``switch_out`` before it continues other greenlets, also in the middle of a
     task which waits for a lock, and ``switch`` or ``throw`` to come back.
     """
     from greenlet import greenlet  # noqa: PLC0415 - it comes with gevent

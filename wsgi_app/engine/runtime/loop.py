@@ -168,8 +168,8 @@ class LoopThread:
             try:
                 loop.run_forever()
             except (SystemExit, KeyboardInterrupt):
-                # asyncio hands these on from a task to whoever runs the loop; the task has its
-                # own copy, and other turns must go on.
+                # asyncio passes these on from a task to whoever runs the loop; the task has its
+                # own copy, and other turns must continue.
                 log.warning("a task on loop %s raised SystemExit; the loop continues", self._name)
         tasks = asyncio.all_tasks(loop)
         for task in tasks:

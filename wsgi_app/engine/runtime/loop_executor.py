@@ -98,7 +98,7 @@ class _Lane:
         return True
 
     def next(self) -> Callable[[], None] | None:
-        """What the asking thread shall do; with None it ends."""
+        """What the asking thread should do; with None it ends."""
         if self._waiting:
             return self._waiting.popleft()
         self._threads -= 1

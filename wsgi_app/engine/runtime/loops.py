@@ -15,7 +15,7 @@ class AgentsLoop:
     """The loop of users' async code, one for all hosts of a process, and its watchdog.
 
     Libraries keep connections that belong to a loop: two such loops in a process would break those
-    which share them (langchain-openai does). Taken and given back by any thread; the module's lock
+    which share them (langchain-openai does). Taken and returned by any thread; the module's lock
     guards the count of its users.
     """
 

@@ -42,7 +42,7 @@ class Watchdog:
         try:
             self._watching.call_later(CHECK_SECONDS, self._check)
         except RuntimeError:
-            # No thread for the watching loop: the work goes on unwatched, the next is watched.
+            # No thread for the watching loop: the work continues unwatched, the next is watched.
             log.exception("the agents loop cannot be watched")
             with self._lock:
                 self._armed = False

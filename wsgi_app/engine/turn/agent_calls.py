@@ -76,7 +76,7 @@ class AgentCalls:
         self.depth = 0
         self.path = ""
         self.called_for: Call | None = None
-        #: What is recorded, so that another worker can go on.
+        #: What is recorded, so that another worker can continue.
         self.steps = TurnSteps(fence, request, services, log=log, clock=clock, progress=progress)
         records = progress.records if progress else ()
         self.usage = records[-1].usage if records else Usage()

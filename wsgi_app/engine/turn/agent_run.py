@@ -25,7 +25,7 @@ from wsgi_app.store.base import Fence, Message
 
 log = logging.getLogger("wsgi_app")
 
-#: What goes on in a thread behind the first step; None where that was all.
+#: What continues in a thread behind the first step; None where that was all.
 Rest = Optional[Callable[[Turn], Any]]
 
 

@@ -33,7 +33,7 @@ class ChildHost:
     """The engine's side of a sub-agent's `Turn` (TurnHost); the turn's own does the work.
 
     Used from the same threads and loops as that; what it changes itself, ``_lock`` guards. Nothing
-    of it is recorded: when another worker goes on with the turn, its call runs again.
+    of it is recorded: when another worker continues the turn, its call runs again.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Tools that a turn's client runs: what it names, what it is asked, and what it gives back."""
+"""Tools that a turn's client runs: what it names, what it is asked, and what it returns."""
 
 from __future__ import annotations
 

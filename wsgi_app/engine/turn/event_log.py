@@ -80,7 +80,7 @@ class EventLog:
         self._wake()
 
     def read(self, after: int, max_events: int) -> list[NumberedEvent]:
-        """Read what lies behind so many events, at once, possibly nothing."""
+        """Read what is behind so many events, at once, possibly nothing."""
         return self._entries[after : after + max_events]
 
     def place_of(self, seq: int) -> int:

@@ -46,7 +46,7 @@ def lost_messages(events: Sequence[bytes]) -> list[Message]:
 
 
 def is_elsewhere(store: Store, fence: Fence) -> bool:
-    """Whether another worker has ended a fenced turn as lost, or goes on with it.
+    """Whether another worker has ended a fenced turn as lost, or continues it.
 
     Raises StoreUnavailable.
     """

@@ -138,7 +138,7 @@ class Questions:
     def _take(self, answer: Future[Any]) -> bool:
         """Close this question; False if it was closed already.
 
-        The clocks go on before the agent wakes: it may ask again at once.
+        The clocks continue before the agent wakes: it may ask again at once.
         """
         with self._lock:
             pending = self._pending

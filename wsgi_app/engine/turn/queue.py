@@ -18,14 +18,14 @@ def wait_in_queue(
 ) -> list[Message] | CancelReason | None:
     """Wait until the store lets a queued turn run.
 
-    Returns the history that it starts with, or why it shall be cancelled, or None once it has
+    Returns the history that it starts with, or why it should be cancelled, or None once it has
     ended. ``wakeup`` is set when the turn before it may have ended.
     """
     while not ended():
         try:
             claim = store.claim_turn(fence)
         except StoreUnavailable:
-            pass  # its predecessor goes on without the store too
+            pass  # its predecessor continues without the store too
         except Fenced:
             return "deleted"
         else:

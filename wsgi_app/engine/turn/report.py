@@ -90,7 +90,7 @@ class TurnReport:
             yield
 
     def inside_turn(self) -> AbstractContextManager[Any]:
-        """Make the turn's span the caller's current one, if it goes on."""
+        """Make the turn's span the caller's current one, if it continues."""
         return inside(self._span)
 
     def inside_tool(self, call_id: str) -> AbstractContextManager[Any]:

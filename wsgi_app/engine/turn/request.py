@@ -47,7 +47,7 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     note: bytes = b""
     #: What answers instead of the hosted agent.
     agent: Optional[Agent] = None
-    #: How long it goes on without readers; None is AGENT_ORPHAN_SECONDS.
+    #: How long it continues without readers; None is AGENT_ORPHAN_SECONDS.
     orphan_seconds: Optional[float] = None
     #: The request's name in logs.
     request_id: str = ""
@@ -55,17 +55,17 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     asked_at: float = field(default_factory=time.monotonic)
     #: Opens the surroundings that agent code runs in, such as a Flask app context.
     app_context: Callable[[], AbstractContextManager[Any]] = nullcontext
-    #: The context variables of the request, as far as the agent shall see them.
+    #: The context variables of the request, as far as the agent should see them.
     context: Context = field(default_factory=Context)
     #: Whether another worker has begun it, or this one has taken it back.
     adopted: bool = False
     #: What the user is told if the agent's object is new.
     notice: str = ""
-    #: Whether the store has what another worker would go on with.
+    #: Whether the store has what another worker would continue.
     resumes: bool = False
 
     def orphan_after(self, default_seconds: float) -> float | None:
-        """How long the turn goes on without readers; None is to its end."""
+        """How long the turn continues without readers; None is to its end."""
         if self.on_disconnect == "continue":
             return None
         return default_seconds if self.orphan_seconds is None else self.orphan_seconds

@@ -162,7 +162,7 @@ class TurnRun:
         return self.move("ended", Cancelled(reason))
 
     def hand_over(self) -> bool:
-        """Stop here, for another worker to go on; False if none can."""
+        """Stop here, for another worker to continue; False if none can."""
         has_begun = self.running
         left = self._calls.steps.can_be_resumed and self.move("leaving")
         if left and not has_begun:
@@ -204,7 +204,7 @@ class TurnRun:
             self.move("out")
 
     def fence_off(self) -> None:
-        """End a turn whose session is deleted, or which another worker has ended or goes on with.
+        """End a turn whose session is deleted, or which another worker has ended or continues.
 
         Raises StoreUnavailable.
         """
@@ -221,7 +221,7 @@ class TurnRun:
             self.terminal = AGENT_ERROR
 
     def leave(self) -> None:
-        """Let another worker go on: all events are stored."""
+        """Let another worker continue: all events are stored."""
         self.move("elsewhere")
 
     def take_answer(self) -> None:
@@ -298,7 +298,7 @@ class TurnRun:
 
     def _leave(self, to: Stage) -> None:
         # 1. It is counted, unless the worker that ended it has done so, 2. its readers see the end
-        # here or in the store, 3. and whoever waits for the end goes on.
+        # here or in the store, 3. and whoever waits for the end continues.
         if to == "elsewhere":
             self._report.leave()
             self.log.cut_off()

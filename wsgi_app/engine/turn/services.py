@@ -19,7 +19,7 @@ class TurnJournal(Protocol):
     """What a turn wants of who writes its events to the store."""
 
     def hurry(self, fence: Fence) -> None:
-        """Write now: a tool, a question or an end shall not wait for the next flush."""
+        """Write now: a tool, a question or an end must not wait for the next flush."""
 
     def record(self, fence: Fence, step: StepWrite) -> Future[None]:
         """Write a step's record, in order, behind all events so far."""
@@ -69,7 +69,7 @@ class Services(NamedTuple):
     forget_if_deleted: Callable[[Fence, SessionName], None]
     #: Forgets the session of a turn that has ended, in a while.
     forget_later: Callable[[Fence], None]
-    #: Whether other workers go on with turns of this one.
+    #: Whether other workers continue turns of this one.
     resumes: bool = False
     #: What they must be of to do so: the version of package and site.
     code: str = ""

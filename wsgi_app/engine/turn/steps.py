@@ -33,7 +33,7 @@ class StepRecord(Struct, frozen=True):
     events: Optional[int]
     #: The ids of the calls that run from here on.
     calls: list[str]
-    #: What the agent goes on with.
+    #: What the agent continues from.
     data: Any
     usage: Usage
     kept: dict[str, Any]
@@ -110,7 +110,7 @@ def recorded_steps(
 def last_that_counts(
     turn: int, records: Sequence[StepRecord], events: Sequence[NumberedEvent]
 ) -> EventId:
-    """The id up to which the next attempt goes on: the last record's, or its last result's."""
+    """The id up to which the next attempt continues: the last record's, or its last result's."""
     last = records[-1] if records else None
     if last is None or last.events is None:
         return EventId(turn, 0)
@@ -122,7 +122,7 @@ def last_that_counts(
 
 
 def withdraw(events: Sequence[NumberedEvent], after: EventId) -> Withdrawn:
-    """Take back what lies behind an event, and what sub-agents said for calls that run again."""
+    """Take back what is behind an event, and what sub-agents said for calls that run again."""
     plain = Withdrawn(str(after))
     left = counted([*events, NumberedEvent(after, plain, b"")])
     running = unanswered_calls(left)

@@ -39,7 +39,7 @@ class StoredRequest(Struct, frozen=True, kw_only=True):
 
 
 def code_of(settings: Settings) -> str:
-    """What workers must have in common to go on with each other's turns."""
+    """What workers must have in common to continue each other's turns."""
     return f"{import_module('wsgi_app').__version__} {settings.code_version}"
 
 
@@ -61,7 +61,7 @@ def decode_request(
 
 
 def may_be_kept(request: TurnRequest) -> bool:
-    """Whether another worker could go on with a turn.
+    """Whether another worker could continue a turn.
 
     Attachments are not for the store: their turn is its worker's alone, as is one with an agent of
     its own.
@@ -72,7 +72,7 @@ def may_be_kept(request: TurnRequest) -> bool:
 def keep_for_others(
     request: TurnRequest, claim: BeginTurn, code: str
 ) -> tuple[TurnRequest, BeginTurn]:
-    """Have the store keep what another worker goes on with, unless that cannot be."""
+    """Have the store keep what another worker continues from, unless that cannot be."""
     json = encode_request(request, code)
     if not may_be_kept(request) or len(json) > MAX_REQUEST_BYTES:
         return request, claim

@@ -64,7 +64,7 @@ class Turn:
         self.turn_id = str(host.fence.turn)
         #: The session's name among those of all hosts; its ``thread_id`` is for databases.
         self.session = SessionName(workdirs.namespace, self.tenant, self.session_id)
-        #: Whether the client keeps the conversation: an agent shall keep nothing of it.
+        #: Whether the client keeps the conversation: an agent should keep nothing of it.
         self.passing = passing
         #: Whether the turn replaces the session's newest exchange, which is not in ``history``.
         self.replaces = replaces
@@ -72,7 +72,7 @@ class Turn:
         self.attachments = attachments
         #: Tools that this turn's client runs, see `call_client`.
         self.client_tools = client_tools
-        #: For agents that go on themselves where another worker has stopped.
+        #: For agents that continue themselves where another worker has stopped.
         self.records = TurnRecords(host)
         self._workdirs = workdirs
         self._kept = take_kept(history)
@@ -111,7 +111,7 @@ class Turn:
             raise TurnCancelled
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` run, in a thread of its own, if the turn ends while the agent goes on.
+        """Have ``callback`` run, in a thread of its own, if the turn ends while the agent runs.
 
         It runs at once if the turn has ended already. Use it to close what the agent is blocked
         in.
@@ -219,7 +219,7 @@ class Turn:
     def call(self, function: Callable[[], T]) -> T:
         """Call ``function`` in a Flask app context of its own.
 
-        What it opened there, such as a database session, is given back when it returns, not only
+        What it opened there, such as a database session, is returned when it returns, not only
         at the end of the turn.
         """
         return self._host.call_in_app_context(function)
@@ -228,21 +228,21 @@ class Turn:
         """Call ``function`` in a thread and an app context of its own; the future has its outcome.
 
         It gets the caller's context variables. The future is cancelled when the turn ends; a
-        function that goes on then counts as abandoned.
+        function that continues then counts as abandoned.
         """
         return self._host.start_in_thread(function)
 
     def run_in_thread(self, function: Callable[[], T], timeout_seconds: float) -> T:
         """Call ``function`` like `start_thread` and wait.
 
-        Raises TimeoutError when the time is over, while the function may go on,
+        Raises TimeoutError when the time is over, while the function may continue,
         and TurnCancelled when the turn ends meanwhile.
         """
         return self._host.run_in_thread(function, timeout_seconds)
 
     @property
     def attempt(self) -> int:
-        """Which worker runs the turn, in their order from 1: another goes on if one dies."""
+        """Which worker runs the turn, in their order from 1: another continues if one dies."""
         return self._host.attempt
 
     def step(self, name: str, function: Callable[[], Any]) -> Any:
@@ -278,7 +278,7 @@ class Turn:
     def may_end(self) -> bool:
         """Whether the agent may come to its end: nothing has been said that it has not taken.
 
-        If so the turn takes nothing more. Ask, and go on with `steered` while it is False: then
+        If so the turn takes nothing more. Ask, and continue `steered` while it is False: then
         nothing that is said to the turn stays without an answer.
         """
         return self._host.steering.may_end()

@@ -1,4 +1,4 @@
-"""What an agent that goes on itself, where another worker has stopped, records and reads."""
+"""What an agent that continues itself, where another worker has stopped, records and reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Steps(Protocol):
 
     @property
     def is_recorded(self) -> bool:
-        """Whether another worker may go on with what is recorded."""
+        """Whether another worker may continue what is recorded."""
 
     @property
     def told(self) -> list[AnyEvent]:
@@ -60,7 +60,7 @@ class RecordsHost(Protocol):
 class TurnRecords:
     """The records of one turn; used from any thread or task of its agent.
 
-    Recording does nothing where no other worker would go on.
+    Recording does nothing where no other worker would continue.
     """
 
     def __init__(self, host: RecordsHost) -> None:
@@ -68,7 +68,7 @@ class TurnRecords:
 
     @property
     def are_kept(self) -> bool:
-        """Whether another worker may go on with what is recorded."""
+        """Whether another worker may continue what is recorded."""
         return self._host.steps.is_recorded
 
     @property
@@ -91,7 +91,7 @@ class TurnRecords:
         return self._host.steps.is_asked_by(call_id)
 
     def record(self, data: Any, calls: Sequence[str] = (), *, again: bool = False) -> None:
-        """Record what the agent goes on with, before these calls run.
+        """Record what the agent continues from, before these calls run.
 
         Returns once it is stored, with all that was sent before. ``again``: the agent says
         everything again in its next attempt. Raises TypeError for what is no JSON.

@@ -7,7 +7,7 @@ import time
 from typing import Final, Literal
 
 #: ``waiting`` for its place in the session; ``running``; ``ended``, which readers do not know yet;
-#: ``out``: they do; ``leaving``, while its events are stored, for another worker to go on;
+#: ``out``: they do; ``leaving``, while its events are stored, for another worker to continue;
 #: ``elsewhere``: its end is another worker's, and in the store alone.
 Stage = Literal["waiting", "running", "ended", "out", "leaving", "elsewhere"]
 _BEFORE: Final[dict[Stage, tuple[Stage, ...]]] = {
@@ -47,7 +47,7 @@ class TurnState:
 
     @property
     def is_leaving(self) -> bool:
-        """Whether another worker is to go on with it."""
+        """Whether another worker is to continue it."""
         return self._stage == "leaving"
 
     @property

@@ -1,4 +1,4 @@
-"""The steps of one turn: what is recorded of them, so that another worker can go on."""
+"""The steps of one turn: what is recorded of them, so that another worker can continue."""
 
 from __future__ import annotations
 
@@ -72,15 +72,15 @@ class TurnSteps:
         if records:
             self._last = (records[-1].events, records[-1].calls)
         self._known_kept = {call_id for record in records for call_id in record.kept}
-        #: Whether another worker could go on with the turn as it is.
+        #: Whether another worker could continue the turn as it is.
         self._is_known = request.resumes or bool(progress)
         self._is_recorded = services.resumes and may_be_kept(request)
-        #: Whether the agent goes on itself; of one that a factory makes, known once it is made.
+        #: Whether the agent continues itself; of one that a factory makes, known once it is made.
         self.agent_resumes = self._is_known
 
     @property
     def can_be_resumed(self) -> bool:
-        """Whether another worker may go on with the turn, if this one leaves it."""
+        """Whether another worker may continue the turn, if this one leaves it."""
         return (
             self._is_recorded
             and self._is_known
@@ -89,7 +89,7 @@ class TurnSteps:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether another worker may go on with what is recorded."""
+        """Whether another worker may continue what is recorded."""
         return self._is_recorded and self.agent_resumes
 
     @property
@@ -112,10 +112,10 @@ class TurnSteps:
         again: bool,
         notes: bool = False,
     ) -> Future[None] | None:
-        """Record a step behind all events so far; the future tells when it is in the store.
+        """Record a step behind all events so far; the future says when it is in the store.
 
         ``again``: the agent says everything again in its next attempt. ``notes``: it is no step,
-        but belongs to the last one. None where no other worker would go on. Raises TypeError for
+        but belongs to the last one. None where no other worker would continue. Raises TypeError for
         data that is no JSON.
         """
         if not self._is_recorded:
@@ -148,7 +148,7 @@ class TurnSteps:
         return written
 
     def _forget(self) -> Future[None] | None:
-        """Have no other worker go on: it would run calls again of which nothing is recorded."""
+        """Have no other worker continue: it would run calls again of which nothing is recorded."""
         self._is_recorded = False
         if not self._is_known:
             return None

@@ -1,6 +1,6 @@
 """Chat messages as every provider takes them, whoever wrote them: the host, or a client.
 
-What providers refuse is mended, not passed on: an assistant's message that says and calls nothing
+What providers refuse is repaired, not passed on: an assistant's message that says and calls nothing
 is left out; names hold letters, digits, ``_`` and ``-``; arguments are a JSON object; each call has
 an id of its own and one result right behind it, and no result is without its call. Providers (and
 frameworks) look for results by their calls' ids, so an id that comes a second time is changed.

@@ -1,4 +1,4 @@
-"""Agents' code that goes on although its turn has ended."""
+"""Agents' code that continues although its turn has ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.engine.worker.run_table import RunTable
 from wsgi_app.errors import RequestError
 
-#: More agent threads than this that go on after their turn's end make the worker not ready.
+#: More agent threads than this that continue after their turn's end make the worker not ready.
 MAX_ABANDONED_THREADS: Final = 16
 #: The most that one tenant's count for that while turns of others run, which would have to end.
 MAX_COUNTED_PER_TENANT: Final = MAX_ABANDONED_THREADS // 2
@@ -38,12 +38,12 @@ class Abandoned:
             raise RequestError("too_many_turns", told)
 
     def count(self) -> int:
-        """Count agent threads that go on although their turn has ended a while ago."""
+        """Count agent threads that continue although their turn has ended a while ago."""
         return len(self._older_than(ABANDONED_AFTER_SECONDS))
 
     @property
     def is_clogged(self) -> bool:
-        """Whether so many of them go on that this worker should be replaced."""
+        """Whether so many of them continue that this worker should be replaced."""
         counts = Counter(run.fence.key.tenant for run in self._older_than(ABANDONED_AFTER_SECONDS))
         running = {run.fence.key.tenant for run in self._runs.all() if not run.ended}
         counted = sum(

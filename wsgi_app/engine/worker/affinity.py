@@ -74,7 +74,7 @@ class Affinity:
         self.app_context: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def find_owner(self, key: SessionKey, request: TurnRequest) -> tuple[str, TurnRequest]:
-        """The other worker that shall run a turn ('': this one), and the request, as it is then.
+        """The other worker that should run a turn ('': this one), and the request, as it is then.
 
         Costs nothing where one agent answers all sessions, or the session's is here.
         """

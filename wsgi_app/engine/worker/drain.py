@@ -19,7 +19,7 @@ log = logging.getLogger("wsgi_app")
 WORKER_SHUTDOWN = Error("worker_shutdown", "The worker is leaving.", {}, retryable=True)
 #: Kept of the whole time for the last events and the agents' close().
 CLOSING_SECONDS = 3.0
-#: How often a worker looks whether it shall leave.
+#: How often a worker looks whether it should leave.
 LOOK_SECONDS = 0.1
 
 
@@ -58,7 +58,7 @@ def drain_all(seconds: float | None) -> None:
 
 
 class _Watched:
-    """The process that looks whether it shall leave; ``lock`` guards it."""
+    """The process that looks whether it should leave; ``lock`` guards it."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

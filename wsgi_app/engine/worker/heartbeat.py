@@ -22,7 +22,7 @@ log = logging.getLogger("wsgi_app")
 
 #: Renewals in a lease: one may be late and one fail before the lease is over.
 RENEWALS_PER_LEASE = 10 / 3
-#: How often a worker tells of its turns while somebody watches.
+#: How often a worker reports its turns while somebody watches.
 TELL_SECONDS = 1.0
 #: Thousands of turns at one go would hold up the worker's streams for a tenth of a second
 #: (measured, `make bench WORK=page`).
@@ -42,7 +42,7 @@ class HeartbeatSource(Protocol):
         """The sessions that its readers follow."""
 
     def info(self) -> WorkerInfo:
-        """What it tells of itself."""
+        """What it reports about itself."""
 
     def take_heartbeat(self, beat: Heartbeat) -> None:
         """What the store says of the turns."""
@@ -98,7 +98,7 @@ class HeartbeatThread:
                 self._thread = start_thread(self._run, "heartbeat")
 
     def look_after_others(self) -> None:
-        """Sign on before the first turn, if other workers' turns are gone on with here."""
+        """Sign on before the first turn, if other workers' turns are continued here."""
         if self._takeover is not None:
             self.sign_on()
 
@@ -122,7 +122,7 @@ class HeartbeatThread:
         return bool(lost or taken)
 
     def stop(self, timeout_seconds: float, *, hands_over: bool = False) -> None:
-        """End the thread and sign off, once; ``hands_over``: others shall go on with its turns."""
+        """End the thread and sign off, once; ``hands_over``: others should continue its turns."""
         if self._stopping:
             return
         self._stopping = True
@@ -205,7 +205,7 @@ class HeartbeatThread:
         lost = gone | set(self._store.lost_workers() if self._may_judge() else ())
         for worker_id in lost - {self._worker_id} - self._looked_after:
             self._looked_after.add(worker_id)
-            # Not in this thread: the heartbeat goes on while many turns are taken.
+            # Not in this thread: the heartbeat continues while many turns are taken.
             start_thread(partial(self._look_after, worker_id), "takeover")
 
     def _look_after(self, worker_id: str) -> None:

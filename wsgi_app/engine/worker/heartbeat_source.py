@@ -25,7 +25,7 @@ class WorkerTurns:
         live: LiveTurns,
         tidy: Sequence[Callable[[], None]],
     ) -> None:
-        """``tidy``: each gives back what has not been used for a while."""
+        """``tidy``: each returns what has not been used for a while."""
         self._about = about
         self._runs = runs
         self._journal = journal

@@ -26,7 +26,7 @@ FLUSH_SECONDS = 0.25
 GROUP_SECONDS = 0.05
 #: Turns that are looked at in one round, however few they are.
 MIN_LOOKS = 100
-#: How long events of a followed turn are collected: its readers shall see them within 50 ms.
+#: How long events of a followed turn are collected: its readers should see them within 50 ms.
 FOLLOWED_SECONDS = 0.004
 #: The most a terminal event waits for a store that does not answer.
 FINISH_PATIENCE_SECONDS = 1.0
@@ -72,7 +72,7 @@ class Journal:
             self._wakeup.set()  # else it looks before this one is due
 
     def hurry(self, fence: Fence) -> None:
-        """Write now: a tool, a question or an end shall not wait for the next flush."""
+        """Write now: a tool, a question or an end must not wait for the next flush."""
         entry = self._entries.get(fence)
         if entry is not None:
             self._urge(entry)
@@ -89,7 +89,7 @@ class Journal:
             self._urge(entry)
 
     def record(self, fence: Fence, step: StepWrite) -> Future[None]:
-        """Write a step's record, in order, behind all events so far; the future tells when it is.
+        """Write a step's record, in order, behind all events so far; the future says when it is.
 
         Number 0 records nothing: its write shows that the turn is still this worker's. It waits for
         a store that does not answer; a turn that is fenced off ends.

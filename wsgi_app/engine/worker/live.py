@@ -1,4 +1,4 @@
-"""What a worker tells of its turns to who watches."""
+"""What a worker reports of its turns to operators who watch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.events import Token
 from wsgi_app.store.base import MinuteInfo, TurnInfo, WorkerInfo
 
-#: A heartbeat shall stay small, however many turns a worker runs.
+#: A heartbeat should stay small, however many turns a worker runs.
 MAX_TOLD_TURNS: Final = 100
 MINUTES: Final = 60
 

@@ -1,4 +1,4 @@
-"""The runs of one worker, by session: those that begin, those that go on, those that leave."""
+"""The runs of one worker, by session: those that begin, those that continue, those that leave."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class RunTable:
             return self._all()
 
     def prune(self) -> list[TurnRun]:
-        """Forget ended runs; returns those whose thread still goes on."""
+        """Forget ended runs; returns those whose thread still runs."""
         with self._lock:
             self._pruned_at = time.monotonic()
             for run in self._all():
@@ -111,7 +111,7 @@ class RunTable:
             return list(self._leaving)
 
     def count_leaving(self, tenant: str, at_least: int, grace_seconds: float) -> tuple[int, int]:
-        """Count a tenant's ended runs whose code goes on: all, and those past the grace.
+        """Count a tenant's ended runs whose code continues: all, and those past the grace.
 
         (0, 0) where there are fewer of all tenants than ``at_least``, which costs nothing.
         """

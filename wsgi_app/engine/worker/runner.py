@@ -98,7 +98,7 @@ class Runner:
             resumes=self._takeover is not None,
             code=code_of(settings),
         )
-        #: Called now and then: each gives back what has not been used for a while.
+        #: Called now and then: each returns what has not been used for a while.
         self.tidy = [self._session_agents.close_idle, self._ephemeral.sweep]
         self._live = LiveTurns()
         self._hands_over = False
@@ -314,7 +314,7 @@ class Runner:
         self.births.tell_all()
 
     def end_turns(self, error: Error) -> int:
-        """End every turn with this error, but those that others can go on with; how many those."""
+        """End every turn with this error, but those that others can continue; how many those."""
         runs = self._runs.all()
         left = [run for run in runs if not run.hand_over()]
         for run in left:

@@ -90,7 +90,7 @@ class SessionAgents:
 
     @property
     def resumes(self) -> bool:
-        """Whether the agent of all sessions goes on with turns of other workers.
+        """Whether the agent of all sessions continues turns of other workers.
 
         False where there is none, or none yet: the first turn of a worker may find that out late.
         """

@@ -116,7 +116,7 @@ class Store(
     shared: bool
     #: How a turn is handed to another worker; None where there is none.
     offers: Offers | None = None
-    #: How another worker goes on with a turn; None where there is none.
+    #: How another worker continues a turn; None where there is none.
     resumes: Resumes | None = None
 
     @abstractmethod

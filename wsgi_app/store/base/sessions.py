@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from wsgi_app.store.values import SessionKey, SessionPage, SessionState, SessionView
 
-#: How long a turn is found by its name: as turns go on, with the questions that they ask.
+#: How long a turn is found by its name: as turns continue, with the questions that they ask.
 NAME_SECONDS = 3600
 
 

@@ -57,7 +57,7 @@ class TurnOperations(ABC):
     def append(self, fence: Fence, first_seq: int, events: Sequence[bytes]) -> Appended:
         """Add events to the running turn's journal, skipping those already stored.
 
-        ``first_seq`` numbers the first of ``events``. If it lies behind a hole, nothing is
+        ``first_seq`` numbers the first of ``events``. If it is behind a hole, nothing is
         written: the answer's ``last_seq`` says from where to send again. Raises Fenced when the
         turn does not run.
         """

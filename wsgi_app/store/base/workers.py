@@ -15,7 +15,7 @@ from wsgi_app.store.values import (
     no_messages,
 )
 
-#: How long workers tell of their turns after somebody has looked.
+#: How long workers report their turns after somebody has looked.
 WATCH_SECONDS = 10.0
 
 
@@ -49,7 +49,7 @@ class WorkerOperations(ABC):
 
     @abstractmethod
     def watch_workers(self) -> list[WorkerView]:
-        """List them like `workers`, and have them tell of their turns for `WATCH_SECONDS`.
+        """List them like `workers`, and have them report their turns for `WATCH_SECONDS`.
 
         Their next heartbeats are told that they are ``watched``.
         """
@@ -66,7 +66,7 @@ class WorkerOperations(ABC):
 
         Queued ones too. ``close`` makes what a turn that ran adds to the history of the events
         that its journal holds then. Answers the fences of those that it ended, and forgets the
-        worker. Those that another worker may go on with, see `Resumes`, are left alone for a
+        worker. Those that another worker may continue, see `Resumes`, are left alone for a
         lease, and their worker is not forgotten. ``again``: the error of turns that several
         workers have had, if it is another.
         """

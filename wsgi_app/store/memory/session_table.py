@@ -11,7 +11,7 @@ from wsgi_app.store.memory.session import Session
 from wsgi_app.store.memory.turn import Turn
 from wsgi_app.store.refusals import refusal
 
-#: A deleted session's run that still goes on tries to write within seconds, not after so many more.
+#: A deleted session's run that still runs tries to write within seconds, not after so many more.
 MAX_BANS = 10_000
 
 

@@ -35,7 +35,7 @@ class WorkerTable:
         self._beats.pop(worker_id, None)
 
     def living(self) -> list[WorkerView]:
-        """Those whose lease goes on, by their ids."""
+        """Those whose lease holds, by their ids."""
         return [
             WorkerView(worker_id=worker_id, seen_at=beat.seen_at, info=beat.info)
             for worker_id, beat in sorted(self._beats.items())

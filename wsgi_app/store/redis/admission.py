@@ -63,7 +63,7 @@ def _try(edge: Edge, calls: Calls, request: BeginTurn) -> tuple[Reply, StartCoun
         [answer] = answers
         if answer[0] != b"unadmitted" or refused is None:
             return answer, None if refused else starts
-        # A place that was taken a moment ago may be given back.
+        # A place that was taken a moment ago may be returned.
         if not created or time.monotonic() > deadline:
             raise refused
         time.sleep(ADMISSION_POLL_SECONDS)

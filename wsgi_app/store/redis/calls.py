@@ -36,7 +36,7 @@ PROBE_MILLISECONDS: Final = 60_000
 
 
 class Kept(NamedTuple):
-    """A turn that goes on, and when its session was created (µs, as text)."""
+    """A turn that continues, and when its session was created (µs, as text)."""
 
     fence: Fence
     created: str
@@ -156,7 +156,7 @@ class Calls:
         worker_id: str,
         runs: Mapping[str, LostRun],
     ) -> Call:
-        """End runs of one worker, or of whichever (''), that no other worker goes on with."""
+        """End runs of one worker, or of whichever (''), that no other worker continues."""
         bounds = (self._limits.history_bytes, self._limits.journal_bytes)
         spared = (self._limits.max_attempts, self._lease)
         told: list[Argument] = []

@@ -190,7 +190,7 @@ class Edge:
         if self._host is not None:
             metrics(self._host).store_errors.inc()
         silent = isinstance(error, _SILENCE)
-        # A cluster goes on without one of its nodes.
+        # A cluster continues without one of its nodes.
         if self._nodes is None or (silent and self._nodes.alone):
             self._rest_until = time.monotonic() + REST_SECONDS
         if silent:

@@ -29,7 +29,7 @@ class Connections:
         self._recent: list[tuple[Any, float]] = []
 
     def take(self) -> Any:
-        """Take one, to be given back or dropped; raises RedisError."""
+        """Take one, to be returned or dropped; raises RedisError."""
         try:
             connection, used_at = self._recent.pop()
         except IndexError:

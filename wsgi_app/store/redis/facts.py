@@ -1,4 +1,4 @@
-"""What a Redis tells of itself, for those who look after it."""
+"""What a Redis reports about itself, for those who look after it."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def parse_signal(payload: bytes) -> Signal:
 
 
 def encode_message(message: Message) -> bytes:
-    """A chat message behind a mark that tells one at which an exchange begins."""
+    """A chat message behind a mark, which says whether an exchange begins with it."""
     return (b"u" if begins_exchange(message) else b"-") + encode_json(message)
 
 

@@ -34,7 +34,7 @@ class LostTurns:
     ) -> tuple[list[Fence], int]:
         """End these runs, of one worker or of whichever; raises StoreUnavailable.
 
-        Returns those that were ended, and how many were spared since another worker may go on with
+        Returns those that were ended, and how many were spared since another worker may continue
         them.
 
         Each session's are ended in one script, which does nothing if a journal holds other events

@@ -60,7 +60,7 @@ class RedisTurns(RedisPart, TurnOperations):
         return answers
 
     def _releases(self, writes: Sequence[JournalWrite]) -> dict[Fence, Call]:
-        """What gives back the places of turns that end, where that fits into the round trip."""
+        """What returns the places of turns that end, where that fits into the round trip."""
         try:
             if not self._worker_id or not self._edge.is_alone:
                 return {}

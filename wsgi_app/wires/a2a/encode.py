@@ -151,7 +151,7 @@ class TaskBuilder:
     # -- the status
 
     def _go_on(self) -> list[JsonObject]:
-        """Tell that the agent works, where the client knows something else."""
+        """Report that the agent works, where the client knows something else."""
         if self.state == "TASK_STATE_WORKING":
             return []
         return [self._update("TASK_STATE_WORKING")]
@@ -199,7 +199,7 @@ class TaskEncoder:
     """Makes the frames of a task's stream; used by one thread.
 
     ``wrap`` puts an event into what the binding sends. Of the frames of one event of the turn only
-    the last bears its id: a client with that one has all of them.
+    the last has its id: a client with that one has all of them.
     """
 
     def __init__(self, builder: TaskBuilder, wrap: Callable[[JsonObject], Any]) -> None:

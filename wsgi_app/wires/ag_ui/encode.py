@@ -42,7 +42,7 @@ class Run(NamedTuple):
 
     thread_id: str
     run_id: str
-    #: Of the run that began the turn: a run that goes on with it names the same calls.
+    #: Of the run that began the turn: a run that continues it names the same calls.
     tag: str
     #: Whether the client knows what came with version 1.0.
     speaks_1: bool = True
@@ -271,7 +271,7 @@ class RunEncoder:
         elif isinstance(event, Withdrawn):
             # What its clients have stays; what counts comes in a message of its own.
             self._close_text()
-            self._sub_agents.end("Another worker goes on with this.")
+            self._sub_agents.end("Another worker continues this.")
             self._put("CUSTOM", name="withdrawn", value={"after": event.after})
         elif isinstance(event, Steered):
             told = {"id": event.steer_id, "content": event.content, "status": event.status}

@@ -37,7 +37,7 @@ NOT_TAKEN: Final = "The agent waits for an answer; the message was not taken."
 
 
 def post_ag_ui(mount: Mount) -> Response:
-    """POST /ag-ui: answer the thread's newest user message, or go on with an answered question."""
+    """POST /ag-ui: answer the thread's newest user message, or continue an answered question."""
     body = _body(mount)
     key = session_key(check_session_id(body.thread_id))
     seconds = batch_seconds(request)  # a bad one is refused before there is a turn
@@ -120,7 +120,7 @@ def _resume(
     An answer that was given before leads to the same stream.
     """
     turn = max((answer.interrupt.turn for answer in answers), default=0)
-    # Attached first: the turn shall not be without a reader once it goes on.
+    # Attached first: the turn must not be without a reader once it continues.
     with attach_turn(mount, key, turn) as opened:
         answer = _give_answer(mount, key, [one for one in answers if one.interrupt.turn == turn])
         request_id = answer.interrupt.request_id

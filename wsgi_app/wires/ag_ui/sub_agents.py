@@ -30,7 +30,7 @@ class SubAgents:
         self._calls: dict[str, tuple[str, str]] = {}
 
     def take(self, nested: Nested, seq: int) -> None:
-        """Tell what one does; ``seq``: of its event."""
+        """Report what one does; ``seq``: of its event."""
         key = (nested.parent, nested.agent)
         if key not in self._lanes:
             self._lanes[key] = self._begin(nested, seq)

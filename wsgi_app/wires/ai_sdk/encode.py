@@ -214,7 +214,7 @@ class MessageStream:
             self._put(f"{kind}-end", id=part_id)
 
     def _add_data(self, name: str, data: Any) -> None:
-        """Tell what is not kept in the message; it does not fill a step."""
+        """Report what is not kept in the message; it does not fill a step."""
         chunk = {"type": f"data-{name}", "data": data, "transient": True}
         self._chunks.append(frame(encode_json(chunk)))
 

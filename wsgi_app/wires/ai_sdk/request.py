@@ -102,7 +102,7 @@ class Answer(NamedTuple):
 
 
 class Continuation(NamedTuple):
-    """An assistant message to go on with; ``answers`` are those in it, the newest first."""
+    """An assistant message to continue; ``answers`` are those in it, the newest first."""
 
     message_id: str
     answers: list[Answer]

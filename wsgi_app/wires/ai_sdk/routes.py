@@ -36,7 +36,7 @@ def text_error(error: AgentHostError) -> Response:
 
 
 def post_ai_sdk_chat(mount: Mount) -> Response:
-    """POST /ai-sdk/chat: answer the user's message, or go on with the answered question."""
+    """POST /ai-sdk/chat: answer the user's message, or continue the answered question."""
     body = parse_body(request, AiSdkChatBody, mount.settings.max_body_bytes)
     key = session_key(check_session_id(body.id))
     seconds = batch_seconds(request)  # a bad one is refused before there is a turn

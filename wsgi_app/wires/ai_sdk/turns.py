@@ -1,4 +1,4 @@
-"""From what the AI SDK's transports post to the turns that they begin or go on with."""
+"""From what the AI SDK's transports post to the turns that they begin or continue."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def turn_request(
 def find_answer(mount: Mount, key: SessionKey, wanted: Continuation) -> tuple[int, Answer]:
     """Give the answer to the question that waits, or find the one that it was given before.
 
-    The turn that goes on with it comes along; raises RequestError.
+    The turn that continues it comes along; raises RequestError.
     """
     turn = ai_sdk.turn_of(wanted.message_id, key.session_id)
     answer = None

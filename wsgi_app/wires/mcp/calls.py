@@ -62,7 +62,7 @@ class Client(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """The turn that a call began, goes on with or answers; and the question that it answers."""
+    """The turn that a call began, continues or answers; and the question that it answers."""
 
     turn: OpenTurn
     after_seq: int = 0

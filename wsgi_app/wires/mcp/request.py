@@ -116,7 +116,7 @@ Asks = Literal["stream", "result", "text"]
 
 
 class StreamPosition(NamedTuple):
-    """Where a reader of a call's stream stands: all that is needed to go on, on any worker."""
+    """Where a reader of a call's stream stands: all that is needed to continue, on any worker."""
 
     session_id: str
     turn: int

@@ -213,7 +213,7 @@ def _take_answer(mount: Mount, message: Message) -> Response:
 
 
 def get_mcp(mount: Mount) -> Response:
-    """GET /mcp: go on with the stream of a call, behind the event that the client has seen."""
+    """GET /mcp: continue the stream of a call, behind the event that the client has seen."""
     _check_page(mount)
     text = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
     if not text:

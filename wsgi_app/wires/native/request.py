@@ -77,7 +77,7 @@ class InputBody(Struct, forbid_unknown_fields=True):
 
 
 class CallResult(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What came of a call; ``is_error`` says that the output tells why there is no other."""
+    """What came of a call; ``is_error`` says that the output says why there is no other."""
 
     call_id: str
     output: Any = None

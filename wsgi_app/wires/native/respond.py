@@ -38,7 +38,7 @@ BURST_RETRY_MILLISECONDS: Final = 400
 def native_encoder(options: StreamOptions, burst_seconds: float | None = None) -> Encoder:
     """The encoder that the request names; its first frame carries the reconnect time.
 
-    ``burst_seconds``: how long the stream goes on at most, for a client that comes back then.
+    ``burst_seconds``: how long the stream continues at most, for a client that comes back then.
     """
     retry: int | None = jittered(
         RETRY_MILLISECONDS if burst_seconds is None else BURST_RETRY_MILLISECONDS
@@ -110,7 +110,7 @@ def refused_event_source(error: RequestError, last_event_id: str) -> Response:
 
 
 def jittered(milliseconds: int) -> int:
-    """About so many: the readers of a lost worker shall not come back all at once."""
+    """About so many: the readers of a lost worker must not come back all at once."""
     return int(milliseconds * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load, keeps no secret
 
 

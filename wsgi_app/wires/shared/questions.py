@@ -150,7 +150,7 @@ def answer_question(  # noqa: PLR0913 - which question, what answer, and how it 
     mount: Mount, key: SessionKey, place: EventId, request_id: str, value: Any, *, streams: bool
 ) -> OpenTurn:
     """Answer the question at this place, and read its turn from there on; raises RequestError."""
-    # Attached first: the turn shall not be without a reader once it goes on.
+    # Attached first: the turn must not be without a reader once it continues.
     opened = attach_turn(mount, key, place.turn, place.seq, streams=streams)
     try:
         mount.store.post_input(key, request_id, encode_json(value))

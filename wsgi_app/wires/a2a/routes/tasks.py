@@ -49,7 +49,7 @@ Wrap = Callable[[JsonObject], Any]
 
 
 class Opened(NamedTuple):
-    """A task that was begun or gone on with, its reader, and the question that was answered."""
+    """A task that was begun or continued, its reader, and the question that was answered."""
 
     turn: OpenTurn
     builder: TaskBuilder
@@ -142,7 +142,7 @@ def _new_task(
     return session_key(check_session_id(session_id)), TurnRequest(
         message=read_text(message.parts),
         metadata=wanted.agent_metadata(),
-        # A task goes on whoever looks at it; CancelTask ends it.
+        # A task continues whoever looks at it; CancelTask ends it.
         on_disconnect="continue",
         if_busy="enqueue",
         idempotency_key=name,

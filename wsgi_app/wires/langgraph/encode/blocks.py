@@ -79,7 +79,7 @@ class OpenMessage:
         self._put({"event": "content-block-delta", "index": len(self._blocks), "delta": delta})
 
     def _open(self, message_id: str) -> None:
-        """Begin the message; one that goes on behind a question is told from its beginning."""
+        """Begin the message; one that continues behind a question is told from its beginning."""
         if self._is_open and self._id == message_id:
             return
         self.finish()
@@ -99,7 +99,7 @@ class OpenMessage:
         self._kind, self._text = None, []
 
     def _tell_block(self, index: int, block: dict[str, Any]) -> None:
-        """Tell a block that is whole; clients put text together of its deltas."""
+        """Report a block that is whole; clients put text together of its deltas."""
         kind = block["type"]
         empty = block if kind not in block else {**block, kind: ""}
         self._put({"event": "content-block-start", "index": index, "content": empty})

@@ -40,7 +40,7 @@ from wsgi_app.wires.shared.asked import AskedQuestion
 
 #: A larger state is told at a run's start and end alone, not after each round of calls.
 MAX_REPEATED_CHARS: Final = 131_072
-TAKEN_OVER: Final = "Another worker goes on with this."
+TAKEN_OVER: Final = "Another worker continues this."
 GRAPH: Final = "agent"
 TOOLS_NODE: Final = "tools"
 
@@ -58,7 +58,7 @@ class TurnStart(NumberedEvent, frozen=True, gc=False):
 
 
 class Rewound(NumberedEvent, frozen=True, gc=False):
-    """Another worker goes on with the turn: what of it counts."""
+    """Another worker continues the turn: what of it counts."""
 
     counted: tuple[AnyEvent, ...]
 
@@ -222,7 +222,7 @@ class _Turn:
         self._close_messages(self._answer.take(event))
 
     def _close_messages(self, made: Sequence[LangChainMessage]) -> None:
-        """Tell of messages that are whole: what a graph's nodes would have added."""
+        """Report messages that are whole: what a graph's nodes would have added."""
         if not made:
             return
         self._update(made)

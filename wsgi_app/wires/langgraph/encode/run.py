@@ -140,8 +140,8 @@ class RunEncoder:
     def _rewind(self, counted: Sequence[AnyEvent]) -> None:
         """Begin again behind what counts.
 
-        Clients add pieces to what they have under a message's id, so that it goes on under another
-        until its state comes.
+        Clients add pieces to what they have under a message's id, so that it has another one until
+        its state comes.
         """
         self._answer = Answer("" if self._start is None else self._start.human_id, self._names)
         for event in counted:
@@ -217,7 +217,7 @@ class RunEncoder:
             self._tell_values()
 
     def _tell_whole(self, made: Sequence[LangChainMessage]) -> None:
-        """Tell of messages that are whole: results as they are, all as what the nodes add."""
+        """Report messages that are whole: results as they are, all as what the nodes add."""
         for node, kind in ((GRAPH, "ai"), (TOOLS_NODE, "tool")):
             messages = [one for one in made if one["type"] == kind]
             for message in messages if node == TOOLS_NODE else ():

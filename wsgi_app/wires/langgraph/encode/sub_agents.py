@@ -82,7 +82,7 @@ class RunLanes:
         self._lanes = Lanes(names, human_id)
 
     def take(self, nested: Nested) -> None:
-        """Tell what one does."""
+        """Report what one does."""
         lane, event = self._lanes.of(nested), nested.event
         if isinstance(event, (Token, Thinking)):
             content, more = self._text_of(event)
@@ -154,7 +154,7 @@ class ThreadLanes:
         self._lanes = Lanes(names, human_id)
 
     def take(self, nested: Nested) -> None:
-        """Tell what one does."""
+        """Report what one does."""
         is_new = not self._lanes.knows(nested.parent)
         lane, event = self._lanes.of(nested), nested.event
         if is_new:

@@ -72,7 +72,7 @@ class RespondParams(Struct):
 
 
 class InjectedMessage(Struct):
-    """What the user says to a run that goes on."""
+    """What the user says to a run that continues."""
 
     content: Annotated[str, Meta(min_length=1)]
     role: Literal["user"] = "user"

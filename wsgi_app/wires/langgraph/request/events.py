@@ -75,7 +75,7 @@ class Subscription:
 
 
 def _begins_with(namespace: list[str], prefix: list[str]) -> bool:
-    """Whether it lies below; a segment without its task's name stands for all of that node."""
+    """Whether it is below; a segment without its task's name stands for all of that node."""
     return len(prefix) <= len(namespace) and all(
         wanted == segment or (":" not in wanted and segment.partition(":")[0] == wanted)
         for wanted, segment in zip(prefix, namespace)

@@ -234,7 +234,7 @@ def find_question(
 
 
 def _inject(mount: Mount, key: SessionKey, body: CommandBody) -> dict[str, Any]:
-    """Say something to the run that goes on, where the hosted agent listens."""
+    """Say something to the run that continues, where the hosted agent listens."""
     read = _read(body, InjectParams)
     try:
         steer_turn(mount, key, new_steer_id(None), read.message.content)

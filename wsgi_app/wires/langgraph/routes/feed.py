@@ -35,7 +35,7 @@ NAMES: Final = Names(valid_id, valid_name)
 
 
 class _OneTurn:
-    """A turn's feed, each of whose events bears the mark; offers what `ManyFeeds` does."""
+    """A turn's feed, each of whose events has the mark; offers what `ManyFeeds` does."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
@@ -97,7 +97,7 @@ class ThreadFeed:
 
     @classmethod
     def of_turn(cls, mount: Mount, key: SessionKey, turn: int, *, wants_state: bool) -> ThreadFeed:
-        """Read one turn from its start; its reader is one of those that it goes on for."""
+        """Read one turn from its start; its reader is one of those that it continues for."""
         feed = Feed(mount.runner, key, EventId(turn, 0), turn)
         return cls(mount, key, _OneTurn(feed), wants_state=wants_state)
 

@@ -33,7 +33,7 @@ _ALL_MODES: Final = frozenset({"values", "messages-tuple", "updates", "custom"})
 
 
 class _Begun(NamedTuple):
-    """A run that was begun, or went on with an answer."""
+    """A run that was begun, or continued an answer."""
 
     ref: RunRef
     #: Lets it run.

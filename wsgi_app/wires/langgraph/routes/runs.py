@@ -83,7 +83,7 @@ def _runs_of(
 
 
 def get_run(mount: Mount, thread_id: str, run_id: str) -> Response:
-    """GET /langgraph/threads/<thread_id>/runs/<run_id>: whether it goes on, and how it ended."""
+    """GET /langgraph/threads/<thread_id>/runs/<run_id>: whether it continues, and how it ended."""
     key, ref, view = find_run(mount, thread_id, run_id)
     found = describe_turn(mount, key, view, ref.turn, ref.part)
     if found is None:

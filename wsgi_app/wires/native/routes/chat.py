@@ -94,7 +94,7 @@ def post_tool_result(mount: Mount, session_id: str) -> Response:
 
 def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None) -> Response:
     wants_whole = wants_json(request)
-    # A repeated request goes on where its stream was cut; a JSON answer is always whole.
+    # A repeated request continues where its stream was cut; a JSON answer is always whole.
     cursor = None if wants_whole else last_event_id(request)
     options = StreamOptions.read(request, cursor)
 

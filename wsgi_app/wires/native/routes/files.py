@@ -119,7 +119,7 @@ def _answer(file: StoredFile) -> FileAnswer:
 
 
 def _shown(file: StoredFile) -> str:
-    """Its type for browsers: text of whatever kind is plain, and shall run nowhere."""
+    """Its type for browsers: text of whatever kind is plain, and should run nowhere."""
     if file.media_type.startswith("text/"):
         return "text/plain; charset=utf-8"
     return file.media_type if file.media_type in KNOWN else "application/octet-stream"

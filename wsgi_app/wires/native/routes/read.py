@@ -34,7 +34,7 @@ from wsgi_app.wires.native.options import StreamOptions, wants_marks
 from wsgi_app.wires.native.request import MAX_SESSIONS_PER_STREAM, PollWaitSeconds
 from wsgi_app.wires.native.respond import many_encoder, native_encoder, refused_event_source
 
-#: Refusals that pass: an EventSource shall come back after them.
+#: Refusals that pass: an EventSource should come back after them.
 PASSING_CODES: Final = ("draining", "at_capacity", "store_unavailable", "rate_limited")
 
 
@@ -74,7 +74,7 @@ def _attach(
 
 
 def get_many_events(mount: Mount) -> Response:
-    """GET /events?session=…&session=…: many sessions in one stream, which goes on for good."""
+    """GET /events?session=…&session=…: many sessions in one stream, which continues for good."""
     sessions = _sessions_of(request)
     text = request.headers.get("Last-Event-ID") or request.args.get("last_event_id") or ""
     cursors = _many_cursors(text, len(sessions))

@@ -145,7 +145,7 @@ class _Chat:
     def _begin(self, wanted: TurnRequest) -> None:
         begun = begin_turn(self._mount, self._key, wanted)
         if self._feed is None:
-            # Else the feed goes on to this turn by itself.
+            # Else the feed continues to this turn by itself.
             self._follow(Cursor(EventId(begun.turn, 0)), begun.run)
         if begun.run is not None:
             begun.run.start()

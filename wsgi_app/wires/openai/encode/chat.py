@@ -67,7 +67,7 @@ class ChatAnswer:
     def __init__(self, completion: Completion) -> None:
         self._place = completion.place
         self._files_url = completion.files_url
-        #: Why it ended; None while it goes on, and for an answer that failed.
+        #: Why it ended; None while it continues, and for an answer that failed.
         self.finish_reason: str | None = None
         self.error: Error | None = None
         #: Nothing where none is known: clients read it without a look.
@@ -164,7 +164,7 @@ class ChatEncoder:
         return made + self._closing()
 
     def _closing(self) -> bytes:
-        """The last chunks; nothing while the answer goes on."""
+        """The last chunks; nothing while the answer continues."""
         error = self.answer.error
         if error is not None:
             return frame(encode_json(failure(error)))

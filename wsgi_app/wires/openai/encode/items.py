@@ -87,7 +87,7 @@ REASONING: Final = TextKind(
 
 
 def open_call(item_id: str, call_id: str, name: str, arguments: str) -> Item:
-    """A call that the client shall run; while it has no ``arguments``, it is in progress."""
+    """A call that the client should run; while it has no ``arguments``, it is in progress."""
     return {
         "id": item_id,
         "type": "function_call",

@@ -62,7 +62,7 @@ class ResponseBuilder:
         self.error: Error | None = None
         #: Whether events are missing that are no longer kept.
         self.has_gap = False
-        #: Whether it has ended for another one that goes on.
+        #: Whether it has ended for another one that continues.
         self.was_steered = False
         self.next_number = 0
         #: The last event taken.
@@ -137,7 +137,7 @@ class ResponseBuilder:
     def document(self, status: str | None = None) -> Item:
         """The response so far; ``status`` stands for its own one."""
         reason = self._incomplete_reason
-        # None is told of a turn that goes on behind a question.
+        # None is told of a turn that continues behind a question.
         return self._about.document(
             status=status or self.status,
             usage=self._usage or Usage() if self.ended else None,

@@ -54,5 +54,5 @@ class ChatCompletionBody(Struct, kw_only=True):
 
     @property
     def include_usage(self) -> bool:
-        """Whether the stream shall tell the token counts."""
+        """Whether the stream should tell the token counts."""
         return bool(self.stream_options and self.stream_options.get("include_usage"))

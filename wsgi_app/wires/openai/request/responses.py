@@ -134,7 +134,7 @@ class ResponseBody(Struct, kw_only=True):
 
 
 class CreateFrame(ResponseBody, tag="response.create", tag_field="type", kw_only=True):
-    """Begins a response over a WebSocket, or goes on with one."""
+    """Begins a response over a WebSocket, or continues one."""
 
 
 def _question_id(output: dict[str, Any]) -> str:

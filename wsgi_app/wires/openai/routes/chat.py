@@ -88,7 +88,7 @@ def _go_on(
     value = NOT_ANSWERED if asked is None else answer_to(asked.event, told)
     if asked is None or value is NOT_ANSWERED:
         raise RequestError("no_pending_input", "No turn waits for the results of these calls.")
-    # Attached first: the turn shall not be without a reader once it goes on.
+    # Attached first: the turn must not be without a reader once it continues.
     opened = attach_turn(mount, key, place.turn, asked.seq, streams=bool(body.stream))
     try:
         mount.store.post_input(key, asked.event.request_id, encode_json(value))
@@ -105,7 +105,7 @@ def _open(mount: Mount, wanted: TurnRequest) -> OpenTurn:
     idempotency = idempotency_key(request)
     if idempotency is not None:
         key = session_key(new_session_id(current_principal().tenant, idempotency))
-        # Not ephemeral: the key shall find its turn for as long as in the other wires.
+        # Not ephemeral: the key should find its turn for as long as in the other wires.
         kept = replace(wanted, idempotency_key=idempotency, digest=digest, ephemeral=False)
         return open_turn(mount, key, kept)
     key = session_key(f"cc-{digest}")

@@ -1,4 +1,4 @@
-"""From a request of the Responses API to the turn that it begins, goes on with or answers."""
+"""From a request of the Responses API to the turn that it begins, continues or answers."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Asking(ABC, Generic[T]):
 
 
 def open_response(mount: Mount, body: ResponseBody, asking: Asking[T]) -> tuple[T, int]:
-    """The turn that the request begins or goes on with, and where its response begins in it."""
+    """The turn that the request begins or continues, and where its response begins in it."""
     if body.previous_response_id is not None:
         previous, view = find_previous(mount, body.previous_response_id)
         asked = _find_question(mount, previous, body)
@@ -164,7 +164,7 @@ def _begin_conversation(mount: Mount, body: ResponseBody, asking: Asking[T]) -> 
 
 
 def _find_begun(mount: Mount, session_ids: list[str], asking: Asking[T]) -> T | None:
-    """The conversation that an earlier try of this request has begun, and nobody went on with."""
+    """The conversation that an earlier try of this request has begun, and nobody continued."""
     for session_id in session_ids:
         key = session_key(session_id)
         if begun_before(mount, key) == 1:
@@ -176,13 +176,13 @@ def _find_begun(mount: Mount, session_ids: list[str], asking: Asking[T]) -> T | 
 
 
 def unknown_previous() -> RequestError:
-    """The refusal of a request that goes on with a response which is not there."""
+    """The refusal of a request that continues a response which is not there."""
     details = {"field": _PREVIOUS}
     return RequestError("previous_response_not_found", "There is no such response.", details)
 
 
 def find_previous(mount: Mount, response_id: str) -> tuple[ResponseRef, SessionView]:
-    """The response to go on with, and its session with its messages; raises RequestError."""
+    """The response to continue, and its session with its messages; raises RequestError."""
     try:
         return find_with_history(mount, response_id)
     except RequestError:
@@ -236,7 +236,7 @@ def _answer(
     key: SessionKey = session_key(previous.session_id)
     request_id = asked.event.request_id
     value = answer_to(asked.event, body.read_answers())
-    # Attached first: the turn shall not be without a reader once it goes on.
+    # Attached first: the turn must not be without a reader once it continues.
     opened = asking.attach(key, previous.turn)
     try:
         mount.store.post_input(key, request_id, encode_json(value))

@@ -50,7 +50,7 @@ class _HttpAsking(Asking[OpenTurn]):
 
 
 def post_responses(mount: Mount) -> Response:
-    """POST /v1/responses: begin a conversation, go on with one, or answer a question."""
+    """POST /v1/responses: begin a conversation, continue one, or answer a question."""
     body = parse_body(request, ResponseBody, mount.settings.max_body_bytes)
     seconds = batch_seconds(request)  # a bad one is refused before there is a turn
     opened, after_seq = open_response(mount, body, _HttpAsking(mount, body))

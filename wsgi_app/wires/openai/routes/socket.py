@@ -1,4 +1,4 @@
-"""Responses over a WebSocket: one after the other, each going on with the one before if it likes.
+"""Responses over a WebSocket: one after the other, each continuing the one before if it likes.
 
 What is said is what Open Responses has under "WebSocket Transport": the client sends
 ``response.create``, the host the events of a stream. A response that is not stored can be gone on

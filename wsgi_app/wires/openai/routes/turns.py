@@ -85,7 +85,7 @@ def is_fresh(view: SessionState) -> bool:
 
 
 def until_end(reader: Reader, encoder: Encoder) -> Callable[[NumberedEvent], bytes]:
-    """End the stream when the encoder's answer is whole, even if the turn goes on."""
+    """End the stream when the encoder's answer is whole, even if the turn continues."""
 
     def encode(numbered: NumberedEvent) -> bytes:
         made = encoder(numbered)
