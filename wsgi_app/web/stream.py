@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -23,8 +22,6 @@ from wsgi_app.frames.sse import KEEP_ALIVE, OPENING
 from wsgi_app.web.foreign import tell_collector, tell_joiner
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.unsent import close_if_unsent
-
-log = logging.getLogger("wsgi_app")
 
 
 class EventStream(Response):
@@ -177,11 +174,7 @@ class StreamResponse(EventStream):
             return False
         if self._reader.gone:
             return False
-        try:
-            head = connection.hand_over(parking.dead_end)
-        except OSError:
-            log.warning("a stream is not parked: this process may open no more files")
-            return False
+        head = connection.hand_over()
         stream = ParkedStream(
             parking,
             connection,

@@ -20,7 +20,6 @@ from wsgi_app.delivery.detached.handover import (
     find_connection,
     find_fault,
     hold_access_lines,
-    make_dead_end,
     max_files_used,
 )
 from wsgi_app.delivery.detached.parked import ParkedStream
@@ -58,8 +57,6 @@ class Parking:
         #: Whether this worker can park streams; None until `learn` has found out.
         self._is_able: bool | None = None
         self._fault: str | None = None
-        #: What gunicorn gets for the sockets of parked streams; set before `open` is true.
-        self.dead_end = -1
         self._io = io
         self._threads = StoreThreads(MAX_STORE_THREADS)
         self._lock = threading.Lock()
@@ -96,7 +93,6 @@ class Parking:
             self.give_up(fault)
             return
         hold_access_lines(connection.worker.log)
-        self.dead_end = make_dead_end()
         self._is_able = True
 
     def give_up(self, fault: str) -> None:
