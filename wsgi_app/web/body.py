@@ -44,11 +44,8 @@ def read_body(request: Request, max_bytes: int) -> bytes:
     """
     _check_length(request, max_bytes)
     client = client_socket(request.environ)
-    before = None if client is None else client.gettimeout()
     patient = True
     try:
-        if client is not None:
-            client.settimeout(PAUSE_SECONDS)
         # One byte more: a body of unknown length is cut at the limit without a word.
         if client is None or is_body_here(request.environ, client):
             body = read_limited(request, max_bytes + 1)
@@ -59,9 +56,6 @@ def read_body(request: Request, max_bytes: int) -> bytes:
         raise _too_large(max_bytes) from None  # by a limit of the site's, which is lower
     except Exception:  # noqa: BLE001 - every server has its own kinds for a body that breaks off
         raise _broken_off(patient=patient) from None
-    finally:
-        if client is not None:
-            client.settimeout(before)
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
     if len(body) < (request.content_length or 0):
@@ -79,21 +73,14 @@ def read_pieces(request: Request, max_bytes: int) -> Generator[bytes, None, None
     environ = request.environ
     body = environ["wsgi.input"] if environ.get("wsgi.input_terminated") else request.stream
     client = client_socket(environ)
-    before = None if client is None else client.gettimeout()
     count, patient = 0, True
-    try:
-        if client is not None:
-            client.settimeout(PAUSE_SECONDS)
-        in_time = nullcontext(patient) if client is None else _in_time(client, UPLOAD_SECONDS)
-        with in_time as patient, smaller_reads(environ, _CHUNK_BYTES):
-            while data := _next_piece(body, patient=patient):
-                count += len(data)
-                if count > max_bytes:
-                    raise _too_large(max_bytes)
-                yield data
-    finally:
-        if client is not None:
-            client.settimeout(before)
+    in_time = nullcontext(patient) if client is None else _in_time(client, UPLOAD_SECONDS)
+    with in_time as patient, smaller_reads(environ, _CHUNK_BYTES):
+        while data := _next_piece(body, patient=patient):
+            count += len(data)
+            if count > max_bytes:
+                raise _too_large(max_bytes)
+            yield data
     if count < (request.content_length or 0):
         raise _broken_off(patient=patient)
 
@@ -119,13 +106,16 @@ def _check_length(request: Request, max_bytes: int) -> None:
 def _in_time(client: socket.socket, seconds: float) -> Iterator[bool]:
     """Bound how long the block waits for a body that is not here yet: it holds its thread.
 
-    Gives whether there is a permit for that, else it is short.
+    Its pauses are bounded too. Gives whether there is a permit for that, else it is short.
     """
     permit = current_mount().take_permit()
+    before = client.gettimeout()
     try:
+        client.settimeout(PAUSE_SECONDS)
         with _broken_off_after(seconds if permit else HASTY_BODY_SECONDS, client):
             yield permit is not None
     finally:
+        client.settimeout(before)
         if permit is not None:
             permit.give_back()
 
