@@ -1,13 +1,12 @@
-"""How often threads ask for the interpreter, and a send that keeps it."""
+"""How often threads ask for the interpreter."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ import pytest
 from tests.support.turns import TurnBench
 from tests.support.waiting import wait_for
 from wsgi_app import Turn
-from wsgi_app.engine.runtime.send import send_at_once
 from wsgi_app.engine.runtime.switch_interval import MAX_SECONDS, SwitchInterval
 
 PYTHONS_SECONDS = 0.005
@@ -99,37 +97,3 @@ def test_agents_in_their_own_code_are_counted() -> None:
         go_on.set_result(None)
     assert all(run.wait_ended(30) for run in runs)
     wait_for(lambda: sys.getswitchinterval() == pytest.approx(PYTHONS_SECONDS), "none counts")
-
-
-def send_what_fits(client: socket.socket, data: bytes) -> int:
-    """Send until the socket refuses; returns how many bytes it took."""
-    sent = 0
-    with suppress(BlockingIOError):
-        while True:
-            sent += send_at_once(client, data[sent:])
-    return sent
-
-
-def test_a_send_takes_what_there_is_room_for() -> None:
-    """A full socket takes a part, then raises BlockingIOError; nothing is lost or doubled."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        data = bytes(range(256)) * 8192
-        sent = send_at_once(ours, data)
-        assert 0 < sent < len(data)
-        sent += send_what_fits(ours, data[sent:])
-        received = b""
-        while len(received) < sent:
-            received += theirs.recv(1 << 20)
-        assert received == data[:sent]
-
-
-def test_a_send_tells_that_the_client_has_gone() -> None:
-    """A closed peer is an OSError, not a signal that ends the process."""
-    ours, theirs = socket.socketpair()
-    with ours:
-        theirs.close()
-        with pytest.raises(BrokenPipeError):
-            send_at_once(ours, b"a")
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        send_at_once(ours, b"a")

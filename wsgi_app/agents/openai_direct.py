@@ -13,6 +13,7 @@ OpenTelemetry, Datadog) replace methods of the package or its HTTP client.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import urllib.request
@@ -28,6 +29,7 @@ from openai.resources.responses import AsyncResponses
 
 from wsgi_app.agents.model_api import ModelRequest
 from wsgi_app.compat.httpx import http_package
+from wsgi_app.engine.runtime.sockets import EagerSocket
 from wsgi_app.events import encode_json
 
 log = logging.getLogger("wsgi_app")
@@ -91,6 +93,7 @@ class DirectWay:
             limit=0,  # a turn holds one connection at a time, and the host bounds the turns
             ssl=_HTTPX.create_ssl_context(),
             keepalive_timeout=KEEP_SECONDS,
+            **_socket_options(aiohttp.TCPConnector),
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -131,6 +134,13 @@ class DirectWay:
     async def close(self) -> None:
         """End the connections."""
         await self._session.close()
+
+
+def _socket_options(connector: type) -> dict[str, Any]:
+    """Have its connections keep the interpreter, where aiohttp lets others make them (3.12)."""
+    if "socket_factory" not in inspect.signature(connector).parameters:
+        return {}
+    return {"socket_factory": lambda address: EagerSocket(*address[:3])}
 
 
 async def _read_refusal(response: Any) -> Refusal:

@@ -15,7 +15,7 @@ from wsgi_app.delivery.detached.handover import Connection
 from wsgi_app.delivery.generator import MAX_CHUNK_BYTES
 from wsgi_app.delivery.pump import Encoder, End, Pump, Send
 from wsgi_app.delivery.reader import Reader
-from wsgi_app.engine.runtime.send import send_at_once
+from wsgi_app.engine.runtime.sockets import receive_at_once, send_at_once
 from wsgi_app.errors import RequestError
 from wsgi_app.events import NumberedEvent
 
@@ -306,7 +306,7 @@ class ParkedStream:
         self._parking.remove(self)
         with contextlib.suppress(OSError):  # the client was faster, or has sent nothing more
             self.client.shutdown(socket.SHUT_RDWR if cut else socket.SHUT_WR)
-            self.client.recv(MAX_UNREAD_BYTES)
+            receive_at_once(self.client, MAX_UNREAD_BYTES)
         self.client.close()
         self._reader.close()
         if self._closes_at_once:

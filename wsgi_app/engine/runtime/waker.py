@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from contextvars import Context
 
-from wsgi_app.engine.runtime.send import send_at_once
+from wsgi_app.engine.runtime.sockets import receive_at_once, send_at_once
 
 
 class Waker:
@@ -38,5 +38,5 @@ class Waker:
         self._sending.close()
 
     def _hear(self) -> None:
-        self._receiving.recv(1)
+        receive_at_once(self._receiving, 1)
         self._woken()
