@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO, Final
 
+from msgspec import structs
+
 from wsgi_app.config import Settings
+from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.errors import TurnError
 from wsgi_app.files import FileStorage, StoredFile
 from wsgi_app.store.base import SessionKey
@@ -46,6 +50,17 @@ class GivenFiles:
         except BaseException:
             writer.abandon()
             raise
+
+    def bound(self, key: SessionKey, request: TurnRequest) -> TurnRequest:
+        """A request of another worker, whose files can be opened here."""
+        storage = self.storage
+        if storage is None or all(one.opener or not one.file_id for one in request.attachments):
+            return request
+        attachments = tuple(
+            structs.replace(one, opener=partial(storage.open, key.tenant, one.file_id))
+            for one in request.attachments
+        )
+        return structs.replace(request, attachments=attachments)
 
     @staticmethod
     def _check(size: int, limit: int) -> None:

@@ -212,6 +212,7 @@ class Runner:
         history: list[Message] | None,
         progress: Progress | None = None,
     ) -> TurnRun:
+        request = self.files.bound(fence.key, request)
         run = TurnRun(fence, request, self._services, history, progress)
         self._live.note_begun()
         early = self._runs.add(run)
