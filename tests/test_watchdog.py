@@ -52,7 +52,7 @@ def test_a_blocked_agents_loop_is_logged_with_its_stack(
         assert any("agents loop" in warning for warning in bench.runner.warnings)
         release.set()
         assert run.wait_ended(20)
-        wait_for(lambda: "goes on after" in caplog.text, "the end of the block in the log", 20)
+        wait_for(lambda: "runs again after" in caplog.text, "the end of the block in the log", 20)
     assert caplog.text.count("in culprit") == 1
     assert bench.runner.warnings == []
 

@@ -91,7 +91,8 @@ class Agreement(RuleBasedStateMachine):
         """Start without any session."""
         self.store = self.make_store(LIMITS)
         self.model = Model(LIMITS)
-        self.turns: dict[BeginTurn, int] = {}
+        #: The turns that were begun, by their runs.
+        self.turns: dict[str, tuple[BeginTurn, int]] = {}
         #: The newest runs of turns that other workers have gone on with.
         self.taken: dict[str, str] = {}
 
@@ -101,7 +102,8 @@ class Agreement(RuleBasedStateMachine):
 
     def fence(self, order: BeginTurn) -> Fence:
         """The fence of what was asked for, or one that fits nothing if it was refused."""
-        return Fence(order.key, self.turns.get(order, 1), order.run_id)
+        _, turn = self.turns.get(order.run_id, (order, 1))
+        return Fence(order.key, turn, order.run_id)
 
     def newest_fence(self, order: BeginTurn) -> Fence:
         """The fence of whoever has its turn now."""
@@ -128,7 +130,7 @@ class Agreement(RuleBasedStateMachine):
     def _begin(self, order: BeginTurn) -> None:
         found = self.agree("begin_turn", order)
         if isinstance(found, tuple) and found[0] != "attached":
-            self.turns[order] = found[1]
+            self.turns[order.run_id] = (order, found[1])
 
     @rule(
         target=orders,
@@ -177,7 +179,7 @@ class Agreement(RuleBasedStateMachine):
         self.agree("append", fence, 2, events(2, 2))
         if fence.turn != self._newest(key):
             return multiple()  # type: ignore[return-value] # hypothesis' word for nothing
-        self.turns[order] = turn
+        self.turns[order.run_id] = (order, turn)
         return order
 
     def _newest(self, key: SessionKey) -> int:
@@ -299,8 +301,9 @@ class Agreement(RuleBasedStateMachine):
     @rule(worker_id=workers)
     def heartbeat(self, worker_id: str) -> None:
         """Renew all that the worker ever began."""
-        own = [self.fence(order) for order in self.turns if order.worker_id == worker_id]
-        own += [self.newest_fence(order) for order in self.turns if order.run_id in self.taken]
+        begun = [order for order, _ in self.turns.values()]
+        own = [self.fence(order) for order in begun if order.worker_id == worker_id]
+        own += [self.newest_fence(order) for order in begun if order.run_id in self.taken]
         self.agree("heartbeat", worker_id, own)
 
     @rule(worker_id=workers)
@@ -319,7 +322,7 @@ class Agreement(RuleBasedStateMachine):
     )
     def read(self, key: SessionKey, after: EventId, max_events: int, run: int) -> None:
         """Read after any cursor, without a mark, or with that of any run."""
-        runs = [order.run_id for order in list(self.turns)[-9:]]
+        runs = list(self.turns)[-9:]
         mark = mark_of(runs[run - 1]) if 0 < run <= len(runs) else ""
         self.agree("read", key, after, max_events, mark)
 

@@ -47,9 +47,10 @@ class ChatPage:
         self.button("Send").wait_for()
 
     def answer(self) -> str:
-        """The words of the newest answer so far, without tools and thoughts, one space between."""
+        """The newest answer so far, and what the user said in it, one space between."""
         answer = self.page.locator(".agent").last
-        stretches = answer.locator("> .prose").all_inner_texts()  # not those of sub-agents
+        # Not those of sub-agents.
+        stretches = answer.locator("> .prose, > .said > .prose").all_inner_texts()
         return words(" ".join(stretches))
 
     def said(self) -> str:
