@@ -115,9 +115,9 @@ def _in_time(client: socket.socket, seconds: float) -> Iterator[bool]:
         with _broken_off_after(seconds if permit else HASTY_BODY_SECONDS, client):
             yield permit is not None
     finally:
-        client.settimeout(before)
         if permit is not None:
             permit.give_back()
+        client.settimeout(before)
 
 
 def has_body(request: Request) -> bool:
