@@ -203,14 +203,14 @@ class TurnRun:
         if self.terminal is not None:
             self.move("out")
 
-    def fence_off(self) -> None:
+    def fence_off(self, *, queued: bool = False) -> None:
         """End a turn whose session is deleted, or which another worker has ended or continues.
 
-        Raises StoreUnavailable.
+        A ``queued`` one may have ended here: the journal publishes that. Raises StoreUnavailable.
         """
         if is_elsewhere(self._services.store, self.fence):
-            self.move("ended", Cancelled("interrupted"))
-            self.move("elsewhere")
+            if self.move("ended", Cancelled("interrupted")) or not queued:
+                self.move("elsewhere")
             return
         self.move("ended", Cancelled("deleted"))
         self.publish()
@@ -252,7 +252,7 @@ class TurnRun:
     def _leave_queue(self, reason: CancelReason) -> None:
         if reason == "deleted":
             with suppress(StoreUnavailable):
-                self.fence_off()  # or another worker has it
+                self.fence_off(queued=True)  # or another worker has it
         self.cancel(reason)
 
     # -- the stages
