@@ -81,5 +81,6 @@ def test_a_cancel_frees_who_waits(host: Host, upstream: Upstream, make: Any) -> 
     run = bench.start(COLOUR_STEP)
     wait_for(lambda: run.questions.waiting, "the question")
     run.cancel("user")
+    assert run.wait_ended(10)
     wait_for(lambda: not run.goes_on(), "nothing of it goes on")
     assert types_of(events_of(run)) == ["tool_call", "input_request", "cancelled"]
