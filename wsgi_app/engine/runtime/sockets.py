@@ -3,7 +3,7 @@
 Python's own let other threads have the interpreter for the few microseconds that the kernel needs.
 A thread that makes many of them, as a loop does, would each time wait its turn behind all others:
 seconds for a round of hundreds of streams instead of milliseconds (`make bench WORK=generator`),
-and a tenth of a short turn's CPU time (`make bench WORK=turns`).
+and a part of a short turn (`make bench WORK=turns`).
 """
 
 from __future__ import annotations
