@@ -32,6 +32,13 @@ from wsgi_app.events import (
 from wsgi_app.frames.sse import frame
 from wsgi_app.wires.langgraph.encode.blocks import OpenMessage
 from wsgi_app.wires.langgraph.encode.messages import Answer, LangChainMessage, Names, size_of
+from wsgi_app.wires.langgraph.encode.nodes import (
+    GRAPH,
+    TOOLS_NODE,
+    by_node,
+    call_ended,
+    call_started,
+)
 from wsgi_app.wires.langgraph.encode.questions import interrupt_value
 from wsgi_app.wires.langgraph.encode.sub_agents import ThreadLanes
 from wsgi_app.wires.langgraph.ids import CheckpointRef, RunRef, event_number
@@ -41,8 +48,6 @@ from wsgi_app.wires.shared.asked import AskedQuestion
 #: A larger state is told at a run's start and end alone, not after each round of calls.
 MAX_REPEATED_CHARS: Final = 131_072
 TAKEN_OVER: Final = "Another worker continues this."
-GRAPH: Final = "agent"
-TOOLS_NODE: Final = "tools"
 
 
 class TurnStart(NumberedEvent, frozen=True, gc=False):
@@ -197,12 +202,10 @@ class _Turn:
         if event.call_id in self._answer.open_calls:
             return  # it is the same call, told again
         self._close_messages(self._answer.take(event))
-        call_id = self._names.call_id(event.call_id)
         if not self._message.is_of_later(self._answer.calls_id):
-            name = self._names.tool(event.tool)
+            call_id, name = self._names.call_id(event.call_id), self._names.tool(event.tool)
             self._message.call(self._answer.calls_id, call_id, name, event.input)
-        started = {"event": "tool-started", "tool_call_id": call_id, "tool_name": event.tool}
-        self._put("tools", {**started, "input": event.input}, node=TOOLS_NODE)
+        self._put("tools", call_started(self._names, event), node=TOOLS_NODE)
 
     def _add_result(self, event: ToolResult) -> None:
         if not self._answer.knows(event.call_id):
@@ -210,15 +213,7 @@ class _Turn:
         if not self._message.is_of_later(self._answer.calls_id):
             self._message.finish()
         self._lanes.end_call(event.call_id, failed=event.status == "error")
-        call_id = self._names.call_id(event.call_id)
-        if event.status == "error":
-            failed = {"event": "tool-error", "tool_call_id": call_id}
-            text = event.output if isinstance(event.output, str) else encode_json(event.output)
-            message = text if isinstance(text, str) else text.decode()
-            self._put("tools", {**failed, "message": message}, node=TOOLS_NODE)
-        else:
-            finished = {"event": "tool-finished", "tool_call_id": call_id}
-            self._put("tools", {**finished, "output": event.output}, node=TOOLS_NODE)
+        self._put("tools", call_ended(self._names, event), node=TOOLS_NODE)
         self._close_messages(self._answer.take(event))
 
     def _close_messages(self, made: Sequence[LangChainMessage]) -> None:
@@ -229,8 +224,7 @@ class _Turn:
         self._tell_state("loop")
 
     def _update(self, made: Sequence[LangChainMessage]) -> None:
-        for node, kind in ((GRAPH, "ai"), (TOOLS_NODE, "tool")):
-            messages = [one for one in made if one["type"] == kind]
+        for node, messages in by_node(made):
             if messages:
                 data = {"node": node, "values": {"messages": messages}}
                 self._put("updates", data, node=node)
@@ -267,7 +261,7 @@ class _Turn:
 
     def _rewind(self, counted: Sequence[AnyEvent]) -> None:
         """Begin again behind what counts; its messages are told again under their ids."""
-        self._message.fail("Another worker continues this.")
+        self._message.fail(TAKEN_OVER)
         self._answer = Answer(self._start.human_id, self._names)
         for event in counted:
             self._answer.take(event)

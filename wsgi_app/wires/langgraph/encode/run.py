@@ -24,8 +24,16 @@ from wsgi_app.events import (
     encode_json,
 )
 from wsgi_app.frames.sse import frame
-from wsgi_app.wires.langgraph.encode.events import GRAPH, TOOLS_NODE, Rewound, TurnStart
+from wsgi_app.wires.langgraph.encode.events import Rewound, TurnStart
 from wsgi_app.wires.langgraph.encode.messages import Answer, LangChainMessage, Names
+from wsgi_app.wires.langgraph.encode.nodes import (
+    GRAPH,
+    TOOLS_NODE,
+    by_node,
+    call_chunk,
+    message_chunk,
+    thought,
+)
 from wsgi_app.wires.langgraph.encode.questions import interrupt_value
 from wsgi_app.wires.langgraph.encode.sub_agents import SEPARATOR, RunLanes
 from wsgi_app.wires.langgraph.ids import RunRef, event_number
@@ -173,11 +181,7 @@ class RunEncoder:
         self._told.add(message_id)
         if message_id in self._withdrawn:
             message_id = f"{message_id}~{self._rewinds}"
-        chunk = {"type": "AIMessageChunk", "id": message_id, "content": content}
-        self._tell_message(
-            {**chunk, "tool_calls": [], "tool_call_chunks": [], **more, "response_metadata": {}},
-            GRAPH,
-        )
+        self._tell_message(message_chunk(message_id, content, more), GRAPH)
 
     def _add_text(self, event: Token) -> None:
         self._answer.take(event)
@@ -189,21 +193,14 @@ class RunEncoder:
             )
 
     def _think(self, event: Thinking) -> None:
-        thought = {"reasoning_content": event.content}
-        self._tell_chunk(self._answer.open_id, "", additional_kwargs=thought)
+        self._tell_chunk(self._answer.open_id, "", **thought(event.content))
 
     def _call(self, event: ToolCall) -> None:
         if event.call_id in self._answer.open_calls:
             return  # it is the same call, told again
         self._close_messages(self._answer.take(event))
-        chunk = {
-            "name": self._names.tool(event.tool),
-            "args": encode_json(event.input).decode(),
-            "id": self._names.call_id(event.call_id),
-            "index": self._answer.call_count - 1,
-            "type": "tool_call_chunk",
-        }
-        self._tell_chunk(self._answer.calls_id, "", tool_call_chunks=[chunk])
+        chunk = call_chunk(self._names, event, self._answer.call_count - 1)
+        self._tell_chunk(self._answer.calls_id, "", **chunk)
 
     def _add_result(self, event: ToolResult) -> None:
         if not self._answer.knows(event.call_id):
@@ -218,8 +215,7 @@ class RunEncoder:
 
     def _tell_whole(self, made: Sequence[LangChainMessage]) -> None:
         """Report messages that are whole: results as they are, all as what the nodes add."""
-        for node, kind in ((GRAPH, "ai"), (TOOLS_NODE, "tool")):
-            messages = [one for one in made if one["type"] == kind]
+        for node, messages in by_node(made):
             for message in messages if node == TOOLS_NODE else ():
                 self._tell_message(message, node)
             if messages:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from wsgi_app.wires.langgraph.encode.events import GRAPH
+from wsgi_app.wires.langgraph.encode.nodes import GRAPH
 from wsgi_app.wires.langgraph.ids import CheckpointRef, RunRef
 
 #: The graph's node that the agent is.

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from wsgi_app.events import Nested, Status, Thinking, Token, ToolCall, ToolResult, encode_json
+from wsgi_app.events import Nested, Status, Thinking, Token, ToolCall, ToolResult
 from wsgi_app.wires.langgraph.encode.blocks import OpenMessage
 from wsgi_app.wires.langgraph.encode.messages import Answer, LangChainMessage, Names
+from wsgi_app.wires.langgraph.encode.nodes import (
+    GRAPH,
+    TOOLS_NODE,
+    by_node,
+    call_chunk,
+    call_ended,
+    call_started,
+    message_chunk,
+    thought,
+)
 
-_GRAPH: Final = "agent"
-_TOOLS: Final = "tools"
 #: Between the tasks of a namespace, and before it in the older routes' names of events.
 SEPARATOR: Final = "|"
 
@@ -43,7 +51,7 @@ class Lanes:
         if lane is None:
             self._made += 1
             call_id = self._names.call_id(nested.parent)
-            space = [*self._outer.get(nested.parent, ()), f"{_TOOLS}:{call_id}"]
+            space = [*self._outer.get(nested.parent, ()), f"{TOOLS_NODE}:{call_id}"]
             answer = Answer(f"{self._human_id}.a{self._made}", self._names)
             lane = self._lanes[nested.parent] = Lane(space, nested.agent, call_id, answer)
         if isinstance(nested.event, ToolCall):
@@ -85,30 +93,19 @@ class RunLanes:
         """Report what one does."""
         lane, event = self._lanes.of(nested), nested.event
         if isinstance(event, (Token, Thinking)):
-            content, more = self._text_of(event)
+            is_text = isinstance(event, Token)
             lane.answer.take(event)
-            self._tell_chunk(lane, lane.answer.open_id, content, more)
+            said, more = (event.content, {}) if is_text else ("", thought(event.content))
+            self._tell_chunk(lane, lane.answer.open_id, said, more)
         elif isinstance(event, ToolCall):
             self._tell_whole(lane, lane.answer.take(event))
-            chunk = {
-                "name": self._names.tool(event.tool),
-                "args": encode_json(event.input).decode(),
-                "id": self._names.call_id(event.call_id),
-                "index": lane.answer.call_count - 1,
-                "type": "tool_call_chunk",
-            }
-            self._tell_chunk(lane, lane.answer.calls_id, "", {"tool_call_chunks": [chunk]})
+            chunk = call_chunk(self._names, event, lane.answer.call_count - 1)
+            self._tell_chunk(lane, lane.answer.calls_id, "", chunk)
         elif isinstance(event, ToolResult):
             self.end_call(event.call_id)
             self._tell_whole(lane, lane.answer.take(event))
         elif isinstance(event, Status):
             self._tell(lane, "custom", {"status": event.content})
-
-    @staticmethod
-    def _text_of(event: Token | Thinking) -> tuple[str, dict[str, Any]]:
-        if isinstance(event, Token):
-            return event.content, {}
-        return "", {"additional_kwargs": {"reasoning_content": event.content}}
 
     def end_call(self, call_id: str) -> None:
         """A call has its result: whoever worked for it has ended."""
@@ -132,14 +129,11 @@ class RunLanes:
         self._tell(lane, "messages-tuple", [message, metadata], "messages")
 
     def _tell_chunk(self, lane: Lane, message_id: str, content: str, more: dict[str, Any]) -> None:
-        chunk = {"type": "AIMessageChunk", "id": message_id, "content": content}
-        empty: dict[str, Any] = {"tool_calls": [], "tool_call_chunks": []}
-        self._tell_message(lane, {**chunk, **empty, **more, "response_metadata": {}}, _GRAPH)
+        self._tell_message(lane, message_chunk(message_id, content, more), GRAPH)
 
     def _tell_whole(self, lane: Lane, made: Sequence[LangChainMessage]) -> None:
-        for node, kind in ((_GRAPH, "ai"), (_TOOLS, "tool")):
-            messages = [one for one in made if one["type"] == kind]
-            for message in messages if node == _TOOLS else ():
+        for node, messages in by_node(made):
+            for message in messages if node == TOOLS_NODE else ():
                 self._tell_message(lane, message, node)
             if messages:
                 self._tell(lane, "updates", {node: {"messages": messages}})
@@ -173,7 +167,7 @@ class ThreadLanes:
     def _message_of(self, lane: Lane) -> OpenMessage:
         if lane.message is None:
             lane.message = OpenMessage(
-                lambda data: self._put("messages", data, node=_GRAPH, namespace=lane.space)
+                lambda data: self._put("messages", data, node=GRAPH, namespace=lane.space)
             )
         return lane.message
 
@@ -187,32 +181,23 @@ class ThreadLanes:
 
     def _call(self, lane: Lane, event: ToolCall) -> None:
         self._update(lane, lane.answer.take(event))
-        call_id, name = self._names.call_id(event.call_id), self._names.tool(event.tool)
         if not self._message_of(lane).is_of_later(lane.answer.calls_id):
+            call_id, name = self._names.call_id(event.call_id), self._names.tool(event.tool)
             self._message_of(lane).call(lane.answer.calls_id, call_id, name, event.input)
-        started = {"event": "tool-started", "tool_call_id": call_id, "tool_name": event.tool}
-        self._tell_tool(lane, {**started, "input": event.input})
+        self._tell_tool(lane, call_started(self._names, event))
 
     def _add_result(self, lane: Lane, event: ToolResult) -> None:
         self.end_call(event.call_id, failed=event.status == "error")
         if not self._message_of(lane).is_of_later(lane.answer.calls_id):
             self._message_of(lane).finish()
-        call_id = self._names.call_id(event.call_id)
-        if event.status == "error":
-            output = event.output
-            text = output if isinstance(output, str) else encode_json(output).decode()
-            self._tell_tool(lane, {"event": "tool-error", "tool_call_id": call_id, "message": text})
-        else:
-            finished = {"event": "tool-finished", "tool_call_id": call_id}
-            self._tell_tool(lane, {**finished, "output": event.output})
+        self._tell_tool(lane, call_ended(self._names, event))
         self._update(lane, lane.answer.take(event))
 
     def _tell_tool(self, lane: Lane, data: dict[str, Any]) -> None:
-        self._put("tools", data, node=_TOOLS, namespace=lane.space)
+        self._put("tools", data, node=TOOLS_NODE, namespace=lane.space)
 
     def _update(self, lane: Lane, made: Sequence[LangChainMessage]) -> None:
-        for node, kind in ((_GRAPH, "ai"), (_TOOLS, "tool")):
-            messages = [one for one in made if one["type"] == kind]
+        for node, messages in by_node(made):
             if messages:
                 data = {"node": node, "values": {"messages": messages}}
                 self._put("updates", data, node=node, namespace=lane.space)

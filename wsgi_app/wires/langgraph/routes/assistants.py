@@ -9,7 +9,7 @@ from flask import Response, request
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import parse_body
-from wsgi_app.wires.langgraph.encode.events import GRAPH
+from wsgi_app.wires.langgraph.encode.nodes import GRAPH
 from wsgi_app.wires.langgraph.request.threads import AssistantBody, SearchBody
 
 #: When an assistant that has always been there was made.
