@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tests.wire.test_openai_chat import COMPLETION
@@ -12,6 +13,7 @@ from wsgi_app.events import (
     AnyEvent,
     Done,
     EventId,
+    Nested,
     NumberedEvent,
     Status,
     Token,
@@ -39,6 +41,14 @@ EVENTS: list[AnyEvent] = [
     Status("Another worker goes on."),
     Token("It is two."),
     Done("See. It is two.", "s", "1"),
+]
+NESTED: list[AnyEvent] = [
+    ToolCall("ask", "c1", {}),
+    Nested("c1", "helper", Token("Ha")),
+    Withdrawn("1-1"),
+    Nested("c1", "helper", Token("Half.")),
+    ToolResult("ask", "c1", "Half."),
+    Done("", "s", "1"),
 ]
 LOG: list[NumberedEvent] = number_events(1, map(encode_event, EVENTS))
 
@@ -115,11 +125,11 @@ START = TurnStart(EventId(1, 0), Status(""), b"", MARK, 1, "h", (human("h", "hi"
 NAMES = Names(lambda call_id: call_id, lambda tool: tool)
 
 
-def rewound() -> list[NumberedEvent]:
+def rewound(log: Sequence[NumberedEvent] = LOG) -> list[NumberedEvent]:
     """The turn as LangGraph's encoders get it."""
     made: list[NumberedEvent] = [START]
-    for place, numbered in enumerate(LOG):
-        kept = tuple(counted(LOG[: place + 1]))
+    for place, numbered in enumerate(log):
+        kept = tuple(counted(log[: place + 1]))
         is_rewound = isinstance(numbered.event, Withdrawn)
         told = (numbered.id, numbered.event, numbered.json)
         made.append(Rewound(*told, kept) if is_rewound else numbered)
@@ -144,6 +154,25 @@ def test_langgraph_tells_the_message_again() -> None:
     assert texts == {"h.1": "See. ", "h.2": "It is two."}
     last = [one["params"]["data"] for one in events if one["method"] == "values"][-1]
     assert [one["content"] for one in last["messages"]] == ["hi", "See. ", "2", "It is two."]
+
+
+def test_langgraphs_sub_agents_begin_again() -> None:
+    """What one said on the lost worker fails, and the next one's message is its own."""
+    log = number_events(1, map(encode_event, NESTED))
+    body = EventsBody(["messages", "values", "lifecycle"], namespaces=[["tools:c1"]])
+    encoder = ThreadEncoder(Subscription(body), NAMES)
+    events = [one for numbered in rewound(log) for one in data_of(encoder.encode(numbered))]
+    assert {tuple(one["params"]["namespace"]) for one in events} == {("tools:c1",)}
+    told = [(one["method"], one["params"]["data"]) for one in events]
+    states = [data["event"] for method, data in told if method == "lifecycle"]
+    assert states == ["started", "failed", "started", "completed"]
+    messages = [data for method, data in told if method == "messages"]
+    begun = [data["id"] for data in messages if data["event"] == "message-start"]
+    assert len(set(begun)) == 2
+    said = [data["delta"]["text"] for data in messages if data["event"] == "content-block-delta"]
+    assert said == ["Ha", "Half."]
+    values = [data["messages"] for method, data in told if method == "values"]
+    assert [[one["content"] for one in state] for state in values] == [["Half."]]
 
 
 def test_langgraph_runs_begin_another_message() -> None:

@@ -262,6 +262,10 @@ class _Turn:
     def _rewind(self, counted: Sequence[AnyEvent]) -> None:
         """Begin again behind what counts; its messages are told again under their ids."""
         self._message.fail(TAKEN_OVER)
+        self._lanes.withdraw(TAKEN_OVER)
+        self._rewinds += 1
+        again = f"{self._start.human_id}~{self._rewinds}"  # clients keep pieces by their ids
+        self._lanes = ThreadLanes(self._put, self._names, again)
         self._answer = Answer(self._start.human_id, self._names)
         for event in counted:
             self._answer.take(event)
