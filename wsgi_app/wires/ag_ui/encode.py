@@ -30,6 +30,7 @@ from wsgi_app.events import (
     encode_json,
 )
 from wsgi_app.frames.sse import frame
+from wsgi_app.wires.ag_ui.lane import Lane
 from wsgi_app.wires.ag_ui.request import InterruptId, ToolCallId
 from wsgi_app.wires.ag_ui.sub_agents import SubAgents
 from wsgi_app.wires.shared.asked import NO_RESULT, AskedQuestion, asking_call, asks_for_approval
@@ -64,13 +65,10 @@ class RunEncoder:
         self._frames: list[bytes] = []
         self._seq = 0
         self._interrupt: dict[str, str | dict[str, Any]] = {}
-        self._text: type[AnyEvent] | None = None
-        self._text_seq = 0
-        self._is_open = False  # whether the client knows of the text
         self._calls: dict[str, str] = {}  # those without a result, by the agent's ids
         self._clients: set[str] = set()  # calls of the page's tools without a result
         self._requests_tools = False  # whether the newest question is for these
-        self._parent: str | None = None  # the message that the next call belongs to
+        self._lane = Lane(self._put, self._id)
         self._sub_agents = SubAgents(self._put, self._id, self._calls)
 
     def opening(self) -> bytes:
@@ -86,7 +84,7 @@ class RunEncoder:
         if self.question is not None and self.question.closed_by(event):
             self.question = None
         if isinstance(event, (Token, Thinking)):
-            self._add_text(event, first_seq)
+            self._lane.add_text(event, first_seq)
         elif isinstance(event, ToolCall):
             self._add_call(event.call_id, event.tool, event.input)
         elif isinstance(event, ToolResult):
@@ -150,40 +148,6 @@ class RunEncoder:
 
     # -- text
 
-    def _add_text(self, event: Token | Thinking, seq: int) -> None:
-        if self._text is not type(event):
-            self._close_text()
-            self._text, self._text_seq = type(event), seq
-        if not event.content:
-            return
-        if not self._is_open:
-            self._open_text()
-        kind = "TEXT_MESSAGE" if isinstance(event, Token) else "REASONING_MESSAGE"
-        self._put(f"{kind}_CONTENT", messageId=self._text_id(), delta=event.content)
-
-    def _open_text(self) -> None:
-        self._is_open = True
-        message = self._text_id()
-        if self._text is Token:
-            self._parent = message
-            self._put("TEXT_MESSAGE_START", messageId=message, role="assistant")
-        else:
-            self._put("REASONING_START", messageId=message)
-            self._put("REASONING_MESSAGE_START", messageId=message, role="reasoning")
-
-    def _text_id(self) -> str:
-        return self._id("msg" if self._text is Token else "think", self._text_seq)
-
-    def _close_text(self) -> None:
-        if self._is_open:
-            message = self._text_id()
-            if self._text is Token:
-                self._put("TEXT_MESSAGE_END", messageId=message)
-            else:
-                self._put("REASONING_MESSAGE_END", messageId=message)
-                self._put("REASONING_END", messageId=message)
-        self._text, self._is_open = None, False
-
     def _put_message(self, message: str, text: str) -> None:
         self._put("TEXT_MESSAGE_START", messageId=message, role="assistant")
         if text:
@@ -193,16 +157,10 @@ class RunEncoder:
     # -- tools
 
     def _add_call(self, agents_id: str, tool: str, value: dict[str, Any]) -> str:
-        self._close_text()
         if agents_id in self._calls:
-            self._put_result(self._calls.pop(agents_id), NO_RESULT)
+            self._lane.add_result(self._calls.pop(agents_id), NO_RESULT)
         call_id = self._id("call", self._seq)
-        parent = {} if self._parent is None else {"parentMessageId": self._parent}
-        self._put("TOOL_CALL_START", toolCallId=call_id, toolCallName=tool, **parent)
-        self._put("TOOL_CALL_ARGS", toolCallId=call_id, delta=encode_json(value).decode())
-        self._put("TOOL_CALL_END", toolCallId=call_id)
-        # Without a message of its own the client names one after the call.
-        self._parent = self._parent or call_id
+        self._lane.add_call(call_id, tool, value)
         self._calls[agents_id] = call_id
         return call_id
 
@@ -210,38 +168,29 @@ class RunEncoder:
         if event.call_id in self._clients:
             self._clients.discard(event.call_id)
             return  # its page has made it
-        self._close_text()
+        self._lane.close_text()
         self._sub_agents.end_call(event.call_id, event)
         if event.call_id not in self._calls:
             self._add_call(event.call_id, event.tool, {})
-        self._put_result(self._calls.pop(event.call_id), _as_text(event.output))
-
-    def _put_result(self, call_id: str, content: str) -> None:
-        self._parent = None
-        message = call_id.replace("call", "result", 1)
-        self._put("TOOL_CALL_RESULT", messageId=message, toolCallId=call_id, content=content)
+        self._lane.add_result(self._calls.pop(event.call_id), event.output)
 
     # -- questions
 
     def _request(self, event: ToolRequest, turn: int) -> None:
         """Have the page run its tools: calls without a result, as a model's own."""
-        self._close_text()
         place = InterruptId("input", turn, self._run.tag, event.request_id)
         for index, call in enumerate(event.calls):
             call_id = str(ToolCallId(place, index))
-            parent = {} if self._parent is None else {"parentMessageId": self._parent}
-            self._put("TOOL_CALL_START", toolCallId=call_id, toolCallName=call.tool, **parent)
-            self._put("TOOL_CALL_ARGS", toolCallId=call_id, delta=encode_json(call.input).decode())
-            self._put("TOOL_CALL_END", toolCallId=call_id)
+            self._lane.add_call(call_id, call.tool, call.input)
             self._clients.add(call.call_id)
-            self._parent = self._parent or call_id
-        self._parent, self._requests_tools = None, True
+        self._lane.leave_message()
+        self._requests_tools = True
         self._interrupt = {"id": str(place), "reason": "input", "message": event.prompt}
         self.question = AskedQuestion(event.request_id, self._calls)
 
     def _ask(self, event: InputRequest, turn: int) -> None:
-        self._close_text()
-        self._parent, self._requests_tools = None, False
+        self._lane.leave_message()
+        self._requests_tools = False
         kind = "approval" if asks_for_approval(event) else "input"
         interrupt = str(InterruptId(kind, turn, self._run.tag, event.request_id))
         self._interrupt = {"id": interrupt, "reason": kind, "message": event.prompt}
@@ -264,13 +213,12 @@ class RunEncoder:
             self._put("CUSTOM", name="status", value={"content": event.content})
         elif isinstance(event, Gap):
             # What was open is not what comes next.
-            self._close_text()
-            self._parent = None
+            self._lane.leave_message()
             places = {"missed_after": event.missed_after, "resumes_at": event.resumes_at}
             self._put("CUSTOM", name="gap", value=places)
         elif isinstance(event, Withdrawn):
             # What its clients have stays; what counts comes in a message of its own.
-            self._close_text()
+            self._lane.close_text()
             self._sub_agents.end("Another worker continues this.")
             self._put("CUSTOM", name="withdrawn", value={"after": event.after})
         elif isinstance(event, Steered):
@@ -281,10 +229,10 @@ class RunEncoder:
             self._put("CUSTOM", name="file", value={"id": event.file_id, **about})
 
     def _end(self, event: Done | Error | Cancelled) -> None:
-        self._close_text()
+        self._lane.close_text()
         self._sub_agents.end("" if isinstance(event, Done) else "The turn has ended.")
         for call_id in self._calls.values():
-            self._put_result(call_id, NO_RESULT)
+            self._lane.add_result(call_id, NO_RESULT)
         if isinstance(event, Error):
             self._put("RUN_ERROR", message=event.message, code=event.code)
         elif isinstance(event, Done):
@@ -304,7 +252,3 @@ class RunEncoder:
             "totalTokens": usage.total_tokens,
         }
         return {"usage": [counts]}
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else encode_json(value).decode()

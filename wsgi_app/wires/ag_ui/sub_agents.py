@@ -6,15 +6,12 @@ goes on in another run begins again there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from wsgi_app.events import Nested, Status, Thinking, Token, ToolCall, ToolResult, encode_json
-
-#: Sends a frame of this kind.
-Put = Callable[..., None]
-#: The name of what begins with the event of this seq.
-Name = Callable[[str, int], str]
+from wsgi_app.events import Nested, Status, Thinking, Token, ToolCall, ToolResult
+from wsgi_app.wires.ag_ui.lane import Lane, Name, Put
 
 
 class SubAgents:
@@ -39,13 +36,13 @@ class SubAgents:
             lane.add_text(event, seq)
         elif isinstance(event, ToolCall):
             call_id = self._name("call", seq)
-            lane.add_call(call_id, event)
+            lane.add_call(call_id, event.tool, event.input)
             self._calls[event.call_id] = (call_id, lane.id)
         elif isinstance(event, ToolResult):
             self.end_call(event.call_id, event)
             known = self._calls.pop(event.call_id, None)
             if known is not None:
-                lane.add_result(known[0], event)
+                lane.add_result(known[0], event.output)
         elif isinstance(event, Status):
             lane.put("CUSTOM", name="status", value={"content": event.content})
 
@@ -83,71 +80,17 @@ class SubAgents:
         self._lanes.clear()
 
 
-class _Lane:
+class _Lane(Lane):
     """What one sub-agent does, in order."""
 
     def __init__(self, put: Put, name: Name, lane_id: str) -> None:
         self.id = lane_id
-        self._put = put
-        self._name = name
-        self._kind: type[Token | Thinking] | None = None
-        self._message = ""  # that is open
-        self._parent: str | None = None  # the message that the next call belongs to
-
-    def put(self, kind: str, **fields: Any) -> None:
-        """Send a frame of this sub-agent's."""
-        self._put(kind, **fields, subagentRunId=self.id)
-
-    def add_text(self, event: Token | Thinking, seq: int) -> None:
-        """Say or think more."""
-        if not event.content:
-            return
-        if self._kind is not type(event):
-            self._close_text()
-            self._open_text(type(event), seq)
-        kind = "TEXT_MESSAGE" if self._kind is Token else "REASONING_MESSAGE"
-        self.put(f"{kind}_CONTENT", messageId=self._message, delta=event.content)
-
-    def _open_text(self, kind: type[Token | Thinking], seq: int) -> None:
-        self._kind = kind
-        self._message = self._name("msg" if kind is Token else "think", seq)
-        if kind is Token:
-            self._parent = self._message
-            self.put("TEXT_MESSAGE_START", messageId=self._message, role="assistant")
-        else:
-            self.put("REASONING_START", messageId=self._message)
-            self.put("REASONING_MESSAGE_START", messageId=self._message, role="reasoning")
-
-    def _close_text(self) -> None:
-        if self._kind is Token:
-            self.put("TEXT_MESSAGE_END", messageId=self._message)
-        elif self._kind is Thinking:
-            self.put("REASONING_MESSAGE_END", messageId=self._message)
-            self.put("REASONING_END", messageId=self._message)
-        self._kind = None
-
-    def add_call(self, call_id: str, event: ToolCall) -> None:
-        """Call a tool."""
-        self._close_text()
-        parent = {} if self._parent is None else {"parentMessageId": self._parent}
-        self.put("TOOL_CALL_START", toolCallId=call_id, toolCallName=event.tool, **parent)
-        self.put("TOOL_CALL_ARGS", toolCallId=call_id, delta=encode_json(event.input).decode())
-        self.put("TOOL_CALL_END", toolCallId=call_id)
-        # Without a message of its own the client names one after the call.
-        self._parent = self._parent or call_id
-
-    def add_result(self, call_id: str, event: ToolResult) -> None:
-        """Have a tool's result."""
-        self._close_text()
-        self._parent = None
-        output = event.output
-        content = output if isinstance(output, str) else encode_json(output).decode()
-        message = call_id.replace("call", "result", 1)
-        self.put("TOOL_CALL_RESULT", messageId=message, toolCallId=call_id, content=content)
+        self.put = partial(put, subagentRunId=lane_id)
+        super().__init__(self.put, name)
 
     def end(self, failed: str = "", outcome: dict[str, Any] | None = None) -> None:
         """Come to the end of it, or of its part of the run."""
-        self._close_text()
+        self.close_text()
         if failed:
             self.put("SUBAGENT_ERROR", message=failed)
         else:
