@@ -19,7 +19,7 @@ class Event(Struct, frozen=True, tag_field="type"):
 
 
 class Status(Event, frozen=True, tag="status"):
-    """A line for people about what continues."""
+    """A line for people about what happens."""
 
     content: str
 

@@ -60,7 +60,7 @@ def code_of(settings: Settings) -> str:
 
 
 def encode_request(request: TurnRequest, code: str = "") -> bytes:
-    """Write an request for another worker."""
+    """Write a request for another worker."""
     own = ("code", "attachments")
     names = [name for name in StoredRequest.__struct_fields__ if name not in own]
     attachments = tuple(
@@ -80,7 +80,7 @@ def encode_request(request: TurnRequest, code: str = "") -> bytes:
 def decode_request(
     json: bytes, app_context: Callable[[], AbstractContextManager[Any]]
 ) -> tuple[TurnRequest, str]:
-    """Read an request of another worker, and the version of its code.
+    """Read a request of another worker, and the version of its code.
 
     Its files are to be opened by `GivenFiles.bound`.
     """
@@ -116,9 +116,11 @@ def keep_for_others(
     request: TurnRequest, claim: BeginTurn, code: str
 ) -> tuple[TurnRequest, BeginTurn]:
     """Have the store keep what another worker continues from, unless that cannot be."""
+    if not may_be_kept(request):
+        if request.attachments:
+            _warn_of_attachments()
+        return request, claim
     json = encode_request(request, code)
-    if request.attachments and not may_be_kept(request):
-        _warn_of_attachments()
-    if not may_be_kept(request) or len(json) > MAX_REQUEST_BYTES:
+    if len(json) > MAX_REQUEST_BYTES:
         return request, claim
     return replace(request, resumes=True), replace(claim, resume=json)

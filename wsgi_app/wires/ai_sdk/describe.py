@@ -25,7 +25,7 @@ from wsgi_app.wires.shared.describe import union
 
 
 class StatusData(Struct):
-    """A line for people about what continues."""
+    """A line for people about what happens."""
 
     content: str
 
