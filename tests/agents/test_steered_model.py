@@ -155,6 +155,21 @@ def test_the_last_step_takes_no_more(shared: Service, api: str) -> None:
         assert text_of(list(stream)) == "bcdefgh"
 
 
+def check_answered(client: ReadingClient, session: str, reply: str) -> list[dict[str, Any]]:
+    """The turn has ended well, with this reply; returns its events."""
+    events = [frame.data for frame in client.replay(session, "0-0")]
+    assert events[-1]["type"] == "done", events
+    assert events[-1]["reply"] == reply
+    return events
+
+
+def check_told_once(last: list[dict[str, Any]], api: str, text: str) -> None:
+    """The last request has what was said behind the call's result, and once."""
+    expected = {"responses": ["user", "function_call", "function_call_output", "user"]}
+    assert kinds(last) == expected.get(api, ["user", "assistant", "tool", "user"])
+    assert [message.get("content") for message in last].count(text) == 1
+
+
 @APIS
 def test_another_worker_goes_on_with_what_was_said(
     shared: Service, upstream: Upstream, api: str
@@ -171,13 +186,8 @@ def test_another_worker_goes_on_with_what_was_said(
             owner_pid(ReadingClient(shared.hosts[1], prefix=f"/{api}"), session), signal.SIGKILL
         )
     wait_for(lambda: client.session(session)["state"] == "idle", "the turn has ended", 60)
-    events = [frame.data for frame in client.replay(session, "0-0")]
-    assert events[-1]["type"] == "done", events
-    assert events[-1]["reply"] == "Heard."
-    last = asked(upstream, session)[-1]
-    expected = {"responses": ["user", "function_call", "function_call_output", "user"]}
-    assert kinds(last) == expected.get(api, ["user", "assistant", "tool", "user"])
-    assert [message.get("content") for message in last].count(text) == 1
+    events = check_answered(client, session, "Heard.")
+    check_told_once(asked(upstream, session)[-1], api, text)
     statuses = [event["status"] for event in events if event["type"] == "steered"]
     # Once more where the first time is withdrawn.
     assert statuses in (["waiting", "taken"], ["waiting", "waiting", "taken"])
@@ -202,12 +212,7 @@ def test_a_worker_dies_while_what_was_said_is_answered(
             owner_pid(ReadingClient(shared.hosts[1], prefix=f"/{api}"), session), signal.SIGKILL
         )
     wait_for(lambda: client.session(session)["state"] == "idle", "the turn has ended", 60)
-    events = [frame.data for frame in client.replay(session, "0-0")]
-    assert events[-1]["type"] == "done", events
-    assert events[-1]["reply"] == "abcdefghijklmnop"
-    last = asked(upstream, session)[-1]
-    expected = {"responses": ["user", "function_call", "function_call_output", "user"]}
-    assert kinds(last) == expected.get(api, ["user", "assistant", "tool", "user"])
-    assert [message.get("content") for message in last].count(text) == 1
+    check_answered(client, session, "abcdefghijklmnop")
+    check_told_once(asked(upstream, session)[-1], api, text)
     told = client.session(session)["messages"]
     assert [message["role"] for message in told] == ["user", "user", "assistant"]
