@@ -9,9 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from tests.support.service import make_certificate
+from wsgi_app.agents.openai_direct import _socket_options
 from wsgi_app.engine.runtime.sockets import (
     MAX_RECEIVED_BYTES,
     EagerSocket,
@@ -126,3 +129,34 @@ def test_a_loop_reads_and_writes_all_of_it(tmp_path: Path, *, encrypted: bool) -
         return received
 
     assert asyncio.run(go()) == data
+
+
+def test_aiohttp_reads_an_encrypted_provider_whole(tmp_path: Path) -> None:
+    """Through the sockets that the direct way has aiohttp make, nothing of an answer is lost."""
+    pieces = [b"data: %d\n\n" % number + b"x" * (number % 700) for number in range(2000)]
+    server_side, client_side = contexts(tmp_path)
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for piece in pieces:
+            await response.write(piece)
+        await response.write_eof()
+        return response
+
+    async def go() -> bytes:
+        app = web.Application()
+        app.router.add_get("/", stream)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_side).start()
+        options = _socket_options(aiohttp.TCPConnector)
+        assert "socket_factory" in options
+        connector = aiohttp.TCPConnector(ssl=client_side, **options)
+        url = f"https://localhost:{runner.addresses[0][1]}/"
+        async with aiohttp.ClientSession(connector=connector) as session, session.get(url) as got:
+            body = await asyncio.wait_for(got.read(), 30)
+        await runner.cleanup()
+        return body
+
+    assert asyncio.run(go()) == b"".join(pieces)
