@@ -17,12 +17,13 @@ from tests.support.reading import ReadingClient
 from tests.support.servers import gunicorn
 from tests.support.sse import StreamCutError, text_of
 from tests.support.stores import SlowStore
-from tests.support.turns import END_SECONDS, TurnBench
+from tests.support.turns import END_SECONDS, TurnBench, events_of
 from tests.support.waiting import wait_for
 from wsgi_app import Turn
 from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.events import Cancelled
-from wsgi_app.store.base import SessionKey
+from wsgi_app.store.base import Fence, SessionKey, TurnClaim
+from wsgi_app.store.memory import MemoryStore
 
 TRIES = 100
 STRESS_SECONDS = 5.0
@@ -94,6 +95,25 @@ def test_a_turn_can_be_ended_before_its_worker_knows_that_it_began(reason: str) 
     starting.join()
     assert runs[0].wait_ended(IDLE_SECONDS)
     assert isinstance(runs[0].terminal, Cancelled)
+
+
+class DeletingStore(MemoryStore):
+    """Says of each turn that waits that its session is about to be deleted."""
+
+    def claim_turn(self, fence: Fence) -> TurnClaim:
+        """Claim it in vain."""
+        return super().claim_turn(fence)._replace(cancel="deleted")
+
+
+def test_a_turn_that_waits_hears_of_its_deletion_before_it_happens() -> None:
+    """The turn ends here, for its readers too, though the store still has it."""
+    bench, key = TurnBench(DeletingStore), SessionKey("tenant", "s")
+    first = bench.start(silent, key=key)
+    second = bench.start(lambda _: "fine", key=key, if_busy="enqueue")
+    assert second.wait_ended(IDLE_SECONDS)
+    assert events_of(second) == [Cancelled("deleted")]
+    first.cancel("user")
+    assert first.wait_ended(IDLE_SECONDS)
 
 
 class Stress:

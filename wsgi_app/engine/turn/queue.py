@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wsgi_app.engine.turn.event_log import Wakeup
-from wsgi_app.errors import Fenced, StoreUnavailable
+from wsgi_app.errors import StoreUnavailable
 from wsgi_app.events import CancelReason
 from wsgi_app.store.base import Fence, Message, Store
 
@@ -19,15 +19,14 @@ def wait_in_queue(
     """Wait until the store lets a queued turn run.
 
     Returns the history that it starts with, or why it should be cancelled, or None once it has
-    ended. ``wakeup`` is set when the turn before it may have ended.
+    ended. ``wakeup`` is set when the turn before it may have ended. Raises Fenced when the store
+    does not know the turn as one that waits here.
     """
     while not ended():
         try:
             claim = store.claim_turn(fence)
         except StoreUnavailable:
             pass  # its predecessor continues without the store too
-        except Fenced:
-            return "deleted"
         else:
             if claim.state == "started":
                 return claim.history

@@ -24,7 +24,7 @@ from wsgi_app.engine.turn.services import Services
 from wsgi_app.engine.turn.steering import Steering
 from wsgi_app.engine.turn.turn_state import Stage, TurnState
 from wsgi_app.engine.turn.turn_steps import Progress
-from wsgi_app.errors import StoreUnavailable
+from wsgi_app.errors import Fenced, StoreUnavailable
 from wsgi_app.events import (
     Cancelled,
     CancelReason,
@@ -239,21 +239,21 @@ class TurnRun:
     # -- the turn's thread
 
     def _wait_in_queue(self) -> list[Message] | None:
-        claimed = wait_in_queue(
-            self._services.store, self.fence, self._queue_wakeup, lambda: self.ended
-        )
+        claimed: list[Message] | CancelReason | None
+        try:
+            claimed = wait_in_queue(
+                self._services.store, self.fence, self._queue_wakeup, lambda: self.ended
+            )
+        except Fenced:
+            with suppress(StoreUnavailable):
+                self.fence_off(queued=True)
+            claimed = "deleted"
         if isinstance(claimed, str):
-            self._leave_queue(claimed)
+            self.cancel(claimed)
             return None
         if claimed is not None:
             self.move("running")
         return claimed
-
-    def _leave_queue(self, reason: CancelReason) -> None:
-        if reason == "deleted":
-            with suppress(StoreUnavailable):
-                self.fence_off(queued=True)  # or another worker has it
-        self.cancel(reason)
 
     # -- the stages
 
