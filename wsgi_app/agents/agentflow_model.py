@@ -77,9 +77,11 @@ class _Answer:
                 else:
                     self._take_event(event)
                 yield event
+        except openai.APIConnectionError as error:  # for a connection that is lost in mid-answer
+            self._fail(incomplete_answer(), error)
         except openai.OpenAIError as error:
             self._fail(from_openai(error), error)
-        except Exception as error:  # noqa: BLE001 - the HTTP libraries have errors of their own
+        except Exception as error:  # noqa: BLE001 - older releases let HTTP libraries' errors through
             self._fail(incomplete_answer(), error)
         if not self._ended and self.failure is None:
             self.failure = incomplete_answer()
