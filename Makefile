@@ -143,7 +143,6 @@ lock: ## take the newest versions into the lock files (needs uv)
 	@scripts/lock
 
 bench: $(BENCH) ## this host beside its peers: tokens per second and latency (WORK=all, ARGS="--help")
-	@command -v cc >/dev/null || scripts/debian-packages gcc libc6-dev
 	@command -v redis-server >/dev/null || scripts/debian-packages redis-server
 	@$(BENCH_VENV)/bin/python -m bench $(WORK) $(ARGS)
 
@@ -173,6 +172,10 @@ $(COVERAGE): requirements.lock tests/coverage.lock pyproject.toml
 	@$(COVERAGE_VENV)/bin/python -m pip --quiet --quiet --disable-pip-version-check install --no-deps --require-hashes --only-binary :all: --requirement tests/coverage.lock
 	@touch $@
 
-$(BENCH): bench/requirements.lock pyproject.toml
+# uvicorn and Node read requests in C, so gunicorn may too. The parser comes as source.
+$(BENCH): bench/requirements.lock bench/parser.lock pyproject.toml
+	@command -v cc >/dev/null || scripts/debian-packages gcc libc6-dev
 	@scripts/virtualenv $(BENCH_VENV) bench/requirements.lock
+	@$(BENCH_VENV)/bin/python -m pip --quiet --quiet --disable-pip-version-check install --no-deps --require-hashes --requirement bench/parser.lock \
+	  || echo "gunicorn's parser in C cannot be built here: gunicorn reads requests in Python." >&2
 	@touch $@
