@@ -238,7 +238,7 @@ def test_a_tool_that_may_fail_the_graph_fails_the_turn(host: Host, upstream: Ups
 
 def test_readme_shows_how(upstream: Upstream) -> None:
     """The page's lines mount a graph in an app, and it answers."""
-    code = block("python", "LangGraphAgent", "docs/frameworks.md")
+    code = block("python", "LangGraphAgent(graph))", "docs/frameworks.md")
     app = Flask("site")
     names = {"AgentHost": AgentHost, "app": app, "graph": async_graph(upstream)}
     exec(code, names)  # noqa: S102 - the page's own code

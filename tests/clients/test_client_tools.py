@@ -1,4 +1,7 @@
-"""Tools that the client runs, called by a model behind the built-in agent, on two workers."""
+"""Tools that the client runs, called by a model behind two kinds of agents, on two workers.
+
+The built-in agent waits in its turn; a graph of LangGraph's waits where its checkpoints are shared.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import openai
@@ -18,7 +23,7 @@ from tests.clients.openai_host import new_client
 from tests.support.client import Client, new_session
 from tests.support.node import run_node
 from tests.support.reading import ReadingClient
-from tests.support.servers import Gunicorn, gunicorn, redis_server
+from tests.support.servers import Gunicorn, Redis, gunicorn, redis_server
 from tests.support.service import owner_pid
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls
@@ -57,19 +62,35 @@ class Rig(NamedTuple):
         return messages
 
 
-@pytest.fixture(scope="module")
-def rig() -> Iterator[Rig]:
-    """The rig; its agent has the tool ``add``."""
+#: Both agents have the tool ``add``; and what an app loads, which its workers would do each.
+APPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "openai": ("tests.support.openai_apps:tools_app()", ()),
+    "graph": ("tests.support.graph_tools_app:app()", ("langchain_openai", "langchain.agents")),
+}
+
+
+@contextmanager
+def serving(agent: str, folder: Path, store: Redis, **options: Any) -> Iterator[Gunicorn]:
+    """A host of an agent at a store; ``folder`` is where graphs remember."""
+    app, loads = APPS[agent]
+    settings: dict[str, str] = options.pop("env")
+    env = {
+        "AGENT_REDIS_URL": store.url,
+        "AGENT_TOKENS": "dev=tenant",
+        "MEMORY_FOLDER": str(folder),
+        **settings,
+    }
+    with gunicorn(app, env=env, loads=loads, **options) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=list(APPS))
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """The rig."""
+    folder = tmp_path_factory.mktemp("rig")
     with redis_server() as store, Upstream() as upstream:
-        env = {
-            **upstream.environment,
-            "AGENT_REDIS_URL": store.url,
-            "AGENT_TOKENS": "dev=tenant",
-            "AGENT_INPUT_TIMEOUT_SECONDS": "20",
-        }
-        with gunicorn(
-            "tests.support.openai_apps:tools_app()", workers=2, threads=16, env=env
-        ) as it:
+        env = {**upstream.environment, "AGENT_INPUT_TIMEOUT_SECONDS": "20"}
+        with serving(request.param, folder, store, workers=2, threads=16, env=env) as it:
             yield Rig(it, upstream, new_client(it.url, max_retries=0))
 
 
@@ -301,17 +322,16 @@ def test_a_cancel_ends_the_wait_for_a_page(rig: Rig) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_leaves_its_page_to_another() -> None:
+@pytest.mark.parametrize("agent", list(APPS))
+def test_a_killed_worker_leaves_its_page_to_another(agent: str, tmp_path: Path) -> None:
     """As with a question: what the page was asked to run stays asked, and another goes on."""
     with redis_server() as store, Upstream() as upstream:
         env = {
             **upstream.environment,
-            "AGENT_REDIS_URL": store.url,
             "AGENT_TOKENS": "dev=tenant scopes=chat+read+cancel+admin",
             "AGENT_LEASE_SECONDS": "1",
         }
-        app = "tests.support.openai_apps:tools_app()"
-        with gunicorn(app, workers=2, threads=8, env=env) as server:
+        with serving(agent, tmp_path, store, workers=2, threads=8, env=env) as server:
             rig = Rig(server, upstream, new_client(server.url, max_retries=0))
             upstream.script(ToolCalls((ONE,)))
             upstream.script(Text(("Painted.",)))
@@ -366,13 +386,18 @@ def test_an_ag_ui_client_runs_its_pages_tools(rig: Rig) -> None:
 # -- each client with a stop, a reload and an answer on another host
 
 
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[tuple[Rig, str]]:
+@pytest.fixture(scope="module", params=list(APPS))
+def hosts(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Rig, str]]:
     """Two hosts of one store: the rig at the one, and where the other is."""
+    folder = tmp_path_factory.mktemp("hosts")
     with redis_server() as store, Upstream() as upstream:
-        env = {**upstream.environment, "AGENT_REDIS_URL": store.url, "AGENT_TOKENS": "dev=tenant"}
-        app = "tests.support.openai_apps:tools_app()"
-        with gunicorn(app, threads=8, env=env) as one, gunicorn(app, threads=8, env=env) as two:
+        given: dict[str, Any] = {"threads": 8, "env": upstream.environment}
+        with (
+            serving(request.param, folder, store, **given) as one,
+            serving(request.param, folder, store, **given) as two,
+        ):
             yield Rig(one, upstream, new_client(one.url, max_retries=0)), two.url
 
 
@@ -456,32 +481,35 @@ def test_a_completions_calls_are_answered_elsewhere(hosts: tuple[Rig, str]) -> N
 
 
 @pytest.mark.slow
-def test_a_page_waits_out_its_stores_outage() -> None:
+@pytest.mark.parametrize("agent", list(APPS))
+def test_a_page_waits_out_its_stores_outage(agent: str, tmp_path: Path) -> None:
     """As with a question: a result that comes meanwhile is refused, and taken when it is over."""
-    with redis_server() as store, Upstream() as upstream:
-        env = {**upstream.environment, "AGENT_REDIS_URL": store.url, "AGENT_TOKENS": "dev=tenant"}
-        with gunicorn("tests.support.openai_apps:tools_app()", threads=8, env=env) as server:
-            rig = Rig(server, upstream, new_client(server.url, max_retries=0))
-            upstream.script(ToolCalls((ONE,)))
-            upstream.script(Text(("Painted.",)))
-            session = secrets.token_hex(8)
-            tools = [{"name": "paint", "parameters": SCHEMA}]
-            body = {"message": "paint", "tools": tools, "on_disconnect": "continue"}
-            asked = native(rig, f"chat/{session}", body, Accept="application/json").json()
-            results = [{"call_id": "c1", "output": "wet"}]
-            given = {"request_id": asked["details"]["request_id"], "results": results}
-            path = f"chat/{session}/tool_result"
-            store.signal(signal.SIGSTOP)
-            try:
-                refused = native(rig, path, given)
-            finally:
-                store.signal(signal.SIGCONT)
-            assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
-            wait_for(lambda: native(rig, path, given).status_code in (200, 409), "taken", 20)
-            reader = ReadingClient(server)
-            reader.wait_idle(session, 20)
-            assert reader.session(session)["messages"][-1]["content"] == "Painted."
-            assert outputs(rig) == ["wet"]
+    with (
+        redis_server() as store,
+        Upstream() as upstream,
+        serving(agent, tmp_path, store, threads=8, env=upstream.environment) as server,
+    ):
+        rig = Rig(server, upstream, new_client(server.url, max_retries=0))
+        upstream.script(ToolCalls((ONE,)))
+        upstream.script(Text(("Painted.",)))
+        session = secrets.token_hex(8)
+        tools = [{"name": "paint", "parameters": SCHEMA}]
+        body = {"message": "paint", "tools": tools, "on_disconnect": "continue"}
+        asked = native(rig, f"chat/{session}", body, Accept="application/json").json()
+        results = [{"call_id": "c1", "output": "wet"}]
+        given = {"request_id": asked["details"]["request_id"], "results": results}
+        path = f"chat/{session}/tool_result"
+        store.signal(signal.SIGSTOP)
+        try:
+            refused = native(rig, path, given)
+        finally:
+            store.signal(signal.SIGCONT)
+        assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
+        wait_for(lambda: native(rig, path, given).status_code in (200, 409), "taken", 20)
+        reader = ReadingClient(server)
+        reader.wait_idle(session, 20)
+        assert reader.session(session)["messages"][-1]["content"] == "Painted."
+        assert outputs(rig) == ["wet"]
 
 
 @pytest.mark.slow

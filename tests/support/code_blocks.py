@@ -86,6 +86,7 @@ ROWS: Final[dict[str, list[tuple[str, str]]]] = {
     "docs/command-line.md": [("sh", BLOCKS + "test_the_command_line_talks")],
     "docs/frameworks.md": [
         ("python", FRAMEWORKS.format("langgraph")),
+        ("python", FRAMEWORKS.format("graphs_client_tools")),
         ("python", FRAMEWORKS.format("openai_agents")),
         ("python", FRAMEWORKS.format("pydantic_ai")),
         ("python", FRAMEWORKS.format("agentao")),

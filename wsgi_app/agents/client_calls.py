@@ -6,7 +6,6 @@ import asyncio
 from typing import Any, Final
 
 from wsgi_app.engine import Turn
-from wsgi_app.engine.turn.valid_messages import parse_object
 from wsgi_app.events import RequestedCall, ToolResult
 
 #: How long the first call of a step waits for the others.
@@ -18,15 +17,12 @@ class ClientCalls:
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
-        #: The tools that are the client's.
-        self.names = {tool.name for tool in turn.client_tools}
         self._waiting: list[tuple[RequestedCall, asyncio.Future[ToolResult]]] = []
         self._asking: asyncio.Task[None] | None = None
 
-    async def call(self, call_id: str, tool: str, arguments: str) -> ToolResult:
+    async def call(self, requested: RequestedCall) -> ToolResult:
         """Have the client run a call, with all that come at the same time."""
         answer: asyncio.Future[ToolResult] = asyncio.get_running_loop().create_future()
-        requested = RequestedCall(call_id, tool, parse_object(arguments or "{}") or {})
         self._waiting.append((requested, answer))
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
@@ -14,6 +14,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphRecursionError
 
 from wsgi_app.agents.content_parts import langchain_content
+from wsgi_app.agents.langgraph_client import GraphClient, as_actions, as_functions
 from wsgi_app.agents.langgraph_memory import (
     AnyGraph,
     as_messages,
@@ -21,18 +22,34 @@ from wsgi_app.agents.langgraph_memory import (
 )
 from wsgi_app.agents.langgraph_run import GraphRun
 from wsgi_app.agents.langgraph_saver import with_async_calls
-from wsgi_app.agents.langgraph_steps import GraphSteps, with_steps
+from wsgi_app.agents.langgraph_steps import GraphSteps, tool_names, with_steps
 from wsgi_app.agents.langgraph_stream import GraphStream, ModelWatch
 from wsgi_app.agents.shorter_history import answer_in_context
 from wsgi_app.agents.steps_of_calls import StepsOfCalls, checked_on_crash
 from wsgi_app.agents.tools import OnCrash
 from wsgi_app.agents.upstream_errors import describe
-from wsgi_app.engine import Turn
+from wsgi_app.engine import Turn, current_turn
 from wsgi_app.engine.turn.session_name import SessionName
 from wsgi_app.engine.turn.valid_messages import fold_system
 from wsgi_app.errors import TurnError
 
+__all__ = ["LangGraphAgent", "client_tools"]
+
 log = logging.getLogger("wsgi_app")
+
+#: The key of a state in which CopilotKit's graphs look for the client's tools.
+_COPILOTKIT: Final = "copilotkit"
+
+
+def client_tools() -> list[dict[str, Any]]:
+    """The tools of the turn's client, for ``model.bind_tools([*own, *client_tools()])``.
+
+    For the nodes of a graph, see ``client_tools`` of `LangGraphAgent`; empty outside of a turn.
+    """
+    try:
+        return as_functions(current_turn().client_tools)
+    except LookupError:
+        return []
 
 
 class LangGraphAgent:
@@ -56,6 +73,12 @@ class LangGraphAgent:
     in LangGraph, but no finished call of a tool node. ``on_crash``: what happens to a call in
     flight, by the tool's name, see `Tool`.
 
+    ``client_tools``: the graph's model is offered the tools that the turn's client runs, by
+    `client_tools` or by ``ClientTools`` of `wsgi_app.agents.langchain`; a graph whose state has
+    ``copilotkit`` finds them there. A tool node, or the end of the graph, hands their calls to the
+    client. ``headless_tools``: tools of the graph's own that interrupt with ``{"type": "tool",
+    "tool_call": …}`` for the client to run.
+
     A model that is awaited loses its connection as soon as the turn ends; one that a sync node
     calls, with its next token.
 
@@ -74,7 +97,11 @@ class LangGraphAgent:
         thread_id: Callable[[SessionName], str] = lambda session: session.thread_id,
         resume: bool = True,
         on_crash: Mapping[str, OnCrash] | None = None,
+        client_tools: bool = False,
+        headless_tools: Collection[str] = (),
     ) -> None:
+        self._offers = client_tools or _COPILOTKIT in graph.channels
+        self._headless = frozenset(headless_tools)
         self._config = config
         self._context = context
         self._make_input = make_input
@@ -98,6 +125,16 @@ class LangGraphAgent:
     def takes_steering(self) -> bool:
         """Whether it looks for what the user says while a turn runs: its state has messages."""
         return self._make_input is None and "messages" in self._graph.channels
+
+    @property
+    def takes_client_tools(self) -> bool:
+        """Whether its model may call tools of a turn's client."""
+        return self._offers or bool(self._headless)
+
+    @property
+    def tool_names(self) -> list[str]:
+        """The names that no tool of a client's may have."""
+        return sorted(tool_names(self._graph) - self._headless)
 
     @property
     def resumes(self) -> bool:
@@ -124,7 +161,7 @@ class LangGraphAgent:
         message_id = turn.key_of("message")
         config = self._config_for(turn, watch, message_id)
         try:
-            await self._answer(turn, config, GraphStream(turn, watch), message_id)
+            await self._answer(turn, config, watch, message_id)
             watch.tell_cut()
         except GraphRecursionError as error:
             limit = config["recursion_limit"]
@@ -141,7 +178,7 @@ class LangGraphAgent:
             raise failure from failure.__cause__
 
     async def _answer(
-        self, turn: Turn, config: RunnableConfig, stream: GraphStream, message_id: str
+        self, turn: Turn, config: RunnableConfig, watch: ModelWatch, message_id: str
     ) -> None:
         graph, options = self._graph, {}
         remembers = self._saver is not None and not turn.passing
@@ -149,14 +186,15 @@ class LangGraphAgent:
             # Holds the state while the turn waits for an answer, and goes with the turn.
             graph, options = graph.copy({"checkpointer": InMemorySaver()}), {"durability": "exit"}
         calls = StepsOfCalls(turn, self._on_crash, keeps=remembers and self.resumes)
+        client = GraphClient(turn, calls, self._headless)
         serde = self._saver.serde if self._saver is not None else InMemorySaver().serde
         run = GraphRun(
             turn,
             graph,
             config,
-            stream=stream,
+            stream=GraphStream(turn, watch, client.names),
             options={**options, "context": self._context_for(turn), "subgraphs": self._subgraphs},
-            steps=GraphSteps(turn, calls, graph, serde),
+            steps=GraphSteps(turn, calls, graph, serde, client),
         )
         try:
             if turn.attempt > 1 and await run.take_up(message_id, lasts=remembers):
@@ -208,4 +246,10 @@ class LangGraphAgent:
         messages = [*before, HumanMessage(content, id=message_id)]
         if self._make_input is not None:
             return self._make_input(turn, messages)
-        return {"messages": messages}
+        if _COPILOTKIT not in self._graph.channels:
+            return {"messages": messages}
+        context = turn.metadata.get("context", [])
+        return {
+            "messages": messages,
+            _COPILOTKIT: {"actions": as_actions(turn.client_tools), "context": context},
+        }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from langgraph.types import Interrupt
@@ -12,13 +13,24 @@ from wsgi_app.agents.approvals import (
     is_approval,
     refusal_reason,
 )
+from wsgi_app.agents.langgraph_client import GraphClient
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.engine import Turn
 from wsgi_app.engine.turn.history import as_text
 
 
-async def ask_interrupt(turn: Turn, interrupt: Interrupt) -> Any:
-    """Ask what an ``interrupt()`` asks; gives what it should return."""
+async def ask_interrupts(
+    turn: Turn, client: GraphClient, interrupts: Sequence[Interrupt]
+) -> dict[str, Any]:
+    """Ask what each ``interrupt()`` asks; gives what they should return, by their ids."""
+    answers = await client.answers(interrupts)
+    for one in interrupts:
+        if one.id not in answers:
+            answers[one.id] = await _ask_interrupt(turn, one)
+    return answers
+
+
+async def _ask_interrupt(turn: Turn, interrupt: Interrupt) -> Any:
     value = interrupt.value
     if isinstance(value, dict) and isinstance(value.get("action_requests"), list):
         return {"decisions": [await _decide(turn, call) for call in value["action_requests"]]}

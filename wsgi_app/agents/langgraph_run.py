@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import Any, Final, cast
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained, is_invalid_resume
 from langgraph.types import Command, Interrupt, StreamMode
@@ -21,7 +21,7 @@ from wsgi_app.agents.langgraph_memory import (
     recall,
     take_out,
 )
-from wsgi_app.agents.langgraph_questions import ask_breakpoint, ask_interrupt, breakpoint_prompt
+from wsgi_app.agents.langgraph_questions import ask_breakpoint, ask_interrupts, breakpoint_prompt
 from wsgi_app.agents.langgraph_said import BetweenSteps, Said, may_be_said
 from wsgi_app.agents.langgraph_steps import GraphSteps
 from wsgi_app.agents.langgraph_stream import GraphStream
@@ -121,14 +121,27 @@ class GraphRun:
             await self._follow_questions()
 
     async def _follow_questions(self) -> None:
-        while self._questions is not None:
+        client = self._steps.client
+        while True:
             if self._questions:
-                answers = {q.id: await ask_interrupt(self._turn, q) for q in self._questions}
+                answers = await ask_interrupts(self._turn, client, self._questions)
                 await self._run(Command(resume=answers))
+            elif self._questions is None:
+                results = await self._run_last_calls()
+                if not results:
+                    return
+                await self._run({"messages": results})
             elif await self._may_go_on():
                 await self._run(None)
             else:
                 return
+
+    async def _run_last_calls(self) -> list[ToolMessage]:
+        """The results of the client's calls that the graph has ended with."""
+        if not self._turn.client_tools:
+            return []
+        state = await self._graph.aget_state(self.config)
+        return await self._steps.client.run_last(messages_of(state.values))
 
     async def _run(self, given: Any) -> None:
         """Run the graph until it ends or waits, through all that the user says meanwhile."""

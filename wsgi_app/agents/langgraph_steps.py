@@ -21,6 +21,7 @@ from langgraph.prebuilt import ToolNode
 from langgraph.pregel import Pregel
 from langgraph.types import StateSnapshot
 
+from wsgi_app.agents.langgraph_client import GraphClient
 from wsgi_app.agents.langgraph_memory import AnyGraph, messages_of
 from wsgi_app.agents.langgraph_stream import GraphStream
 from wsgi_app.agents.steps_of_calls import StepsOfCalls, ToolCallOf
@@ -42,10 +43,16 @@ class GraphSteps:
     """The steps of one turn's run. Used by tasks of the ``agents`` loop alone."""
 
     def __init__(
-        self, turn: Turn, calls: StepsOfCalls, graph: AnyGraph, serde: SerializerProtocol
+        self,
+        turn: Turn,
+        calls: StepsOfCalls,
+        graph: AnyGraph,
+        serde: SerializerProtocol,
+        client: GraphClient,
     ) -> None:
         self._turn = turn
         self._calls = calls
+        self.client = client
         self._tool_nodes = {name for name, node in graph.nodes.items() if _is_tools(node.bound)}
         self._serde = serde
         step = calls.steps[-1] if calls.steps else {}
@@ -109,7 +116,7 @@ class GraphSteps:
                 call_id=call_id,
                 tool=tool,
                 arguments=call["args"],
-                name=f"{task} {call_id}" if _INNER in task else call_id,
+                name=_name_of(call, task),
                 parts=(task, call_id),
                 execute=execute,
                 encode=self._encode,
@@ -120,6 +127,10 @@ class GraphSteps:
                 waits=(GraphBubbleUp,),
             )
         )
+
+    async def run_client_tool(self, call: Mapping[str, Any], task: str) -> ToolMessage:
+        """Have the client run a call of a tool node's."""
+        return await self.client.run(call, _name_of(call, task))
 
     async def confirm(self) -> None:
         """See `StepsOfCalls.confirm`."""
@@ -176,7 +187,25 @@ class _InSteps(ToolNode):
         if steps is None:
             return await execute()
         task = str((tool_runtime.config.get("metadata") or {}).get(_TASK, ""))
+        if steps.client.is_for(call["name"], self.tools_by_name):
+            return await steps.run_client_tool(call, task)
         return await steps.run_tool(call, task, execute)
+
+
+def _name_of(call: Mapping[str, Any], task: str) -> str:
+    call_id = call["id"] or ""
+    return f"{task} {call_id}" if _INNER in task else call_id
+
+
+def tool_names(graph: AnyGraph) -> set[str]:
+    """The tools of a graph's tool nodes, also of those of subgraphs."""
+    names: set[str] = set()
+    for node in graph.nodes.values():
+        if isinstance(node.bound, Pregel):
+            names |= tool_names(node.bound)
+        elif isinstance(node.bound, ToolNode):
+            names |= node.bound.tools_by_name.keys()
+    return names
 
 
 def open_calls(messages: Sequence[BaseMessage]) -> list[str]:

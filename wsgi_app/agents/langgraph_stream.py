@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextvars import ContextVar
 from typing import Any, Final
 from uuid import UUID
@@ -210,8 +210,10 @@ def _of_model(error: BaseException, *, answering: bool) -> UpstreamError | None:
 class GraphStream:
     """Sends what a graph streams to its turn. Used by one task on the agents loop."""
 
-    def __init__(self, turn: Turn, watch: ModelWatch) -> None:
+    def __init__(self, turn: Turn, watch: ModelWatch, clients: Collection[str] = ()) -> None:
+        """``clients``: the tools that the turn's client runs, which is told of them by that."""
         self._turn = turn
+        self._clients = frozenset(clients)
         self._watch = watch
         self._answers: dict[str, _Answer] = {}
         self._said: set[tuple[str, str]] = set()
@@ -292,7 +294,9 @@ class GraphStream:
     def _begin(self, message: AIMessage) -> None:
         for call in message.tool_calls:
             call_id = call["id"] or ""
-            if call_id not in self._tools:
+            if call["name"] in self._clients:
+                self._finished.add(call_id)
+            elif call_id not in self._tools:
                 self._tools[call_id] = call["name"]
                 self._turn.emit(ToolCall(call["name"], call_id, call["args"]))
             self._watch.nested.note_told(call_id)

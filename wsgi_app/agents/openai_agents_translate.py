@@ -40,7 +40,7 @@ from wsgi_app.engine import Turn
 from wsgi_app.engine.turn.history import as_text
 from wsgi_app.engine.turn.valid_messages import fold_system, parse_object, valid_id
 from wsgi_app.errors import TurnError, UpstreamError
-from wsgi_app.events import ClientTool
+from wsgi_app.events import ClientTool, RequestedCall
 
 #: What a run's model is doing.
 ModelState = Literal["idle", "asked", "answering"]
@@ -75,7 +75,8 @@ def with_client_tools(agent: Agent[Any], turn: Turn) -> Agent[Any]:
 
 def _client_tool(tool: ClientTool, calls: ClientCalls) -> FunctionTool:
     async def invoke(context: ToolContext[Any], arguments: str) -> str:
-        result = await calls.call(context.tool_call_id, tool.name, arguments)
+        given = parse_object(arguments or "{}") or {}
+        result = await calls.call(RequestedCall(context.tool_call_id, tool.name, given))
         return as_text(result.output)
 
     parameters = tool.parameters or {"type": "object", "properties": {}}
