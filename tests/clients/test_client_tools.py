@@ -436,6 +436,39 @@ def test_a_front_end_is_stopped_reloaded_and_answers_elsewhere(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["elsewhere", "reload", "stop"])
+@pytest.mark.parametrize("client", ["chat", "responses", "socket"])
+def test_a_page_with_the_openai_package_is_stopped_reloaded_and_answers_elsewhere(
+    hosts: tuple[Rig, str], client: str, how: str
+) -> None:
+    """The same for JavaScript: completions, responses, and responses over WebSockets.
+
+    A page that kept nothing of a completion sends its request once more, and gets the calls.
+    """
+    rig, other = hosts
+    before = len(rig.upstream.requests)
+    rig.upstream.script(ToolCalls((ONE, TWO)))
+    if how != "stop":
+        rig.upstream.script(Text(("Painted.",)))
+    (made,) = run_node(
+        "client_tools_openai.mjs",
+        scenario=client,
+        how=how,
+        url=rig.url,
+        other=other,
+        token="dev",
+        input=f"paint {secrets.token_hex(8)}",
+    )
+    told: Any = made
+    asked = len(rig.upstream.requests) - before
+    if how == "stop":
+        assert (told, asked) == (["no_pending_input"], 1)
+    else:
+        assert (told, asked) == (["Painted."], 2)
+        assert outputs(rig) == ["wall 1 is blue", "wall 2 is blue"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["elsewhere", "reload", "stop"])
 def test_a_response_is_stopped_read_again_and_answered_elsewhere(
     hosts: tuple[Rig, str], how: str
 ) -> None:
