@@ -16,6 +16,7 @@ from tests.support.postgres import Postgres
 from tests.support.reading import ReadingClient
 from tests.support.resumed import (
     BOUNDARIES,
+    REPLY,
     STALL,
     Rig,
     ended_well,
@@ -56,6 +57,30 @@ def test_a_graph_goes_on(rig: Rig) -> None:
 def test_a_graph_goes_on_at_each_boundary(rig: Rig, graph: str, boundary: str) -> None:
     """Whenever the model is asked, a turn goes on, and no tool runs twice."""
     outliving.goes_on_at(rig, graph, boundary)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_sub_agent_goes_on_at_each_boundary(rig: Rig, boundary: str) -> None:
+    """A node's graph that is shown as a sub-agent goes on as the same one, and says all once."""
+    follower = follower_of(rig, "nested")
+    number, held = BOUNDARIES[boundary]
+    text = message(follower.session)
+    rig.upstream.held[text, number] = held
+    follower.start(text)
+    wait_for(lambda: (text, number) not in rig.upstream.held, "the model is asked", 60)
+    kill_owner(rig, follower)
+    assert follower.end().data["reply"] == "All done."
+    assert rig.names(follower.session) == ["a", "b"]
+    told = [frame.data for frame in follower.counted()]
+    (call,) = [one["call_id"] for one in told if one.get("tool") == "inner" and "input" in one]
+    (result,) = [one for one in told if one.get("tool") == "inner" and "output" in one]
+    assert result["call_id"] == call
+    nested = [one for one in told if "parent" in one]
+    assert {(one["parent"], one["agent"]) for one in nested} == {(call, "inner")}
+    assert "".join(one.get("content", "") for one in nested) == REPLY
+    kinds = [one["type"] for one in nested]
+    assert (kinds.count("tool_call"), kinds.count("tool_result")) == (2, 2)
 
 
 @pytest.mark.slow

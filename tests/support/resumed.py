@@ -188,6 +188,8 @@ class Follower:
             if frame.data["type"] == "withdrawn":
                 after = EventId.parse(frame.data["after"])
                 kept = [one for one in kept if EventId.parse(one.id or "") <= after]
+                again = frame.data.get("calls", ())
+                kept = [one for one in kept if one.data.get("parent") not in again]
             else:
                 kept.append(frame)
         return kept

@@ -151,6 +151,7 @@ def graphs_app() -> Flask:
             "graph": LangGraphAgent(_graph(), on_crash=ON_CRASH),
             "one-tool-node": LangGraphAgent(_one_tool_node(), on_crash=ON_CRASH),
             "subgraph": LangGraphAgent(_subgraph(), on_crash=ON_CRASH, subgraphs=True),
+            "nested": LangGraphAgent(_subgraph(), on_crash=ON_CRASH, subgraphs="nested"),
         }
     )
 

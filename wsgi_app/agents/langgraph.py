@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
@@ -23,7 +23,9 @@ from wsgi_app.agents.langgraph_memory import (
 from wsgi_app.agents.langgraph_run import GraphRun
 from wsgi_app.agents.langgraph_saver import with_async_calls
 from wsgi_app.agents.langgraph_steps import GraphSteps, tool_names, with_steps
-from wsgi_app.agents.langgraph_stream import GraphStream, ModelWatch
+from wsgi_app.agents.langgraph_stream import GraphStream
+from wsgi_app.agents.langgraph_subgraphs import NestedStream
+from wsgi_app.agents.langgraph_watch import ModelWatch
 from wsgi_app.agents.shorter_history import answer_in_context
 from wsgi_app.agents.steps_of_calls import StepsOfCalls, checked_on_crash
 from wsgi_app.agents.tools import OnCrash
@@ -58,7 +60,8 @@ class LangGraphAgent:
     ``config``: a RunnableConfig for each run. ``context``: makes from the turn what nodes and tools
     get as ``runtime.context``; without it that is the `Turn`, unless the graph has a schema for it.
     ``make_input``: makes the graph's input from the turn and its chat messages, for a graph whose
-    state has no ``messages``. ``subgraphs``: whether what subgraphs say goes to the user too.
+    state has no ``messages``. ``subgraphs``: whether what graphs that are nodes say goes to the
+    user as they write it: True for the turn's own text, "nested" for that of sub-agents.
 
     A graph without a checkpointer gets the host's history. One with a checkpointer remembers by
     itself: it gets the new message, and of the history what it does not know. Its thread stays
@@ -93,7 +96,7 @@ class LangGraphAgent:
         config: RunnableConfig | None = None,
         context: Callable[[Turn], Any] | None = None,
         make_input: Callable[[Turn, list[BaseMessage]], Any] | None = None,
-        subgraphs: bool = False,
+        subgraphs: bool | Literal["nested"] = False,
         thread_id: Callable[[SessionName], str] = lambda session: session.thread_id,
         resume: bool = True,
         on_crash: Mapping[str, OnCrash] | None = None,
@@ -105,6 +108,8 @@ class LangGraphAgent:
         self._config = config
         self._context = context
         self._make_input = make_input
+        if subgraphs not in (True, False, "nested"):
+            raise ValueError(f'subgraphs is True, False or "nested": {subgraphs!r}')
         self._subgraphs = subgraphs
         self._thread_id = thread_id
         self._saver: BaseCheckpointSaver[Any] | None = None
@@ -161,7 +166,9 @@ class LangGraphAgent:
         message_id = turn.key_of("message")
         config = self._config_for(turn, watch, message_id)
         try:
-            await self._answer(turn, config, watch, message_id)
+            stream_type = NestedStream if self._subgraphs == "nested" else GraphStream
+            with stream_type(turn, watch) as stream:
+                await self._answer(turn, config, stream, message_id)
             watch.tell_cut()
         except GraphRecursionError as error:
             limit = config["recursion_limit"]
@@ -178,7 +185,7 @@ class LangGraphAgent:
             raise failure from failure.__cause__
 
     async def _answer(
-        self, turn: Turn, config: RunnableConfig, watch: ModelWatch, message_id: str
+        self, turn: Turn, config: RunnableConfig, stream: GraphStream, message_id: str
     ) -> None:
         graph, options = self._graph, {}
         remembers = self._saver is not None and not turn.passing
@@ -187,13 +194,18 @@ class LangGraphAgent:
             graph, options = graph.copy({"checkpointer": InMemorySaver()}), {"durability": "exit"}
         calls = StepsOfCalls(turn, self._on_crash, keeps=remembers and self.resumes)
         client = GraphClient(turn, calls, self._headless)
+        stream.clients = client.names
         serde = self._saver.serde if self._saver is not None else InMemorySaver().serde
         run = GraphRun(
             turn,
             graph,
             config,
-            stream=GraphStream(turn, watch, client.names),
-            options={**options, "context": self._context_for(turn), "subgraphs": self._subgraphs},
+            stream=stream,
+            options={
+                **options,
+                "context": self._context_for(turn),
+                "subgraphs": bool(self._subgraphs),
+            },
             steps=GraphSteps(turn, calls, graph, serde, client),
         )
         try:

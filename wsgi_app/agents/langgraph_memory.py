@@ -27,6 +27,8 @@ from wsgi_app.engine.turn.valid_messages import NO_RESULT
 from wsgi_app.store.base import Message
 
 AnyGraph = Pregel[Any, Any, Any, Any]
+#: What the ids of calls begin with that nobody made: a turn shows them for nodes that are graphs.
+SUBGRAPH_CALL: Final = "node_"
 #: The reducer of a state's messages that lets all of them be replaced.
 _REPLACING: Final = "_add_messages"
 _TURN: Final = "agent_turn"
@@ -63,7 +65,10 @@ async def recall(
         stored, stopped = _messages_of(begun), bool(begun.next)
     repaired = _repaired(stored)
     again = _not_in(stored, found)
-    told = missed(_remembered([*repaired, *again]), history, stopped=stopped)
+    remembered = _remembered([*repaired, *again])
+    nodes = {message.get("tool_call_id", "") for message in history}
+    calls = {*remembered.calls, *(one for one in nodes if one.startswith(SUBGRAPH_CALL))}
+    told = missed(remembered._replace(calls=calls), history, stopped=stopped)
     added = [*again, *as_messages(_named(told, repaired))]
     if repaired == stored or not _can_replace(graph):
         return added

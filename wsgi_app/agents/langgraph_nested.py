@@ -18,6 +18,7 @@ from wsgi_app.events import ToolCall, ToolResult
 #: What a tool's graph does before its call is told; the stream of the outer graph may be behind.
 MAX_WAITING: Final = 1000
 _TASK: Final = "langgraph_checkpoint_ns"
+_SEPARATOR: Final = "|"
 
 
 class NestedGraphs:
@@ -28,7 +29,9 @@ class NestedGraphs:
     """
 
     def __init__(self, turn: Turn) -> None:
-        self._turn = turn
+        #: The turn of the agent whose graph runs in a namespace.
+        self.turn_of: Callable[[Sequence[str]], Turn | None] = lambda _: turn
+        self._spaces: set[str] = set()
         self._lock = threading.RLock()
         self._tools: dict[UUID, _Tool] = {}
         self._models: dict[UUID, _Tool] = {}
@@ -52,6 +55,15 @@ class NestedGraphs:
             outer = next((self._tools[one] for one in reversed(within) if one in self._tools), None)
             space = str((metadata or {}).get(_TASK, ""))
             self._tools[run] = _Tool(call_id, name, space, outer)
+            self._spaces.add(space)
+
+    def knows_space(self, namespace: Sequence[str]) -> bool:
+        """Whether a namespace is of a graph that a tool runs, or has run."""
+        with self._lock:
+            return any(
+                _SEPARATOR.join(namespace[:end]) in self._spaces
+                for end in range(1, len(namespace) + 1)
+            )
 
     def name_graph(self, tool: UUID | None, name: str) -> None:
         """A graph or another chain begins right below a tool."""
@@ -78,7 +90,7 @@ class NestedGraphs:
         with self._lock:
             tool = next((self._tools[one] for one in reversed(within) if one in self._tools), None)
             space = str((metadata or {}).get(_TASK, ""))
-            if tool is None or not space.startswith(f"{tool.space}|"):
+            if tool is None or not space.startswith(tool.space + _SEPARATOR):
                 return
             tool.agent = str((metadata or {}).get("lc_agent_name") or tool.agent)
             self._open(tool)
@@ -86,7 +98,9 @@ class NestedGraphs:
                 self._models[run] = tool
 
     def _open(self, tool: _Tool) -> None:
-        above = self._turn if tool.outer is None else tool.outer.turn
+        # The last part of its space is the node that it runs in.
+        outer = tool.space.split(_SEPARATOR)[:-1]
+        above = self.turn_of(outer) if tool.outer is None else tool.outer.turn
         if above is None or tool.turn is not None or not tool.call_id:
             return
         try:
@@ -148,7 +162,7 @@ class _Tool:
 
     def is_inside(self, other: _Tool) -> bool:
         """Whether it runs in a graph that the other one runs."""
-        return self.space.startswith(f"{other.space}|")
+        return self.space.startswith(other.space + _SEPARATOR)
 
 
 def _output(output: Any) -> Any:

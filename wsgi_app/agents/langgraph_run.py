@@ -58,7 +58,11 @@ class GraphRun:
         self._steps = steps
         # A step is not begun before the last one is stored, where another worker may continue.
         self._options = {**options, "durability": "sync"} if steps.keeps else options
-        self._modes: list[StreamMode] = [*_MODES, "checkpoints"] if steps.keeps else _MODES
+        self._modes: list[StreamMode] = list(_MODES)
+        if steps.keeps:
+            self._modes.append("checkpoints")
+        if stream.nests:
+            self._modes.append("tasks")
         self._questions: list[Interrupt] | None = []
         self._said = Said(turn)
 
@@ -113,12 +117,14 @@ class GraphRun:
     async def _follow(self) -> None:
         """Go on until nothing is asked, and nothing that the user has said is left."""
         await self._follow_questions()
+        self._stream.tell_answer()
         while self._said.waits() or not self._turn.may_end():
             message = self._said.take()
             if self._turn.has_output:
                 self._turn.emit("\n\n")
             await self._run({"messages": [message]})
             await self._follow_questions()
+            self._stream.tell_answer()
 
     async def _follow_questions(self) -> None:
         client = self._steps.client
@@ -183,12 +189,13 @@ class GraphRun:
             self._questions = self._stream.take_interrupts()
 
     async def _take(self, *part: Any) -> None:
+        namespace = part[0] if self._options["subgraphs"] else ()
         if part[-2] != "checkpoints":
-            self._stream.take(*part[-2:])
-        elif self._options["subgraphs"] and part[0]:
-            await self._steps.take_inner(part[-1])
-        else:
+            self._stream.take(part[-2], part[-1], namespace)
+        elif not namespace:
             await self._steps.take(part[-1])
+        elif not self._stream.nests:  # what a sub-agent says counts with its call
+            await self._steps.take_inner(part[-1])
 
     async def _may_go_on(self) -> bool:
         """Whether the user lets the graph continue from a breakpoint, which asks nothing itself."""

@@ -105,8 +105,8 @@ class GraphSteps:
         stream.take_told(self._turn.records.told)
         recorded = {step["last"] for step in self._calls.steps[-1:]} | set(self._calls.said)
         recorded = recorded - {None} or {message_id}
-        for message in _behind(state, recorded):
-            stream.take("messages", (message, {}))
+        for message, namespace in _behind(state, recorded):
+            stream.take("messages", (message, {}), namespace)
 
     async def run_tool(self, call: Mapping[str, Any], task: str, execute: Any) -> Any:
         """Run a call of a tool node's."""
@@ -216,13 +216,20 @@ def open_calls(messages: Sequence[BaseMessage]) -> list[str]:
     return [call_id for call_id in calls if call_id not in given]
 
 
-def _behind(state: StateSnapshot, recorded: Collection[str | None]) -> list[BaseMessage]:
-    """The messages behind recorded ones, in a state and in those of its subgraphs that run."""
+def _behind(
+    state: StateSnapshot, recorded: Collection[str | None], namespace: Sequence[str] = ()
+) -> list[tuple[BaseMessage, Sequence[str]]]:
+    """The messages behind recorded ones, in a state and in those of its subgraphs that run.
+
+    Each with the namespace that it is in.
+    """
     messages = messages_of(state.values)
     places = [place for place, message in enumerate(messages) if message.id in recorded]
-    found = messages[places[-1] + 1 :] if places else []
+    behind = messages[places[-1] + 1 :] if places else []
+    found = [(message, namespace) for message in behind]
     for task in state.tasks:
         if isinstance(task.state, StateSnapshot):
-            known = {message.id for message in found}
-            found += [m for m in _behind(task.state, recorded) if m.id not in known]
+            known = {message.id for message, _ in found}
+            inner = _behind(task.state, recorded, [*namespace, f"{task.name}:{task.id}"])
+            found += [one for one in inner if one[0].id not in known]
     return found
