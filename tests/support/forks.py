@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import socket
@@ -21,7 +24,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn, Optional
@@ -37,7 +40,14 @@ LOADED: Final = (
     "wsgi_app.host",
     "wsgi_app.store.redis",
     "wsgi_app.gunicorn_hooks",
+    # Of the standard library, what gunicorn and prometheus_client load.
+    *("argparse", "glob", "grp", "gzip", "logging.config", "logging.handlers", "mmap", "pwd"),
+    *("timeit", "wsgiref.simple_server", "wsgiref.validate"),
+    # Of gunicorn, what reads no variables when it is imported.
+    *("gunicorn.glogging", "gunicorn.http", "gunicorn.sock"),
 )
+#: Packages of which a mount loads every module.
+LOADED_WHOLE: Final = ("wsgi_app.wires", "wsgi_app.web", "wsgi_app.delivery", "wsgi_app.engine")
 PR_SET_PDEATHSIG: Final = 1
 END_SECONDS: Final = 10
 POLL_SECONDS: Final = 0.01
@@ -135,9 +145,11 @@ def _read_line(descriptor: int) -> bytes:
 
 def main(descriptor: int) -> None:
     """Load the package, and fork on request until the starter has gone."""
-    for name in LOADED:
+    for name in (*LOADED, *_modules()):
         with suppress(ModuleNotFoundError):
             __import__(name)
+    gc.collect()
+    gc.freeze()  # forks shall neither look at what is here nor copy it
     while line := _read_line(descriptor):
         request = json.loads(line)
         if "poll" in request:
@@ -145,6 +157,13 @@ def main(descriptor: int) -> None:
         elif os.fork() == 0:
             _become(request, descriptor)
             _run(request["module"])
+
+
+def _modules() -> Iterator[str]:
+    for name in LOADED_WHOLE:
+        package = importlib.import_module(name)
+        for module in pkgutil.walk_packages(package.__path__, f"{name}."):
+            yield module.name
 
 
 def _run(module: str) -> NoReturn:
