@@ -59,6 +59,11 @@ def test_an_interrupt_is_answered(told: dict[str, Any]) -> None:
     assert told["interrupt"] == [{"prompt": "The color?"}, "red!"]
 
 
+def test_a_sub_agent_is_a_subgraph(told: dict[str, Any]) -> None:
+    """It is found by its call, with messages, calls and a state of its own."""
+    assert told["subgraph"] == ["tools", "finder", ["I look. ", "Found."], ["add"], 3]
+
+
 def test_a_run_goes_on_over_broken_connections(told: dict[str, Any]) -> None:
     """The SDK comes back by ``Location``; no word is lost or doubled."""
     assert told["runs"] == {"text": WORDS, "ended": "success"}

@@ -148,6 +148,44 @@ def test_text_and_tools(server: Gunicorn, profile: BrowserContext) -> None:
     assert tab.shown()[:4] == before
 
 
+def test_sub_agents_have_cards(server: Gunicorn, profile: BrowserContext) -> None:
+    """What a sub-agent says is shown by its call while it works, and not among the messages."""
+    finder = {"name": "finder", "steps": [{"text": "I look. "}, TOOL, {"ask": "Where?"}]}
+    tab = Tab(profile.new_page(), server)
+    tab.send("find", {"child": finder}, {"text": "Done."})
+    cards = tab.page.locator("#cards li")
+    expect(cards).to_have_text(["finder / add finished / I look."])
+    expect(tab.page.locator("#interrupt")).to_have_text('{"prompt":"Where?"}')
+    tab.page.evaluate("window.respond('here')")
+    tab.wait_text("Done.")
+    tab.wait_idle()
+    shown = ["finder / add finished / I look. / here"]
+    expect(cards).to_have_text(shown)
+    messages = tab.texts()
+    assert messages[0] == "human: find"
+    assert [one.partition(":")[0] for one in messages] == ["human", "ai", "tool", "ai"]
+    assert messages[3] == "ai: Done."
+    tab.page.reload()
+    tab.wait_text("Done.")
+    expect(cards).to_have_text(shown)
+    assert tab.texts() == messages
+    assert tab.error() == ""
+
+
+def test_deep_agents_tasks_are_subagents(server: Gunicorn, profile: BrowserContext) -> None:
+    """Who works for a call of the tool ``task`` is where pages for deep agents look."""
+    given = {"subagent_type": "researcher", "description": "Find it"}
+    child = {"name": "researcher", "steps": [{"text": "Found."}]}
+    tab = Tab(profile.new_page(), server)
+    tab.send("find", {"tool": {"name": "task", "input": given, "child": child}}, {"text": "Done."})
+    tab.wait_text("Done.")
+    shown = ["researcher complete / Found."]
+    expect(tab.page.locator("#subagents li")).to_have_text(shown)
+    tab.wait_idle()
+    tab.page.reload()
+    expect(tab.page.locator("#subagents li")).to_have_text(shown)
+
+
 @pytest.mark.slow
 def test_text_comes_while_it_is_said(server: Gunicorn, profile: BrowserContext) -> None:
     """A page that is loaded again in mid-turn goes on with the text, and loses no word of it."""

@@ -148,6 +148,8 @@ def _step(turn: Turn, step: dict[str, Any]) -> Iterator[Any]:
 def _act(turn: Turn, name: str, value: Any) -> Iterator[Any]:
     if name == "tool":
         yield ToolCall(value["name"], "call-1", value.get("input", {}))
+        if "child" in value:
+            _have_done(turn, {**value["child"], "call_id": "call-1"})
         yield ToolResult(value["name"], "call-1", value.get("output"))
     elif name == "stubborn":
         yield from _go_on_yielding(value)

@@ -1,9 +1,17 @@
 // A chat page as the documentation of useStream has it: nothing in it knows the host.
-import { useStream } from "@langchain/react";
+import { useMessages, useStream, useToolCalls } from "@langchain/react";
 import { useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 
 const query = new URLSearchParams(location.search);
+
+// What a sub-agent says and calls, which works for a call, or which the hook has found.
+function Card({ stream, target, name }) {
+  const messages = useMessages(stream, target);
+  const said = messages.filter((one) => one.getType() === "ai").map((one) => one.text.trim());
+  const called = useToolCalls(stream, target).map((call) => `${call.name} ${call.status}`);
+  return <li>{[name, ...called, ...said].filter(Boolean).join(" / ")}</li>;
+}
 
 function Chat() {
   const [threadId, setThreadId] = useState(query.get("thread"));
@@ -50,6 +58,16 @@ function Chat() {
       <ul id="tools">
         {stream.toolCalls.map((call) => (
           <li key={call.id}>{`${call.name} ${call.status} ${JSON.stringify(call.output)}`}</li>
+        ))}
+      </ul>
+      <ul id="cards">
+        {stream.messages.flatMap((one) => one.tool_calls ?? []).map((call) => (
+          <Card key={call.id} stream={stream} target={[`tools:${call.id}`]} name={call.name} />
+        ))}
+      </ul>
+      <ul id="subagents">
+        {[...stream.subagents.values()].map((one) => (
+          <Card key={one.id} stream={stream} target={one} name={`${one.name} ${one.status}`} />
         ))}
       </ul>
       <pre id="interrupt">{stream.interrupt ? JSON.stringify(stream.interrupt.value) : ""}</pre>

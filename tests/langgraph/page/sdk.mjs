@@ -58,5 +58,27 @@ const told = {};
     if (part.event === "messages") words.push(part.data[0].content);
   told.runs = { text: words.join(""), ended: (await client.runs.get(thread_id, created)).status };
 }
+{
+  const thread = client.threads.stream({ assistantId: "agent" });
+  // It is found by its start, and late readers get nothing.
+  const begun = [{ status: "busy" }, { wait: 1 }];
+  const child = { name: "finder", steps: [...begun, { text: "I look. " }, tool, { text: "Found." }] };
+  const [texts, calls] = [[], []];
+  const follow = async () => {
+    const { value: one } = await thread.subgraphs[Symbol.asyncIterator]().next();
+    const read = async () => {
+      for await (const message of one.messages) texts.push(await message.text);
+    };
+    const note = async () => {
+      for await (const call of one.toolCalls) calls.push(call.name);
+    };
+    const [output] = await Promise.all([one.output, read(), note()]);
+    return [one.name, one.graphName, texts, [...new Set(calls)], output.messages.length];
+  };
+  const following = follow();
+  await thread.run.start({ input, metadata: { steps: [{ child }, { text: "Done." }] } });
+  told.subgraph = await following;
+  await thread.close();
+}
 console.log(JSON.stringify(told));
 process.exit(0);
