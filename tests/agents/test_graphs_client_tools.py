@@ -14,14 +14,14 @@ import pytest
 from flask import Flask
 from openai import OpenAI
 
-from tests.agents.test_what_comes_with import FRAMEWORKS, ONE, PAINT, TWO
+from tests.agents.test_what_comes_with import ONE, PAINT, TWO
 from tests.clients.openai_host import new_client
 from tests.support.client import WANTS_JSON, Client, new_session
 from tests.support.documentation import block
 from tests.support.graphs import make_model
 from tests.support.openai_apps import add
 from tests.support.reading import ReadingClient
-from tests.support.servers import Gunicorn, gunicorn, redis_server
+from tests.support.servers import GRAPHS, Gunicorn, gunicorn, redis_server
 from tests.support.service import owner_pid
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls
@@ -55,8 +55,7 @@ def server(
         if request.param == "shared":
             env["MEMORY_FOLDER"] = str(tmp_path_factory.mktemp("graphs"))
         app = "tests.support.graph_tools_app:app()"
-        loads = (*FRAMEWORKS, "langchain.agents")
-        with gunicorn(app, workers=2, threads=8, env=env, loads=loads) as running:
+        with gunicorn(app, workers=2, threads=8, env=env, loads=GRAPHS) as running:
             yield running
 
 
@@ -192,8 +191,7 @@ def test_a_killed_worker_leaves_the_call_to_another(
             "MEMORY_FOLDER": str(tmp_path),
         }
         app = "tests.support.graph_tools_app:app()"
-        loads = (*FRAMEWORKS, "langchain.agents")
-        with gunicorn(app, workers=2, threads=8, env=env, loads=loads) as server:
+        with gunicorn(app, workers=2, threads=8, env=env, loads=GRAPHS) as server:
             client = ReadingClient(server, "dev", f"/{graph}")
             session = new_session()
             upstream.script(ToolCalls((ONE,) if graph in ENDING else (ADD, ONE)))

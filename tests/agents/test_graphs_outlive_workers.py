@@ -24,12 +24,13 @@ from tests.support.resumed import (
     message,
     resuming,
 )
+from tests.support.servers import GRAPHS
 from tests.support.upstream_script import Text
 from tests.support.waiting import wait_for
 
 APP = "tests.support.resumed_frameworks_app:graphs_app()"
 #: With a task for each call, with one for all of a step, and with tools in a graph of their own.
-GRAPHS = ["graph", "one-tool-node", "subgraph"]
+KINDS = ["graph", "one-tool-node", "subgraph"]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rig(folder: Path) -> Iterator[Rig]:
     """One host of two workers, whose lease no test waits for."""
     settings = {"AGENT_LEASE_SECONDS": "60", "MEMORY_FOLDER": str(folder)}
-    with resuming(folder, app=APP, env=settings) as running:
+    with resuming(folder, app=APP, env=settings, loads=GRAPHS) as running:
         yield running
 
 
@@ -52,7 +53,7 @@ def test_a_graph_goes_on(rig: Rig) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("graph", KINDS)
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_a_graph_goes_on_at_each_boundary(rig: Rig, graph: str, boundary: str) -> None:
     """Whenever the model is asked, a turn goes on, and no tool runs twice."""
@@ -84,21 +85,21 @@ def test_a_sub_agent_goes_on_at_each_boundary(rig: Rig, boundary: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("graph", KINDS)
 def test_a_call_in_flight_is_told(rig: Rig, graph: str) -> None:
     """A tool whose worker died in it is not run again: the model hears that nobody knows."""
     outliving.is_told(rig, graph)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("graph", KINDS)
 def test_a_call_in_flight_is_tried_again(rig: Rig, graph: str) -> None:
     """A tool that may run again does so, with the same key and another attempt."""
     outliving.is_tried_again(rig, graph)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("graph", KINDS)
 def test_finished_calls_of_a_step_stay(rig: Rig, graph: str) -> None:
     """Of calls at the same time, one that had ended is not run again, one in flight is told."""
     outliving.finished_calls_stay(rig, graph)
@@ -119,7 +120,7 @@ def test_an_interrupt_outlives_its_worker(rig: Rig, graph: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("graph", KINDS)
 def test_kills_at_random_moments(rig: Rig, graph: str) -> None:
     """Whenever its worker is killed, a graph's turn has its exact text, and no effect twice."""
     outliving.random_kills(rig, graph)
@@ -148,7 +149,7 @@ def test_a_graph_outlives_its_host(database: Postgres, tmp_path: Path) -> None:
         saver.setup()
     settings = {"AGENT_LEASE_SECONDS": "3", "DATABASE_URL": url}
     app = "tests.support.resumed_frameworks_app:postgres_app()"
-    with resuming(tmp_path, app=app, hosts=2, env=settings) as rig:
+    with resuming(tmp_path, app=app, hosts=2, env=settings, loads=GRAPHS) as rig:
         follower = follower_of(rig, "graph")
         text = message(follower.session)
         rig.upstream.held[text, 1] = [Text(("And ", "no")), STALL]

@@ -13,17 +13,18 @@ import pytest
 
 from tests.support.client import Answer, new_session
 from tests.support.reading import ReadingClient
+from tests.support.servers import FRAMEWORKS
 from tests.support.service import Service, owner_pid, service
 from tests.support.sse import Stream, text_of
 from tests.support.upstream import Request, Upstream
 from tests.support.upstream_script import AnyStep, Call, Text, ToolCalls, Usage, scripted_message
 from tests.support.waiting import wait_for
 
-FRAMEWORKS = ["graph", "sdk"]
+SLOW_KINDS = ["graph", "sdk"]
 KINDS = ["chat", "responses", *(["pydantic"] if sys.version_info >= (3, 11) else [])]
 APIS = pytest.mark.parametrize(
     "api",
-    [*KINDS, *(pytest.param(kind, marks=pytest.mark.slow) for kind in FRAMEWORKS)],
+    [*KINDS, *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW_KINDS)],
     scope="module",
 )
 APP = "tests.support.steered_app:app()"
@@ -39,7 +40,7 @@ def upstream() -> Iterator[Upstream]:
 @pytest.fixture(scope="module")
 def models(upstream: Upstream) -> Iterator[Service]:
     """Two hosts of one worker, on one Redis; the other goes on with a dead one's turns."""
-    with service(APP, hosts=2, workers=1, env=settings(upstream)) as running:
+    with service(APP, hosts=2, workers=1, env=settings(upstream), loads=["pydantic_ai"]) as running:
         yield running
 
 
@@ -47,7 +48,7 @@ def models(upstream: Upstream) -> Iterator[Service]:
 def frameworks(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The same, with frameworks that take a while to load and remember in files."""
     env = {**settings(upstream), "MEMORY_FOLDER": str(tmp_path_factory.mktemp("memory"))}
-    with service(APP, hosts=2, workers=1, env=env) as running:
+    with service(APP, hosts=2, workers=1, env=env, loads=FRAMEWORKS) as running:
         yield running
 
 
@@ -59,7 +60,7 @@ def settings(upstream: Upstream) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def shared(api: str, request: pytest.FixtureRequest) -> Service:
     """The hosts that have this kind of agent."""
-    found: Service = request.getfixturevalue("frameworks" if api in FRAMEWORKS else "models")
+    found: Service = request.getfixturevalue("frameworks" if api in SLOW_KINDS else "models")
     return found
 
 

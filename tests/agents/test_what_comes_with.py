@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ from openai import OpenAI
 from tests.clients.openai_host import new_client
 from tests.support.agent_kinds import KINDS
 from tests.support.kinds_app import prefix_of
-from tests.support.servers import Gunicorn, gunicorn, redis_server
+from tests.support.servers import FRAMEWORKS, Gunicorn, gunicorn, redis_server
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls
 from wsgi_app.auth import DEVELOPMENT_TOKEN
@@ -33,11 +32,6 @@ PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n and more").decode()
 PDF = base64.b64encode(b"%PDF-1.7 and more").decode()
 IMAGE = f"data:image/png;base64,{PNG}"
 FILE = f"data:application/pdf;base64,{PDF}"
-#: What the app loads, which each of its workers would do by itself.
-FRAMEWORKS = (
-    *("agents", "langchain_openai", "langgraph.prebuilt"),
-    *(("pydantic_ai",) if sys.version_info >= (3, 11) else ()),
-)
 
 
 @pytest.fixture(scope="module")

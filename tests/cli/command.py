@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import clean_environment, find_program
+from tests.support.processes import ROOT, clean_environment, find_program, run_module
 from tests.support.waiting import wait_for
 
 COMMAND = str(Path(sys.executable).with_name("wsgi-agent-host"))
@@ -32,15 +32,20 @@ def chat(
     url: str, *options: str, typed: str = "", env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run ``wsgi-agent-host chat`` to its end, with ``typed`` through a pipe."""
-    return subprocess.run(
-        [COMMAND, "chat", url, *options],
-        input=typed,
-        env=clean_environment({**OWN_SETTINGS, **(env or {})}),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=SECONDS,
-        check=False,
-    )
+    settings = {**OWN_SETTINGS, **(env or {})}
+    return run_command("chat", url, *options, typed=typed, env=settings, seconds=SECONDS)
+
+
+def run_command(
+    *arguments: str,
+    typed: str = "",
+    env: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
+    seconds: float = 100,
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, as a fork: a second less than a program (`COMMAND`) takes."""
+    settings = clean_environment(env)
+    return run_module("tests.cli", *arguments, typed=typed, env=settings, cwd=cwd, seconds=seconds)
 
 
 class Terminal:

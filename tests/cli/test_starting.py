@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from tests.cli.command import COMMAND
 from tests.support.client import Client
-from tests.support.processes import ROOT, clean_environment, free_port, started
+from tests.support.processes import clean_environment, free_port, run_module, started
 from tests.support.servers import Server, answers_http, gunicorn
 from tests.support.service import project_nginx
 from wsgi_app.cli import main
@@ -22,15 +22,7 @@ SITE = "tests.cli.doctor.sites:quiet_site"
 
 def flask(*arguments: str, site: str = SITE) -> subprocess.CompletedProcess[str]:
     """Run ``flask agent …`` inside a site."""
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "--app", site, "agent", *arguments],
-        env=clean_environment(),
-        cwd=ROOT,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=100,
-        check=False,
-    )
+    return run_module("flask", "--app", site, "agent", *arguments)
 
 
 def reply_of(server: Server, token: str) -> str:

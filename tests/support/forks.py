@@ -45,11 +45,13 @@ LOADED: Final = (
     *("timeit", "wsgiref.simple_server", "wsgiref.validate"),
     # Of gunicorn, what reads no variables when it is imported.
     *("gunicorn.glogging", "gunicorn.http", "gunicorn.sock"),
+    *("click", "requests"),  # the command's
 )
 #: Packages of which a mount loads every module.
 LOADED_WHOLE: Final = ("wsgi_app.wires", "wsgi_app.web", "wsgi_app.delivery", "wsgi_app.engine")
 PR_SET_PDEATHSIG: Final = 1
 END_SECONDS: Final = 10
+STANDARD_FILES: Final = (0, 1, 2)
 POLL_SECONDS: Final = 0.01
 
 
@@ -89,12 +91,12 @@ class Fork:
 class Parent:
     """The process that forks, and ends with its starter. Used by any thread."""
 
-    def __init__(self, env: Mapping[str, str], cwd: Path) -> None:
+    def __init__(self, env: Mapping[str, str], cwd: Path, loads: Sequence[str] = ()) -> None:
         self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.forks", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.support.forks", str(theirs.fileno()), *loads],
                 env=dict(env),
                 cwd=cwd,
                 pass_fds=[theirs.fileno()],
@@ -109,18 +111,24 @@ class Parent:
         return _of_interpreter(env) == self._environment
 
     def start(
-        self, module: str, arguments: Sequence[str], env: Mapping[str, str], cwd: Path, output: Path
+        self,
+        module: str,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        files: Sequence[int],
     ) -> Fork:
-        """Run a module as ``python -m`` does."""
-        request = {"module": module, "arguments": [*arguments], "env": {**env}}
-        request |= {"cwd": str(cwd), "output": str(output)}
-        return Fork(self, self.ask(request)["pid"])
+        """Run a module as ``python -m`` does; ``files``: its stdin, stdout and stderr."""
+        request = {"module": module, "arguments": [*arguments], "env": {**env}, "cwd": str(cwd)}
+        return Fork(self, self.ask(request, files)["pid"])
 
-    def ask(self, request: Mapping[str, Any]) -> Any:
+    def ask(self, request: Mapping[str, Any], files: Sequence[int] = ()) -> Any:
         """Send a request and return the answer."""
+        line = json.dumps(request).encode() + b"\n"
         with self._lock:
-            self._socket.sendall(json.dumps(request).encode() + b"\n")
-            return json.loads(_read_line(self._socket.fileno()))
+            sent = socket.send_fds(self._socket, [line], files)
+            self._socket.sendall(line[sent:])
+            return json.loads(_read_line(self._socket)[0])
 
     def close(self) -> None:
         """End it."""
@@ -132,31 +140,38 @@ def _of_interpreter(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name.startswith("PYTHON")}
 
 
-def _read_line(descriptor: int) -> bytes:
-    """One line; empty at the end. There is never more than one on its way."""
-    line = b""
+def _read_line(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """One line, and the files that came with it; empty at the end. None is on its way behind it."""
+    line, files = b"", list[int]()
     while not line.endswith(b"\n"):
-        piece = os.read(descriptor, 65_536)
+        piece, more, _, _ = socket.recv_fds(connection, 65_536, len(STANDARD_FILES))
         if not piece:
-            return b""
+            return b"", files
         line += piece
-    return line
+        files += more
+    return line, files
 
 
-def main(descriptor: int) -> None:
-    """Load the package, and fork on request until the starter has gone."""
-    for name in (*LOADED, *_modules()):
+def main(descriptor: int, loads: Sequence[str]) -> None:
+    """Load the package and what is named, and fork on request until the starter has gone."""
+    for name in (*LOADED, *_modules(), *loads):
         with suppress(ModuleNotFoundError):
             __import__(name)
     gc.collect()
     gc.freeze()  # forks shall neither look at what is here nor copy it
-    while line := _read_line(descriptor):
+    starter = socket.socket(fileno=descriptor)
+    while True:
+        line, files = _read_line(starter)
+        if not line:
+            return
         request = json.loads(line)
         if "poll" in request:
-            _answer(descriptor, status=_status(request["poll"]))
+            _answer(starter, status=_status(request["poll"]))
         elif os.fork() == 0:
-            _become(request, descriptor)
+            _become(request, files, starter)
             _run(request["module"])
+        for file in files:
+            os.close(file)
 
 
 def _modules() -> Iterator[str]:
@@ -186,8 +201,8 @@ def _run(module: str) -> NoReturn:
     os._exit(status)
 
 
-def _answer(descriptor: int, **values: Any) -> None:
-    os.write(descriptor, json.dumps(values).encode() + b"\n")
+def _answer(starter: socket.socket, **values: Any) -> None:
+    starter.sendall(json.dumps(values).encode() + b"\n")
 
 
 def _status(pid: int) -> Optional[int]:
@@ -197,22 +212,21 @@ def _status(pid: int) -> Optional[int]:
     return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def _become(request: Mapping[str, Any], descriptor: int) -> None:
-    """Be a process as `Process` starts them, then tell the starter."""
+def _become(request: Mapping[str, Any], files: Sequence[int], starter: socket.socket) -> None:
+    """Be a process as `Process` starts them, then report to the starter."""
     os.setsid()  # a group of its own, so that no grandchild is left over
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    for file, number in zip(files, STANDARD_FILES):
+        os.dup2(file, number)
+        os.close(file)
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
     sys.path[0] = request["cwd"]
     sys.argv = [request["module"], *request["arguments"]]
-    _answer(descriptor, pid=os.getpid())
-    os.close(descriptor)
+    _answer(starter, pid=os.getpid())
+    starter.close()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2:])

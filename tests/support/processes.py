@@ -15,8 +15,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 from tests.support.forks import Fork, Parent
 from tests.support.waiting import POLL_SECONDS
@@ -179,21 +179,23 @@ def _spawn(
         )
 
 
-@lru_cache(maxsize=1)
-def forks_parent() -> Parent:
-    """The process whose forks servers are; it starts with the first, and ends with this one."""
-    parent = Parent(clean_environment(), ROOT)
-    atexit.register(parent.close)
+_parents: dict[tuple[str, ...], Parent] = {}
+
+
+def forks_parent(loads: Sequence[str] = ()) -> Parent:
+    """The process whose forks have loaded this; it starts with the first, and ends with us."""
+    parent = _parents.get(tuple(loads))
+    if parent is None:
+        parent = _parents[tuple(loads)] = Parent(clean_environment(), ROOT, loads)
+        atexit.register(parent.close)
     return parent
 
 
 def own_children() -> list[int]:
     """The ids of what this process has started and not ended yet, forks among them."""
-    children = child_pids(os.getpid())
-    if not forks_parent.cache_info().currsize:
-        return children
-    parent = forks_parent().pid
-    return [pid for pid in children if pid != parent] + child_pids(parent)
+    parents = [parent.pid for parent in _parents.values()]
+    children = [pid for pid in child_pids(os.getpid()) if pid not in parents]
+    return children + [pid for parent in parents for pid in child_pids(parent)]
 
 
 @contextmanager
@@ -207,18 +209,20 @@ def temporary_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def started(
+def started(  # noqa: PLR0913 - as `subprocess.Popen`
     command: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
     may_fork: bool = False,
+    loads: Sequence[str] = (),
 ) -> Iterator[Process]:
     """Run ``command`` for the length of the block; its output is shown when the block fails.
 
     It inherits the files numbered ``pass_fds``, under the same numbers. With ``may_fork`` a module
-    of this Python starts as a fork of one that has loaded the package (`tests.support.forks`).
+    of this Python starts as a fork of one that has loaded the package (`tests.support.forks`), and
+    the modules ``loads``.
 
     The block must end in the thread that began it: the program ends with that thread.
     """
@@ -226,12 +230,13 @@ def started(
     with temporary_folder() as folder:
         output = folder / "output"
         name = " ".join(Path(part).name for part in command[:3])
-        parent = (
-            forks_parent() if may_fork and list(command[:2]) == [sys.executable, "-m"] else None
-        )
+        may_fork = may_fork and list(command[:2]) == [sys.executable, "-m"]
+        parent = forks_parent(loads) if may_fork else None
         child: subprocess.Popen[bytes] | Fork
         if parent and parent.can_start(environment):
-            child = parent.start(command[2], command[3:], environment, place, output)
+            with open(os.devnull, "rb") as nothing, output.open("wb") as sink:  # noqa: PTH123 - no folder's file
+                files = nothing.fileno(), sink.fileno(), sink.fileno()
+                child = parent.start(command[2], command[3:], environment, place, files)
         else:
             child = _spawn(command, environment, place, output, pass_fds)
         process = Process(name, child, output)
@@ -244,3 +249,38 @@ def started(
             raise
         finally:
             process.kill()
+
+
+def run_module(
+    module: str,
+    *arguments: str,
+    typed: str = "",
+    env: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
+    seconds: float = START_SECONDS,
+) -> subprocess.CompletedProcess[str]:
+    """Run a module of the package as a fork, as ``python -m`` does, to its end.
+
+    ``typed``, at most 64 KB, comes through a pipe. ``env`` is its whole environment, by default
+    `clean_environment`. Raises `subprocess.TimeoutExpired` after ``seconds``.
+    """
+    reader, writer = os.pipe()
+    with open(reader, "rb") as given, open(writer, "wb") as pen:  # noqa: PTH123 - a pipe
+        pen.write(typed.encode())
+        pen.close()
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            files = given.fileno(), out.fileno(), err.fileno()
+            parent, environment = forks_parent(), clean_environment() if env is None else env
+            child = parent.start(module, arguments, environment, cwd, files)
+            try:
+                status = child.wait(seconds)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+            texts = [_all_of(file) for file in (out, err)]
+    return subprocess.CompletedProcess([module, *arguments], status, *texts)
+
+
+def _all_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()

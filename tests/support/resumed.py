@@ -112,20 +112,21 @@ class Rig:
 
 
 @contextmanager
-def resuming(
+def resuming(  # noqa: PLR0913 - each is a part of the service, by keyword
     folder: Path,
     *,
     app: str = APP,
     hosts: int = 1,
     workers: int = 2,
     env: Mapping[str, str] | None = None,
+    loads: Sequence[str] = (),
 ) -> Iterator[Rig]:
-    """Run it all."""
+    """Run it all; ``loads`` as `gunicorn` has it."""
     effects = folder / f"effects-{time.monotonic_ns()}"
     with StepUpstream() as upstream:
         settings = {**upstream.environment, "TEST_EFFECTS": str(effects), **(env or {})}
         settings.setdefault("AGENT_MAX_ATTEMPTS", "2")
-        with service(app, hosts=hosts, workers=workers, env=settings) as shared:
+        with service(app, hosts=hosts, workers=workers, env=settings, loads=loads) as shared:
             yield Rig(shared, upstream, effects)
 
 

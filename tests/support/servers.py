@@ -30,6 +30,12 @@ from wsgi_app.compat.gunicorn import runnable_module
 from wsgi_app.compat.redis import maintenance_options, protocol_options
 
 WORKER_READY = "Worker is ready"
+#: For ``loads``: what graphs' workers load, and those of all frameworks.
+GRAPHS = (
+    *("langchain.agents", "langchain_openai", "langgraph.prebuilt"),
+    *("langgraph.checkpoint.postgres.aio", "langgraph.checkpoint.sqlite.aio"),
+)
+FRAMEWORKS = (*GRAPHS, "agents", "pydantic_ai")
 
 # The project's own gunicorn.conf.py must not apply unseen. An open stream must not hold up the end
 # of a test for gunicorn's 30 seconds, nor gunicorn close a connection that nginx is about to use.
@@ -175,15 +181,14 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
     ``delivery`` is AGENT_DELIVERY, with the hooks that parked streams need. Another
     ``worker_class`` may serve so many requests at once. ``python`` is another environment's.
     ``fresh`` is an interpreter that has loaded nothing, for apps that change what is loaded.
-    ``loads`` are slow modules that the workers find loaded, instead of each loading them.
+    ``loads`` are slow modules that a fork finds loaded, instead of each worker loading them.
     """
     delivery = delivery or ("parked" if PARKED else None)
     port = free_port()
     settings = {**_delivery_settings(delivery, config), **(env or {})}
     with temporary_folder() as folder:
         own_config = folder / "gunicorn_config.py"
-        imports = "".join(f"import {name}\n" for name in loads)
-        own_config.write_text(imports + (PARKED_CONFIG if delivery else GUNICORN_CONFIG))
+        own_config.write_text(PARKED_CONFIG if delivery else GUNICORN_CONFIG)
         command = [str(python), "-m", runnable_module(), "--config", str(config or own_config)]
         command += ["--bind", f"127.0.0.1:{port}", "--worker-class", worker_class]
         command += ["--workers", str(workers)] if workers is not None else []
@@ -191,7 +196,8 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
         bound = "--threads" if worker_class == "gthread" else "--worker-connections"
         command += [bound, str(threads)] if threads is not None else []
         may_fork = worker_class == "gthread" and not fresh
-        with started([*command, *args, app], env=settings, cwd=cwd, may_fork=may_fork) as process:
+        command += [*args, app]
+        with started(command, env=settings, cwd=cwd, may_fork=may_fork, loads=loads) as process:
             if config is None:
                 process.wait_until(
                     lambda: process.log().count(WORKER_READY) >= (workers or 1), start_seconds

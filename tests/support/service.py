@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -53,15 +53,18 @@ def service(  # noqa: PLR0913 - each is a part of the deployment, by keyword
     prefix: str = "/agents",
     store_args: tuple[str, ...] = (),
     tls_port: int | None = None,
+    loads: Sequence[str] = (),
 ) -> Iterator[Service]:
-    """Run it all; ``env`` adds to the hosts' settings."""
+    """Run it all; ``env`` adds to the hosts' settings, ``loads`` as `gunicorn` has it."""
     with ExitStack() as stack:
         store = stack.enter_context(redis_server(args=store_args))
         settings = {**SETTINGS, "AGENT_REDIS_URL": store.url, "WEB_CONCURRENCY": str(workers)}
         settings |= env or {}
         servers = [
             stack.enter_context(
-                gunicorn(app, workers=None, threads=THREADS, config=CONFIG, env=settings)
+                gunicorn(
+                    app, workers=None, threads=THREADS, config=CONFIG, env=settings, loads=loads
+                )
             )
             for _ in range(hosts)
         ]

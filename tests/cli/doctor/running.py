@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.cli.command import COMMAND
-from tests.support.processes import ROOT, clean_environment
+from tests.cli.command import run_command
+from tests.support.processes import ROOT
 
 #: What makes the stand-alone app a service.
 TOKENS = {"AGENT_TOKENS": "dev=demo-tenant", "WSGI_AGENT_HOST_TOKEN": "dev"}
-SECONDS = 100.0
 
 
 class Diagnosis(NamedTuple):
@@ -36,15 +34,7 @@ def run_doctor(
     *arguments: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT
 ) -> Diagnosis:
     """Run ``wsgi-agent-host doctor --json`` as an operator would; ``env`` adds to `TOKENS`."""
-    done = subprocess.run(
-        [COMMAND, "doctor", "--json", *arguments],
-        env=clean_environment({**TOKENS, **(env or {})}),
-        cwd=cwd,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=SECONDS,
-        check=False,
-    )
+    done = run_command("doctor", "--json", *arguments, env={**TOKENS, **(env or {})}, cwd=cwd)
     try:
         report: dict[str, list[Any]] = json.loads(done.stdout)
     except ValueError:

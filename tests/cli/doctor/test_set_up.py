@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.cli.command import COMMAND
+from tests.cli.command import run_command
 from tests.cli.doctor.running import TOKENS, run_doctor
-from tests.support.processes import clean_environment
 from wsgi_app.cli.doctor.facts import ForkFacts, GunicornFacts, HostFacts, SetUp
 from wsgi_app.cli.doctor.gunicorn_checks import gunicorn_checks
 from wsgi_app.cli.doctor.report import Finding
@@ -189,14 +187,7 @@ def test_malformed_settings_are_all_told() -> None:
         "AGENT_REDIS_ULR": "redis://127.0.0.1:1",
         "AGENT_OF_SOMEBODY_ELSE": "x",
     }
-    done = subprocess.run(
-        [COMMAND, "doctor"],
-        env=clean_environment({**TOKENS, **env}),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=100,
-        check=False,
-    )
+    done = run_command("doctor", env={**TOKENS, **env})
     assert done.returncode == 1, done.stdout
     assert "(AGENT_LEASE_SECONDS): AGENT_LEASE_SECONDS is malformed" in done.stdout
     assert "(AGENT_STREAM_SLOTS): AGENT_STREAM_SLOTS is malformed" in done.stdout
@@ -219,15 +210,7 @@ def test_a_fresh_project_is_told_little(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP)
 
     def told(*options: str) -> list[str]:
-        done = subprocess.run(
-            [COMMAND, "doctor", *options, "app:app"],
-            env=clean_environment(),
-            cwd=tmp_path,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=100,
-            check=False,
-        )
+        done = run_command("doctor", *options, "app:app", cwd=tmp_path)
         assert done.returncode == 1, done.stdout
         return done.stdout.splitlines()
 
