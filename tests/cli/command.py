@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -112,10 +113,18 @@ class Terminal:
         return True
 
 
+def _keep_output(slave: int) -> None:
+    """Have Ctrl-C drop nothing: else Linux forgets what was printed and not read yet (NOFLSH)."""
+    attributes = termios.tcgetattr(slave)
+    attributes[3] |= termios.NOFLSH
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+
+
 @contextmanager
 def terminal(url: str, *options: str) -> Iterator[Terminal]:
     """Run ``wsgi-agent-host chat`` in a terminal of its own for the length of the block."""
     master, slave = os.openpty()
+    _keep_output(slave)
     command = [
         *(find_program("setpriv", "util-linux"), "--pdeathsig", "TERM", "--"),
         *(find_program("setsid", "util-linux"), "--ctty"),
