@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 
 from tests.support.processes import find_program
 
@@ -28,6 +28,7 @@ ARGUMENTS = [
 def chromium() -> Iterator[Browser]:
     """A browser without profiles; its thread can run no other event loop meanwhile."""
     program = find_program("chromium", "chromium")
+    expect.set_options(timeout=ACTION_SECONDS * 1000)  # which no context sets
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         try:
