@@ -70,7 +70,7 @@ def test_a_reader_waits_about_a_second(tmp_path: Path) -> None:
     with resuming(tmp_path, workers=3, env={"AGENT_LEASE_SECONDS": "60"}) as rig:
         waits = []
         for _ in range(KILLS):
-            wait_for(lambda: len(rig.signed_on()) == 3, "all workers", 60)
+            wait_for(lambda: len(rig.shared.signed_on()) == 3, "all workers", 60)
             follower = start_stalled(rig, rig.shared.direct[0])
             killed_at = kill(owner_pid(follower.client, follower.session), signal.SIGKILL)
             ended_well(follower, rig, ["a", "b"])

@@ -20,7 +20,7 @@ from tests.support.resumed import (
     kill_owner,
     message,
 )
-from tests.support.service import owner_pid
+from tests.support.service import WORKERS, owner_pid
 from tests.support.upstream_script import Call, Text, ToolCalls, scripted_message
 from tests.support.waiting import wait_for
 
@@ -29,7 +29,8 @@ ROUNDS = int(os.environ.get("TEST_RESUMED_ROUNDS", "8"))
 
 
 def follower_of(rig: Rig, prefix: str) -> Follower:
-    """A reader of a new session."""
+    """A reader of a new session, once all workers have loaded the app."""
+    rig.shared.wait_loaded(f"site/{prefix}", WORKERS * len(rig.shared.hosts))
     return Follower(ReadingClient(rig.shared.hosts[0], prefix=f"/{prefix}"), new_session())
 
 
@@ -128,11 +129,6 @@ def random_kills(rig: Rig, prefix: str) -> None:
     """Whenever its worker is killed, a turn has one end, its exact text, and no effect twice."""
     chance = random.Random(prefix)  # noqa: S311 - no secret
     for _ in range(ROUNDS):
-        wait_for(
-            lambda: len(rig.signed_on(f"site/{prefix}")) > 1,
-            "workers that have loaded the app",
-            120,
-        )
         follower = follower_of(rig, prefix)
         follower.start(message(follower.session, "wait 0.2", "wait 0.2"))
         time.sleep(chance.uniform(0, 0.9))

@@ -58,10 +58,17 @@ def settings(upstream: Upstream) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def shared(api: str, request: pytest.FixtureRequest) -> Service:
+def hosts(api: str, request: pytest.FixtureRequest) -> Service:
     """The hosts that have this kind of agent."""
     found: Service = request.getfixturevalue("frameworks" if api in SLOW_KINDS else "models")
     return found
+
+
+@pytest.fixture
+def shared(hosts: Service, api: str) -> Service:
+    """The same, once no worker is missing."""
+    hosts.wait_loaded(f"site/{api}", len(hosts.hosts))
+    return hosts
 
 
 def client_of(shared: Service, api: str, place: int) -> ReadingClient:

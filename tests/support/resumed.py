@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.reading import ReadingClient
-from tests.support.service import NAMESPACE, Service, owner_pid, service
+from tests.support.service import Service, owner_pid, service
 from tests.support.sse import Frame, Stream, StreamCutError
 from tests.support.upstream import Request, Upstream
 from tests.support.upstream_script import (
@@ -28,7 +28,6 @@ from tests.support.upstream_script import (
 )
 from tests.support.waiting import wait_for
 from wsgi_app.events import EventId
-from wsgi_app.store.redis import RedisStore
 
 APP = "tests.support.resumed_app:app()"
 ENDS = ("done", "error", "cancelled")
@@ -96,15 +95,6 @@ class Rig:
         with self.shared.store.client() as client:
             keys = client.scan_iter(match=f"*{session}*:r:*", count=1000)
             return any(text in record for key in keys for record in client.lrange(key, 0, -1))
-
-    def signed_on(self, namespace: str = NAMESPACE) -> set[int]:
-        """The living processes that have loaded the app."""
-        store = RedisStore(self.shared.store.url, namespace=namespace)
-        try:
-            known = {view.info.pid for view in store.workers()}
-        finally:
-            store.close()
-        return known & {pid for host in self.shared.hosts for pid in host.worker_pids()}
 
     def names(self, session: str) -> list[str]:
         """The names of these effects."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from tests.support.processes import ROOT, free_port, temporary_folder
 from tests.support.reading import ReadingClient
 from tests.support.servers import Gunicorn, Nginx, Redis, gunicorn, nginx, redis_server
+from tests.support.waiting import wait_for
+from wsgi_app.store.redis import RedisStore
 
 CONFIG = ROOT / "gunicorn.conf.py"
 NGINX_CONF = ROOT / "deploy" / "nginx.conf"
@@ -17,6 +19,8 @@ NGINX_CONF = ROOT / "deploy" / "nginx.conf"
 NAMESPACE = "site/agents"
 SCRIPTED = "tests.support.apps:scripted_app()"
 WORKERS = 2
+#: How long workers may take to load the app.
+LOAD_SECONDS = 90
 #: A tenant that is told which worker is which.
 OPERATOR = "dev=demo-tenant scopes=chat+read+cancel+admin"
 THREADS = 48
@@ -41,6 +45,22 @@ class Service:
     def log(self) -> str:
         """What all hosts have written."""
         return "".join(host.log() for host in self.hosts)
+
+    def signed_on(self, namespace: str = NAMESPACE) -> set[int]:
+        """The living processes that have loaded the app."""
+        store = RedisStore(self.store.url, namespace=namespace)
+        try:
+            known = {view.info.pid for view in store.workers()}
+        finally:
+            store.close()
+        return known & {pid for host in self.hosts for pid in host.worker_pids()}
+
+    def wait_loaded(self, namespace: str, workers: int) -> None:
+        """Wait until so many workers have loaded the app, those that replace killed ones too.
+
+        Frameworks take a while to load, on a busy machine longer than a turn is waited for.
+        """
+        wait_for(lambda: len(self.signed_on(namespace)) == workers, "all workers", LOAD_SECONDS)
 
 
 @contextmanager
