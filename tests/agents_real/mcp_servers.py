@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests.sites.environments import environment
+from tests.sites.environments import ENVIRONMENTS, environment
 from tests.support.node import install_packages, node_program
 from tests.support.processes import find_program
 from wsgi_app.agents.mcp import McpServer
@@ -55,6 +55,7 @@ def browser_command() -> list[str]:
     """The command of the server that drives a browser, with Debian's chromium."""
     program = find_program("chromium", "chromium")
     args = ["--headless", "--isolated", "--no-sandbox", f"--executable-path={program}"]
+    args.append(f"--output-dir={ENVIRONMENTS / 'playwright-output'}")  # else where it is started
     return node_command("playwright", args)
 
 
