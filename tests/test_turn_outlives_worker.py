@@ -24,6 +24,7 @@ from tests.support.resumed import (
     Follower,
     Rig,
     call,
+    check_effects,
     ended_well,
     kill,
     kill_owner,
@@ -275,9 +276,7 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
             end = follower.end(240)
             assert end.data["type"] == "done", (follower.session, end.data)
             assert end.data["reply"] == REPLY == follower.text()
-            names = rig.names(follower.session)
-            assert names.count("a") == 1, names
-            assert len({effect[3] for effect in rig.effects(follower.session)}) == 2
+            check_effects(rig, follower)
 
 
 def test_what_a_sub_agent_said_comes_once(rig: Rig) -> None:

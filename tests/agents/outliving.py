@@ -15,6 +15,7 @@ from tests.support.resumed import (
     Follower,
     Rig,
     call,
+    check_effects,
     ended_well,
     kill,
     kill_owner,
@@ -136,9 +137,7 @@ def random_kills(rig: Rig, prefix: str) -> None:
         end = follower.end(120)
         assert end.data["type"] == "done", end.data
         assert follower.text() == REPLY == end.data["reply"]
-        names = rig.names(follower.session)
-        assert names.count("a") == 1, names
-        assert len({effect[3] for effect in rig.effects(follower.session)}) == 2
+        check_effects(rig, follower)
         kinds = [frame.data["type"] for frame in follower.counted()]
         assert (kinds.count("tool_call"), kinds.count("tool_result")) == (2, 2), kinds
 

@@ -221,6 +221,19 @@ class Follower:
         return bool(self.frames) and self.frames[-1].data["type"] in ENDS
 
 
+def check_effects(rig: Rig, follower: Follower) -> None:
+    """Each call of `message` has one key, and the first one has run once.
+
+    Or never, where its worker was killed between its record and its first word: then the model
+    heard that nobody knows.
+    """
+    names = rig.names(follower.session)
+    results = [f.data for f in follower.counted() if f.data["type"] == "tool_result"]
+    unknown = results[0]["status"] == "error"
+    assert names.count("a") in ((0, 1) if unknown else (1,)), names
+    assert len({effect[3] for effect in rig.effects(follower.session)}) == len(set(names))
+
+
 def kill(pid: int, number: int) -> float:
     """Send a process a signal; when that was."""
     os.kill(pid, number)
