@@ -11,6 +11,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app
 
 from wsgi_app.auth import Authenticate, make_authenticator
+from wsgi_app.compat.msgspec import prepare_structs
 from wsgi_app.config import Settings, load_settings, setting_name, with_namespace
 from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.engine.turn.turn import Agent
@@ -87,6 +88,7 @@ class AgentHost:
         return card_response(*here[0])
 
     def _mount(self, app: Flask, prefix: str | None, name: str) -> Mount:
+        prepare_structs()
         settings = load_settings(self._overrides, app.config, os.environ)
         # The name of a blueprint around the host's is before the last dot.
         outer = name.rpartition(".")[0]
