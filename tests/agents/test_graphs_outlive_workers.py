@@ -112,7 +112,7 @@ def test_the_user_decides_about_a_call(rig: Rig) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("graph", GRAPHS[:2])
+@pytest.mark.parametrize("graph", KINDS[:2])
 def test_an_interrupt_outlives_its_worker(rig: Rig, graph: str) -> None:
     """What ``interrupt()`` asks stays asked, and its answer runs the tool once."""
     outliving.question_stays(rig, graph, "ask_graph")
