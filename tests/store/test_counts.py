@@ -240,7 +240,11 @@ def test_processes_share_the_counts(
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    answers = [json.loads(process.communicate("", timeout=60)[0]) for process in processes]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()  # all begin at once
+        process.stdin = None
+    answers = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
     states = Counter(state for codes in answers for state in codes)
     assert states == {"started": allowed, code: 16 * PROCESSES - allowed}
 
