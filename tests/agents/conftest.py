@@ -10,7 +10,11 @@ import pytest
 
 from tests.agents.bench import AgentBench, Host
 from tests.support.postgres import Postgres, postgres
+from tests.support.processes import ROOT
 from tests.support.upstream import Upstream
+
+#: Whose key nobody has.
+AUTHORITY = ROOT / "tests" / "support" / "authority.pem"
 
 collect_ignore: list[str] = []
 if sys.version_info < (3, 11):
@@ -23,6 +27,16 @@ if sys.version_info < (3, 11):
 collect_ignore.append(
     "test_agentflow.py" if sys.version_info < (3, 12) else "test_agentflow_elsewhere.py"
 )
+
+
+@pytest.fixture(autouse=True)
+def _one_authority(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have HTTP clients read one certificate instead of the system's, which takes each 25 ms.
+
+    Nothing here is encrypted; slow tests may install packages.
+    """
+    if request.node.get_closest_marker("slow") is None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(AUTHORITY))
 
 
 @pytest.fixture
