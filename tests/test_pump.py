@@ -252,6 +252,9 @@ class FakeParking:
         wake()
         return self
 
+    def call_when_woken(self, callback: Callable[[], None]) -> None:
+        """Nothing wakes it any more."""
+
     def call_beside(self, call: Callable[[], None]) -> None:
         """Call it at once: what it makes comes back by the loop."""
         call()

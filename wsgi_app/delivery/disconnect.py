@@ -56,6 +56,7 @@ class Watch:
     def close(self) -> None:
         """Forget the socket; to be called before the server closes it."""
         self._watcher.forget(self)
+        self.on_gone = _ignore  # or its reader and it would hold each other
 
 
 class HangupWatcher:
@@ -108,7 +109,7 @@ class HangupWatcher:
 
         Its hang-up says nothing: it may only have ended its own side.
         """
-        watch = Watch(self, client, None, lambda _: None)
+        watch = Watch(self, client, None, _ignore)
         with self._lock:
             self._start()
             self._written.add(watch)
@@ -183,6 +184,10 @@ class HangupWatcher:
                 if since is not None and since < too_old:
                     watch.timed_out = True
                     watch.cut()
+
+
+def _ignore(watch: Watch) -> None:
+    """Nobody wants to know."""
 
 
 def _is_hung_up(fileno: int) -> bool:

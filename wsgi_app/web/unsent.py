@@ -36,9 +36,11 @@ class _Closing:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         try:
-            return self._application(environ, start_response)
+            body = self._application(environ, start_response)
         except BaseException:
             close = environ.pop(_CLOSE, None)
             if close is not None:
                 close()
             raise
+        environ.pop(_CLOSE, None)  # the server has it; or the response and it would hold each other
+        return body

@@ -15,6 +15,7 @@ from wsgi_app.delivery.detached.handover import Connection
 from wsgi_app.delivery.generator import MAX_CHUNK_BYTES
 from wsgi_app.delivery.pump import Encoder, End, Pump, Send
 from wsgi_app.delivery.reader import Reader
+from wsgi_app.engine.runtime.callbacks import nothing
 from wsgi_app.engine.runtime.sockets import receive_at_once, send_at_once
 from wsgi_app.errors import RequestError
 from wsgi_app.events import NumberedEvent
@@ -309,6 +310,7 @@ class ParkedStream:
             receive_at_once(self.client, MAX_UNREAD_BYTES)
         self.client.close()
         self._reader.close()
+        self._feed.call_when_woken(nothing)  # or each would hold the other
         if self._closes_at_once:
             self._finish()
             return

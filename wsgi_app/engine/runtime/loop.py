@@ -44,6 +44,9 @@ class LoopThread:
         self._calls: deque[tuple[Callable[[], object], Context]] = deque()
         self._is_woken = False
         self._waker: Waker | None = None
+        #: An empty one. asyncio keeps a cancelled timer, and with it its context, until its time
+        #: comes: a request's would keep the request and its turn.
+        self.timers_context = Context()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -53,7 +56,7 @@ class LoopThread:
     def _begin(self) -> tuple[asyncio.AbstractEventLoop, Waker]:
         with self._lock:
             if self._loop is None or self._waker is None:
-                loop = green.new_event_loop()
+                loop = Context().run(green.new_event_loop)  # its own reader keeps the context
                 loop.set_default_executor(LoopExecutor())
                 waker = Waker(loop, self._take_calls)
                 self._thread = start_thread(partial(self._run_in, loop), f"loop-{self._name}")
@@ -208,13 +211,13 @@ class Timer:
         self._callback: Callable[[], None] | None = callback
         self._handle: asyncio.TimerHandle | None = None
         self._due_at = loop.loop.time() + delay_seconds
-        loop.call_soon(self._start)
+        loop.call_soon(self._start, loop.timers_context)
 
     def cancel(self) -> None:
         """Prevent the call, unless it has begun."""
         self._callback = None
         with contextlib.suppress(RuntimeError):  # the loop has ended, and its timers with it
-            self._loop.call_soon(self._stop)
+            self._loop.call_soon(self._stop, self._loop.timers_context)
 
     def _start(self) -> None:
         if self._callback is not None:

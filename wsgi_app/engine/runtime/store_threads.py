@@ -68,3 +68,4 @@ class StoreThreads:
                 call()
             except Exception:
                 log.exception("a call outside the loop failed")
+            del call  # it holds a request, and the next one may be long in coming

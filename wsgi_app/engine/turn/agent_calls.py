@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
+from wsgi_app.engine.runtime.callbacks import nothing
 from wsgi_app.engine.runtime.switch_interval import switch_interval
 from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.engine.runtime.waits import Waits, wait_done
@@ -332,8 +333,9 @@ class AgentCalls:
         self._waits.seal()
 
     def end(self) -> None:
-        """Free all that waits."""
+        """Free all that waits, and let go of the turn."""
         self._waits.end()
+        self._too_large = nothing
 
     def _refuse_on_loop(self, coroutine: Coroutine[Any, Any, Any] | None = None) -> None:
         """Waiting on a loop would stop every turn that runs there, and never end."""

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Optional, Protocol
 
+from wsgi_app.engine.runtime.callbacks import nothing
 from wsgi_app.engine.runtime.switch_interval import switch_interval
 from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.engine.turn.agent_calls import AgentCalls
@@ -98,7 +99,7 @@ class AgentRun:
         first_step = begin(turn)
         if first_step is None:
             return False
-        future = self._request.context.run(self._submit, turn, first_step)
+        future = self._request.context.copy().run(self._submit, turn, first_step)
         future.add_done_callback(partial(self._first_step_ended, turn))
         return True
 
@@ -118,7 +119,7 @@ class AgentRun:
         finally:
             if self.thread is None:
                 self._calls.agent_returned()
-                self._end(AGENT_ERROR)  # whatever left the lines above
+                self._finish()
 
     def _go_on(self, turn: Turn, rest: Rest) -> None:
         if rest is None:
@@ -129,7 +130,9 @@ class AgentRun:
     # -- in the turn's thread
 
     def _start_thread(self, target: Callable[[], None]) -> None:
-        self.thread = start_thread(lambda: self._request.context.run(target), "turn")
+        # A copy: the turn that is entered there holds the request, which is not to hold the turn.
+        context = self._request.context.copy()
+        self.thread = start_thread(lambda: context.run(target), "turn")
 
     def _main(self, history: list[Message] | None) -> None:
         try:
@@ -141,15 +144,15 @@ class AgentRun:
                     enter_turn(turn)
                     self._guard(lambda: self._answer(turn))
         finally:
-            # Whatever left the lines above, a turn without an end must not stay.
-            self._end(AGENT_ERROR)
+            self._finish()
 
     def _run_rest(self, turn: Turn, rest: Callable[[Turn], Any]) -> None:
         try:
+            enter_turn(turn)
             with self._request.app_context(), self._report.inside_turn():
                 self._guard(lambda: self._send(rest, turn))
         finally:
-            self._end(AGENT_ERROR)
+            self._finish()
 
     def _answer(self, turn: Turn) -> None:
         agents = self._services.session_agents
@@ -186,6 +189,11 @@ class AgentRun:
 
     # -- both
 
+    def _finish(self) -> None:
+        """End the turn, whatever has left it without an end, and let go of it."""
+        self._end(AGENT_ERROR)
+        self._end, self._has_ended, self._wait_in_queue = _refuse, _yes, nothing
+
     def _make_turn(self, history: list[Message]) -> Turn:
         given = self._request.history
         return Turn(
@@ -220,3 +228,11 @@ class AgentRun:
             log.error(told, self._fence.turn, key.session_id, exc_info=error)
         known = self._services.explain(error)
         self._end(AGENT_ERROR if known is None else as_error(known))
+
+
+def _refuse(terminal: Terminal | None) -> bool:  # noqa: ARG001 - it has ended
+    return False
+
+
+def _yes() -> bool:
+    return True

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from wsgi_app.engine.runtime.callbacks import nothing
 from wsgi_app.engine.runtime.loop import LoopThread, Timer
 
 
@@ -59,10 +60,11 @@ class TurnClock:
                 self._arm()
 
     def close(self) -> None:
-        """Stop for good: the turn has ended."""
+        """Stop for good, and let go of the turn: it has ended."""
         with self._lock:
             self._closed = True
             self._disarm()
+            self._timed_out = nothing
 
     def _arm(self) -> None:
         self._disarm()

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from wsgi_app.engine.runtime.callbacks import nothing
 from wsgi_app.engine.runtime.loop import LoopThread, Timer
 from wsgi_app.errors import TurnError
 from wsgi_app.events import InputRequest
@@ -121,8 +122,13 @@ class Questions:
             with suppress(InvalidStateError):  # the agent gave up just now
                 pending.answer.set_result(msgspec.json.decode(value))
 
+    def close(self) -> None:
+        """Give up the wait, and let go of the turn: it has ended."""
+        self.withdraw()
+        self._opened = self._closed = nothing
+
     def withdraw(self) -> None:
-        """Give up the wait: the turn has ended."""
+        """Give up the wait."""
         pending = self._pending
         if pending is not None and self._take(pending.answer):
             pending.answer.cancel()

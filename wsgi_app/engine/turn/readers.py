@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from wsgi_app.engine.runtime.callbacks import nothing
 from wsgi_app.engine.runtime.loop import LoopThread, Timer
 
 #: How often other workers are asked for readers, even without an orphan time.
@@ -73,10 +74,11 @@ class Readers:
                 self._arm(max(self._orphan_seconds, MIN_RECHECK_SECONDS))
 
     def close(self) -> None:
-        """Stop for good: the turn has ended."""
+        """Stop for good, and let go of the turn: it has ended."""
         with self._lock:
             self._closed = True
             self._stop_timer()
+            self._orphaned = nothing
 
     def _start_timer(self) -> bool:
         if self._count > 0 or self._paused or self._closed or self._orphan_seconds is None:

@@ -288,7 +288,7 @@ class TurnRun:
         # 3. Whatever waits with the turn stops: its readers' clock, its question, its time, its
         # place.
         self.readers.close()
-        self.questions.withdraw()
+        self.questions.close()
         self._clock.close()
         self._queue_wakeup.set()
         # 4. The agent is woken, so that it stops.
