@@ -27,6 +27,8 @@ POOLS = 5
 TURNS = 500
 END_SECONDS = 60
 MAX_PAUSE_SECONDS = 0.3
+#: Before a refused request comes again.
+PAUSE_SECONDS = 0.05
 ENDS = ("done", "cancelled", "error")
 
 
@@ -65,8 +67,7 @@ class Stopper:
             "message": script(f"{self._name}-{self._count}", self._choose),
             "if_busy": "enqueue",
         }
-        stream = self._client.stream("POST", f"/chat/{self._name}", body, seconds=END_SECONDS)
-        assert stream.status == 200, stream.headers
+        stream = self._start(body)
         time.sleep(self._choose.uniform(0, MAX_PAUSE_SECONDS))  # the random point is a moment
         if self._choose.random() < 0.3:
             stream.abort()
@@ -76,6 +77,19 @@ class Stopper:
         last = [frame.data for frame in self._rest(stream) if frame.data["type"] in ENDS][-1]
         assert last["type"] != "error", last
         self.ends[last["type"]] += 1
+
+    def _start(self, body: dict[str, Any]) -> Stream:
+        """Come again while the tenant's share of the slots is taken, by cancels that wait too."""
+        deadline = time.monotonic() + END_SECONDS
+        while True:
+            stream = self._client.stream("POST", f"/chat/{self._name}", body, seconds=END_SECONDS)
+            if stream.status == 200:
+                return stream
+            with stream:
+                refused = stream.json()
+            assert refused["code"] == "too_many_readers", refused
+            assert time.monotonic() < deadline, refused
+            time.sleep(PAUSE_SECONDS)
 
     def _rest(self, stream: Stream) -> list[Frame]:
         frames = list(stream)
