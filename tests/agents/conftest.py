@@ -10,11 +10,7 @@ import pytest
 
 from tests.agents.bench import AgentBench, Host
 from tests.support.postgres import Postgres, postgres
-from tests.support.processes import ROOT
-from tests.support.upstream import Upstream
-
-#: Whose key nobody has.
-AUTHORITY = ROOT / "tests" / "support" / "authority.pem"
+from tests.support.upstream import AUTHORITY, Upstream
 
 collect_ignore: list[str] = []
 if sys.version_info < (3, 11):

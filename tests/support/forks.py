@@ -40,6 +40,9 @@ LOADED: Final = (
     "wsgi_app.host",
     "wsgi_app.store.redis",
     "wsgi_app.gunicorn_hooks",
+    "wsgi_app.standalone",
+    *("wsgi_app.agents.demo", "wsgi_app.agents.openai_client", "wsgi_app.agents.openai_direct"),
+    *("httpcore2", "openai.resources.chat", "openai.resources.responses"),
     # Of the standard library, what gunicorn and prometheus_client load.
     *("argparse", "glob", "grp", "gzip", "logging.config", "logging.handlers", "mmap", "pwd"),
     *("timeit", "wsgiref.simple_server", "wsgiref.validate"),

@@ -27,6 +27,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # typing's own is missing in Python 3.10
 
 START_SECONDS: Final = 10.0
+#: A certificate whose key nobody has, for clients that read the system's before they need any.
+AUTHORITY: Final = Path(__file__).with_name("authority.pem")
 #: By the path's last part; all others get chat completions.
 _SHAPES: Final[dict[str, type[ResponsesShape | MessagesShape]]] = {
     "responses": ResponsesShape,
@@ -119,6 +122,7 @@ class Upstream:
             "OPENAI_BASE_URL": self.url,
             "OPENAI_API_KEY": "sk-upstream-test-key",
             "AGENT_MODEL": "test-model",
+            "SSL_CERT_FILE": str(AUTHORITY),
         }
 
     def script(self, *steps: AnyStep) -> None:
