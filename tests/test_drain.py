@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -116,6 +117,19 @@ def test_what_the_app_has_loaded_is_not_collected_again() -> None:
     with draining_host(1) as client:
         frozen = ReadingClient(client.server, prefix="").call("GET", "/frozen").json
     assert frozen > 10_000
+
+
+def test_the_garbage_collector_looks_seldom() -> None:
+    """A worker's garbage collector waits for 10,000 new objects, of which a start makes 1,000."""
+    with draining_host(1) as client:
+        thresholds = ReadingClient(client.server, prefix="").call("GET", "/thresholds").json
+    assert thresholds == [10_000, *gc.get_threshold()[1:]]
+
+
+def test_a_site_may_have_its_own_collections() -> None:
+    """Thresholds that the site has set stay."""
+    with gunicorn("tests.support.apps:collecting_app()", workers=1) as server:
+        assert ReadingClient(server, prefix="").call("GET", "/thresholds").json == [500, 5, 5]
 
 
 def worker_of_any(client: ReadingClient) -> set[int]:

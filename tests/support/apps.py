@@ -27,9 +27,16 @@ def scripted_app() -> Flask:
     app.add_url_rule("/page", "page", lambda: "a page of the site")
     app.add_url_rule("/pid", "pid", lambda: jsonify(os.getpid()))
     app.add_url_rule("/frozen", "frozen", lambda: jsonify(gc.get_freeze_count()))
+    app.add_url_rule("/thresholds", "thresholds", lambda: jsonify(gc.get_threshold()))
     app.add_url_rule("/threads", "threads", lambda: jsonify(own_threads()))
     AgentHost(scripted).init_app(app, url_prefix="/agents")
     return app
+
+
+def collecting_app() -> Flask:
+    """Have the garbage collector look more often than Python does."""
+    gc.set_threshold(500, 5, 5)
+    return scripted_app()
 
 
 class Seeing:
