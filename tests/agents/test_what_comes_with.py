@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +15,12 @@ from openai import OpenAI
 
 from tests.clients.openai_host import new_client
 from tests.support.agent_kinds import KINDS
+from tests.support.client import new_session
 from tests.support.kinds_app import prefix_of
+from tests.support.reading import ReadingClient
+from tests.support.resting import ask, give
 from tests.support.servers import FRAMEWORKS, Gunicorn, gunicorn, redis_server
+from tests.support.service import owner_pid
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls
 from wsgi_app.auth import DEVELOPMENT_TOKEN
@@ -48,7 +54,7 @@ def server(upstream: Upstream) -> Iterator[Gunicorn]:
         env = {
             **upstream.environment,
             "AGENT_REDIS_URL": store.url,
-            "AGENT_TOKENS": f"{DEVELOPMENT_TOKEN}=tenant",
+            "AGENT_TOKENS": f"{DEVELOPMENT_TOKEN}=tenant scopes=chat+read+cancel+admin",
         }
         app = "tests.support.kinds_app:app()"
         with gunicorn(app, workers=2, threads=8, env=env, loads=FRAMEWORKS) as running:
@@ -87,6 +93,26 @@ def test_a_models_calls_go_to_the_client(server: Gunicorn, upstream: Upstream, k
     third = client.responses.create(model="any", input="dry?", previous_response_id=second.id)
     assert third.output_text == "Yes."
     assert "wall 1 is blue" in json.dumps(upstream.requests[-1].body), "it is history"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", TAKING)
+def test_a_killed_worker_leaves_the_calls_to_another(
+    server: Gunicorn, upstream: Upstream, kind: str
+) -> None:
+    """They stay asked, under their name, and are offered to the model still."""
+    client = ReadingClient(server, prefix=prefix_of(kind))
+    session = new_session()
+    request_id = ask(client, upstream, session, ONE, TWO)
+    os.kill(owner_pid(client, session), signal.SIGKILL)
+    upstream.script(Text(("Painted.",)))
+    assert give(client, session, request_id, "c1", "c2").status == 200
+    client.wait_idle(session, 20)
+    assert client.session(session)["messages"][-1]["content"] == "Painted."
+    body = json.dumps(upstream.requests[-1].body)
+    assert "wet c1" in body
+    assert "wet c2" in body
+    assert '"name": "paint"' in json.dumps(upstream.requests[-1].body["tools"])
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in TAKING])

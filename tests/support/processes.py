@@ -90,6 +90,11 @@ def free_port(highest: int = 32_000) -> int:
     raise AssertionError("100 random ports of 127.0.0.1 are all taken")
 
 
+def threads_of(pid: int) -> int:
+    """How many threads a process has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
 def child_pids(pid: int) -> list[int]:
     """The ids of a process's children, lowest first."""
     found: list[int] = []

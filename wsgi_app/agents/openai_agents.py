@@ -162,10 +162,11 @@ class AgentsSdkAgent:
         report = Report(turn, max_turns, format_error, steps)
         run_config = self._make_run_config(report, said)
         context = self._context(turn) if self._context else turn
-        agent: Agent[Any] = with_client_tools(self._agent, turn)
+        first: Agent[Any] = with_client_tools(self._agent, turn)
+        agent = first
         given: str | list[TResponseInputItem] | RunState[Any] = message
         if steps.are_left:
-            agent, given = await self._take_up(steps, report, context)
+            agent, given = await self._take_up(first, steps, report, context)
         behind = steps.answers_before
         while True:
             result = Runner.run_streamed(
@@ -190,13 +191,15 @@ class AgentsSdkAgent:
             given = said.begin_again(result.to_input_list())
             report.begin_again()
 
-    async def _take_up(self, steps: SdkSteps, report: Report, context: Any) -> tuple[Any, Any]:
+    async def _take_up(
+        self, first: Agent[Any], steps: SdkSteps, report: Report, context: Any
+    ) -> tuple[Any, Any]:
         """The agent that was at work, and what it continues with."""
-        state = await steps.state_of(self._agent, context)
+        state = await steps.state_of(first, context)
         if state is not None:
             report.counted = steps.counted
-            return self._agent, await report.ask_approvals(state)
-        agent = steps.agent_of(self._agent)
+            return first, await report.ask_approvals(state)
+        agent = steps.agent_of(first)
         return agent, await steps.items_left(agent, context)
 
     def _make_run_config(self, report: Report, said: Said) -> Any:

@@ -43,7 +43,16 @@ from wsgi_app.agents.upstream_errors import CUT_OFF_DETAILS, missing_answer
 from wsgi_app.compat.python import aclosing
 from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnCancelled, TurnError
-from wsgi_app.events import Handoff, Status, Thinking, ToolCall, ToolResult, Usage, encode_json
+from wsgi_app.events import (
+    AnyEvent,
+    Handoff,
+    Status,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+    encode_json,
+)
 
 _TEXT: Final = frozenset({"response.output_text.delta", "response.refusal.delta"})
 _THINKING: Final = frozenset(
@@ -83,12 +92,22 @@ class Report(RunHooks[Any]):
         self._called: dict[str, str] = {}
         self._early: dict[str, ToolResult] = {}
         self._finished: set[str] = set()
+        for event in turn.records.told:
+            self._take_told(event)
         self._errors: dict[str, str] = {}
         self._ending: TurnError | None = None
         #: What of the run is counted in the turn.
         self.counted = Usage()
         self._model: ModelState = "idle"
         self._has_text = self._has_spoken = False
+
+    def _take_told(self, event: AnyEvent) -> None:
+        """Know what the user was told before this run."""
+        if isinstance(event, ToolCall):
+            self._called[event.call_id] = event.tool
+            self._steps.note_told(event.call_id)
+        elif isinstance(event, ToolResult):
+            self._finished.add(event.call_id)
 
     async def follow(self, result: RunResultStreaming) -> None:
         """Tell all that the run streams, to its end or its next approval."""

@@ -44,6 +44,7 @@ class SdkSteps:
         self._turn = turn
         self._calls = calls
         self._said = said
+        self._clients = {tool.name for tool in turn.client_tools}
         self._items: list[Any] = []
         self._state: dict[str, Any] | None = None
         self._agent_name = ""
@@ -169,12 +170,21 @@ class SdkSteps:
         items = list(self._items)
         tools = await agent.get_all_tools(RunContextWrapper(context))
         functions = {tool.name: tool for tool in tools if isinstance(tool, FunctionTool)}
-        for call in _last_calls(items):
+        calls = _last_calls(items)
+        theirs = [call for call in calls if call["name"] in self._clients]
+        # The client is asked for all of its calls together, as it was.
+        given = await asyncio.gather(
+            *(self._result(call, functions.get(call["name"]), context) for call in theirs)
+        )
+        outputs = {call["call_id"]: output for call, output in zip(theirs, given)}
+        for call in calls:
             call_id, name = call["call_id"], call["name"]
-            output = await self._result(call, functions.get(name), context)
+            if call_id not in outputs:
+                outputs[call_id] = await self._result(call, functions.get(name), context)
+                if call_id not in told:
+                    self._tell(call_id, name, outputs[call_id])
+            output = outputs[call_id]
             items.append({"type": "function_call_output", "call_id": call_id, "output": output})
-            if call_id not in told:
-                self._tell(call_id, name, output)
         return items
 
     async def _result(self, call: dict[str, Any], tool: FunctionTool | None, context: Any) -> Any:
@@ -182,7 +192,10 @@ class SdkSteps:
         known = self._calls.result_of(call_id)
         if known is not None:
             return known
-        if not await self._calls.may_begin(call_id, name, arguments) or tool is None:
+        is_clients = name in self._clients  # who is asked still, and runs it once
+        if tool is None or not (
+            is_clients or await self._calls.may_begin(call_id, name, arguments)
+        ):
             return OUTCOME_UNKNOWN
         await self._calls.begin(call_id)
         around = ToolContext(
