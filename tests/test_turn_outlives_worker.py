@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.agents.outliving import question_rests
 from tests.support.client import new_session
 from tests.support.node import run_node
 from tests.support.reading import ReadingClient
@@ -173,6 +174,12 @@ def test_a_question_outlives_its_worker(rig: Rig) -> None:
     assert client.call("POST", f"/chat/{session}/input", answer).status == 200
     assert follower.end().data["reply"] == "Paid."
     assert rig.names(session) == ["p"]
+
+
+@pytest.mark.slow
+def test_an_approval_that_takes_long_has_no_thread(rig: Rig) -> None:
+    """The turn rests, and the answer runs the call once, in the same worker."""
+    question_rests(rig, "agents", "pay")
 
 
 @pytest.mark.slow

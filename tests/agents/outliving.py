@@ -8,6 +8,7 @@ import signal
 import time
 
 from tests.support.client import new_session
+from tests.support.processes import threads_of
 from tests.support.reading import ReadingClient
 from tests.support.resumed import (
     BOUNDARIES,
@@ -124,6 +125,24 @@ def question_stays(rig: Rig, prefix: str, tool: str) -> None:
     answer(follower)
     assert follower.end().data["reply"] == "Paid."
     assert rig.names(follower.session) == ["p"]
+
+
+def question_rests(rig: Rig, prefix: str, tool: str) -> None:
+    """While a question waits long its turn has no thread; the answer has it go on, once."""
+    follower = follower_of(rig, prefix)
+    text = scripted_message([call(1, tool, "p")], [Text(("Paid.",))], tag=follower.session)
+    follower.start(text)
+    wait_for(lambda: "input_request" in follower.kinds, "the question", 60)
+    pid = owner_pid(follower.client, follower.session)
+    busy = threads_of(pid)
+    wait_for(lambda: threads_of(pid) < busy, "the turn rests", 15)
+    answer(follower)
+    assert follower.end().data["reply"] == "Paid."
+    assert rig.names(follower.session) == ["p"]
+    assert follower.kinds.count("input_request") == 1
+    assert "withdrawn" not in follower.kinds
+    kinds = follower.kinds
+    assert (kinds.count("tool_call"), kinds.count("tool_result")) == (1, 1)
 
 
 def random_kills(rig: Rig, prefix: str) -> None:

@@ -67,6 +67,13 @@ def test_an_approval_outlives_its_worker(rig: Rig, framework: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_an_approval_that_takes_long_has_no_thread(rig: Rig, framework: str) -> None:
+    """The turn rests, and the answer runs the call once, in the same worker."""
+    outliving.question_rests(rig, framework, "pay")
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("framework", KINDS)
 def test_kills_at_random_moments(rig: Rig, framework: str) -> None:

@@ -21,6 +21,7 @@ from tests.support.documentation import block
 from tests.support.graphs import make_model
 from tests.support.openai_apps import add
 from tests.support.reading import ReadingClient
+from tests.support.resting import rests_and_goes_on
 from tests.support.servers import GRAPHS, Gunicorn, gunicorn, redis_server
 from tests.support.service import owner_pid
 from tests.support.upstream import Upstream
@@ -50,7 +51,7 @@ def server(
         env = {
             **upstream.environment,
             "AGENT_REDIS_URL": store.url,
-            "AGENT_TOKENS": "dev=tenant",
+            "AGENT_TOKENS": "dev=tenant scopes=chat+read+cancel+admin",
         }
         if request.param == "shared":
             env["MEMORY_FOLDER"] = str(tmp_path_factory.mktemp("graphs"))
@@ -174,6 +175,16 @@ def test_readme_shows_how(upstream: Upstream) -> None:
     assert answer.json["code"] == "input_required"
     (call,) = answer.json["details"]["calls"]
     assert (call["tool"], call["input"]) == ("paint", {"wall": 1})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graph", [*WITH_NODE, *ENDING])
+@pytest.mark.parametrize("server", ["shared"], indirect=True)
+def test_a_call_that_takes_long_has_no_thread(
+    server: Gunicorn, upstream: Upstream, graph: str
+) -> None:
+    """The turn rests in its checkpoint, and goes on in the same worker."""
+    rests_and_goes_on(ReadingClient(server, "dev", f"/{graph}"), upstream)
 
 
 @pytest.mark.slow

@@ -119,6 +119,13 @@ def test_an_interrupt_outlives_its_worker(rig: Rig, graph: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("graph", GRAPHS[:2])
+def test_an_interrupt_that_takes_long_has_no_thread(rig: Rig, graph: str) -> None:
+    """The turn rests, and its answer resumes the graph from its checkpoint."""
+    outliving.question_rests(rig, graph, "ask_graph")
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("graph", KINDS)
 def test_kills_at_random_moments(rig: Rig, graph: str) -> None:

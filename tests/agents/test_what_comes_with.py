@@ -18,7 +18,7 @@ from tests.support.agent_kinds import KINDS
 from tests.support.client import new_session
 from tests.support.kinds_app import prefix_of
 from tests.support.reading import ReadingClient
-from tests.support.resting import ask, give
+from tests.support.resting import ask, give, rests_and_goes_on
 from tests.support.servers import FRAMEWORKS, Gunicorn, gunicorn, redis_server
 from tests.support.service import owner_pid
 from tests.support.upstream import Upstream
@@ -93,6 +93,15 @@ def test_a_models_calls_go_to_the_client(server: Gunicorn, upstream: Upstream, k
     third = client.responses.create(model="any", input="dry?", previous_response_id=second.id)
     assert third.output_text == "Yes."
     assert "wall 1 is blue" in json.dumps(upstream.requests[-1].body), "it is history"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", TAKING)
+def test_a_call_that_takes_long_has_no_thread(
+    server: Gunicorn, upstream: Upstream, kind: str
+) -> None:
+    """The turn rests, and goes on in the same worker."""
+    rests_and_goes_on(ReadingClient(server, prefix=prefix_of(kind)), upstream)
 
 
 @pytest.mark.slow

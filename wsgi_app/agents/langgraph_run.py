@@ -130,7 +130,8 @@ class GraphRun:
         client = self._steps.client
         while True:
             if self._questions:
-                answers = await ask_interrupts(self._turn, client, self._questions)
+                with self._turn.records.standing_still():
+                    answers = await ask_interrupts(self._turn, client, self._questions)
                 await self._run(Command(resume=answers))
             elif self._questions is None:
                 results = await self._run_last_calls()
@@ -147,7 +148,8 @@ class GraphRun:
         if not self._turn.client_tools:
             return []
         state = await self._graph.aget_state(self.config)
-        return await self._steps.client.run_last(messages_of(state.values))
+        with self._turn.records.standing_still():
+            return await self._steps.client.run_last(messages_of(state.values))
 
     async def _run(self, given: Any) -> None:
         """Run the graph until it ends or waits, through all that the user says meanwhile."""
@@ -200,4 +202,5 @@ class GraphRun:
     async def _may_go_on(self) -> bool:
         """Whether the user lets the graph continue from a breakpoint, which asks nothing itself."""
         nodes = (await self._graph.aget_state(self.config)).next
-        return bool(nodes) and await ask_breakpoint(self._turn, nodes)
+        with self._turn.records.standing_still():
+            return bool(nodes) and await ask_breakpoint(self._turn, nodes)

@@ -133,19 +133,17 @@ class GraphStream:
     def _begin(self, message: AIMessage) -> None:
         for call in message.tool_calls:
             call_id = call["id"] or ""
-            if call["name"] in self.clients:
-                self._finished.add(call_id)
-            elif call_id not in self._tools:
+            if call_id not in self._tools and call["name"] not in self.clients:
                 self._tools[call_id] = call["name"]
                 self._turn.emit(ToolCall(call["name"], call_id, call["args"]))
             self._watch.nested.note_told(call_id)
 
     def _finish(self, message: ToolMessage) -> None:
         call_id = message.tool_call_id
-        if call_id in self._finished:
+        tool = message.name or self._tools.get(call_id, "")
+        if call_id in self._finished or tool in self.clients:
             return
         self._finished.add(call_id)
-        tool = message.name or self._tools.get(call_id, "")
         if message.status == "error":
             output = {"error": str(message.text)}
             self._turn.emit(ToolResult(tool, call_id, output, status="error"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Any, BinaryIO, TypeVar
 
 import msgspec
@@ -16,24 +16,24 @@ import msgspec
 from wsgi_app.engine.runtime.callbacks import nothing
 from wsgi_app.engine.runtime.switch_interval import switch_interval
 from wsgi_app.engine.runtime.threads import start_thread
-from wsgi_app.engine.runtime.waits import Waits, wait_done
+from wsgi_app.engine.runtime.waits import Waits
+from wsgi_app.engine.turn.asking import Answered, Asking
 from wsgi_app.engine.turn.call import Call
 from wsgi_app.engine.turn.children import OpenChildren
 from wsgi_app.engine.turn.clock import TurnClock
 from wsgi_app.engine.turn.event_log import EventLog
 from wsgi_app.engine.turn.open_calls import OpenCalls
 from wsgi_app.engine.turn.output import check_output
-from wsgi_app.engine.turn.question import QuestionPending, Questions
+from wsgi_app.engine.turn.question import Questions
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.engine.turn.services import Services
 from wsgi_app.engine.turn.steering import Steering
 from wsgi_app.engine.turn.turn_steps import Progress, TurnSteps
-from wsgi_app.errors import Fenced, TurnCancelled
+from wsgi_app.errors import TurnCancelled
 from wsgi_app.events import (
     FileGiven,
     InputRequest,
     ToolCall,
-    ToolRequest,
     ToolResult,
     Usage,
     encode_event,
@@ -69,6 +69,7 @@ class AgentCalls:
         progress: Progress | None = None,
         too_large: Callable[[], object],
         inside_tool: Callable[[str], AbstractContextManager[Any]] = lambda _: nullcontext(),
+        answered: Answered | None = None,
     ) -> None:
         self.fence = fence
         self.ended = False
@@ -90,11 +91,12 @@ class AgentCalls:
         self._services = services
         self._log = log
         self._clock = clock
-        self._questions = questions
         self._count_tool = count_tool
         self._inside_tool = inside_tool
         self._too_large = too_large
         self._waits = Waits()
+        self._questions, self._answered = questions, answered
+        self._asking: Asking | None = None  # made by the first question
         self._lock = threading.Lock()
         self._output_bytes = sum(len(one.json) for one in progress.events) if progress else 0
         self._calls = OpenCalls(log.events() if progress else ())
@@ -287,38 +289,22 @@ class AgentCalls:
     def ask(self, make: Callable[[str], InputRequest]) -> Any:
         """See `Turn.ask`."""
         self._refuse_on_loop()
-        while True:
-            try:
-                answer = self._ask(make)
-            except QuestionPending as pending:
-                wait_done(pending.answer)  # its time limit or the turn's end come at last
-            else:
-                return self._waits.wait(answer)
+        return self._begin_asking().ask(make)
 
     async def ask_async(self, make: Callable[[str], InputRequest]) -> Any:
         """See `Turn.ask_async`."""
-        while True:
-            try:
-                answer = self._ask(make)
-            except QuestionPending as pending:
-                await asyncio.wait([asyncio.wrap_future(pending.answer)])
-            else:
-                return await asyncio.wrap_future(answer)
+        return await self._begin_asking().ask_async(make)
 
-    def _ask(self, make: Callable[[str], InputRequest]) -> Future[Any]:
+    def _begin_asking(self) -> Asking:
         if self.ended:
             raise TurnCancelled
-        try:
-            return self._questions.ask(make, self._emit_question)
-        except Fenced:
-            # The turn has ended just now, or was taken away: the agent is to stop.
-            raise TurnCancelled from None
-
-    def _emit_question(self, question: InputRequest) -> None:
-        output = check_output(question, (InputRequest, ToolRequest))
-        if not self._log.append(output.event, output.json):
-            raise TurnCancelled
-        self._services.journal.hurry(self.fence)
+        with self._lock:
+            if self._asking is None:
+                hurry = partial(self._services.journal.hurry, self.fence)
+                self._asking = Asking(
+                    self._questions, self._log, self._waits, hurry, self._answered
+                )
+            return self._asking
 
     # -- the end
 
@@ -336,6 +322,24 @@ class AgentCalls:
         """Free all that waits, and let go of the turn."""
         self._waits.end()
         self._too_large = nothing
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the agent was stopped, for another run of it to continue."""
+        return self._asking is not None and self._asking.is_left
+
+    def leave(self) -> bool:
+        """Stop the agent while its question waits, and refuse what it sends; see `Asking.leave`."""
+        if self._asking is None or not self._asking.leave():
+            return False
+        self.ended = True
+        self._waits.end()
+        return True
+
+    def carry(self, before: AgentCalls) -> None:
+        """Go on with the counts of the agent's run before this one."""
+        self.usage, self.kept = before.usage, before.kept
+        self._kept_bytes = before._kept_bytes
 
     def _refuse_on_loop(self, coroutine: Coroutine[Any, Any, Any] | None = None) -> None:
         """Waiting on a loop would stop every turn that runs there, and never end."""

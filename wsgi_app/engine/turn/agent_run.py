@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Optional, Protocol
+from typing import Any, Final, Optional, Protocol
 
 from wsgi_app.engine.runtime.callbacks import nothing
 from wsgi_app.engine.runtime.switch_interval import switch_interval
@@ -26,6 +26,8 @@ from wsgi_app.store.base import Fence, Message
 
 log = logging.getLogger("wsgi_app")
 
+#: How often a turn that continues looks whether it has ended meanwhile.
+WAITS_SECONDS: Final = 1.0
 #: What continues in a thread behind the first step; None where that was all.
 Rest = Optional[Callable[[Turn], Any]]
 
@@ -86,6 +88,19 @@ class AgentRun:
         if begin is None or history is None or not self._begin_on_loop(begin, history):
             self._start_thread(partial(self._main, history))
 
+    def start_again(self, history: list[Message], before: threading.Thread | None) -> None:
+        """Run the agent once more, in a thread, once the thread of its run before has ended.
+
+        Raises RuntimeError if there can be no thread any more.
+        """
+
+        def run() -> None:
+            while before is not None and before.is_alive() and not self._has_ended():
+                before.join(WAITS_SECONDS)
+            self._request.context.run(self._main_again, history)
+
+        self.thread = start_thread(run, "turn")
+
     def goes_on(self) -> bool:
         """Whether the agent's code still runs in the turn's thread."""
         return self.thread is not None and self.thread.is_alive()
@@ -145,6 +160,16 @@ class AgentRun:
                     self._guard(lambda: self._answer(turn))
         finally:
             self._finish()
+
+    def _main_again(self, history: list[Message]) -> None:
+        try:
+            if not self._has_ended():
+                with self._request.app_context(), self._report.inside_turn():
+                    turn = self._make_turn(history)
+                    enter_turn(turn)
+                    self._guard(lambda: self._answer(turn))
+        finally:
+            self._end(AGENT_ERROR)
 
     def _run_rest(self, turn: Turn, rest: Callable[[Turn], Any]) -> None:
         try:

@@ -260,6 +260,7 @@ class _NoSteps:
         self.recorded: list[RecordedStep] = []
         self.question: InputRequest | None = None
         self.told: list[AnyEvent] = []
+        self.stands_still = False
 
     def is_asked_by(self, call_id: str) -> bool:
         del call_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from wsgi_app.engine.turn.steps import unanswered_calls
 from wsgi_app.errors import TurnError
@@ -13,10 +13,10 @@ from wsgi_app.events import AnyEvent, Nested, Thinking, Token, ToolCall, ToolRes
 class OpenCalls:
     """Used by all that emit; ``_lock`` guards the calls."""
 
-    def __init__(self, before: Iterable[AnyEvent]) -> None:
+    def __init__(self, before: Sequence[AnyEvent]) -> None:
         """``before``: what counts of the turn's events on other workers."""
         self._lock = threading.Lock()
-        self._running = unanswered_calls(before)
+        self._running = unanswered_calls(before) if before else {}
 
     def says_nothing(self, event: AnyEvent) -> bool:
         """Whether an event is empty text, or a call that runs already, told again.

@@ -75,6 +75,11 @@ class Questions:
         pending = self._pending
         return pending is not None and pending.request_id == request_id
 
+    def answer_of(self, request_id: str) -> Future[Any] | None:
+        """The answer that is awaited to this question; None if it is not the one that waits."""
+        pending = self._pending
+        return pending.answer if pending is not None and pending.request_id == request_id else None
+
     def ask(
         self, make: Callable[[str], InputRequest], emit: Callable[[InputRequest], None]
     ) -> Future[Any]:

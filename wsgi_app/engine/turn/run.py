@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from wsgi_app.engine.turn.agent_calls import AgentCalls
-from wsgi_app.engine.turn.agent_run import AgentRun
+from wsgi_app.engine.turn.agent_runs import AgentRuns, TurnParts
 from wsgi_app.engine.turn.clock import TurnClock
 from wsgi_app.engine.turn.event_log import EventLog, Wakeup
-from wsgi_app.engine.turn.failures import AGENT_ERROR, OUTPUT_TOO_LARGE, TURN_TIMEOUT, is_elsewhere
+from wsgi_app.engine.turn.failures import AGENT_ERROR, TURN_TIMEOUT, is_elsewhere
 from wsgi_app.engine.turn.history import answer_messages
 from wsgi_app.engine.turn.question import Questions
 from wsgi_app.engine.turn.queue import wait_in_queue
@@ -58,7 +57,7 @@ class TurnRun:
         self.mark = fence.mark
         self.begun_at = time.time()
         self.log = EventLog(fence.turn, progress.events if progress else ())
-        self.stored_before = self.log.last_seq
+        self.stored_before = len(progress.events) if progress else 0
         self.terminal: Terminal | None = None
         self.published = threading.Event()
         settings = services.settings
@@ -95,29 +94,15 @@ class TurnRun:
             goes_on=progress is not None,
         )
         self._report = TurnReport(fence, request, settings.host, settings.log_format)
-        self._calls = AgentCalls(
-            fence,
-            request,
-            services,
-            log=self.log,
-            clock=self._clock,
-            questions=self.questions,
-            steering=self.steering,
-            count_tool=self._report.count_tool,
-            inside_tool=self._report.inside_tool,
-            progress=progress,
-            too_large=lambda: self.move("ended", OUTPUT_TOO_LARGE),
-        )
-        self._agent = AgentRun(
-            fence,
-            request,
-            services,
-            calls=self._calls,
-            report=self._report,
+        own = self.log, self._clock, self.questions, self.steering, self._report
+        self._agent = AgentRuns(
+            TurnParts(fence, request, services, *own),
+            progress,
             wait_in_queue=self._wait_in_queue,
             end=lambda terminal: self.move("ended", terminal),
             has_ended=lambda: self.ended,
         )
+        self._agent.history = history or []
         if history is None:
             self._report.wait()
         else:
@@ -143,6 +128,11 @@ class TurnRun:
         """Whether the store has let it run; before that it waits for its place."""
         return self._state.has_run
 
+    @property
+    def rests(self) -> bool:
+        """Whether its agent was stopped in a long wait."""
+        return self._agent.rests
+
     # -- for request threads
 
     def start(self) -> None:
@@ -152,7 +142,7 @@ class TurnRun:
                 return
             self._started = True
         try:
-            self._agent.start(self._history)
+            self._agent.agent.start(self._history)
         except Exception:
             log.exception("a turn's agent cannot be started")
             self.move("ended", AGENT_ERROR)
@@ -164,7 +154,7 @@ class TurnRun:
     def hand_over(self) -> bool:
         """Stop here, for another worker to continue; False if none can."""
         has_begun = self.running
-        left = self._calls.steps.can_be_resumed and self.move("leaving")
+        left = self._agent.calls.steps.can_be_resumed and self.move("leaving")
         if left and not has_begun:
             self._services.journal.leave(self.fence)  # there is nothing to write of it
         return left
@@ -179,12 +169,12 @@ class TurnRun:
 
     def goes_on(self) -> bool:
         """Whether code of the agent still runs in one of the turn's threads."""
-        return self._agent.goes_on() or self._calls.has_threads()
+        return self._agent.agent.goes_on() or self._agent.calls.has_threads()
 
     @property
     def thread(self) -> threading.Thread | None:
         """The agent's thread, if it has had one."""
-        return self._agent.thread
+        return self._agent.agent.thread
 
     def wake_queued(self) -> None:
         """Ask for the turn's place now: the one before it may have ended."""
@@ -196,7 +186,7 @@ class TurnRun:
         """What the turn adds to the history, even an unfinished one."""
         if self.terminal is None:
             return []
-        return answer_messages(self.log.events(), self.terminal, self._calls.kept)
+        return answer_messages(self.log.events(), self.terminal, self._agent.calls.kept)
 
     def publish(self) -> None:
         """Let the readers see the end; the store knows it, or does not answer."""
@@ -282,7 +272,7 @@ class TurnRun:
     def _end(self, terminal: Terminal | None) -> None:
         # 1. Nothing more gets in, and 2. the end is fixed, before anything wakes the agent.
         self.log.seal()
-        self._calls.seal()
+        self._agent.calls.seal()
         if not self._state.is_leaving:
             self.terminal = terminal or self._done()
         # 3. Whatever waits with the turn stops: its readers' clock, its question, its time, its
@@ -292,7 +282,7 @@ class TurnRun:
         self._clock.close()
         self._queue_wakeup.set()
         # 4. The agent is woken, so that it stops.
-        self._calls.end()
+        self._agent.calls.end()
         # 5. The journal writes the end, and publishes it; or leaves the turn to another worker.
         self._services.journal.hurry(self.fence)
 
@@ -312,13 +302,13 @@ class TurnRun:
 
     def _tell_end(self, terminal: Terminal) -> None:
         try:
-            self._report.end(terminal, self.log, self.ended_at, self._calls.usage)
+            self._report.end(terminal, self.log, self.ended_at, self._agent.calls.usage)
         except Exception:
             log.exception("a turn's end cannot be counted")  # but it must come
 
     def _done(self) -> Done:
         key = self.fence.key
-        return Done(self.log.reply(), key.session_id, str(self.fence.turn), self._calls.usage)
+        return Done(self.log.reply(), key.session_id, str(self.fence.turn), self._agent.calls.usage)
 
     def _orphaned(self) -> None:
         if self.running:
@@ -334,8 +324,10 @@ class TurnRun:
     def _question_opened(self) -> None:
         self.readers.pause()
         self._clock.pause()
+        self._agent.wait()
 
     def _question_closed(self) -> None:
+        self._agent.wait_no_more()
         self._clock.resume()
         self.readers.resume()
         self._services.journal.hurry(self.fence)

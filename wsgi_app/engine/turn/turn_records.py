@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from wsgi_app.errors import TurnCancelled
@@ -21,6 +22,8 @@ class Steps(Protocol):
     recorded: list[RecordedStep]
     #: The question that an earlier attempt has asked, and nobody has answered.
     question: InputRequest | None
+    #: Whether nothing of the agent runs but what asks.
+    stands_still: bool
 
     @property
     def is_recorded(self) -> bool:
@@ -89,6 +92,18 @@ class TurnRecords:
     def is_asked_by(self, call_id: str) -> bool:
         """Whether an earlier attempt stopped while the user was asked whether this call may run."""
         return self._host.steps.is_asked_by(call_id)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Say that in this block nothing of the agent runs, whatever calls have no result yet.
+
+        What is asked in it may be left, and answered to another run of the agent.
+        """
+        self._host.steps.stands_still = True
+        try:
+            yield
+        finally:
+            self._host.steps.stands_still = False
 
     def record(self, data: Any, calls: Sequence[str] = (), *, again: bool = False) -> None:
         """Record what the agent continues from, before these calls run.

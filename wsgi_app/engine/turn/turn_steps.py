@@ -36,6 +36,8 @@ class Progress(NamedTuple):
     seconds_left: float
     #: The question that waits for its answer.
     question: InputRequest | None = None
+    #: How many of the attempts were no other worker's, but this one's behind a long wait.
+    rests: int = 0
 
 
 class TurnSteps:
@@ -60,6 +62,9 @@ class TurnSteps:
         records = progress.records if progress else ()
         #: Which worker's the turn is, in their order from 1.
         self.attempt = progress.attempt if progress else 1
+        self.rests = progress.rests if progress else 0
+        #: See `TurnRecords.standing_still`.
+        self.stands_still = False
         #: What earlier attempts have recorded.
         self.recorded: list[RecordedStep] = (
             recorded_steps(records, progress.events) if progress else []
@@ -84,7 +89,7 @@ class TurnSteps:
         return (
             self._is_recorded
             and self._is_known
-            and self.attempt < self._services.settings.max_attempts
+            and self.attempt - self.rests < self._services.settings.max_attempts
         )
 
     @property
@@ -96,6 +101,11 @@ class TurnSteps:
     def told(self) -> list[AnyEvent]:
         """All events so far that count."""
         return self._log.events()
+
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        return self._count
 
     def is_asked_by(self, call_id: str) -> bool:
         """See `TurnRecords.is_asked_by`."""

@@ -128,8 +128,13 @@ class RunTable:
             self._count + len(self._leaving) >= self._max_runs
             or time.monotonic() - self._pruned_at > PRUNE_SECONDS
         ):
-            return len(self.prune()) + self._count >= self._max_runs
+            return len(self.prune()) + self._count - self._count_resting() >= self._max_runs
         return False
+
+    def _count_resting(self) -> int:
+        """Those that wait without a thread: as many again as may run."""
+        with self._lock:
+            return min(self._max_runs, sum(run.rests for run in self._all()))
 
     def _all(self) -> list[TurnRun]:
         return [run for runs in self._runs.values() for run in runs.values()]

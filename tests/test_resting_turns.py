@@ -1,0 +1,123 @@
+"""Turns whose agents wait long for an answer, and have no thread meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import pytest
+
+from tests.support.client import new_session
+from tests.support.processes import threads_of
+from tests.support.reading import ReadingClient
+from tests.support.resting import KINDS, ask, give, kinds_of, wait_rest
+from tests.support.servers import Gunicorn, gunicorn, redis_server
+from tests.support.service import owner_pid
+from tests.support.upstream import Upstream
+from tests.support.upstream_script import Text
+from tests.support.waiting import wait_for
+
+MAX_TURNS: Final = 3
+APP: Final = "tests.support.openai_apps:tools_app()"
+
+
+@contextmanager
+def serving(upstream: Upstream, store_url: str, **settings: str) -> Iterator[Gunicorn]:
+    """One worker, or two that share the store."""
+    env = {
+        **upstream.environment,
+        "AGENT_REDIS_URL": store_url,
+        "AGENT_TOKENS": "dev=tenant scopes=chat+read+cancel+admin",
+        "AGENT_LEASE_SECONDS": "1",
+        **settings,
+    }
+    workers = int(env.pop("WORKERS", "1"))
+    with gunicorn(APP, workers=workers, threads=8, env=env) as server:
+        yield server
+
+
+@pytest.mark.slow
+def test_more_turns_wait_than_may_run() -> None:
+    """They hold no thread and no place, and each goes on as if nothing had been."""
+    with (
+        redis_server() as store,
+        Upstream() as upstream,
+        serving(upstream, store.url, AGENT_MAX_TURNS=str(MAX_TURNS)) as server,
+    ):
+        client = ReadingClient(server)
+        first = new_session()
+        request_id = ask(client, upstream, first)
+        pid = owner_pid(client, first)
+        upstream.script(Text(("Done.",)))
+        give(client, first, request_id)
+        client.wait_idle(first, 10)
+        before = threads_of(pid)
+        waiting: dict[str, str] = {}
+        for _ in range(2):
+            sessions = [new_session() for _ in range(MAX_TURNS)]
+            waiting |= {one: ask(client, upstream, one) for one in sessions}
+            refused = client.call("POST", f"/chat/{new_session()}", {"message": "one more"})
+            assert refused.json["code"] == "at_capacity"
+            wait_rest(client, sessions[0], before + 1)
+        for session, request_id in waiting.items():
+            upstream.script(Text(("Painted.",)))
+            assert give(client, session, request_id).status == 200
+            client.wait_idle(session, 10)
+            assert kinds_of(client, session) == KINDS
+            assert client.session(session)["messages"][-1]["content"] == "Painted."
+
+
+@pytest.mark.slow
+def test_a_resting_turn_is_cancelled_and_takes_no_result() -> None:
+    """As one that waits in its thread."""
+    with redis_server() as store, Upstream() as upstream, serving(upstream, store.url) as server:
+        client = ReadingClient(server)
+        session = new_session()
+        request_id = ask(client, upstream, session)
+        wait_rest(client, session)
+        assert client.call("POST", f"/chat/{session}/cancel", {}).json["cancelled"] is True
+        assert kinds_of(client, session) == ["tool_request", "cancelled"]
+        assert give(client, session, request_id).json["code"] == "no_pending_input"
+        assert len(upstream.requests) == 1
+
+
+@pytest.mark.slow
+def test_a_killed_worker_leaves_its_resting_turn_to_another() -> None:
+    """With its question, under its name."""
+    with (
+        redis_server() as store,
+        Upstream() as upstream,
+        serving(upstream, store.url, WORKERS="2") as server,
+    ):
+        client = ReadingClient(server)
+        session = new_session()
+        request_id = ask(client, upstream, session)
+        pid = wait_rest(client, session)
+        os.kill(pid, signal.SIGKILL)
+        upstream.script(Text(("Painted.",)))
+        assert give(client, session, request_id).status == 200
+        client.wait_idle(session, 20)
+        assert client.session(session)["messages"][-1]["content"] == "Painted."
+        assert len(upstream.requests) == 2
+
+
+@pytest.mark.slow
+def test_a_resting_turn_waits_out_its_stores_outage() -> None:
+    """The result that comes when it is over is taken."""
+    with redis_server() as store, Upstream() as upstream, serving(upstream, store.url) as server:
+        client = ReadingClient(server)
+        session = new_session()
+        request_id = ask(client, upstream, session)
+        wait_rest(client, session)
+        store.signal(signal.SIGSTOP)
+        try:
+            assert give(client, session, request_id).json["code"] == "store_unavailable"
+        finally:
+            store.signal(signal.SIGCONT)
+        upstream.script(Text(("Painted.",)))
+        wait_for(lambda: give(client, session, request_id).status in (200, 409), "taken", 20)
+        client.wait_idle(session, 20)
+        assert kinds_of(client, session) == KINDS
