@@ -75,7 +75,8 @@ test-agents: $(DEVELOPMENT) packages clients ## agents with the frameworks, data
 	@$(BIN)/python -m pytest -m "slow or agents" -n 2 --dist loadfile tests/agents tests/agents_real
 
 # The same, and the built-in agent, on gunicorn's gevent workers.
-GEVENT_TESTS := $(PARKED_TESTS) $(addprefix tests/test_,openai_agent.py websocket.py given_up_questions.py) tests/gevent
+GEVENT_TESTS := $(PARKED_TESTS) $(addprefix tests/test_,a2a_server.py given_up_questions.py mcp_server.py \
+  openai_agent.py websocket.py) tests/clients/test_mcp.py tests/gevent
 
 test-gevent: $(DEVELOPMENT) packages clients ## the suites of delivery, on gevent's worker class
 	@TEST_WORKER_CLASS=gevent $(BIN)/python -m pytest -m "" -n $(JOBS) --dist loadfile $(GEVENT_TESTS)
