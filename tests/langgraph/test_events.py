@@ -43,6 +43,21 @@ def test_numbers_are_the_same_on_every_connection(thread: Thread) -> None:
         assert thread.until_end(since=seen[place]["seq"]) == seen[place + 1 :]
 
 
+def test_the_state_at_a_question_has_what_was_said(thread: Thread) -> None:
+    """A page that comes then shows it by the state, under the id that the message goes on with."""
+    thread.start({"text": "Which? "}, {"ask": "The color?"})
+    seen: list[Event] = []
+    for event in thread.events():
+        seen.append(event)
+        if event["method"] == "input.requested":
+            break
+    wait_for(lambda: thread.state()["tasks"][0]["interrupts"], "every worker knows it")
+    message = thread.state()["values"]["messages"][-1]
+    assert (message["type"], message["content"]) == ("ai", "Which? ")
+    begun = next(one["params"]["data"] for one in seen if one["method"] == "messages")
+    assert message["id"] == begun["id"]
+
+
 def test_numbers_do_not_depend_on_the_channels(thread: Thread) -> None:
     """Who asks for some channels gets those events as who asks for all of them."""
     thread.start({"text": "So. "}, TOOL, {"tokens": 3})

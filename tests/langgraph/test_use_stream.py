@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -12,10 +11,9 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.langgraph.pages import build_page
 from tests.langgraph.site import FOLDER_VARIABLE
 from tests.support.browser import chromium, new_profile
-from tests.support.node import install_packages, node_program
-from tests.support.processes import clean_environment
 from tests.support.reading import ReadingClient
 from tests.support.servers import Gunicorn, gunicorn, redis_server
 from tests.support.service import owner_pid
@@ -32,21 +30,7 @@ SLOW: Final = {"tokens": len(WORDS), "pause": 0.1}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page as Vite makes it of its source."""
-    install_packages(HERE)
-    made = tmp_path_factory.mktemp("page")
-    program = HERE / "node_modules" / "vite" / "bin" / "vite.js"
-    done = subprocess.run(
-        [str(node_program()), str(program), "build", "--outDir", str(made), "--emptyOutDir"],
-        cwd=HERE,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return made
+    return build_page(HERE, tmp_path_factory.mktemp("page"))
 
 
 @pytest.fixture(scope="module")

@@ -221,6 +221,11 @@ class Answer:
             return self._steer(event)
         return []
 
+    def so_far(self) -> list[LangChainMessage]:
+        """The messages that are whole, and the one that text goes to while nothing is called."""
+        text = "" if self._calls else self.open_text
+        return self.messages + ([_ai(self.open_id, text, ())] if text else [])
+
     def close(self) -> list[LangChainMessage]:
         """The turn has ended; the messages that are whole with that."""
         made = self._close_calls()

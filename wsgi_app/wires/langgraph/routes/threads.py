@@ -90,9 +90,10 @@ def state_of(mount: Mount, key: SessionKey, view: SessionView) -> dict[str, Any]
         events = counted(events_so_far(mount, key, turn))
         answer = Answer(human_id(note, mark), NAMES)
         steps = sum(bool(answer.take(event)) for event in events)
-        messages += answer.messages
         ref, created_at = ref._replace(step=1 + steps), created_at - 1
         interrupts = _interrupts(mount, key, turn, events)
+        # A page that is loaded at a question shows what was said before it by the state alone.
+        messages += answer.so_far() if interrupts else answer.messages
     return thread_state(
         key.session_id,
         ref,
