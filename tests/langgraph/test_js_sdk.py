@@ -64,6 +64,11 @@ def test_a_sub_agent_is_a_subgraph(told: dict[str, Any]) -> None:
     assert told["subgraph"] == ["tools", "finder", ["I look. ", "Found."], ["add"], 3]
 
 
+def test_a_headless_tool_is_run_by_its_page(told: dict[str, Any]) -> None:
+    """The SDK's own functions read the call from the interrupt, and answer it by its id."""
+    assert told["headless"] == "wall 2 is blue!"
+
+
 def test_a_run_goes_on_over_broken_connections(told: dict[str, Any]) -> None:
     """The SDK comes back by ``Location``; no word is lost or doubled."""
     assert told["runs"] == {"text": WORDS, "ended": "success"}

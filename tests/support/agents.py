@@ -36,7 +36,7 @@ from flask import current_app, g, has_request_context
 
 from wsgi_app import Status, Thinking, ToolCall, ToolResult, Turn, TurnError, UpstreamError, Usage
 from wsgi_app.errors import TurnCancelled
-from wsgi_app.events import Done, Token
+from wsgi_app.events import Done, RequestedCall, Token
 
 #: In the text of every exception raised here; no client may see it.
 SECRET = "secret-in-the-text"
@@ -238,6 +238,7 @@ def _have_done(turn: Turn, child: dict[str, Any]) -> None:
 SAYING: dict[str, Callable[[Turn, Any], Any]] = {
     "status": lambda _, content: Status(content),
     "ask": lambda turn, prompt: str(turn.ask(prompt)),
+    "page": lambda turn, call: str(turn.call_client([RequestedCall(**call)])[0].output),
     "form": lambda turn, form: json.dumps(turn.ask(form["prompt"], form["schema"])),
     "tell": lambda turn, name: json.dumps(getattr(turn, name), default=str),
     "context": _context,

@@ -14,9 +14,11 @@ from wsgi_app.events import (
     AnyEvent,
     Done,
     InputRequest,
+    RequestedCall,
     Steered,
     Token,
     ToolCall,
+    ToolRequest,
     ToolResult,
 )
 from wsgi_app.wires.langgraph.encode.messages import Answer, Names, exchanges_of
@@ -134,6 +136,38 @@ def test_yes_and_no(response: Any, answer: Any) -> None:
     assert answer_value(question, response) == answer
     assert interrupt_value(question)["action_requests"][0]["description"] == "May I?"
     assert answer_value(InputRequest("r", "Which?"), response) == response
+
+
+ONE_CALL = [RequestedCall("c1", "paint", {"wall": 1})]
+
+
+@pytest.mark.parametrize(
+    ("response", "result"),
+    [
+        ("blue", {"output": "blue"}),
+        ({"c1": "blue"}, {"output": "blue"}),
+        ({"c1": {"error": "no brush"}}, {"output": "no brush", "is_error": True}),
+        ({"colour": "blue"}, {"output": {"colour": "blue"}}),
+        (None, {"output": None}),
+        (["a", "b"], {"output": ["a", "b"]}),
+    ],
+)
+def test_a_headless_tools_result(response: Any, result: Any) -> None:
+    """A single call is LangChain's headless tool; its result comes alone, or by the call's id."""
+    question = ToolRequest("r", "Waiting for paint.", calls=ONE_CALL)
+    told = interrupt_value(question)
+    assert (told["type"], told["toolCall"]["name"]) == ("tool", "paint")
+    assert answer_value(question, response) == [{"call_id": "c1", **result}]
+
+
+def test_results_of_several_calls() -> None:
+    """By their calls' ids, or as a list, as on the host's own wire."""
+    calls = [*ONE_CALL, RequestedCall("c2", "paint", {"wall": 2})]
+    question = ToolRequest("r", "Waiting for paint.", calls=calls)
+    assert "type" not in interrupt_value(question)
+    given = [{"call_id": "c2", "output": "red"}]
+    assert answer_value(question, given) == given
+    assert answer_value(question, {"c2": "red"}) == given
 
 
 TURNS: list[list[AnyEvent]] = [

@@ -1,5 +1,5 @@
 // The SDK for JavaScript as it is; prints what it got as one JSON document.
-import { Client } from "@langchain/langgraph-sdk";
+import { Client, handleHeadlessToolInterrupt, parseHeadlessToolInterruptPayload } from "@langchain/langgraph-sdk";
 
 const { url, cutting } = JSON.parse(process.argv[2]);
 const client = new Client({ apiUrl: url, apiKey: "dev" });
@@ -42,6 +42,25 @@ const told = {};
   await client.runs.join(thread.threadId, (await client.runs.list(thread.threadId))[0].run_id);
   const state = await client.threads.getState(thread.threadId);
   told.interrupt = [interrupt.payload, state.values.messages.at(-1).content];
+  await thread.close();
+}
+{
+  const thread = client.threads.stream({ assistantId: "agent" });
+  const page = { call_id: "c1", tool: "paint", input: { wall: 2 } };
+  await thread.run.start({ input, metadata: { steps: [{ page }, { text: "!" }] } });
+  // Its values come to no end while a call is open.
+  while (thread.interrupts.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  const [interrupt] = thread.interrupts;
+  const paint = { tool: { name: "paint" }, execute: async ({ wall }) => `wall ${wall} is blue` };
+  const made = await handleHeadlessToolInterrupt(parseHeadlessToolInterruptPayload(interrupt.payload), [paint]);
+  await thread.input.respond({
+    namespace: interrupt.namespace,
+    interrupt_id: interrupt.interruptId,
+    response: { [made.toolCallId]: made.value },
+  });
+  await client.runs.join(thread.threadId, (await client.runs.list(thread.threadId))[0].run_id);
+  const state = await client.threads.getState(thread.threadId);
+  told.headless = state.values.messages.at(-1).content;
   await thread.close();
 }
 {
