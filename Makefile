@@ -44,9 +44,10 @@ test: $(DEVELOPMENT) packages clients ## the core tests, under 10 minutes on 2 c
 	@$(BIN)/python -m tests.matrix --smoke
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-# Each part by itself: hardly a server is started.
-FAST_TESTS := tests/wire tests/auth tests/agents $(addprefix tests/test_,events.py loops.py pump.py \
-  routes.py session_agents.py slots.py tools.py turn_state.py)
+# Each part by itself: few servers are started.
+FAST_TESTS := tests/wire tests/auth tests/agents tests/test_routes.py \
+  $(addprefix tests/delivery/test_,events.py pump.py slots.py) \
+  $(addprefix tests/engine/test_,loops.py session_agents.py turn_state.py)
 
 test-fast: $(DEVELOPMENT) packages ## the parts by themselves, a minute
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(FAST_TESTS)
@@ -56,9 +57,10 @@ test-all: $(DEVELOPMENT) packages clients ## all tests, the long ones too
 	@$(MAKE) --no-print-directory test-parked test-gevent
 
 # What concerns delivery, drain, crashes and the store, once more with parked streams.
-PARKED_TESTS := $(addprefix tests/test_,across_workers.py cancel_anywhere.py chat_stream.py \
-  drain.py hang_up.py idempotency.py if_busy.py input.py lost_signals.py many_sessions.py races.py \
-  resume.py rolling_reload.py store_outage.py worker_death.py) \
+PARKED_TESTS := $(addprefix tests/engine/test_,across_workers.py cancel_anywhere.py drain.py \
+  lost_signals.py races.py rolling_reload.py store_outage.py worker_death.py) \
+  $(addprefix tests/delivery/test_,hang_up.py many_sessions.py resume.py) \
+  $(addprefix tests/web/test_,chat_modes.py idempotency.py if_busy.py input.py) \
   tests/clients/test_ag_ui.py tests/clients/test_ai_sdk.py tests/clients/test_openai_python.py tests/langgraph
 
 test-parked: $(DEVELOPMENT) packages clients ## the suites of delivery, with streams without threads
@@ -75,8 +77,9 @@ test-agents: $(DEVELOPMENT) packages clients ## agents with the frameworks, data
 	@$(BIN)/python -m pytest -m "slow or agents" -n 2 --dist loadfile tests/agents tests/agents_real
 
 # The same, and the built-in agent, on gunicorn's gevent workers.
-GEVENT_TESTS := $(PARKED_TESTS) $(addprefix tests/test_,a2a_server.py given_up_questions.py mcp_server.py \
-  openai_agent.py websocket.py) tests/clients/test_mcp.py tests/gevent
+GEVENT_TESTS := $(PARKED_TESTS) tests/a2a/test_a2a_server.py tests/agents/test_openai_agent.py \
+  tests/clients/test_mcp.py tests/delivery/test_websocket.py \
+  tests/engine/test_given_up_questions.py tests/mcp/test_mcp_server.py tests/gevent
 
 test-gevent: $(DEVELOPMENT) packages clients ## the suites of delivery, on gevent's worker class
 	@TEST_WORKER_CLASS=gevent $(BIN)/python -m pytest -m "" -n $(JOBS) --dist loadfile $(GEVENT_TESTS)

@@ -34,7 +34,7 @@ ON_CLUSTER: Final = "test_queue or test_following"
 OTHERS: Final = "[memory or at_length or close_behind"
 TESTS: Final = (
     *("-m", "", "-k", f"not ({OTHERS}) and (not [cluster or {ON_CLUSTER})"),
-    *("tests/store", "tests/test_across_workers.py", "tests/test_lost_signals.py"),
+    *("tests/store", "tests/engine/test_across_workers.py", "tests/engine/test_lost_signals.py"),
 )
 
 

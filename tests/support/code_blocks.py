@@ -58,17 +58,17 @@ ROWS: Final[dict[str, list[tuple[str, str]]]] = {
     "deploy/README.md": [
         (
             "sh",
-            "It installs what `make run` installs; tests/test_deploy.py takes its token.",
+            "It installs what `make run` installs; tests/deploy/test_deploy.py takes its token.",
         ),
-        ("python", "tests/test_deploy.py::test_documented_hooks_are_all_there_are"),
+        ("python", "tests/deploy/test_deploy.py::test_documented_hooks_are_all_there_are"),
         ("apache", "tests/support/proxies.py::apache_proxy"),
         ("haproxy", "tests/support/proxies.py::haproxy"),
         (
             "console",
             "The address is the reader's; tests/cli/doctor runs the command on many set-ups.",
         ),
-        ("console", "Its port is fixed; tests/test_servers.py serves by the same option."),
-        ("text", "A line with example values; tests/test_logs.py reads real ones."),
+        ("console", "Its port is fixed; tests/servers/test_servers.py serves by the same option."),
+        ("text", "A line with example values; tests/host/test_logs.py reads real ones."),
     ],
     "docs/a2a.md": [
         ("python", "It needs the SDK, which `make test-a2a` has; tests/a2a does this."),
@@ -134,7 +134,10 @@ ROWS: Final[dict[str, list[tuple[str, str]]]] = {
     ],
     "docs/performance.md": [("sh", "It measures for half an hour.")],
     "docs/resuming.md": [
-        ("text", "Frames with example ids; tests/test_turn_outlives_worker.py reads real ones."),
+        (
+            "text",
+            "Frames with example ids; tests/engine/test_turn_outlives_worker.py reads real ones.",
+        ),
         ("python", BLOCKS + "test_a_charge_has_its_calls_key"),
         ("python", BLOCKS + "test_a_graph_says_what_a_crash_does"),
         ("python", BLOCKS + "test_steps_run"),

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from tests.engine.test_lost_signals import MuteStore
 from tests.support.turns import TurnBench
 from tests.support.waiting import wait_for
-from tests.test_lost_signals import MuteStore
 from wsgi_app.delivery.many_feeds import ManyFeeds
 from wsgi_app.engine.worker import births as module
 from wsgi_app.engine.worker.births import Births

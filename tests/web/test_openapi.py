@@ -18,7 +18,7 @@ from tests.support.openapi_app import SETTINGS, openapi_app
 from tests.support.servers import Gunicorn, gunicorn
 from wsgi_app import AgentHost
 
-GOLDEN = Path(__file__).parent / "wire" / "golden"
+GOLDEN = Path(__file__).parents[1] / "wire" / "golden"
 #: Whose streams hold a wire's golden frames.
 ROUTES = {
     "ag_ui": "/ag-ui",

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import pytest
 
+from tests.a2a.test_a2a_server import A2aClient, say, text_of
+from tests.mcp.test_mcp_server import McpClient, ask, read, result_of
 from tests.support.client import Answer, new_session
 from tests.support.contract import Contract
 from tests.support.reading import ReadingClient
 from tests.support.servers import Gunicorn, gunicorn
-from tests.test_a2a_server import A2aClient, say, text_of
-from tests.test_mcp_server import McpClient, ask, read, result_of
 
 TOOL: Final = {"tool": {"name": "add", "input": {"a": 1}, "output": {"sum": 2}}}
 READER: Final = {"name": "reader", "steps": [{"text": "hidden deep "}]}

@@ -9,14 +9,14 @@ from contextlib import suppress
 
 import pytest
 
+from tests.a2a.test_a2a_server import COMPLETED, A2aClient, Shown, say
+from tests.mcp.test_mcp_server import McpClient, ask, result_of, texts
 from tests.support.client import new_session
 from tests.support.reading import ReadingClient
 from tests.support.resumed import REPLY, STALL, Rig, message, resuming
 from tests.support.service import owner_pid
 from tests.support.sse import Frame, Stream, StreamCutError
 from tests.support.upstream_script import Text
-from tests.test_a2a_server import COMPLETED, A2aClient, Shown, say
-from tests.test_mcp_server import McpClient, ask, result_of, texts
 
 #: What is read before the worker dies, in the middle of its second step.
 BEFORE = "Let me see. And no"

@@ -1,0 +1,1 @@
+"""Turns, and the workers that run them."""

@@ -1,0 +1,1 @@
+"""Hosts in a site: settings, guards, the log, metrics."""
