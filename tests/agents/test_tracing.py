@@ -24,10 +24,9 @@ from tests.support.waiting import wait_for
 from wsgi_app import OpenAIAgent, ToolCall, ToolResult, Turn, TurnError
 
 SECRET = "secret-in-the-text"
-#: As where opentelemetry-api is not installed.
-WITHOUT = """
-import sys
-sys.modules["opentelemetry"] = None
+#: As where opentelemetry-api is not installed, and where it is there and nobody collects spans.
+WITHOUT = ('import sys; sys.modules["opentelemetry"] = None', "from opentelemetry import trace")
+USE = """
 from wsgi_app import tracing
 assert tracing.begin_span("a", {}) is None
 with tracing.spanned("a", {}) as found:
@@ -201,10 +200,11 @@ def test_cancelled_turn_ends_its_spans(host: Host, spans: Callable[[], list[Read
     assert (found["execute_tool t"].attributes or {})["error.type"] == "unanswered"
 
 
-def test_nothing_is_needed() -> None:
-    """Without the package there are no spans, and nothing fails."""
+@pytest.mark.parametrize("without", WITHOUT)
+def test_nothing_is_needed(without: str) -> None:
+    """Without the package, or a provider, there are no spans, and nothing fails."""
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT],
+        [sys.executable, "-c", without + USE],
         cwd=ROOT,
         env=clean_environment(),
         capture_output=True,
