@@ -9,7 +9,7 @@ from urllib.parse import quote
 from gunicorn.glogging import Logger
 
 # On SIGTERM, a reload or max_requests a worker drains: it refuses new turns, lets the running ones
-# finish, and tells the readers of the rest to come back. The turns of a worker that dies are ended
+# finish, and asks the readers of the rest to come back. The turns of a worker that dies are ended
 # by the arbiter, at once.
 from wsgi_app.gunicorn_hooks import (  # noqa: F401 - gunicorn looks them up by name
     child_exit,

@@ -270,6 +270,7 @@ HABITS = {
     r"\bhand(s|ed)? on\b": "pass on",
     r"\btells? of (?:its|their|itself)\b": "reports",
     r"\b[Tt]ell what\b": "report what",
+    r"\b[Tt]ells\b(?! the model\b)": "reports, says, has, shows or distinguishes",
 }
 #: The same in the names and docstrings of tests.
 HABITS_OF_TESTS = {

@@ -145,7 +145,7 @@ class TurnError(AgentHostError):
 
 
 class CannotGoOn(TurnError):
-    """A turn of a worker that is gone cannot be continued; ``hint`` tells the site why."""
+    """A turn of a worker that is gone cannot be continued; ``hint`` says to the site why."""
 
     def __init__(self, hint: str) -> None:
         told = "The worker that ran this turn is gone."

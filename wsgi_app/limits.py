@@ -42,7 +42,7 @@ class Quota:
         self._limit, self._window_seconds = rate
 
     def headers(self) -> dict[str, str]:
-        """What the start's answer tells of the limit."""
+        """What the start's answer says about the limit."""
         remaining = self._remaining()
         reset_seconds = self._window_seconds if remaining else self._wait_seconds()
         return {

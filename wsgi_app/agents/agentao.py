@@ -70,7 +70,7 @@ class AgentaoSession:
         self._lock = threading.Lock()
         self._closed = False
         self._agent: Agentao | None = None
-        #: Whether the agent's own messages are what the host's history tells.
+        #: Whether the agent's own messages are what the host's history has.
         self._in_step = False
 
     def __call__(self, turn: Turn) -> None:

@@ -126,7 +126,7 @@ class TurnEvents:
 
     def _model_answer(self, data: dict[str, Any]) -> None:
         if data["status"] != "ok":
-            # The event tells the error's text alone, but is sent while the error is handled.
+            # The event has the error's text alone, but is sent while the error is handled.
             self.model_error = sys.exc_info()[1]
             return
         given, taken = data["prompt_tokens"] or 0, data["completion_tokens"] or 0

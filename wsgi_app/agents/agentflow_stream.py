@@ -43,7 +43,7 @@ class GraphStream:
         self._finished: set[str] = set()
         self._remote_calls: list[RemoteToolCallBlock] = []
         self._pause: Pause | None = None
-        #: Whether the graph has used up its steps, which it tells by an error of any kind.
+        #: Whether the graph has used up its steps, which it reports by an error of any kind.
         self.is_out_of_steps = False
 
     def ignore(self, messages: Collection[Message]) -> None:

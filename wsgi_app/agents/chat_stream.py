@@ -243,7 +243,7 @@ class _Call:
 
 
 def _reported(data: bytes) -> UpstreamError:
-    """The error that an event named ``error`` tells, whatever its data is."""
+    """The error that an event named ``error`` reports, whatever its data is."""
     try:
         chunk = decode(_decoder, data)
     except UpstreamError:

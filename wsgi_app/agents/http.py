@@ -2,7 +2,7 @@
 
 A request that is made in a turn (`current_turn`) is hung up when the turn ends. A model's answer,
 in either of OpenAI's APIs, that stops before its end raises the error that `OpenAIAgent` ends with,
-one at the length limit is told to the user by a `Status`, and the tokens that it tells are counted.
+one at the length limit is reported to the user by a `Status`, and its token counts are added.
 Outside of turns a request is like any other.
 
 All work with httpx and with httpx2, on which the openai package builds from version 3 on.

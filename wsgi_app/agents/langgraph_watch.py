@@ -188,7 +188,7 @@ class ModelWatch(BaseCallbackHandler):
 def _of_model(error: BaseException, *, answering: bool) -> UpstreamError | None:
     """The error for one that a model raised, which is not the openai package's."""
     if isinstance(error, ValueError) and answering:
-        told = _TOLD_CODE.search(str(error))  # so LangChain tells what a response tells
+        told = _TOLD_CODE.search(str(error))  # so LangChain repeats what a response says
         return reported_error({"code": (told[1] or told[2]) if told else None})
     status = getattr(error, "status_code", None)
     if isinstance(status, int):

@@ -79,7 +79,7 @@ def _enter_child(stack: ExitStack, name: str, context: Any) -> Turn | None:
 
 
 class NestedReport(Report):
-    """Tells a sub-agent's turn what its run does. Used by tasks of the ``agents`` loop alone."""
+    """Reports a run to a sub-agent's turn. Used by tasks of the ``agents`` loop alone."""
 
     def __init__(self, turn: Turn, hooks: RunHooks[Any] | None, config: Any) -> None:
         self._hooks = hooks or RunHooks[Any]()

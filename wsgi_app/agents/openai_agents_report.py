@@ -71,7 +71,7 @@ _HOSTED: Final = frozenset(
 
 
 class Report(RunHooks[Any]):
-    """Tells a turn what its run does. Used by tasks of the ``agents`` loop alone.
+    """Reports to a turn what its run does. Used by tasks of the ``agents`` loop alone.
 
     The run streams a tool's result only once all tools of its step have ended. So results are
     taken from the hooks, and wait for their call, which may still be on its way in the stream.
@@ -257,7 +257,7 @@ class Report(RunHooks[Any]):
             return
         self._called[call_id] = tool = item.tool_name or str(kind)
         if tool in self._clients:
-            self._finished.add(call_id)  # what the client is asked, and gives, tells of it
+            self._finished.add(call_id)  # what the client is asked, and gives, shows it
             self._has_text = False
             self._steps.note_told(call_id)
             return

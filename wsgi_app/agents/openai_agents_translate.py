@@ -45,7 +45,7 @@ from wsgi_app.events import ClientTool, RequestedCall
 #: What a run's model is doing.
 ModelState = Literal["idle", "asked", "answering"]
 
-#: How the SDK tells the end of a response.
+#: How the SDK reports the end of a response.
 _INCOMPLETE: Final = re.compile(r"response\.incomplete.*reason='(\w+)'")
 _CODE: Final = re.compile(r"code='(\w+)'")
 #: The HTTP libraries below a model, whose errors the SDK lets pass.
@@ -162,7 +162,7 @@ def explain(error: Exception, max_turns: int) -> TurnError | None:
 
 
 def explain_model_failure(error: Exception, state: ModelState) -> UpstreamError | None:
-    """The error for what was raised while a model was asked, if that is what it tells."""
+    """The error for what was raised while a model was asked, if that is what it means."""
     if isinstance(error, ModelBehaviorError) and state == "answering":
         return _of_behavior(str(error))
     if state == "idle" or isinstance(error, openai.APIStatusError):

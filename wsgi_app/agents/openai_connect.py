@@ -105,8 +105,8 @@ def _http_client(**options: Any) -> Any:
 class _Client(AsyncOpenAI):
     """The package's client, which names each request without asking the system for random bytes.
 
-    No header tells the name, but that took a tenth of the loop's time when many turns began. And
-    it tells the turn's user when a provider has it wait long before a request is made again.
+    No header has the name, but that took a tenth of the loop's time when many turns began. And
+    it reports to the turn's user when a provider makes it wait long before a request is made again.
     """
 
     def _idempotency_key(self) -> str:

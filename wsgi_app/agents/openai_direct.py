@@ -34,7 +34,7 @@ from wsgi_app.events import encode_json
 
 log = logging.getLogger("wsgi_app")
 
-#: An error's text is read for its code alone, which the log tells.
+#: An error's text is read for its code alone, which the log has.
 MAX_ERROR_BYTES: Final = 65_536
 #: How long an unused connection is kept: to open an encrypted one takes two round trips.
 KEEP_SECONDS: Final = 30.0

@@ -21,7 +21,7 @@ class ProbePlan(Struct, frozen=True, kw_only=True):
 
 
 class ProbeAgent:
-    """Tells in each frame its number and when it was sent, in seconds since the first one."""
+    """Sends in each frame its number and when it was sent, in seconds since the first one."""
 
     def __init__(self, plan: ProbePlan) -> None:
         self._plan = plan

@@ -37,7 +37,7 @@ from wsgi_app.events import Thinking, ToolCall, ToolResult, encode_json
 
 
 class Report:
-    """Tells a turn what its run does. Used by one task of the ``agents`` loop."""
+    """Reports to a turn what its run does. Used by one task of the ``agents`` loop."""
 
     def __init__(self, turn: Turn, limits: UsageLimits, steps: RunSteps) -> None:
         self._turn = turn
@@ -72,7 +72,7 @@ class Report:
             case PartEndEvent(part=NativeToolCallPart() as call):
                 self._send_call(call.tool_name, call.tool_call_id, _input_of(call))
             case FunctionToolCallEvent(part=call) if call.tool_name in self._clients:
-                self._has_text = False  # what the client is asked, and gives, tells of it
+                self._has_text = False  # what the client is asked, and gives, shows it
             case FunctionToolResultEvent(part=part) if part.tool_name in self._clients:
                 pass
             case FunctionToolCallEvent(part=call):

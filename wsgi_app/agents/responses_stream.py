@@ -199,7 +199,7 @@ def _reason(response: Response) -> str:
 
 
 def _reported(data: bytes) -> UpstreamError:
-    """The error that an event named ``error`` tells, whatever its data is."""
+    """The error that an event named ``error`` reports, whatever its data is."""
     try:
         event = decode(_event_decoder, data, _RAW)
     except UpstreamError:

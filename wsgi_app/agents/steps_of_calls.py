@@ -120,7 +120,7 @@ class StepsOfCalls:
     async def wait_told(self, calls: Sequence[str]) -> None:
         """Wait until the user has been told of all of these; a run continues beside that."""
         events = [self._told.setdefault(call_id, asyncio.Event()) for call_id in calls]
-        with suppress(asyncio.TimeoutError):  # of some calls, as those of outputs, nobody tells
+        with suppress(asyncio.TimeoutError):  # nobody reports some calls, such as those of outputs
             await asyncio.wait_for(asyncio.gather(*(e.wait() for e in events)), TOLD_SECONDS)
 
     def result_of(self, name: str) -> Any:

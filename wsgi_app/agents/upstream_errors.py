@@ -72,7 +72,7 @@ def failed_request() -> UpstreamError:
     return UpstreamError("The request to the model provider failed.", retryable=False)
 
 
-#: What tells an answer at the length limit apart.
+#: What distinguishes an answer at the length limit.
 CUT_OFF_DETAILS: Final = {"finish_reason": "length"}
 
 

@@ -87,7 +87,7 @@ class RemoteKeys:
         return None if keys is None else keys.find(kid, algorithm)
 
     def _begin_fetch(self) -> threading.Event | None:
-        """Fetch in a thread of its own; returns what tells the end, None if it is too early."""
+        """Fetch in a thread of its own; returns what is set at its end, None if it is too early."""
         with self._lock:
             now = time.monotonic()
             if self._fetching is not None:

@@ -138,7 +138,7 @@ class Feed:
     def _take_from_log(self) -> list[NumberedEvent] | None:
         """Read the log; None when it has been read to its end."""
         run = self._run
-        assert run is not None  # noqa: S101 - only called when there is one; tells the type checker
+        assert run is not None  # noqa: S101 - only called when there is one; for the type checker
         # In this order: an end seen first cannot hide events that came before it.
         log_ended = run.log.ended or run.log.cut
         events = run.log.read(run.log.place_of(self.cursor.seq), MAX_EVENTS_PER_READ)

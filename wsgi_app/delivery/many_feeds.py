@@ -126,7 +126,7 @@ class _Tail:
     """One session: its feed while there is something to read, else a wait without a look.
 
     What ends that wait: a signal of the session, or a heartbeat that finds it changed; of one that
-    is not there, what `Births` tells.
+    is not there, what `Births` reports.
 
     Used by the reader's thread; signals set ``_woken`` from others.
     """

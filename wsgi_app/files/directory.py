@@ -208,7 +208,7 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
 
 
 def _room_of(entry: os.DirEntry[str]) -> int:
-    """What a file takes of its tenant's room; what tells of it is not counted."""
+    """What a file takes of its tenant's room; what describes it is not counted."""
     if entry.name == _ABOUT or entry.name.endswith(".json"):
         return 0
     try:

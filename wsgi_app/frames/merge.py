@@ -89,6 +89,6 @@ def _same_text(one: NumberedEvent, other: NumberedEvent) -> bool:
 
 
 def _teller(numbered: NumberedEvent) -> object:
-    """The sub-agent whose event it is, and which kind it tells."""
+    """The sub-agent whose event it is, and of which kind it is."""
     event = numbered.event
     return (event.parent, event.agent, type(event.event)) if isinstance(event, Nested) else None

@@ -225,7 +225,7 @@ class Heartbeat(NamedTuple):
 
 
 class TurnInfo(Struct, frozen=True, kw_only=True):
-    """A turn that runs, asks its user or waits for its place, as its worker tells of it."""
+    """A turn that runs, asks its user or waits for its place, as its worker reports it."""
 
     tenant: str
     session_id: str

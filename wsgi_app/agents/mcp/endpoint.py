@@ -46,7 +46,7 @@ class Era:
 class McpEndpoint:
     """How to reach a server, and how long to wait for it."""
 
-    #: Tells servers apart: in messages, and before a tool's name where two have the same.
+    #: Distinguishes servers: in messages, and before a tool's name where two have the same.
     name: str
     #: Makes the client's transport again for each connection.
     make_transport: Callable[[Wire], Transport] = field(repr=False)  # it holds what may be secret

@@ -47,7 +47,7 @@ class Fault(NamedTuple):
 
 
 def fault_of(error: BaseException) -> Fault | None:
-    """The fault that an error, one in its group, or its cause tells of; None if there is none."""
+    """The fault that an error, one in its group, or its cause is about; None if there is none."""
     for inner in getattr(error, "exceptions", ()):  # a group's class is not in Python 3.10
         found = fault_of(inner)
         if found is not None:

@@ -52,7 +52,7 @@ class Connection:
 
     @property
     def logs_access(self) -> bool:
-        """Whether `log_access` may write a line: another logger's, or gunicorn's own (26 tells)."""
+        """Whether `log_access` may write a line: another logger's, or gunicorn's own (26 says)."""
         log, module = self.worker.log, sys.modules.get("gunicorn.glogging")
         is_own = module is not None and type(log).access is module.Logger.access
         return not is_own or bool(getattr(log, "access_log_enabled", True))
@@ -170,7 +170,7 @@ def connection_of(environ: dict[str, Any]) -> Connection | None:
 def find_connection() -> Connection | None:
     """The connection of the request that the caller answers; None unless gthread is above it.
 
-    gunicorn tells its applications neither its worker nor its response, but both are local
+    gunicorn gives its applications neither its worker nor its response, but both are local
     variables of a function that called them.
     """
     module = sys.modules.get("gunicorn.workers.gthread")
@@ -210,7 +210,7 @@ def may_hand_over(environ: dict[str, Any]) -> bool:
 def max_files_used() -> int:
     """How many files may be open for a stream to be parked.
 
-    The kernel gives the lowest free number (open(2)): a new connection's tells how many there are.
+    The kernel gives the lowest free number (open(2)): a new connection's shows how many there are.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return limit - max(MIN_SPARE_FILES, limit // 8)

@@ -24,7 +24,7 @@ log = logging.getLogger("wsgi_app")
 
 T = TypeVar("T")
 
-#: How often the store is asked when no signal tells that there is more.
+#: How often the store is asked when no signal says that there is more.
 LOOK_SECONDS: Final = 1.0
 #: As long as a batch waits for more.
 TIMER_SECONDS: Final = 1.0

@@ -214,7 +214,7 @@ def outcome(terminal: Terminal) -> tuple[str, str]:
         return "error", terminal.code
     if isinstance(terminal, Cancelled):
         return "cancelled", terminal.reason
-    assert isinstance(terminal, Done)  # noqa: S101 - there is no fourth; tells the type checker
+    assert isinstance(terminal, Done)  # noqa: S101 - there is no fourth; for the type checker
     return "done", ""
 
 

@@ -199,7 +199,7 @@ class Turn:
         return self._host.inside_tool(call_id)
 
     def add_usage(self, usage: Usage) -> None:
-        """Add to the token counts that the turn's ``done`` event tells."""
+        """Add to the token counts of the turn's ``done`` event."""
         self._host.add_usage(usage)
 
     def run_io(self, coroutine: Coroutine[Any, Any, T]) -> T:

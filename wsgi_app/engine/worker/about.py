@@ -1,4 +1,4 @@
-"""What a worker tells the others of itself."""
+"""What a worker reports about itself to the others."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ class Journal:
         try:
             self._settle(entry, write, result, ends=ends)
         except (Fenced, StoreUnavailable):
-            self._urge(entry, wakes=False)  # the next write tells
+            self._urge(entry, wakes=False)  # the next write reports it
         except Exception:
             log.exception("a turn cannot be written to the store")
             self._fail(entry)

@@ -97,7 +97,7 @@ def parse_worker_member(member: str) -> tuple[SessionKey, str]:
 
 
 def parse_signal(payload: bytes) -> Signal:
-    """Read what a script has published; its time only tells apart two that are equal.
+    """Read what a script has published; its time only distinguishes two that are equal.
 
     Raises ValueError for anything else.
     """

@@ -183,7 +183,7 @@ def read_answers(entries: list[ResumeEntry]) -> list[RunAnswer]:
 
 
 def run_tag(run_id: str) -> str:
-    """What tells this run's messages from those of all other runs in the client's thread.
+    """What distinguishes this run's messages from those of all other runs in the client's thread.
 
     A session that was forgotten counts its turns from 1 again, while the client keeps its messages.
     """

@@ -62,7 +62,7 @@ def get_ai_sdk_stream(mount: Mount, session_id: str) -> Response:
 
 
 def post_ai_sdk_stop(mount: Mount, session_id: str) -> Response:
-    """POST /ai-sdk/chat/<session_id>/stop: end what runs; ``stop()`` alone tells nobody."""
+    """POST /ai-sdk/chat/<session_id>/stop: end what runs; ``stop()`` alone reaches nobody."""
     key = session_key(check_session_id(session_id))
     read_body(request, mount.settings.max_body_bytes)  # what it says is known here
     stopped = mount.cancel(key, None)

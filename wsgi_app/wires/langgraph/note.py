@@ -1,4 +1,4 @@
-"""What is kept with a turn that this wire has begun, for whoever tells of it later."""
+"""What is kept with a turn that this wire has begun, for routes that show it later."""
 
 from __future__ import annotations
 

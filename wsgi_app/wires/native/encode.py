@@ -79,7 +79,7 @@ def encode_refusal(message: str, last_event_id: str, retry_milliseconds: int) ->
 def with_id(numbered: NumberedEvent, *, marks: bool = False) -> dict[str, Any]:
     """Make an event's object with its ``id``, for answers that are one JSON document.
 
-    With ``marks`` the first of a run tells its mark too.
+    With ``marks`` the first of a run has its mark too.
     """
     mark = {"run": numbered.mark} if marks and isinstance(numbered, MarkedEvent) else {}
     return {"id": str(numbered.id), **mark, **plain_object(numbered.event)}

@@ -17,7 +17,7 @@ class StreamOptions(NamedTuple):
     batch_seconds: float
     #: Whose names its events have: ``native`` or ``agentflow``.
     names: str
-    #: Whether an ``event:`` line tells them too.
+    #: Whether an ``event:`` line names them too.
     named: bool
     marks: bool
     #: Whether the ids have the marks, for what sends its last id back and can add nothing to it.

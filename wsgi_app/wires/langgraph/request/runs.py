@@ -42,7 +42,7 @@ class ThreadRunBody(Struct):
 
     @property
     def modes(self) -> frozenset[str]:
-        """What the stream tells."""
+        """What the stream has."""
         named = [self.stream_mode] if isinstance(self.stream_mode, str) else self.stream_mode
         modes = frozenset(named) or frozenset({"values"})
         return modes | {SUBGRAPHS} if self.stream_subgraphs else modes - {SUBGRAPHS}

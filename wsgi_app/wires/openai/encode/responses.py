@@ -1,4 +1,4 @@
-"""A turn, or the part of one up to a question, as OpenAI's Responses API tells it.
+"""A turn, or the part of one up to a question, as OpenAI's Responses API shows it.
 
 The tools that the agent has run are items of the output, each with its result, in a form of
 `HostCalls`. A question is a ``function_call`` of `ASK_USER`, the only one for the client to answer:
@@ -332,7 +332,7 @@ class ResponseBuilder:
     ) -> list[StreamEvent]:
         self._incomplete_reason = incomplete_reason
         self.status = status if incomplete_reason is None else "incomplete"
-        # No event of its own in the protocol; the document tells the status.
+        # No event of its own in the protocol; the document has the status.
         kind = "incomplete" if self.status == "cancelled" else self.status
         return [self._event(f"response.{kind}", response=self.document())]
 
