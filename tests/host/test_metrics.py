@@ -377,10 +377,11 @@ def test_pages_are_whole_while_workers_die(server: Gunicorn) -> None:
 @pytest.mark.slow
 def test_write_timeout_is_no_hang_up() -> None:
     """A reader that is cut off because it takes nothing is told apart."""
-    env = {**OPEN, "AGENT_WRITE_TIMEOUT_SECONDS": "1"}
+    env = {**OPEN, "AGENT_WRITE_TIMEOUT_SECONDS": "1", "AGENT_MAX_OUTPUT_BYTES": "16000000"}
     with gunicorn(APP, env=env) as server:
         headers = {"Authorization": "Bearer dev"}
-        body = {"message": "m", "metadata": {"steps": [{"blobs": 60}]}}
+        # Far more than the kernel takes for a connection.
+        body = {"message": "m", "metadata": {"steps": [{"blobs": 200}]}}
         url = f"{server.url}/agents/chat/slow"
         stalled = open_stream("POST", url, json=body, headers=headers, receive_buffer_bytes=4096)
         with stalled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -71,6 +72,7 @@ class Reader:
         self._closed = False
         self._finished = False
         self._cut = False
+        self._uncounted = threading.Lock()  # taken once, by whoever counts its loss
         self.gone = False
         self._watcher = watcher
         self._environ = environ
@@ -148,6 +150,8 @@ class Reader:
     def close(self) -> None:
         """Leave the turn, the slot and the socket; may be called twice."""
         if not self._closed:
+            if self._watch is not None and self._watch.timed_out:
+                self.note_gone(timed_out=True)  # the watcher may not have come to it yet
             self._closed = True
             if self._watch is not None:
                 self._watch.close()
@@ -160,7 +164,8 @@ class Reader:
         self.gone = True
         # One that goes by itself may have got the last bytes, though their write continues.
         missed = timed_out or not self._feed.complete
-        if missed and not (self._cut or self._closed or self._finished):
+        is_lost = missed and not (self._cut or self._closed or self._finished)
+        if is_lost and self._uncounted.acquire(blocking=False):
             metrics(self._host).disconnects.labels(
                 "write_timeout" if timed_out else "hang_up"
             ).inc()
