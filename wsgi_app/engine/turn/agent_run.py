@@ -217,7 +217,7 @@ class AgentRun:
     def _finish(self) -> None:
         """End the turn, whatever has left it without an end, and let go of it."""
         self._end(AGENT_ERROR)
-        self._end, self._has_ended, self._wait_in_queue = _refuse, _yes, nothing
+        self._end, self._has_ended, self._wait_in_queue = refuse, yes, nothing
 
     def _make_turn(self, history: list[Message]) -> Turn:
         given = self._request.history
@@ -255,9 +255,11 @@ class AgentRun:
         self._end(AGENT_ERROR if known is None else as_error(known))
 
 
-def _refuse(terminal: Terminal | None) -> bool:  # noqa: ARG001 - it has ended
+def refuse(terminal: Terminal | None) -> bool:  # noqa: ARG001 - it has ended
+    """End no turn again."""
     return False
 
 
-def _yes() -> bool:
+def yes() -> bool:
+    """The turn has ended."""
     return True

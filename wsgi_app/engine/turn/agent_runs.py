@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
+from wsgi_app.engine.runtime.callbacks import nothing
 from wsgi_app.engine.turn.agent_calls import AgentCalls
-from wsgi_app.engine.turn.agent_run import AgentRun
+from wsgi_app.engine.turn.agent_run import AgentRun, refuse, yes
 from wsgi_app.engine.turn.asking import Answered
 from wsgi_app.engine.turn.clock import TurnClock
 from wsgi_app.engine.turn.event_log import EventLog
@@ -75,6 +76,11 @@ class AgentRuns:
         """Its question is closed."""
         if self._rest is not None:
             self._rest.wait_no_more()
+
+    def end(self) -> None:
+        """Free all that waits, and let go of the turn, which has ended."""
+        self.calls.end()
+        self._end, self._has_ended, self._wait_in_queue = refuse, yes, nothing
 
     def start_again(self, progress: Progress, answered: Answered) -> None:
         """Have the agent run once more: what it has asked and left has its answer."""

@@ -282,7 +282,7 @@ class TurnRun:
         self._clock.close()
         self._queue_wakeup.set()
         # 4. The agent is woken, so that it stops.
-        self._agent.calls.end()
+        self._agent.end()
         # 5. The journal writes the end, and publishes it; or leaves the turn to another worker.
         self._services.journal.hurry(self.fence)
 
