@@ -72,8 +72,7 @@ class Questions:
 
     def is_pending(self, request_id: str) -> bool:
         """Whether this question is the one that waits."""
-        pending = self._pending
-        return pending is not None and pending.request_id == request_id
+        return self.answer_of(request_id) is not None
 
     def answer_of(self, request_id: str) -> Future[Any] | None:
         """The answer that is awaited to this question; None if it is not the one that waits."""
