@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final, Optional, Protocol
 
@@ -86,7 +87,7 @@ class AgentRun:
         agent = self._request.agent or self._services.session_agents.shared
         begin: Any = getattr(agent, "begin_on_loop", None)
         if begin is None or history is None or not self._begin_on_loop(begin, history):
-            self._start_thread(partial(self._main, history))
+            self._start_thread(partial(self._main, history, self._report.traced))
 
     def start_again(self, history: list[Message], before: threading.Thread | None) -> None:
         """Run the agent once more, in a thread, once the thread of its run before has ended.
@@ -97,9 +98,9 @@ class AgentRun:
         def run() -> None:
             while before is not None and before.is_alive() and not self._has_ended():
                 before.join(WAITS_SECONDS)
-            self._request.context.run(self._main_again, history)
+            self._main(history, self._report.inside_turn)
 
-        self.thread = start_thread(run, "turn")
+        self._start_thread(run)
 
     def goes_on(self) -> bool:
         """Whether the agent's code still runs in the turn's thread."""
@@ -149,27 +150,21 @@ class AgentRun:
         context = self._request.context.copy()
         self.thread = start_thread(lambda: context.run(target), "turn")
 
-    def _main(self, history: list[Message] | None) -> None:
+    def _main(
+        self,
+        history: list[Message] | None,
+        trace: Callable[[], AbstractContextManager[Any]],
+    ) -> None:
         try:
             if history is None:
                 history = self._wait_in_queue()
             if history is not None and not self._has_ended():
-                with self._request.app_context(), self._report.traced():
+                with self._request.app_context(), trace():
                     turn = self._make_turn(history)
                     enter_turn(turn)
                     self._guard(lambda: self._answer(turn))
         finally:
             self._finish()
-
-    def _main_again(self, history: list[Message]) -> None:
-        try:
-            if not self._has_ended():
-                with self._request.app_context(), self._report.inside_turn():
-                    turn = self._make_turn(history)
-                    enter_turn(turn)
-                    self._guard(lambda: self._answer(turn))
-        finally:
-            self._end(AGENT_ERROR)
 
     def _run_rest(self, turn: Turn, rest: Callable[[Turn], Any]) -> None:
         try:

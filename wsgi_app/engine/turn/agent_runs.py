@@ -81,6 +81,7 @@ class AgentRuns:
         """Free all that waits, and let go of the turn, which has ended."""
         self.calls.end()
         self._end, self._has_ended, self._wait_in_queue = refuse, yes, nothing
+        self._rest = None
 
     def start_again(self, progress: Progress, answered: Answered) -> None:
         """Have the agent run once more: what it has asked and left has its answer."""
