@@ -120,8 +120,8 @@ class MemoryUnavailable(RequestError):
     """What an agent remembers of a session by itself could not be forgotten."""
 
     def __init__(self) -> None:
-        told = "The agent's memory does not answer; the session may still be there. Try again."
-        super().__init__("store_unavailable", told)
+        message = "The agent's memory does not answer; the session may still be there. Try again."
+        super().__init__("store_unavailable", message)
 
 
 class TurnError(AgentHostError):
@@ -148,8 +148,8 @@ class CannotGoOn(TurnError):
     """A turn of a worker that is gone cannot be continued; ``hint`` says to the site why."""
 
     def __init__(self, hint: str) -> None:
-        told = "The worker that ran this turn is gone."
-        AgentHostError.__init__(self, "worker_lost", told, {"hint": hint})
+        message = "The worker that ran this turn is gone."
+        AgentHostError.__init__(self, "worker_lost", message, {"hint": hint})
         self.retryable = True
 
 

@@ -263,7 +263,7 @@ def _end_turns(  # noqa: PLR0913 - the fields of a note
     else:
         if lost:
             # Not before: readers wait for the end, and this loads more.
-            from wsgi_app.engine.turn.report import tell_lost  # noqa: PLC0415 - the same
+            from wsgi_app.engine.turn.report import report_lost  # noqa: PLC0415 - the same
 
-            tell_lost(lost, namespace, log_format)
+            report_lost(lost, namespace, log_format)
             log.warning("worker %s died with %d turns", worker_id, len(lost))

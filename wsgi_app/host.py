@@ -112,7 +112,7 @@ class AgentHost:
             mount.warn_once("login", unused)
         mounts[name] = mount
         self._mounts.append((mount, prefix or ""))
-        mount.tell_warnings()
+        mount.log_warnings()
         return mount
 
 

@@ -46,11 +46,11 @@ def request_id(sent: str | None) -> str:
 def log_turn(fields: Fields, log_format: LogFormat, level: int = logging.INFO) -> None:
     """Write the line of a turn's end."""
     if turns_log.isEnabledFor(level):
-        told = _as_json({"message": _TURN_ENDED, **fields})
+        line = _as_json({"message": _TURN_ENDED, **fields})
         if log_format == "text":
             words = (f"{name}={_as_word(value)}" for name, value in fields.items())
-            told = " ".join((_TURN_ENDED, *words))
-        turns_log.log(level, "%s", told, extra={FIELDS_ATTRIBUTE: dict(fields)})
+            line = " ".join((_TURN_ENDED, *words))
+        turns_log.log(level, "%s", line, extra={FIELDS_ATTRIBUTE: dict(fields)})
 
 
 def set_up(log_format: LogFormat) -> None:

@@ -23,7 +23,7 @@ from tests.support.waiting import wait_for
 WAITS: Final = {
     ("web/admin.py", "frames"): "an operator's stream has a slot",
     ("web/body.py", "_broken_off_after"): "a thread of its own",
-    ("web/body.py", "watch"): "that thread",
+    ("web/body.py", "shut_when_over"): "that thread",
     ("web/mount.py", "permit"): "gives whether there is a permit",
     ("wires/openai/routes/read.py", "read_until"): "waits with a permit, looks without one",
     ("web/turns.py", "read"): "its turn's reader has a slot",

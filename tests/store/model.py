@@ -164,7 +164,7 @@ class ModelSession:
     def _history_size(self) -> int:
         return sum(len(encode_json(message)) for message in self.messages)
 
-    def missed(self, after: EventId) -> bool:
+    def has_gap(self, after: EventId) -> bool:
         """Whether events behind a cursor were dropped; of unknown turns the end is unknown."""
         if after == EventId(0, 0):
             return False
@@ -360,8 +360,8 @@ class Model:
         rows = rows[:max_events]
         told = {place.turn for place, _ in rows} | {session.newest}
         marks = {number: mark for number, mark in marks.items() if number in told}
-        missed = is_other or session.missed(after)
-        return JournalSlice(rows, missed, live_turn, session.newest, marks)
+        has_gap = is_other or session.has_gap(after)
+        return JournalSlice(rows, has_gap, live_turn, session.newest, marks)
 
     def request_cancel(self, key: SessionKey, turn: int | None, reason: CancelReason) -> list[int]:
         """See Store."""

@@ -95,7 +95,7 @@ def test_turn_made_again_counts(make_store: MakeStore) -> None:
 def test_readers_are_told_what_was_lost(store: Store) -> None:
     """A cursor before the turn that was made again has missed events; one in it has not."""
     store.append(LOST, 1, events(1, 2))
-    for after, missed in {
+    for after, has_gap in {
         START: False,
         EventId(1, 1): True,
         EventId(4, 3): True,
@@ -106,7 +106,7 @@ def test_readers_are_told_what_was_lost(store: Store) -> None:
     }.items():
         found = store.read(KEY, after, ALL)
         assert found is not None
-        assert (found.missed, found.live_turn) == (missed, 5), after
+        assert (found.has_gap, found.live_turn) == (has_gap, 5), after
 
 
 def test_first_turn_made_again_misses_nothing(store: Store) -> None:
@@ -114,7 +114,7 @@ def test_first_turn_made_again_misses_nothing(store: Store) -> None:
     store.append(LOST._replace(turn=1), 1, events(1, 2))
     found = store.read(KEY, EventId(0, 9), ALL)
     assert found is not None
-    assert not found.missed
+    assert not found.has_gap
 
 
 def test_turn_follows_what_is_left(store: Store) -> None:
@@ -133,7 +133,7 @@ def test_turns_before_a_loss_are_not_passed_off_as_all(store: Store) -> None:
     store.append(LOST, 1, events(1, 1))
     found = store.read(KEY, EventId(1, 0), ALL)
     assert found is not None
-    assert found.missed
+    assert found.has_gap
     assert [str(place) for place, _ in found.events] == ["5-1"]
 
 

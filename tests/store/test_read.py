@@ -28,8 +28,8 @@ def read(store: Store, after: str, max_events: int = ALL) -> JournalSlice:
 
 
 def summary(found: JournalSlice) -> tuple[list[str], bool, int | None]:
-    """Ids, ``missed`` and ``live_turn``."""
-    return [str(place) for place, _ in found.events], found.missed, found.live_turn
+    """Ids, ``has_gap`` and ``live_turn``."""
+    return [str(place) for place, _ in found.events], found.has_gap, found.live_turn
 
 
 def test_unknown_session_reads_nothing(store: Store) -> None:

@@ -147,7 +147,7 @@ def test_readers_go_on_behind_what_they_saw(shared: Store) -> None:
     ):
         found = shared.read(KEY, after, 100, fence.mark)
         assert found is not None
-        assert not found.missed
+        assert not found.has_gap
         assert [place for place, _ in found.events] == expected, after
         few = shared.read(KEY, after, 2)
         assert few is not None
@@ -163,11 +163,11 @@ def test_readers_of_a_dropped_turn_are_told(make_shared: MakeStore) -> None:
     assert taken is not None
     store.finish(taken.fence, 5, events(5, 5), [])
     run_turn(store, count=4)
-    for seq, missed in ((ATTEMPT_SEQS + 1, True), (ATTEMPT_SEQS + 2, False)):
+    for seq, has_gap in ((ATTEMPT_SEQS + 1, True), (ATTEMPT_SEQS + 2, False)):
         found = store.read(KEY, EventId(1, seq), 100)
         assert found is not None
         assert [place.turn for place, _ in found.events] == [2] * 4
-        assert found.missed == missed, seq
+        assert found.has_gap == has_gap, seq
     store.close()
 
 

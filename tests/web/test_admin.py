@@ -16,7 +16,7 @@ from tests.support.servers import Gunicorn, Redis, gunicorn, redis_server
 from tests.support.service import CONFIG, NAMESPACE
 from tests.support.sse import Stream
 from tests.support.waiting import wait_for
-from wsgi_app.engine.worker.live import MAX_TOLD_TURNS, MINUTES, LiveTurns
+from wsgi_app.engine.worker.live import MAX_REPORTED_TURNS, MINUTES, LiveTurns
 from wsgi_app.store.base import MinuteInfo, WorkerInfo
 
 APP = "tests.support.admin_app:admin_app()"
@@ -182,11 +182,11 @@ def test_what_is_told_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wsgi_app.engine.worker.live._describe", lambda run, _: run.begun_at)
     monkeypatch.setattr(LiveTurns, "_count", lambda *_: (0, 0))
     turns = LiveTurns()
-    runs: Any = [_Run(number) for number in range(MAX_TOLD_TURNS + 5, 0, -1)]
+    runs: Any = [_Run(number) for number in range(MAX_REPORTED_TURNS + 5, 0, -1)]
     assert turns.add_to(WorkerInfo(), lambda: runs) == WorkerInfo()
     turns.watched = True
     info = turns.add_to(WorkerInfo(), lambda: runs)
-    assert repr(info.live) == repr(tuple(map(float, range(1, MAX_TOLD_TURNS + 1))))
+    assert repr(info.live) == repr(tuple(map(float, range(1, MAX_REPORTED_TURNS + 1))))
     assert info.left_out == 5
     for minute in range(MINUTES + 9):
         clock = SimpleNamespace(time=lambda now=minute * 60.0: now)

@@ -49,7 +49,7 @@ class Said:
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
-        told = (event for event in turn.records.told if isinstance(event, Steered))
+        told = (event for event in turn.records.events if isinstance(event, Steered))
         #: How often each text was taken, by which each message has a name of its own.
         self._taken = Counter(event.content for event in told if event.status == "taken")
         #: What is taken and not in the state.

@@ -102,7 +102,7 @@ class GraphSteps:
 
     def tell(self, state: StateSnapshot, message_id: str, stream: GraphStream) -> None:
         """Report what the state has behind the last record, and what the user has not been told."""
-        stream.take_told(self._turn.records.told)
+        stream.take_told(self._turn.records.events)
         recorded = {step["last"] for step in self._calls.steps[-1:]} | set(self._calls.said)
         recorded = recorded - {None} or {message_id}
         for message, namespace in _behind(state, recorded):

@@ -92,7 +92,7 @@ class Report(RunHooks[Any]):
         self._called: dict[str, str] = {}
         self._early: dict[str, ToolResult] = {}
         self._finished: set[str] = set()
-        for event in turn.records.told:
+        for event in turn.records.events:
             self._take_told(event)
         self._errors: dict[str, str] = {}
         self._ending: TurnError | None = None

@@ -166,7 +166,7 @@ class SdkSteps:
 
     async def items_left(self, agent: Agent[Any], context: Any) -> list[TResponseInputItem]:
         """What the model is asked next: all that was, and a result of each call."""
-        told = {e.call_id for e in self._turn.records.told if isinstance(e, ToolResult)}
+        told = {e.call_id for e in self._turn.records.events if isinstance(e, ToolResult)}
         items = list(self._items)
         tools = await agent.get_all_tools(RunContextWrapper(context))
         functions = {tool.name: tool for tool in tools if isinstance(tool, FunctionTool)}

@@ -57,7 +57,7 @@ class RunSteps:
         calls = {part.tool_call_id for part in _answer_of(self.messages).tool_calls}
         return {
             event.call_id
-            for event in self._turn.records.told
+            for event in self._turn.records.events
             if isinstance(event, ToolResult) and event.call_id in calls
         }
 

@@ -66,8 +66,8 @@ class RemoteKeys:
         if fetching is not None and patient:
             self._wait(fetching)
         if self._keys is None:
-            told = "The keys that tokens are checked with cannot be fetched; try again."
-            raise RequestError("store_unavailable", told)
+            message = "The keys that tokens are checked with cannot be fetched; try again."
+            raise RequestError("store_unavailable", message)
         return self._look_up(kid, algorithm)
 
     def _wait(self, fetching: threading.Event) -> None:

@@ -56,8 +56,8 @@ class WatchedFile(Generic[T]):
         try:
             self._content = self._read()
         except (OSError, ValueError) as error:
-            told = "%s has changed and %s; what it held before still counts: %s"
-            log.error(told, self._setting, _explain(error), self._path)  # noqa: TRY400 - the trace shows nothing more
+            message = "%s has changed and %s; what it held before still counts: %s"
+            log.error(message, self._setting, _explain(error), self._path)  # noqa: TRY400 - the trace shows nothing more
         else:
             log.info("%s has changed and was read again: %s", self._setting, self._path)
 

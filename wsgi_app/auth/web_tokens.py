@@ -43,12 +43,12 @@ def web_token_lookup(settings: Settings) -> Lookup:
     return _WebTokens(settings, _find_key(settings.jwt_jwks)).look_up
 
 
-def _find_key(place: str) -> FindKey:
+def _find_key(path: str) -> FindKey:
     setting = setting_name("jwt_jwks")
-    if "://" in place:
-        _check_url(place, setting)
-        return RemoteKeys(place, setting).find
-    file = WatchedFile(Path(place), parse_key_set, setting)
+    if "://" in path:
+        _check_url(path, setting)
+        return RemoteKeys(path, setting).find
+    file = WatchedFile(Path(path), parse_key_set, setting)
     return lambda kid, algorithm: file.content().find(kid, algorithm)
 
 
@@ -122,8 +122,8 @@ class _WebTokens:
         """The scopes in the claim: text with blanks (RFC 8693, section 4.2), or a list."""
         if self._scope_claim is None:
             return DEFAULT_SCOPES
-        told = claims.get(self._scope_claim, "")
-        names = told.split() if isinstance(told, str) else told
+        claimed = claims.get(self._scope_claim, "")
+        names = claimed.split() if isinstance(claimed, str) else claimed
         if not isinstance(names, list):
             raise jwt.InvalidTokenError
         return frozenset(name for name in names if isinstance(name, str)) & SCOPES

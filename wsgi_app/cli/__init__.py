@@ -37,18 +37,18 @@ class _Commands(click.Group):
         return command
 
 
-def _missing_command(name: str, told: str) -> click.Command:
+def _missing_command(name: str, message: str) -> click.Command:
     """A command that says what it lacks; the list of commands, which loads all, continues."""
 
     @click.command(
         name,
-        help=told,
+        help=message,
         add_help_option=False,
         context_settings={"ignore_unknown_options": True},
     )
     @click.argument("_arguments", nargs=-1, type=click.UNPROCESSED)
     def missing(*, _arguments: tuple[str, ...]) -> None:
-        raise click.ClickException(told)
+        raise click.ClickException(message)
 
     return missing
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from wsgi_app.cli.interrupts import interruptible
-from wsgi_app.cli.options import client_of, faults_told, host_options, session_argument
+from wsgi_app.cli.options import client_of, host_options, reporting_faults, session_argument
 
 
 @click.command()
@@ -17,6 +17,6 @@ def cancel(
 ) -> None:
     """Cancel the session's turns, those that wait too, on whichever worker they are."""
     client = client_of(url, token, prefix)
-    with faults_told(), interruptible():
+    with reporting_faults(), interruptible():
         cancelled = client.cancel(session_id, turn)
     click.echo("nothing runs" if cancelled is None else f"turn {cancelled} is cancelled")

@@ -194,8 +194,8 @@ class HostClient:
             )
         except OSError as error:
             # Only the kind: the text may hold what the request held.
-            told = f"{self._url} does not answer ({type(error).__name__})."
-            raise ConnectionLost(told) from error
+            message = f"{self._url} does not answer ({type(error).__name__})."
+            raise ConnectionLost(message) from error
         if response.status_code >= _FIRST_UNEXPECTED:
             with response:
                 raise _refusal(response)

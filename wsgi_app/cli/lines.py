@@ -38,32 +38,32 @@ class Lines:
             raise EOFError
         return line.removesuffix("\n")
 
-    def read_value(self, schema: dict[str, Any], tell: Callable[[str], None]) -> Any:
-        """Read an answer that fits a question's JSON schema; ``tell`` says what is expected.
+    def read_value(self, schema: dict[str, Any], show: Callable[[str], None]) -> Any:
+        """Read an answer that fits a question's JSON schema; ``show`` says what is expected.
 
         Raises EOFError when there are no more lines.
         """
         choices = schema.get("enum")
         if isinstance(choices, list) and choices:
             for number, choice in enumerate(choices, 1):
-                tell(f"{number}. {one_line(choice)}")
+                show(f"{number}. {one_line(choice)}")
             return self._read_fitting(
-                lambda line: _choose(line, choices), f"a number from 1 to {len(choices)}", tell
+                lambda line: _choose(line, choices), f"a number from 1 to {len(choices)}", show
             )
         if schema.get("type") == "boolean":
-            return self._read_fitting(lambda line: _BOOLEANS[line.lower()], "y or n", tell)
+            return self._read_fitting(lambda line: _BOOLEANS[line.lower()], "y or n", show)
         line = self.read("answer: ")
         return line if schema.get("type") == "string" else _json_or_text(line)
 
     def _read_fitting(
-        self, read: Callable[[str], Any], expected: str, tell: Callable[[str], None]
+        self, read: Callable[[str], Any], expected: str, show: Callable[[str], None]
     ) -> Any:
         while True:
             line = self.read(f"{expected}: ").strip()
             try:
                 return read(line)
             except LookupError:
-                tell(f"Answer with {expected}.")
+                show(f"Answer with {expected}.")
 
 
 def _choose(line: str, choices: list[Any]) -> Any:

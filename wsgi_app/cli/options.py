@@ -99,7 +99,7 @@ def address_of(url: str | None, prefix: str | None) -> str:
 
 
 @contextmanager
-def faults_told() -> Iterator[None]:
+def reporting_faults() -> Iterator[None]:
     """Tell a host's refusal, or its absence, in one line, and end with status 1."""
     try:
         yield

@@ -7,7 +7,7 @@ import json
 import click
 
 from wsgi_app.cli.interrupts import interruptible
-from wsgi_app.cli.options import client_of, faults_told, host_options, json_option
+from wsgi_app.cli.options import client_of, host_options, json_option, reporting_faults
 from wsgi_app.cli.table import print_table
 
 MAX_PAGE = 200
@@ -20,7 +20,7 @@ MAX_PAGE = 200
 def sessions(*, url: str | None, token: str, prefix: str | None, limit: int, as_json: bool) -> None:
     """List the tenant's sessions, newest first."""
     client = client_of(url, token, prefix)
-    with faults_told(), interruptible():
+    with reporting_faults(), interruptible():
         found = client.sessions(limit, MAX_PAGE)
     if as_json:
         for session in found:

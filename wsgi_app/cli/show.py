@@ -9,9 +9,9 @@ import click
 from wsgi_app.cli.interrupts import interruptible
 from wsgi_app.cli.options import (
     client_of,
-    faults_told,
     host_options,
     json_option,
+    reporting_faults,
     session_argument,
 )
 from wsgi_app.cli.text import harmless, one_line
@@ -26,7 +26,7 @@ def show(
 ) -> None:
     """Show a session: its state, and all that was said."""
     client = client_of(url, token, prefix)
-    with faults_told(), interruptible():
+    with reporting_faults(), interruptible():
         found = client.describe(session_id)
     if as_json:
         click.echo(json.dumps(found))

@@ -14,9 +14,9 @@ from wsgi_app.cli.faults import ConnectionLost, HostError
 from wsgi_app.cli.interrupts import INTERRUPTED, Interrupts
 from wsgi_app.cli.options import (
     client_of,
-    faults_told,
     host_options,
     json_option,
+    reporting_faults,
     session_argument,
 )
 from wsgi_app.cli.screen import JsonScreen, Screen, TextScreen
@@ -48,7 +48,7 @@ def tail(  # noqa: PLR0913 - each is a part of the command line
     client = client_of(url, token, prefix)
     screen: Screen = JsonScreen() if as_json else TextScreen()
     try:
-        with faults_told():
+        with reporting_faults():
             _show(follow(client, session_id, screen), screen)
     except KeyboardInterrupt:
         ctx.exit(INTERRUPTED)
@@ -71,15 +71,15 @@ def follow(client: HostClient, session_id: str, screen: Screen) -> Iterator[Numb
 
     Raises HostError when the host refuses, or cannot be reached for a while.
     """
-    cursor, failures, told = "", 0, False
+    cursor, failures, announced = "", 0, False
     retry_seconds = FIRST_RETRY_SECONDS
     while True:
         fault: HostError = ConnectionLost("The host closed the connection.")
         try:
             with client.follow(session_id, cursor) as stream:
-                if not told:
+                if not announced:
                     screen.notice(f"Following {session_id}. Ctrl-C ends.")
-                    told = True
+                    announced = True
                 for block_id, event in _events(stream):
                     failures = 0
                     cursor = block_id or cursor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from wsgi_app.cli.interrupts import interruptible
-from wsgi_app.cli.options import client_of, faults_told, host_options, session_argument
+from wsgi_app.cli.options import client_of, host_options, reporting_faults, session_argument
 
 
 @click.command()
@@ -14,5 +14,5 @@ from wsgi_app.cli.options import client_of, faults_told, host_options, session_a
 def ticket(*, session_id: str, url: str | None, token: str, prefix: str | None) -> None:
     """Print a ticket for ?ticket= on the session's streams; it opens them for a minute."""
     client = client_of(url, token, prefix)
-    with faults_told(), interruptible():
+    with reporting_faults(), interruptible():
         click.echo(client.ticket(session_id))

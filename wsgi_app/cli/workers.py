@@ -56,8 +56,8 @@ def workers(*, prefix: str | None, as_json: bool) -> None:
         store.close()
     if not found:
         name = settings.host or NO_NAMESPACE
-        told = f"No worker lives in the namespace {name} (AGENT_NAMESPACE)."
-        click.echo(f"{told} For a host in a site: flask --app SITE agent workers", err=True)
+        message = f"No worker lives in the namespace {name} (AGENT_NAMESPACE)."
+        click.echo(f"{message} For a host in a site: flask --app SITE agent workers", err=True)
     if as_json:
         for view in found:
             click.echo(msgspec.json.encode(view))

@@ -141,7 +141,7 @@ class Feed:
         assert run is not None  # noqa: S101 - only called when there is one; for the type checker
         # In this order: an end seen first cannot hide events that came before it.
         log_ended = run.log.ended or run.log.cut
-        events = run.log.read(run.log.place_of(self.cursor.seq), MAX_EVENTS_PER_READ)
+        events = run.log.read(run.log.index_of(self.cursor.seq), MAX_EVENTS_PER_READ)
         if events:
             if self._mark != run.mark:
                 events[0] = _marked(events[0], run.mark)
@@ -186,13 +186,13 @@ class Feed:
 
     def _read_store(self) -> JournalSlice | None:
         """Read, and follow in the same round trip: what comes behind it brings a signal."""
-        read, place = self._runner.store.read, (self._key, self.cursor, MAX_EVENTS_PER_READ)
+        read, position = self._runner.store.read, (self._key, self.cursor, MAX_EVENTS_PER_READ)
         if self._follows:
-            return read(*place, self._mark)
+            return read(*position, self._mark)
         self._follows = True
         self._runner.following.await_signals(self._key, self.wake)
         try:
-            return read(*place, self._mark, follower=self._runner.worker_id)
+            return read(*position, self._mark, follower=self._runner.worker_id)
         except BaseException:
             self._unfollow()
             raise
@@ -210,12 +210,12 @@ class Feed:
         rows = found.events
         if self._only_turn is not None:
             rows = [row for row in rows if row[0].turn <= self._only_turn]
-        events = [NumberedEvent(place, decode_event(json), json) for place, json in rows]
+        events = [NumberedEvent(event_id, decode_event(json), json) for event_id, json in rows]
         known = self._mark
         for number, numbered in enumerate(events):
             if (mark := found.marks.get(numbered.id.turn, "")) != known:
                 events[number], known = _marked(numbered, mark), mark
-        if found.missed and (found.events or found.live_turn is not None):
+        if found.has_gap and (found.events or found.live_turn is not None):
             resumes_at = found.events[0][0] if found.events else EventId(found.live_turn or 1, 1)
             gap = Gap(str(self.cursor), str(resumes_at))
             before = EventId(resumes_at.turn, resumes_at.seq - 1)

@@ -121,7 +121,7 @@ class WholeWrites:
         deadline = time.monotonic() + LINGER_SECONDS
         poll = select.poll()
         poll.register(self._client.fileno(), select.POLLIN)
-        while (left := deadline - time.monotonic()) > 0 and poll.poll(left * 1000):
+        while (seconds_left := deadline - time.monotonic()) > 0 and poll.poll(seconds_left * 1000):
             if not self._client.recv(65_536, socket.MSG_DONTWAIT):
                 return
 

@@ -73,9 +73,9 @@ class ManyFeeds:
             events = self._take()
         return events
 
-    def position(self, place: int) -> EventId:
+    def position(self, index: int) -> EventId:
         """Behind which event of a session it reads on; `<turn>-0` before a turn's first one."""
-        return self._tails[place].position
+        return self._tails[index].position
 
     @property
     def complete(self) -> bool:
@@ -109,17 +109,17 @@ class ManyFeeds:
             taken = tail.take()
             for numbered in taken if self._marked else merge_backlog(taken):
                 tail.move(numbered)
-                events.append(self._told(tail, numbered))
+                events.append(self._with_cursor(tail, numbered))
             if len(events) >= MAX_EVENTS_PER_READ:
                 break
         return events
 
-    def _told(self, tail: _Tail, numbered: NumberedEvent) -> NumberedEvent:
-        told = (numbered.id, numbered.event, numbered.json)
+    def _with_cursor(self, tail: _Tail, numbered: NumberedEvent) -> NumberedEvent:
+        fields = (numbered.id, numbered.event, numbered.json)
         if self._marked:
-            return MarkedEvent(*told, tail.cursor.mark)
+            return MarkedEvent(*fields, tail.cursor.mark)
         cursors = tuple(other.cursor for other in self._tails)
-        return SessionEvent(*told, tail.key.session_id, cursors)
+        return SessionEvent(*fields, tail.key.session_id, cursors)
 
 
 class _Tail:
@@ -138,7 +138,7 @@ class _Tail:
         self._wakeup = wakeup
         self._feed: Feed | None = None
         self._woken = True
-        self._watches = False
+        self._is_joined = False
         self._awaits_birth = False
 
     def begin(self, cursor: Cursor | None) -> None:
@@ -172,7 +172,7 @@ class _Tail:
             if error.code != "not_found":
                 self._woken = True
                 raise
-            self._unwatch()
+            self._leave()
             if not self._awaits_birth:
                 self._await_birth()
                 self._wake()  # to look once more: it may have begun before that
@@ -181,38 +181,38 @@ class _Tail:
         if self._awaits_birth:
             self._forget_birth()
             # The store takes no followers of what it does not know.
-            self._unwatch()
-            self._watch()
+            self._leave()
+            self._join()
         if feed.ended:
             self._close_feed()
         return events
 
     def close(self) -> None:
-        """Stop reading and watching."""
+        """Stop reading, and leave the session."""
         self._close_feed()
-        self._unwatch()
+        self._leave()
         self._forget_birth()
 
     def _open_feed(self) -> Feed:
         self._woken = False
         try:
             # Before the look: a turn that begins behind it wakes this reader.
-            self._watch()
-            place, mark = self.cursor
-            self._feed = Feed(self._runner, self.key, place, wakeup=self._wakeup, mark=mark)
+            self._join()
+            position, mark = self.cursor
+            self._feed = Feed(self._runner, self.key, position, wakeup=self._wakeup, mark=mark)
         except BaseException:
             self._woken = True
             raise
         return self._feed
 
-    def _watch(self) -> None:
-        if not self._watches:
+    def _join(self) -> None:
+        if not self._is_joined:
             self._runner.follow(self.key, self._wake)
-            self._watches = True
+            self._is_joined = True
 
-    def _unwatch(self) -> None:
-        if self._watches:
-            self._watches = False
+    def _leave(self) -> None:
+        if self._is_joined:
+            self._is_joined = False
             self._runner.following.leave(self.key, self._wake)
 
     def _await_birth(self) -> None:

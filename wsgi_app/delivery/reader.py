@@ -163,8 +163,8 @@ class Reader:
         """The client has gone, or was cut off because it took nothing for too long."""
         self.gone = True
         # One that goes by itself may have got the last bytes, though their write continues.
-        missed = timed_out or not self._feed.complete
-        is_lost = missed and not (self._cut or self._closed or self._finished)
+        incomplete = timed_out or not self._feed.complete
+        is_lost = incomplete and not (self._cut or self._closed or self._finished)
         if is_lost and self._uncounted.acquire(blocking=False):
             metrics(self._host).disconnects.labels(
                 "write_timeout" if timed_out else "hang_up"

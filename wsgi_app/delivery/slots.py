@@ -164,7 +164,7 @@ class StreamSlots:
         if self._slots is not None and server.threads is not None:
             self._permits = max(1, (server.threads - self._slots) // 2)
 
-    def tell(self) -> None:
+    def publish_count(self) -> None:
         """Have the metrics know the number, in this process."""
         metrics(self._host).stream_slots.set(self._slots or 0)
 

@@ -20,7 +20,7 @@ _MESSAGES: Final = {
     "no_pending_input": "No such question waits for an answer.",
 }
 #: Reasons that clients know by another one's code.
-_TOLD_AS: Final = {"too_much_stored": "too_many_sessions", "too_many_steers": "queue_full"}
+_PUBLIC_CODES: Final = {"too_much_stored": "too_many_sessions", "too_many_steers": "queue_full"}
 
 
 class TooManyStarts(RequestError):  # noqa: N818 - named as the reason, like the others
@@ -34,5 +34,5 @@ class TooManyStarts(RequestError):  # noqa: N818 - named as the reason, like the
 def refusal(code: str, *, turn: str | None = None) -> RequestError:
     """The error for one of a store's reasons; ``turn`` is the one that keeps the session busy."""
     return RequestError(
-        _TOLD_AS.get(code, code), _MESSAGES[code], None if turn is None else {"turn_id": turn}
+        _PUBLIC_CODES.get(code, code), _MESSAGES[code], None if turn is None else {"turn_id": turn}
     )

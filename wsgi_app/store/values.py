@@ -276,7 +276,7 @@ class WorkerView(Struct, frozen=True, kw_only=True):
 class JournalSlice(NamedTuple):
     """Stored events after a cursor, and what to expect behind them.
 
-    ``events`` are in order and end at the first turn that has not ended. ``missed``: events
+    ``events`` are in order and end at the first turn that has not ended. ``has_gap``: events
     between the cursor and the first of ``events`` (or of ``live_turn``) are no longer kept.
     ``live_turn``: the lowest turn, not before the cursor's, that has not ended.
 
@@ -286,7 +286,7 @@ class JournalSlice(NamedTuple):
     """
 
     events: list[tuple[EventId, bytes]]
-    missed: bool
+    has_gap: bool
     live_turn: int | None
     newest_turn: int
     marks: Mapping[int, str] = MappingProxyType({})

@@ -24,7 +24,7 @@ from wsgi_app.config import Settings
 from wsgi_app.errors import ConfigError
 from wsgi_app.web import access, admin, health, page
 from wsgi_app.web.current import current_mount
-from wsgi_app.web.foreign import tell_foreign_answer
+from wsgi_app.web.foreign import warn_of_foreign_answer
 from wsgi_app.web.mount import EXTENSION_KEY, Mount
 from wsgi_app.web.openapi import routes as openapi_routes
 from wsgi_app.web.refuse import exception_response
@@ -32,7 +32,7 @@ from wsgi_app.web.respond import give_up_dropped
 from wsgi_app.web.route import UNKNOWN, RouteTable, View, Wire
 from wsgi_app.web.sending import bound_answer
 from wsgi_app.web.turns import add_headers
-from wsgi_app.web.unsent import watch_teardowns
+from wsgi_app.web.unsent import close_on_teardown
 
 #: What every host has beside its wires.
 OWN: Final = Wire("own", (*health.ROUTES, *page.ROUTES, *openapi_routes.ROUTES))
@@ -113,8 +113,8 @@ def _fill(blueprint: Blueprint, routes: RouteTable, settings: Settings) -> None:
         bound = _bind(route.view)
         blueprint.add_url_rule(route.path, route.name, bound, merge_slashes=False, **over)
     blueprint.record(functools.partial(_add_catch_all, routes))
-    blueprint.record(_watch_answers)
-    blueprint.record(watch_teardowns)
+    blueprint.record(_give_up_dropped_answers)
+    blueprint.record(close_on_teardown)
     blueprint.before_request(access.check_access)
     blueprint.after_request(_complete)
     access.allow_origins(blueprint, settings.cors_origins)
@@ -137,12 +137,12 @@ def _bind(view: View) -> View:
 def _complete(response: Response) -> Response:
     """Do what is due to each answer: one function, since each costs all requests."""
     if "wsgi_app_errors" not in g:  # the host's guard has not run
-        tell_foreign_answer(response)
+        warn_of_foreign_answer(response)
     add_headers(response)
     return bound_answer(response) if type(response) is Response else response
 
 
-def _watch_answers(state: BlueprintSetupState) -> None:
+def _give_up_dropped_answers(state: BlueprintSetupState) -> None:
     for signal in (request_finished, got_request_exception):
         signal.connect(give_up_dropped, state.app)
 

@@ -160,13 +160,13 @@ def _broken_off_after(seconds: float, client: socket.socket | None) -> Iterator[
     ended = threading.Event()
     input_of = client
 
-    def watch() -> None:
+    def shut_when_over() -> None:
         if not ended.wait(seconds):
             with suppress(OSError):  # the client was faster
                 # Not its own method: that of an encrypted one would end the encryption too.
                 socket.socket.shutdown(input_of, socket.SHUT_RD)
 
-    start_thread(watch, "body")
+    start_thread(shut_when_over, "body")
     try:
         yield
     finally:
@@ -175,14 +175,14 @@ def _broken_off_after(seconds: float, client: socket.socket | None) -> Iterator[
 
 def _discard(body: IO[bytes], client: socket.socket | None, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    left_bytes = MAX_DISCARDED_BYTES
-    while left_bytes > 0 and (left_seconds := deadline - time.monotonic()) > 0:
+    bytes_left = MAX_DISCARDED_BYTES
+    while bytes_left > 0 and (seconds_left := deadline - time.monotonic()) > 0:
         if client is not None:
-            client.settimeout(left_seconds)
+            client.settimeout(seconds_left)
         data = body.read(_CHUNK_BYTES)
         if not data:
             return
-        left_bytes -= len(data)
+        bytes_left -= len(data)
 
 
 def _too_large(max_bytes: int) -> RequestError:

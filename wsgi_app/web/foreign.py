@@ -20,7 +20,7 @@ _REDIRECTS: Final = range(300, 400)
 _RESPONSES: Final = ("wsgi_app", "werkzeug.wsgi", "werkzeug.wrappers")
 
 
-def tell_foreign_answer(response: Response) -> None:
+def warn_of_foreign_answer(response: Response) -> None:
     """Name once what keeps a client of the host's from its answer.
 
     A before_request function of the site's that answers is followed by neither the host's own nor
@@ -37,7 +37,7 @@ def tell_foreign_answer(response: Response) -> None:
         )
 
 
-def tell_collector(mount: Mount) -> None:
+def warn_of_collector(mount: Mount) -> None:
     """Name once who wants the whole body of a stream: the caller of this code."""
     mount.warn_once(
         "collector",
@@ -47,7 +47,7 @@ def tell_collector(mount: Mount) -> None:
     )
 
 
-def tell_joiner(mount: Mount) -> None:
+def warn_of_joiner(mount: Mount) -> None:
     """Name once what fetches the chunks of a stream and passes none on."""
     mount.warn_once(
         "joiner",

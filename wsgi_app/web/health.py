@@ -26,18 +26,18 @@ def get_readyz(mount: Mount) -> Response:
     """GET /readyz: whether this worker should get requests."""
     mount.learn_server()
     warnings = mount.warnings()
-    told = _may_be_told(mount)
+    shows = _may_see_warnings(mount)
     try:
         _check_ready(mount)
         warnings += mount.store.warnings()
     except RequestError as refusal:
         if isinstance(refusal, StoreUnavailable) and refusal.reason:
             warnings.append(refusal.reason)
-        return error_response(refusal, {"warnings": warnings if told else []})
-    return json_response(ReadyAnswer(warnings=warnings if told else []))
+        return error_response(refusal, {"warnings": warnings if shows else []})
+    return json_response(ReadyAnswer(warnings=warnings if shows else []))
 
 
-def _may_be_told(mount: Mount) -> bool:
+def _may_see_warnings(mount: Mount) -> bool:
     """Whether who asks may know what is not right: this machine, and the scope admin."""
     if is_local(request, mount.settings.local_hosts):
         return True

@@ -82,7 +82,7 @@ class Mount:
         #: By process id.
         self._locks: dict[int, threading.Lock] = {}
         self._worker: Worker | None = None
-        self._told: dict[str, str] = {}
+        self._warned: dict[str, str] = {}
         self.server: ServerFacts | None = None
         #: Whether a stream's chunks have reached the server one by one.
         self.chunks_flow = False
@@ -116,13 +116,13 @@ class Mount:
             worker.runner.files.storage = self.files
             worker.runner.tidy.append(FileSweeps(self.files, worker.store).sweep_soon)
         note_worker()
-        self.slots.tell()
+        self.slots.publish_count()
         if (leaving := find_leaving()) is not None:
             drain_when(leaving)
-        self._tell_lacks()
+        self._log_lacks()
         return worker
 
-    def _tell_lacks(self) -> None:
+    def _log_lacks(self) -> None:
         """Say in one warning what will not work as the host is set up."""
         parts = (self.authenticate, self._make_agent)
         if lacks := [lack for part in parts if (lack := getattr(part, "lack", ""))]:
@@ -156,14 +156,14 @@ class Mount:
         self.server = find_server(serving=serving)
         self.slots.learn(self.server)
         if serving:
-            self.tell_warnings()
+            self.log_warnings()
 
     @property
     def burst_seconds(self) -> float | None:
         """How long an answer may wait for events on a server that cannot stream; None: it can."""
         return None if self.server is None else self.server.burst_seconds
 
-    def tell_warnings(self) -> None:
+    def log_warnings(self) -> None:
         """Log what is not right in this set-up, as far as it is known."""
         for warning in self.setup_warnings():
             log.warning("%s", warning)
@@ -173,14 +173,14 @@ class Mount:
         found = self.setup_warnings() + metrics_warnings(
             self.server, shared_store=self.shared_store
         )
-        return found + list(self._told.values()) + self.runner.warnings + self._parking_warnings()
+        return found + list(self._warned.values()) + self.runner.warnings + self._parking_warnings()
 
     def warn_once(self, kind: str, warning: str) -> None:
         """Log the first of a kind that requests have shown, and keep it among the warnings."""
         with self._lock:
-            if kind in self._told:
+            if kind in self._warned:
                 return
-            self._told[kind] = warning
+            self._warned[kind] = warning
         log.warning("%s", warning)
 
     def _parking_warnings(self) -> list[str]:

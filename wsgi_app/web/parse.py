@@ -48,14 +48,14 @@ def decode_json(body: bytes | str, kind: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        told = str(error)
+        reason = str(error)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _no_json() from None
     try:
         msgspec.json.decode(body)  # the rest was not read, and may be no JSON at all
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _no_json() from None
-    raise _explain(told)
+    raise _explain(reason)
 
 
 def _no_json() -> RequestError:

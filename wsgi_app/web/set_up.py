@@ -35,8 +35,8 @@ def unused_logins(settings: Settings) -> str:
         "jwt_jwks": settings.jwt_jwks,
     }
     unused = [setting_name(name) for name, value in given.items() if value]
-    told = "not used, since the host's authenticate= decides who asks"
-    return f"{', '.join(unused)}: {told}" if unused else ""
+    reason = "not used, since the host's authenticate= decides who asks"
+    return f"{', '.join(unused)}: {reason}" if unused else ""
 
 
 def metrics_warnings(server: ServerFacts | None, *, shared_store: bool) -> list[str]:
@@ -48,9 +48,9 @@ def metrics_warnings(server: ServerFacts | None, *, shared_store: bool) -> list[
     many = server is not None and server.workers > 1
     if not many or not shared_store or are_shared():
         return []
-    told = (
+    reason = (
         "GET /metrics covers one worker alone: import the hooks of wsgi_app.gunicorn_hooks in"
         " gunicorn.conf.py; where the app is loaded before the fork and uses prometheus_client"
         " itself, set PROMETHEUS_MULTIPROC_DIR too"
     )
-    return [told]
+    return [reason]

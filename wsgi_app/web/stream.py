@@ -19,7 +19,7 @@ from wsgi_app.delivery.generator import stream_frames
 from wsgi_app.delivery.pump import Encoder
 from wsgi_app.delivery.reader import Reader
 from wsgi_app.frames.sse import KEEP_ALIVE, OPENING
-from wsgi_app.web.foreign import tell_collector, tell_joiner
+from wsgi_app.web.foreign import warn_of_collector, warn_of_joiner
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.unsent import close_if_unsent
 
@@ -63,23 +63,23 @@ class EventStream(Response):
 
     def _guarded(self, frames: Iterator[bytes]) -> Iterator[bytes]:
         if not self._begun:
-            tell_collector(self._mount)
+            warn_of_collector(self._mount)
             raise RuntimeError("this response is a stream: its body is not there yet")
         yield from itertools.islice(frames, 1)
         if not self._mount.chunks_flow:  # asked until they have done so once
             if is_held_back():
-                tell_joiner(self._mount)
+                warn_of_joiner(self._mount)
             else:
                 self._mount.chunks_flow = True
         yield from frames
 
     def make_sequence(self) -> None:
         """Refuse to wait for the whole body; what asks for it is named."""
-        tell_collector(self._mount)
+        warn_of_collector(self._mount)
 
     def get_data(self, as_text: bool = False) -> Any:  # noqa: FBT001, FBT002 - werkzeug's
         """Return an empty body, and name who asks for it."""
-        tell_collector(self._mount)
+        warn_of_collector(self._mount)
         return "" if as_text else b""
 
     def calculate_content_length(self) -> None:
@@ -87,7 +87,7 @@ class EventStream(Response):
 
     def freeze(self) -> None:
         """Do nothing: what is to come cannot be kept."""
-        tell_collector(self._mount)
+        warn_of_collector(self._mount)
 
     def add_etag(self, overwrite: bool = False, weak: bool = False) -> None:  # noqa: FBT001, FBT002 - werkzeug's
         """Do nothing: what is to come has no tag."""

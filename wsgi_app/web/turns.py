@@ -69,8 +69,8 @@ class OpenTurn:
         finally:
             self.reader.close()
 
-    def read(self, take: Callable[[NumberedEvent], object]) -> bool:
-        """Run the turn and give its events to ``take`` until the reader ends; closes it.
+    def read(self, add: Callable[[NumberedEvent], object]) -> bool:
+        """Run the turn and give its events to ``add`` until the reader ends; closes it.
 
         False if the client has hung up: nobody reads the answer. Raises RequestError.
         """
@@ -79,7 +79,7 @@ class OpenTurn:
         try:
             while not self.reader.ended:
                 for numbered in self.reader.read(WAIT_SECONDS):
-                    take(numbered)
+                    add(numbered)
         except ReaderGone:
             return False
         finally:
@@ -141,10 +141,10 @@ def attach_behind(
     """Read a turn from the event on that ``find`` gives, once there is room for its reader."""
 
     def open_reader(slot: Slot) -> OpenTurn:
-        place = find()
-        start = Cursor(EventId(place.turn, place.seq - 1))
-        begun = BegunTurn(place.turn, None)
-        return _opened(mount, key, begun, start, slot, only_turn=place.turn)
+        event_id = find()
+        start = Cursor(EventId(event_id.turn, event_id.seq - 1))
+        begun = BegunTurn(event_id.turn, None)
+        return _opened(mount, key, begun, start, slot, only_turn=event_id.turn)
 
     return mount.attach((key,), open_reader, streams=streams)
 

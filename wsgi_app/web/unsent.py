@@ -21,7 +21,7 @@ def close_if_unsent(environ: dict[str, Any], close: Callable[[], None]) -> None:
     environ[_CLOSE] = close
 
 
-def watch_teardowns(state: BlueprintSetupState) -> None:
+def close_on_teardown(state: BlueprintSetupState) -> None:
     """Close bodies that the app's teardown functions drop."""
     app: Any = state.app
     if not isinstance(app.wsgi_app, _Closing):

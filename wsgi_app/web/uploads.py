@@ -89,8 +89,8 @@ def _finished(check: ContentCheck) -> str:
 def _check_room(mount: Mount, storage: FileStorage, key: SessionKey, more_bytes: int) -> None:
     limit = mount.settings.max_file_bytes_per_tenant
     if storage.used_bytes(key.tenant) + more_bytes > limit:
-        told = "This tenant's files hold too many bytes; delete some, or their sessions."
-        raise RequestError("too_many_files", told, {"max_bytes": limit})
+        message = "This tenant's files hold too many bytes; delete some, or their sessions."
+        raise RequestError("too_many_files", message, {"max_bytes": limit})
 
 
 def _from_form(request: Request, body: Iterator[bytes]) -> Upload:

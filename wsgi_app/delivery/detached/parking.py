@@ -61,7 +61,7 @@ class Parking:
         self._threads = StoreThreads(MAX_STORE_THREADS)
         self._lock = threading.Lock()
         self._count = 0
-        self._left = False
+        self._is_closed = False
         self._streams: OrderedDict[ParkedStream, None] = OrderedDict()
         self._by_fileno: dict[int, ParkedStream] = {}
         self._epoll: Any = None
@@ -103,7 +103,7 @@ class Parking:
     @property
     def open(self) -> bool:
         """Whether streams can be parked here."""
-        return bool(self._is_able) and not self._left
+        return bool(self._is_able) and not self._is_closed
 
     def warnings(self) -> list[str]:
         """What is not wrong but not right."""
@@ -170,7 +170,7 @@ class Parking:
 
     def leave(self, seconds: float) -> None:
         """Wait until all streams are written to their end; cut those that take too long."""
-        self._left = True
+        self._is_closed = True
         if not self._wait_empty(seconds):
             log.warning("%d parked streams are cut because the worker leaves", self._count)
             self.loop.call_soon_threadsafe(self._cut_all)

@@ -65,17 +65,17 @@ class _ChunkedInput(io.RawIOBase):
 
     def __init__(self, read_chunk: Callable[[int], bytes]) -> None:
         self._read_chunk = read_chunk
-        self._left = memoryview(b"")
+        self._rest = memoryview(b"")
         self._ended = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if not self._left and not self._ended:
-            self._left = memoryview(self._read_chunk(PAUSE_SECONDS))
-            self._ended = not self._left
-        count = min(len(buffer), len(self._left))
-        buffer[:count] = self._left[:count]
-        self._left = self._left[count:]
+        if not self._rest and not self._ended:
+            self._rest = memoryview(self._read_chunk(PAUSE_SECONDS))
+            self._ended = not self._rest
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
         return count

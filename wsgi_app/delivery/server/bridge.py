@@ -21,40 +21,40 @@ LOOP_NAMES: Final = ("loop", "_loop")
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
-def hear_disconnect(body: Any) -> Callable[[], bool] | None:
+def disconnect_check(body: Any) -> Callable[[], bool] | None:
     """A function that reports whether the client of a request has gone; None without a bridge.
 
     ``body`` is the request's ``wsgi.input``, once it has been read: nobody else calls ``receive()``
     then.
     """
     if hasattr(body, "receive") and hasattr(body, "loop"):  # a2wsgi's
-        return _asked(_hear(body.receive), body.loop)
+        return _asked(_await_disconnect(body.receive), body.loop)
     loop = _find_loop()
-    return None if loop is None else _asked(_hear_for(body), loop)
+    return None if loop is None else _asked(_await_disconnect_of(body), loop)
 
 
 def _asked(
     hearing: Coroutine[Any, Any, bool], loop: asyncio.AbstractEventLoop
 ) -> Callable[[], bool]:
-    heard = asyncio.run_coroutine_threadsafe(hearing, loop)
+    waiting = asyncio.run_coroutine_threadsafe(hearing, loop)
 
     def has_gone() -> bool:
-        if not heard.done() or heard.cancelled() or heard.exception() is not None:
+        if not waiting.done() or waiting.cancelled() or waiting.exception() is not None:
             return False
-        return heard.result()
+        return waiting.result()
 
     return has_gone
 
 
-async def _hear(receive: Receive) -> bool:
+async def _await_disconnect(receive: Receive) -> bool:
     while (await receive())["type"] != "http.disconnect":
         pass  # the rest of the body, which nobody reads
     return True
 
 
-async def _hear_for(body: Any) -> bool:
+async def _await_disconnect_of(body: Any) -> bool:
     receive = _find_receive(body)
-    return receive is not None and await _hear(receive)
+    return receive is not None and await _await_disconnect(receive)
 
 
 def _find_receive(body: Any) -> Receive | None:

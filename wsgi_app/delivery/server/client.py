@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from wsgi_app.delivery.server.bridge import hear_disconnect
+from wsgi_app.delivery.server.bridge import disconnect_check
 from wsgi_app.delivery.server.stack import callers
 from wsgi_app.engine.runtime import green
 
@@ -49,7 +49,7 @@ def client_disconnected(environ: dict[str, Any]) -> Callable[[], bool] | None:
         return found
     if "uwsgi.version" in environ and (uwsgi := sys.modules.get("uwsgi")) is not None:
         return _poll_hang_up(uwsgi.connection_fd())
-    return hear_disconnect(environ["wsgi.input"])
+    return disconnect_check(environ["wsgi.input"])
 
 
 def learns_by_writing(environ: dict[str, Any]) -> bool:

@@ -134,9 +134,9 @@ def _run(future: Future[Any], call: Callable[[], Any]) -> None:
         future.set_exception(CancelledError())
     except StopIteration as error:
         # Before Python 3.12 asyncio's futures refuse it, and would never be done.
-        told = RuntimeError("a function raised StopIteration")
-        told.__cause__ = error
-        future.set_exception(told)
+        wrapped = RuntimeError("a function raised StopIteration")
+        wrapped.__cause__ = error
+        future.set_exception(wrapped)
     except BaseException as error:  # noqa: BLE001 - all of them are the waiter's
         future.set_exception(error)
     else:

@@ -25,7 +25,7 @@ class Waker:
         self._receiving, self._sending = socket.socketpair()
         for end in (self._receiving, self._sending):
             end.settimeout(0)
-        Context().run(loop.add_reader, self._receiving, self._hear)
+        Context().run(loop.add_reader, self._receiving, self._on_readable)
 
     def wake(self) -> None:
         """Have ``woken`` called soon; not again before it was. Raises OSError once closed."""
@@ -37,6 +37,6 @@ class Waker:
         self._receiving.close()
         self._sending.close()
 
-    def _hear(self) -> None:
+    def _on_readable(self) -> None:
         receive_at_once(self._receiving, 1)
         self._woken()

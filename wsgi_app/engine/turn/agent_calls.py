@@ -324,13 +324,13 @@ class AgentCalls:
         self._too_large = nothing
 
     @property
-    def is_left(self) -> bool:
+    def is_suspended(self) -> bool:
         """Whether the agent was stopped, for another run of it to continue."""
-        return self._asking is not None and self._asking.is_left
+        return self._asking is not None and self._asking.is_suspended
 
-    def leave(self) -> bool:
-        """Stop the agent while its question waits, and refuse what it sends; see `Asking.leave`."""
-        if self._asking is None or not self._asking.leave():
+    def suspend(self) -> bool:
+        """Stop the agent while its question waits, and refuse what it sends; see `Asking`."""
+        if self._asking is None or not self._asking.suspend():
             return False
         self.ended = True
         self._waits.end()

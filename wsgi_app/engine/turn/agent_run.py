@@ -244,8 +244,8 @@ class AgentRun:
             return
         if not self._has_ended():
             key = self._fence.key
-            told = "an agent failed in turn %d of %s"
-            log.error(told, self._fence.turn, key.session_id, exc_info=error)
+            message = "an agent failed in turn %d of %s"
+            log.error(message, self._fence.turn, key.session_id, exc_info=error)
         known = self._services.explain(error)
         self._end(AGENT_ERROR if known is None else as_error(known))
 

@@ -123,8 +123,8 @@ class AgentRuns:
             calls=calls,
             report=report,
             wait_in_queue=self._claim,
-            end=lambda terminal: not calls.is_left and self._end(terminal),
-            has_ended=lambda: self._has_ended() or calls.is_left,
+            end=lambda terminal: not calls.is_suspended and self._end(terminal),
+            has_ended=lambda: self._has_ended() or calls.is_suspended,
         )
         return calls, agent
 

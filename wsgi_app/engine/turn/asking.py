@@ -25,7 +25,7 @@ class Answered(NamedTuple):
 
 
 class Asking:
-    """Used by the agent's threads and tasks; ``_lock`` guards how `leave` stops them."""
+    """Used by the agent's threads and tasks; ``_lock`` guards how `suspend` stops them."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Asking:
         self._answered = answered
         self._lock = threading.Lock()
         self._mine: Future[Any] | None = None
-        self._is_left = False
+        self._is_suspended = False
 
     def ask(self, make: Callable[[str], InputRequest]) -> Any:
         """See `Turn.ask`."""
@@ -65,12 +65,12 @@ class Asking:
                 return await asyncio.wrap_future(answer)
 
     @property
-    def is_left(self) -> bool:
-        """Whether `leave` has stopped the agent."""
+    def is_suspended(self) -> bool:
+        """Whether `suspend` has stopped the agent."""
         with self._lock:
-            return self._is_left
+            return self._is_suspended
 
-    def leave(self) -> bool:
+    def suspend(self) -> bool:
         """Stop the agent in its wait, and keep the question; False if it does not wait any more.
 
         It never has the answer then: another run of it will.
@@ -82,7 +82,7 @@ class Asking:
                 self._mine.set_exception(TurnCancelled())
             except InvalidStateError:
                 return False
-            self._is_left = True
+            self._is_suspended = True
         return True
 
     def _ask(self, make: Callable[[str], InputRequest]) -> Future[Any]:

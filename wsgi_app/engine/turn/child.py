@@ -58,8 +58,8 @@ class ChildHost:
         self.attempt = 1
         self._above = above
         self._lock = threading.Lock()
-        self._said: list[str] = []
-        self._said_chars = 0
+        self._reply: list[str] = []
+        self._reply_chars = 0
         self._on_return: list[Callable[[], None]] = []
         number = self.children.open()
         try:
@@ -80,7 +80,7 @@ class ChildHost:
         """It has come to its end: tell the result of its own call."""
         with self._lock:
             callbacks, self._on_return = self._on_return, []
-            text = "".join(self._said)[:MAX_RESULT_CHARS]
+            text = "".join(self._reply)[:MAX_RESULT_CHARS]
         try:
             for callback in callbacks:
                 callback()
@@ -118,9 +118,9 @@ class ChildHost:
         if not self._own_call:
             return
         with self._lock:
-            if self._said_chars < MAX_RESULT_CHARS:
-                self._said.append(text)
-                self._said_chars += len(text)
+            if self._reply_chars < MAX_RESULT_CHARS:
+                self._reply.append(text)
+                self._reply_chars += len(text)
 
     def keep(self, call_id: str, value: Any) -> None:
         """Keep nothing: calls of a sub-agent are not in the history."""
@@ -259,7 +259,7 @@ class _NoSteps:
     def __init__(self) -> None:
         self.recorded: list[RecordedStep] = []
         self.question: InputRequest | None = None
-        self.told: list[AnyEvent] = []
+        self.events: list[AnyEvent] = []
         self.stands_still = False
 
     def is_asked_by(self, call_id: str) -> bool:

@@ -83,7 +83,7 @@ class EventLog:
         """Read what is behind so many events, at once, possibly nothing."""
         return self._entries[after : after + max_events]
 
-    def place_of(self, seq: int) -> int:
+    def index_of(self, seq: int) -> int:
         """How many events a reader has seen that stands behind this seq: where it reads on."""
         if not self._before or seq > self._before[-1]:
             return seq - self._ahead

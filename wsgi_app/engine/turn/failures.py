@@ -51,4 +51,4 @@ def is_elsewhere(store: Store, fence: Fence) -> bool:
     Raises StoreUnavailable.
     """
     begun = store.read(fence.key, EventId(fence.turn, 0), 1, fence.mark)
-    return begun is not None and not begun.missed and begun.marks.get(fence.turn) == fence.mark
+    return begun is not None and not begun.has_gap and begun.marks.get(fence.turn) == fence.mark

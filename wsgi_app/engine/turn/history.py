@@ -72,13 +72,13 @@ def for_agent(stored: Sequence[Message], max_bytes: int) -> list[Message]:
     good = [message for one in exchanges_of(stored) if not _has_failed(one) for message in one]
     exchanges = [_closed(exchange) for exchange in exchanges_of(valid_messages(good))]
     kept: list[Message] = []
-    left = max_bytes
+    left_bytes = max_bytes
     for number, exchange in enumerate(reversed(exchanges)):
         fitting = exchange
-        if number == 0 and _size_bytes(exchange) > left:
+        if number == 0 and _size_bytes(exchange) > left_bytes:
             fitting = [message for message in exchange if _is_text(message)]
-        left -= _size_bytes(fitting)
-        if left < 0:
+        left_bytes -= _size_bytes(fitting)
+        if left_bytes < 0:
             break
         kept[:0] = fitting
     return kept
@@ -90,13 +90,13 @@ def without_oldest(history: Sequence[Message]) -> list[Message] | None:
     has_answer = [any(m["role"] != "system" for m in exchange) for exchange in exchanges]
     if not any(has_answer):
         return None
-    places = [place for place, answered in enumerate(has_answer) if answered]
-    gone = set(places[: (len(places) + 1) // 2])
+    indexes = [index for index, answered in enumerate(has_answer) if answered]
+    gone = set(indexes[: (len(indexes) + 1) // 2])
     return [
         message
-        for place, exchange in enumerate(exchanges)
+        for index, exchange in enumerate(exchanges)
         for message in exchange
-        if place not in gone or message["role"] == "system"
+        if index not in gone or message["role"] == "system"
     ]
 
 
@@ -146,9 +146,9 @@ class _Answer:
         self._text_since_call: list[str] = []
         self._calls: dict[str, ToolCall] = {}
         self._results: dict[str, str] = {}
-        #: What was said to the turn: what the agent has not taken, and what it took during calls.
+        #: Steers: those that the agent has not taken, and those that it took during calls.
         self._waiting: dict[str, str] = {}
-        self._said: list[str] = []
+        self._steered: list[str] = []
         #: What the agent has given, for its next message.
         self._files: list[dict[str, Any]] = []
 
@@ -170,28 +170,28 @@ class _Answer:
         elif isinstance(event, FileGiven):
             self._files.append(file_entry(event.file_id, event.name, event.media_type, event.size))
         elif isinstance(event, Steered):
-            self._take_said(event)
+            self._take_steered(event)
 
-    def _take_said(self, event: Steered) -> None:
+    def _take_steered(self, event: Steered) -> None:
         if event.status == "waiting":
             self._waiting[event.steer_id] = event.content
             return
         self._waiting.pop(event.steer_id, None)
         self._close_calls_if(len(self._results) == len(self._calls))
-        self._said.append(event.content)
+        self._steered.append(event.content)
         if not self._calls:
             self._close_text()
 
     def close(self) -> list[Message]:
         self._close_calls_if(bool(self._calls))
-        self._said += self._waiting.values()
+        self._steered += self._waiting.values()
         self._close_text()
         if self._files:  # given behind all text
-            said = [message for message in self._messages if message["role"] == "assistant"]
-            if not said:
-                said = [{"role": "assistant", "content": ""}]
-                self._messages += said
-            said[-1]["files"] = [*said[-1].get("files", ()), *self._files]
+            answers = [message for message in self._messages if message["role"] == "assistant"]
+            if not answers:
+                answers = [{"role": "assistant", "content": ""}]
+                self._messages += answers
+            answers[-1]["files"] = [*answers[-1].get("files", ()), *self._files]
         return self._messages
 
     def _put(self, message: Message) -> None:
@@ -199,13 +199,14 @@ class _Answer:
         self._files = []
 
     def _close_text(self) -> None:
-        """Put down what the agent has said, and what was said to it then."""
+        """Add the message of the agent's text so far, and the steers that came with it."""
         text = "".join(self._text)
         if text:
             self._put({"role": "assistant", "content": text})
-        said = [{"role": "user", "content": content, "steered": True} for content in self._said]
-        self._messages += said
-        self._text, self._said = [], []
+        self._messages += [
+            {"role": "user", "content": content, "steered": True} for content in self._steered
+        ]
+        self._text, self._steered = [], []
 
     def _close_calls_if(self, closes: bool) -> None:  # noqa: FBT001 - the one question
         if not closes or not self._calls:
@@ -221,7 +222,7 @@ class _Answer:
                 {"role": "tool", "tool_call_id": valid_id(call_id), "content": result}
             )
         self._text = []
-        if self._said:
+        if self._steered:
             self._close_text()
         self._text, self._text_since_call = self._text_since_call, []
         self._calls, self._results = {}, {}
@@ -285,10 +286,10 @@ def _closed(exchange: list[Message]) -> list[Message]:
             one["content"] = f"{messages.pop()['content']}\n\n{one['content']}"
         messages.append(one)
     status = exchange[-1].get("status", "")
-    said = [message for message in messages if message["role"] != "system"]
-    if not said:
+    exchanged = [message for message in messages if message["role"] != "system"]
+    if not exchanged:
         return messages
-    last = said[-1]
+    last = exchanged[-1]
     if last["role"] == "assistant" and "tool_calls" not in last:
         if status in _MARKS:
             last["content"] = f"{last['content']}\n\n{_MARKS[status]}"

@@ -95,15 +95,15 @@ def check_data_depth(value: Any) -> None:
     _check_depth(value, MAX_DEPTH - 1)
 
 
-def _check_depth(value: Any, left: int) -> None:
+def _check_depth(value: Any, depth_left: int) -> None:
     """Refuse what a reader's thread, with less stack left, could not decode."""
-    if left == 0:
+    if depth_left == 0:
         raise ValueError("nested too deep")
     if isinstance(value, dict):
         value = value.values()
     if not isinstance(value, (str, bytes)) and isinstance(value, Iterable):
         for item in value:
-            _check_depth(item, left - 1)
+            _check_depth(item, depth_left - 1)
 
 
 def send_answer(

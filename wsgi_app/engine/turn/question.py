@@ -50,16 +50,16 @@ class Questions:
         timeout_seconds: float,
         opened: Callable[[], None],
         closed: Callable[[], None],
-        left: InputRequest | None = None,
+        unanswered: InputRequest | None = None,
     ) -> None:
-        """``left``: the question of an earlier attempt that has no answer yet."""
+        """``unanswered``: the question of an earlier attempt that has no answer yet."""
         self._fence = fence
         self._store = store
         self._io = io
         self._timeout_seconds = timeout_seconds
         self._opened = opened
         self._closed = closed
-        self._left = left
+        self._unanswered = unanswered
         self._lock = threading.Lock()
         self._pending: _Pending | None = None
         self._is_closing = False
@@ -88,7 +88,7 @@ class Questions:
         Raises QuestionPending.
         """
         answer: Future[Any] = Future()
-        request_id = self._take_left(make) or secrets.token_hex(8)
+        request_id = self._reuse_unanswered(make) or secrets.token_hex(8)
         with self._lock:
             if self._pending is not None:
                 raise QuestionPending(self._pending.answer)
@@ -96,7 +96,7 @@ class Questions:
             self._pending = _Pending(request_id, answer, timer)
         self._opened()
         # The agent may give up the wait, by asyncio's own means.
-        answer.add_done_callback(lambda _: self._take(answer))
+        answer.add_done_callback(lambda _: self._close_question(answer))
         try:
             self._store.open_input(self._fence, request_id)
             emit(make(request_id))
@@ -105,10 +105,10 @@ class Questions:
             raise
         return answer
 
-    def _take_left(self, make: Callable[[str], InputRequest]) -> str:
+    def _reuse_unanswered(self, make: Callable[[str], InputRequest]) -> str:
         """The name of the same question that an earlier attempt has asked; '' for another one."""
-        left, self._left = self._left, None
-        return left.request_id if left is not None and make(left.request_id) == left else ""
+        before, self._unanswered = self._unanswered, None
+        return before.request_id if before is not None and make(before.request_id) == before else ""
 
     def take_answer(self) -> None:
         """Look into the store for the answer; called by the journal's thread.
@@ -122,7 +122,7 @@ class Questions:
         if pending is None:
             return
         value = self._store.take_input(self._fence, pending.request_id)
-        if value is not None and self._take(pending.answer):
+        if value is not None and self._close_question(pending.answer):
             with suppress(InvalidStateError):  # the agent gave up just now
                 pending.answer.set_result(msgspec.json.decode(value))
 
@@ -134,18 +134,18 @@ class Questions:
     def withdraw(self) -> None:
         """Give up the wait."""
         pending = self._pending
-        if pending is not None and self._take(pending.answer):
+        if pending is not None and self._close_question(pending.answer):
             pending.answer.cancel()
 
     def _expire(self) -> None:
         pending = self._pending
-        if pending is not None and self._take(pending.answer):
+        if pending is not None and self._close_question(pending.answer):
             self._withdrawn.append(pending.request_id)
             late = TurnError("The question was not answered in time.", code="turn_timeout")
             with suppress(InvalidStateError):  # the agent gave up just now
                 pending.answer.set_exception(late)
 
-    def _take(self, answer: Future[Any]) -> bool:
+    def _close_question(self, answer: Future[Any]) -> bool:
         """Close this question; False if it was closed already.
 
         The clocks continue before the agent wakes: it may ask again at once.

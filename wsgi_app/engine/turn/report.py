@@ -231,7 +231,7 @@ def turn_fields(fence: Fence, terminal: Terminal, request_id: str) -> Fields:
     }
 
 
-def tell_lost(fences: Sequence[Fence], host: str, log_format: LogFormat) -> None:
+def report_lost(fences: Sequence[Fence], host: str, log_format: LogFormat) -> None:
     """Count and log turns that a dead worker had left, by the worker that ended them."""
     if fences:
         metrics(host).turns.labels(*outcome(WORKER_LOST)).inc(len(fences))

@@ -95,7 +95,7 @@ class Rest:
             progress = self._progress(calls, events, question)
         except StoreUnavailable:
             return  # the agent waits as it is
-        if progress is not None and calls.leave():
+        if progress is not None and calls.suspend():
             self.lasts = True
             answer.add_done_callback(partial(self._end, progress, question))
 

@@ -83,7 +83,7 @@ class TurnRun:
             timeout_seconds=settings.input_timeout_seconds,
             opened=self._question_opened,
             closed=self._question_closed,
-            left=progress.question if progress else None,
+            unanswered=progress.question if progress else None,
         )
         self.steering = Steering(
             fence,
@@ -154,10 +154,10 @@ class TurnRun:
     def hand_over(self) -> bool:
         """Stop here, for another worker to continue; False if none can."""
         has_begun = self.running
-        left = self._agent.calls.steps.can_be_resumed and self.move("leaving")
-        if left and not has_begun:
+        leaves = self._agent.calls.steps.can_be_resumed and self.move("leaving")
+        if leaves and not has_begun:
             self._services.journal.leave(self.fence)  # there is nothing to write of it
-        return left
+        return leaves
 
     def end_with(self, error: Error) -> bool:
         """End the turn with this error; False if it has ended already."""
@@ -293,14 +293,14 @@ class TurnRun:
             self._report.leave()
             self.log.cut_off()
         elif self.terminal is not None:
-            self._tell_end(self.terminal)
+            self._report_end(self.terminal)
             self.log.publish_terminal(self.terminal)
         self.published.set()
         # 4. A session for this turn alone is forgotten.
         if self._request.ephemeral and to == "out":
             self._services.forget_later(self.fence)
 
-    def _tell_end(self, terminal: Terminal) -> None:
+    def _report_end(self, terminal: Terminal) -> None:
         try:
             self._report.end(terminal, self.log, self.ended_at, self._agent.calls.usage)
         except Exception:

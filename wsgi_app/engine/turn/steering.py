@@ -62,10 +62,10 @@ class Steering:
         self._known: dict[str, EventId] = {}
         self._waiting: list[Steered] = []
         if goes_on:
-            self._take_over()
-        self._is_told = False
+            self._restore()
+        self._is_notified = False
 
-    def _take_over(self) -> None:
+    def _restore(self) -> None:
         for one in self._log.read(0, self._log.last_seq):
             if isinstance(one.event, Steered) and one.event.status == "waiting":
                 self._known[one.event.steer_id] = one.id
@@ -85,13 +85,13 @@ class Steering:
             if len(self._known) >= MAX_STEERS:
                 raise refusal("too_many_steers")
             event = Steered(steer_id, message)
-            place = self._log.add(event, encode_event(event))
-            if place is None:
+            event_id = self._log.add(event, encode_event(event))
+            if event_id is None:
                 raise refusal("not_steerable")
-            self._known[steer_id] = place
+            self._known[steer_id] = event_id
             self._waiting.append(event)
         self._hurry(self._fence)
-        return place
+        return event_id
 
     def take(self, *, last: bool = False) -> list[str]:
         """See `Turn.steered`."""
@@ -120,18 +120,18 @@ class Steering:
         with self._lock:
             self.is_open = False
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Have `take_posted` look into the store."""
-        self._is_told = True
+        self._is_notified = True
 
     def take_posted(self) -> None:
         """Take what other workers have posted; called by the journal's thread.
 
         Raises Fenced and StoreUnavailable.
         """
-        if not self._is_told:
+        if not self._is_notified:
             return
-        self._is_told = False
+        self._is_notified = False
         try:
             for steer_id, message in self._store.take_steers(self._fence):
                 try:
@@ -139,5 +139,5 @@ class Steering:
                 except RequestError:
                     self._store.refuse_steer(self._fence, steer_id)
         except BaseException:
-            self._is_told = True
+            self._is_notified = True
             raise

@@ -98,12 +98,12 @@ def recorded_steps(
             for numbered in events[record.events or 0 : end]
             if isinstance(numbered.event, ToolResult) and numbered.event.call_id in record.calls
         }
-        said = [
+        steered = [
             numbered.event.content
             for numbered in events[record.events or 0 : end]
             if _is_taken(numbered.event) and numbered.event.steer_id in taken
         ]
-        steps.append(RecordedStep(record.data, found, said))
+        steps.append(RecordedStep(record.data, found, steered))
     return steps
 
 
@@ -114,19 +114,19 @@ def last_that_counts(
     last = records[-1] if records else None
     if last is None or last.events is None:
         return EventId(turn, 0)
-    place = last.events
+    counted_events = last.events
     for at, numbered in enumerate(events[last.events :], last.events + 1):
         if isinstance(numbered.event, ToolResult) and numbered.event.call_id in last.calls:
-            place = at
-    return events[place - 1].id if place else EventId(turn, 0)
+            counted_events = at
+    return events[counted_events - 1].id if counted_events else EventId(turn, 0)
 
 
 def withdraw(events: Sequence[NumberedEvent], after: EventId) -> Withdrawn:
     """Take back what is behind an event, and what sub-agents said for calls that run again."""
     plain = Withdrawn(str(after))
-    left = counted([*events, NumberedEvent(after, plain, b"")])
-    running = unanswered_calls(left)
-    parents = dict.fromkeys(one.parent for one in left if isinstance(one, Nested))
+    counting = counted([*events, NumberedEvent(after, plain, b"")])
+    running = unanswered_calls(counting)
+    parents = dict.fromkeys(one.parent for one in counting if isinstance(one, Nested))
     # Ids of the calls that a sub-agent makes begin with its own call's.
     calls = [one for one in parents if any(f"{one}.".startswith(f"{call}.") for call in running)]
     return Withdrawn(str(after), calls) if calls else plain
@@ -147,14 +147,14 @@ def waiting_steers(events: Iterable[AnyEvent]) -> list[Steered]:
     return list(waiting.values())
 
 
-def told_again(events: Sequence[NumberedEvent], after: EventId) -> list[Steered]:
+def steers_to_repeat(events: Sequence[NumberedEvent], after: EventId) -> list[Steered]:
     """What was said to the turn, and is withdrawn with all behind an event; it still counts."""
     withdrawn = NumberedEvent(after, Withdrawn(str(after)), b"")
-    left = counted([*events, withdrawn])
-    taken = {one.steer_id for one in left if _is_taken(one)}
-    waiting = {one.steer_id for one in waiting_steers(left)}
-    said = [one.event for one in events if isinstance(one.event, Steered)]
-    again = {one.steer_id: one.content for one in said if one.steer_id not in taken | waiting}
+    counting = counted([*events, withdrawn])
+    taken = {one.steer_id for one in counting if _is_taken(one)}
+    waiting = {one.steer_id for one in waiting_steers(counting)}
+    steered = [one.event for one in events if isinstance(one.event, Steered)]
+    again = {one.steer_id: one.content for one in steered if one.steer_id not in taken | waiting}
     return [Steered(steer_id, content) for steer_id, content in again.items()]
 
 

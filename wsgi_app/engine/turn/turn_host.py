@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Heard(Protocol):
+class SteeringView(Protocol):
     """What the user says to an agent while it runs."""
 
     @property
@@ -44,7 +44,7 @@ class TurnHost(RecordsHost, Protocol):
         """What the ids of a sub-agent's calls begin with; '' for the turn's own agent."""
 
     @property
-    def steering(self) -> Heard: ...
+    def steering(self) -> SteeringView: ...
 
     @property
     def deadline(self) -> float: ...

@@ -30,7 +30,7 @@ class Steps(Protocol):
         """Whether another worker may continue what is recorded."""
 
     @property
-    def told(self) -> list[AnyEvent]:
+    def events(self) -> list[AnyEvent]:
         """All events so far that count."""
 
     def is_asked_by(self, call_id: str) -> bool:
@@ -80,9 +80,9 @@ class TurnRecords:
         return self._host.steps.recorded
 
     @property
-    def told(self) -> list[AnyEvent]:
+    def events(self) -> list[AnyEvent]:
         """All events so far that count, those of earlier attempts among them."""
-        return self._host.steps.told
+        return self._host.steps.events
 
     @property
     def question(self) -> InputRequest | None:

@@ -98,7 +98,7 @@ class TurnSteps:
         return self._is_recorded and self.agent_resumes
 
     @property
-    def told(self) -> list[AnyEvent]:
+    def events(self) -> list[AnyEvent]:
         """All events so far that count."""
         return self._log.events()
 

@@ -67,10 +67,10 @@ def fold_system(history: Iterable[Message], message: str) -> tuple[list[Message]
     For agents whose framework puts its own in front of what it gets, where a second one is refused.
     """
     texts, rest = split_system(history)
-    for place, one in enumerate(rest):
+    for index, one in enumerate(rest):
         if texts and one["role"] == "user":
             text = "\n\n".join([*texts, _text_of(one["content"])])
-            return [*rest[:place], {**one, "content": text}, *rest[place + 1 :]], message
+            return [*rest[:index], {**one, "content": text}, *rest[index + 1 :]], message
     return rest, "\n\n".join([*texts, message])
 
 

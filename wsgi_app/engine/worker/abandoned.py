@@ -29,13 +29,13 @@ class Abandoned:
         self._runs = runs
         self._max_turns_per_tenant = max_turns_per_tenant
 
-    def check_places(self, tenant: str) -> None:
+    def check_abandoned(self, tenant: str) -> None:
         """Refuse a tenant whose ended turns' code holds all its places on this worker."""
         most = self._max_turns_per_tenant
         all_of_it, overdue = self._runs.count_leaving(tenant, most, ENDING_SECONDS)
         if overdue >= most or all_of_it >= 2 * most:
-            told = "This tenant's ended turns have not stopped yet; wait."
-            raise RequestError("too_many_turns", told)
+            message = "This tenant's ended turns have not stopped yet; wait."
+            raise RequestError("too_many_turns", message)
 
     def count(self) -> int:
         """Count agent threads that continue although their turn has ended a while ago."""

@@ -25,7 +25,7 @@ class AboutWorker:
         self._started_at = time.time()
         self._count_slots = count_slots or (lambda: (0, None))
 
-    def tell(self, turns: int, *, draining: bool) -> WorkerInfo:
+    def describe(self, turns: int, *, draining: bool) -> WorkerInfo:
         """How it is now."""
         slots_used, slots = self._count_slots()
         return WorkerInfo(

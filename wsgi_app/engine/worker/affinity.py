@@ -130,8 +130,8 @@ class Affinity:
     def _take_back(self, fence: Fence, request: TurnRequest, tries: int) -> None:
         def take() -> Adopted | None:
             taken = self._take(fence, offered=False)
-            told = msgspec.structs.replace(request, notice=BEGAN_AGAIN, adopted=True)
-            return None if taken is None else (told, taken.history)
+            adopted = msgspec.structs.replace(request, notice=BEGAN_AGAIN, adopted=True)
+            return None if taken is None else (adopted, taken.history)
 
         try:
             self._run_taken(fence, take)

@@ -27,9 +27,9 @@ ROUNDS_ASKED: Final = 5
 class Births:
     """Wakes readers when their sessions begin, on whichever worker.
 
-    This worker's own starts tell of themselves (`tell`). Of those of others one thread learns, by
-    one call for each tenant whose readers wait, however many they are and whatever they wait for.
-    It runs while somebody waits, and only with a store that others share.
+    The runner reports this worker's own starts (`wake`). Those of other workers are found by one
+    thread, with one call to the store for each tenant whose readers wait. It runs only while
+    somebody waits, and only with a store that workers share.
 
     Touched by readers' threads, by those that start turns, by the store's signals and by its own
     thread; ``_lock`` guards the table and the thread, and is held neither over calls to the store
@@ -57,19 +57,19 @@ class Births:
             if not self._wakers[key]:
                 del self._wakers[key]
 
-    def tell(self, key: SessionKey) -> None:
+    def wake(self, key: SessionKey) -> None:
         """Wake the readers of a session that has begun."""
         with self._lock:
             wakers = list(self._wakers.get(key, ()))
         for wake in wakers:
             wake()
 
-    def tell_all(self) -> None:
+    def wake_all(self) -> None:
         """Wake every reader: births may have been missed."""
         with self._lock:
             keys = list(self._wakers)
         for key in keys:
-            self.tell(key)
+            self.wake(key)
 
     def stop(self, timeout_seconds: float) -> None:
         """End the thread."""
@@ -86,7 +86,7 @@ class Births:
             if self._stopped.wait(pause_seconds):
                 return
             # After an outage, or when this process did not run.
-            missed = time.monotonic() - asked_at >= window_seconds
+            may_have_missed = time.monotonic() - asked_at >= window_seconds
             window_seconds = ROUNDS_ASKED * pause_seconds
             try:
                 born = self._store.recent_sessions(tenants, window_seconds)
@@ -98,9 +98,9 @@ class Births:
                 continue
             asked_at = time.monotonic()
             for key in born:
-                self.tell(key)
-            if missed:
-                self.tell_all()
+                self.wake(key)
+            if may_have_missed:
+                self.wake_all()
 
     def _tenants(self) -> list[str]:
         """Those whose readers wait; forgets the thread, which ends, if there are none."""

@@ -88,8 +88,8 @@ class Cancels:
     def _wait_ended_elsewhere(
         self, key: SessionKey, turn: int, deadline: float, wakeup: Wakeup
     ) -> bool:
-        while (left := deadline - time.monotonic()) > 0:
-            wakeup.wait(min(FOLLOW_POLL_SECONDS, left))
+        while (seconds_left := deadline - time.monotonic()) > 0:
+            wakeup.wait(min(FOLLOW_POLL_SECONDS, seconds_left))
             found = self._store.read(key, EventId(turn, LOST_SEQ), 0)
             if found is None or found.live_turn is None or found.live_turn > turn:
                 return True

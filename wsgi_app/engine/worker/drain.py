@@ -35,10 +35,10 @@ def drain(runner: Runner, seconds: float) -> None:
     finished = runner.wait_idle(seconds)
     # 3. Leave the rest to other workers, or end it; its readers see an error that is worth a retry.
     if not finished:
-        left = len(runner.fences())
+        unfinished = len(runner.fences())
         handed = runner.end_turns(WORKER_SHUTDOWN)
-        told = "the worker leaves: %d turns are ended, %d continue elsewhere"
-        log.warning(told, left - handed, handed)
+        message = "the worker leaves: %d turns are ended, %d continue elsewhere"
+        log.warning(message, unfinished - handed, handed)
     # 4. Flush the journal.
     if not runner.wait_idle(CLOSING_SECONDS):
         log.warning("%d turns are left unfinished in the store", len(runner.fences()))
@@ -57,7 +57,7 @@ def drain_all(seconds: float | None) -> None:
         thread.join()
 
 
-class _Watched:
+class _DrainWatch:
     """The process that looks whether it should leave; ``lock`` guards it."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class _Watched:
         self.pid = 0
 
 
-_watched = _Watched()
+_drain_watch = _DrainWatch()
 
 
 def drain_when(leaving: Callable[[], bool]) -> None:
@@ -73,10 +73,10 @@ def drain_when(leaving: Callable[[], bool]) -> None:
 
     Once for a process, whoever asks.
     """
-    with _watched.lock:
-        if _watched.pid == os.getpid():
+    with _drain_watch.lock:
+        if _drain_watch.pid == os.getpid():
             return
-        _watched.pid = os.getpid()
+        _drain_watch.pid = os.getpid()
 
     def watch() -> None:
         main = threading.main_thread()

@@ -22,7 +22,7 @@ class Following:
         self._lock = threading.Lock()
         self._wakers: defaultdict[SessionKey, list[Callable[[], None]]] = defaultdict(list)
         #: Sessions whose signals the store sends.
-        self._told: set[SessionKey] = set()
+        self._signalled: set[SessionKey] = set()
         #: As the last heartbeat found the sessions.
         self._states: dict[SessionKey, str] = {}
 
@@ -32,7 +32,7 @@ class Following:
         The first follower of a session lets its owner know, who writes faster from then on.
         """
         self.await_signals(key, wake)
-        if key in self._told:
+        if key in self._signalled:
             return
         try:
             self._store.follow(self._worker_id, key)
@@ -41,7 +41,7 @@ class Following:
             raise
         with self._lock:
             if key in self._wakers:
-                self._told.add(key)
+                self._signalled.add(key)
 
     def await_signals(self, key: SessionKey, wake: Callable[[], None]) -> None:
         """Have ``wake`` called like `join`; the caller lets the store know, as its ``follower``.
@@ -57,7 +57,7 @@ class Following:
             self._wakers[key].remove(wake)
             if not self._wakers[key]:
                 del self._wakers[key]
-                self._told.discard(key)
+                self._signalled.discard(key)
                 self._states.pop(key, None)
 
     def wake(self, key: SessionKey) -> None:

@@ -38,7 +38,7 @@ def delete_session(
 
 def forget_if_deleted(store: Store, agents: SessionAgents, fence: Fence, name: SessionName) -> None:
     """Take away what an agent's code wrote that ran on until its session was deleted."""
-    if agents.told_of_deletions is False:
+    if agents.forgets_sessions is False:
         return
     try:
         found = store.read(fence.key, EventId(fence.turn, 0), 0)

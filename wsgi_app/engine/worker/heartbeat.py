@@ -13,7 +13,7 @@ from wsgi_app.config import Settings
 from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.engine.turn.event_log import Wakeup
 from wsgi_app.engine.turn.failures import WORKER_LOST_JSON, WORKERS_LOST_JSON, lost_messages
-from wsgi_app.engine.turn.report import tell_lost
+from wsgi_app.engine.turn.report import report_lost
 from wsgi_app.engine.worker.takeover import Takeover
 from wsgi_app.errors import StoreUnavailable
 from wsgi_app.store.base import Fence, Heartbeat, SessionKey, Store, WorkerInfo
@@ -23,7 +23,7 @@ log = logging.getLogger("wsgi_app")
 #: Renewals in a lease: one may be late and one fail before the lease is over.
 RENEWALS_PER_LEASE = 10 / 3
 #: How often a worker reports its turns while somebody watches.
-TELL_SECONDS = 1.0
+REPORT_SECONDS = 1.0
 #: Thousands of turns at one go would hold up the worker's streams for a tenth of a second
 #: (measured, `make bench WORK=page`).
 RENEWED_AT_ONCE = 100
@@ -118,7 +118,7 @@ class HeartbeatThread:
         lost = self._store.settle_session(
             key, WORKER_LOST_JSON, lost_messages, again=WORKERS_LOST_JSON
         )
-        tell_lost(lost, self._host, self._log_format)
+        report_lost(lost, self._host, self._log_format)
         return bool(lost or taken)
 
     def stop(self, timeout_seconds: float, *, hands_over: bool = False) -> None:
@@ -146,7 +146,9 @@ class HeartbeatThread:
         self._guard(self._end_lost_workers)  # this one may be in the place of one that is gone
         self._guard(self._warn)
         while not self._stopping:
-            self._wakeup.wait(min(pause_seconds, TELL_SECONDS) if self._watched else pause_seconds)
+            self._wakeup.wait(
+                min(pause_seconds, REPORT_SECONDS) if self._watched else pause_seconds
+            )
             self._guard(self._beat)
             self._guard(self._end_lost_workers)
             self._guard(self._worker.close_idle)
@@ -215,9 +217,9 @@ class HeartbeatThread:
             lost = self._store.mark_lost(
                 worker_id, WORKER_LOST_JSON, lost_messages, again=WORKERS_LOST_JSON
             )
-            tell_lost(lost, self._host, self._log_format)
-            told = "worker %s is lost, with %d turns; %d others continue here"
-            log.warning(told, worker_id, len(lost), taken)
+            report_lost(lost, self._host, self._log_format)
+            message = "worker %s is lost, with %d turns; %d others continue here"
+            log.warning(message, worker_id, len(lost), taken)
         except StoreUnavailable:
             self._up_since = None
         except Exception:

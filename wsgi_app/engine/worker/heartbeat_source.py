@@ -43,7 +43,7 @@ class WorkerTurns:
 
     def info(self) -> WorkerInfo:
         """See `HeartbeatSource.info`."""
-        about = self._about.tell(len(self.fences()), draining=self._runs.closed)
+        about = self._about.describe(len(self.fences()), draining=self._runs.closed)
         return self._live.add_to(about, self._runs.all)
 
     def take_heartbeat(self, beat: Heartbeat) -> None:

@@ -51,7 +51,7 @@ class Journal:
         #: All of them, by when each is looked at next.
         self._waiting: deque[tuple[float, Entry]] = deque()
         self._lag_seconds = 0.0
-        self._tells_at = 0.0
+        self._reports_lag_at = 0.0
         self._wakeup = Wakeup()
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -169,7 +169,7 @@ class Journal:
                 if isinstance(result, Appended):
                     entry.confirmed_at = now
                 self._settle_safely(entry, write, result, ends=ends)
-        self._tell_lag(now, due)
+        self._report_lag(now, due)
 
     def _take_due(self, now: float) -> list[Entry]:
         """What is urgent, what another worker follows, and what was last looked at a while ago."""
@@ -192,14 +192,14 @@ class Journal:
                 entry.caught_up_at = now
         return [entry for entry in due if entry.is_writable() and not entry.dropped]
 
-    def _tell_lag(self, now: float, written: Sequence[Entry]) -> None:
+    def _report_lag(self, now: float, written: Sequence[Entry]) -> None:
         """Each turn is looked at once in `FLUSH_SECONDS`: the worst of those is the worker's."""
         for entry in written:
             if not entry.is_behind():
                 entry.caught_up_at = now
             self._lag_seconds = max(self._lag_seconds, now - entry.caught_up_at)
-        if now >= self._tells_at or not self._entries:
-            self._tells_at = now + FLUSH_SECONDS
+        if now >= self._reports_lag_at or not self._entries:
+            self._reports_lag_at = now + FLUSH_SECONDS
             metrics(self._host).journal_lag_seconds.set(self._lag_seconds if self._entries else 0.0)
             self._lag_seconds = 0.0
 

@@ -15,7 +15,7 @@ from wsgi_app.events import Token
 from wsgi_app.store.base import MinuteInfo, TurnInfo, WorkerInfo
 
 #: A heartbeat should stay small, however many turns a worker runs.
-MAX_TOLD_TURNS: Final = 100
+MAX_REPORTED_TURNS: Final = 100
 MINUTES: Final = 60
 
 
@@ -45,18 +45,18 @@ class LiveTurns:
             with self._lock:
                 self._counted = {}
             return about
-        live, left_out = self._tell(select_runs())
+        live, left_out = self._report(select_runs())
         with self._lock:
             return replace(about, live=live, left_out=left_out, hour=tuple(self._minutes))
 
-    def _tell(self, runs: Sequence[TurnRun]) -> tuple[tuple[TurnInfo, ...], int]:
+    def _report(self, runs: Sequence[TurnRun]) -> tuple[tuple[TurnInfo, ...], int]:
         """The oldest of these turns, and how many more there are."""
         going = sorted((run for run in runs if not run.ended), key=lambda run: run.begun_at)
-        told = going[:MAX_TOLD_TURNS]
+        reported = going[:MAX_REPORTED_TURNS]
         with self._lock:
-            self._counted = {run: self._count(run) for run in told}
-            found = tuple(_describe(run, self._counted[run][1]) for run in told)
-        return found, len(going) - len(told)
+            self._counted = {run: self._count(run) for run in reported}
+            found = tuple(_describe(run, self._counted[run][1]) for run in reported)
+        return found, len(going) - len(reported)
 
     def _count(self, run: TurnRun) -> tuple[int, int]:
         seq, tokens = self._counted.get(run, (0, 0))

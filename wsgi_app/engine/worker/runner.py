@@ -177,7 +177,7 @@ class Runner:
 
         Raises RequestError when this worker or the store refuses; nothing was begun then.
         """
-        self.abandoned.check_places(key.tenant)
+        self.abandoned.check_abandoned(key.tenant)
         with self._runs.beginning(key):
             return self._begin(key, request, rate)
 
@@ -193,7 +193,7 @@ class Runner:
         if begun.state == "attached":
             return BegunTurn(begun.turn, None)
         fence = Fence(key, begun.turn, run_id)
-        self.births.tell(key)
+        self.births.wake(key)
         if owner:
             regenerates = request.regenerates and begun.state == "started"
             self.affinity.offer(fence, owner, replace(request, regenerates=regenerates))
@@ -223,7 +223,7 @@ class Runner:
 
     def _run_taken(self, fence: Fence, take: Callable[[], Adopted | None]) -> None:
         """Run a turn that another worker has begun, or that this one takes back."""
-        self.abandoned.check_places(fence.key.tenant)
+        self.abandoned.check_abandoned(fence.key.tenant)
         self.heartbeat.start()
         with self._runs.beginning(fence.key):
             taken = take()
@@ -234,7 +234,7 @@ class Runner:
 
     def _run_resumed(self, key: SessionKey, take: Callable[[], TakenOver | None]) -> bool:
         """Go on with a turn whose worker is gone."""
-        self.abandoned.check_places(key.tenant)
+        self.abandoned.check_abandoned(key.tenant)
         with self._runs.beginning(key):
             taken = take()
             if taken is None:
@@ -312,16 +312,16 @@ class Runner:
         """Refuse new turns, and send readers of other workers' turns elsewhere."""
         self._runs.close()
         self.following.wake_all()
-        self.births.tell_all()
+        self.births.wake_all()
 
     def end_turns(self, error: Error) -> int:
         """End every turn with this error, but those that others can continue; how many those."""
         runs = self._runs.all()
-        left = [run for run in runs if not run.hand_over()]
-        for run in left:
+        remaining = [run for run in runs if not run.hand_over()]
+        for run in remaining:
             run.end_with(error)
-        self._hands_over = len(left) < len(runs)
-        return len(runs) - len(left)
+        self._hands_over = len(remaining) < len(runs)
+        return len(runs) - len(remaining)
 
     def wait_idle(self, timeout_seconds: float) -> bool:
         """Wait until no turn runs here and everything is written; False when time is over."""
@@ -347,4 +347,4 @@ class Runner:
     def _resync(self) -> None:
         self.heartbeat.beat_soon()
         self.following.wake_all()
-        self.births.tell_all()
+        self.births.wake_all()

@@ -50,13 +50,13 @@ class SessionAgents:
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
         self._kept: dict[SessionKey, _Kept] = {}
-        self._takes = 0
+        self._take_count = 0
         #: The agent of all sessions, once it is known that there is one.
         self.shared: Any = None
         #: An agent that is one for all and gives the sessions' own; set once.
         self._opener: Any = None
         #: Whether agents are told of deleted sessions; None until one was made.
-        self.told_of_deletions: bool | None = None
+        self.forgets_sessions: bool | None = None
 
     def take(self, key: SessionKey, wait: Wait = Future.result) -> Any:
         """The session's agent, for a turn; give it back with `give_back`.
@@ -68,8 +68,8 @@ class SessionAgents:
         if self.shared is not None:
             return self.shared
         with self._lock:
-            self._takes += 1
-            number = self._takes
+            self._take_count += 1
+            number = self._take_count
             kept = self._kept.get(key)
             if kept is not None and not kept.in_use:
                 self._kept[key] = kept._replace(in_use=True, number=number)
@@ -123,7 +123,7 @@ class SessionAgents:
         """Make an agent, and say whether it is one for all sessions."""
         if self._opener is None:
             agent, is_shared = self._make(wait)
-            self.told_of_deletions = hasattr(agent, "forget_session")
+            self.forgets_sessions = hasattr(agent, "forget_session")
             if not hasattr(agent, "open_session"):
                 return self._share(agent, is_shared=is_shared or not hasattr(agent, "close"))
             self._opener = agent
@@ -140,7 +140,7 @@ class SessionAgents:
 
         Raises MemoryUnavailable if that fails, or takes too long.
         """
-        if self.told_of_deletions is False:
+        if self.forgets_sessions is False:
             return
         deadline = time.monotonic() + timeout_seconds
 
@@ -166,7 +166,7 @@ class SessionAgents:
             agent = self._opener or made
             made = None if is_shared else made
         try:
-            if self.told_of_deletions:
+            if self.forgets_sessions:
                 wait(self._loop.submit(_call(agent.forget_session, name)))
         finally:
             if made is not None:
@@ -207,9 +207,9 @@ class SessionAgents:
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._make.close(max(0.1, deadline - time.monotonic()))
-        left = sum(thread.is_alive() for thread in threads)
-        if left:
-            log.warning("%d agents were still closing when the worker left", left)
+        still_closing = sum(thread.is_alive() for thread in threads)
+        if still_closing:
+            log.warning("%d agents were still closing when the worker left", still_closing)
 
 
 async def _call(function: Callable[[SessionName], Any], name: SessionName) -> None:

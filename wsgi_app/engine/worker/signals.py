@@ -78,7 +78,7 @@ class Signals:
     def _on_steer(self, signal: Signal) -> None:
         run = self._runs.find(signal.key, signal.turn)
         if run is not None:
-            run.steering.tell()
+            run.steering.notify()
             self._journal.hurry(run.fence)
 
     def _on_input(self, signal: Signal) -> None:

@@ -81,11 +81,11 @@ class Steers:
         return self._cancels.await_end(key, turn, wait_seconds)
 
     def _steer_here(self, run: TurnRun, steer_id: str, message: str) -> EventId:
-        place = run.steering.offer(steer_id, message)
+        event_id = run.steering.offer(steer_id, message)
         written = self._journal.record(run.fence, StepWrite(0, b""))
         with suppress(FutureTimeoutError, CancelledError):  # the store is away, or the turn ended
             written.result(STORED_SECONDS)
-        return place
+        return event_id
 
     def _await(
         self, key: SessionKey, posted: PostedSteer, steer_id: str, wakeup: Wakeup
@@ -93,21 +93,21 @@ class Steers:
         """Wait for the event; raises RequestError once it is known that there will be none."""
         reading = _Reading(self._store, key, posted.turn, steer_id, posted.after)
         again_at = time.monotonic() + AGAIN_SECONDS
-        taken_back_at = time.monotonic() + STEER_WAIT_SECONDS
+        withdraws_at = time.monotonic() + STEER_WAIT_SECONDS
         # One that was taken is decided on by its worker, or by whoever finds that dead.
-        over_at = taken_back_at + 2 * self._lease_seconds
+        over_at = withdraws_at + 2 * self._lease_seconds
         while time.monotonic() < over_at:
             wakeup.wait(LOOK_SECONDS)
             waits = self._store.has_steer(key, posted.turn, steer_id)
             if time.monotonic() >= again_at:
                 # It was posted before, by a client that heard no answer.
                 reading, again_at = _Reading(self._store, key, posted.turn, steer_id), over_at
-            place = reading.look()  # behind it: what is gone has its event, or has none
-            if place is not None:
-                return place
+            event_id = reading.look()  # behind it: what is gone has its event, or has none
+            if event_id is not None:
+                return event_id
             if not waits:
                 raise refusal("not_steerable")
-            if time.monotonic() >= taken_back_at and self._store.withdraw_steer(
+            if time.monotonic() >= withdraws_at and self._store.withdraw_steer(
                 key, posted.turn, steer_id
             ):
                 raise refusal("not_steerable")
@@ -137,11 +137,11 @@ class _Reading:
         while True:
             found = self._store.read(self._key, self._after, _EVENTS_AT_ONCE)
             own = [one for one in found.events if one[0].turn == self._turn] if found else []
-            for place, json in own:
+            for event_id, json in own:
                 if self._name in json and self._is_it(json):
-                    return place
-                if place.seq < LOST_SEQ:
-                    self._after = place
+                    return event_id
+                if event_id.seq < LOST_SEQ:
+                    self._after = event_id
             if not own or own[-1][0].seq == LOST_SEQ:
                 return None
 

@@ -17,7 +17,7 @@ from wsgi_app.engine.turn.steps import (
     decode_records,
     last_that_counts,
     number_events,
-    told_again,
+    steers_to_repeat,
     withdraw,
 )
 from wsgi_app.engine.turn.stored_request import decode_request
@@ -109,15 +109,15 @@ class Takeover:
         paused_seconds = records[-1].paused_seconds if records else 0.0
         seconds_left = self._turn_timeout_seconds - found.elapsed_seconds + paused_seconds
         after = last_that_counts(found.fence.turn, records, events)
-        again = told_again(events, after)
+        again = steers_to_repeat(events, after)
         withdrawn = withdraw(events, after)
-        events_told: list[AnyEvent] = [withdrawn, Status(TAKEN_OVER), *again]
-        told = [encode_event(event) for event in events_told]
+        added: list[AnyEvent] = [withdrawn, Status(TAKEN_OVER), *again]
+        added_json = [encode_event(event) for event in added]
         run_id = next_run_id(found.fence.run_id, found.attempt + 1, secrets.token_hex(4))
-        taken = self._resumes.take(found, self._worker_id, run_id, told)
+        taken = self._resumes.take(found, self._worker_id, run_id, added_json)
         if taken is None:
             return None
-        new = number_events(found.fence.turn, [*(one.json for one in events), *told])
+        new = number_events(found.fence.turn, [*(one.json for one in events), *added_json])
         log.warning(
             "turn %d of %s continues here, attempt %d",
             *(found.fence.turn, found.fence.key.session_id, found.attempt + 1),

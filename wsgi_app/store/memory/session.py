@@ -237,7 +237,7 @@ class Session:
         stood_in = self.turns.get(after.turn)
         of_another = bool(mark) and (stood_in is None or stood_in.mark != mark)
         ahead = after.turn > self.newest_turn or of_another
-        missed = ahead or EventId(0, 0) < after < self._dropped
+        has_gap = ahead or EventId(0, 0) < after < self._dropped
         start = EventId(0, 0) if ahead else after
         rows: list[tuple[EventId, bytes]] = []
         live_turn = None
@@ -251,9 +251,9 @@ class Session:
                 break
         sizes = itertools.accumulate(len(json) for _, json in rows)
         rows = rows[: max(1, sum(size <= MAX_READ_BYTES for size in sizes))]
-        told = {place.turn for place, _ in rows} | {self.newest_turn}
-        marks = {number: self.turns[number].mark for number in told}
-        return JournalSlice(rows, missed, live_turn, self.newest_turn, marks)
+        turn_numbers = {position.turn for position, _ in rows} | {self.newest_turn}
+        marks = {number: self.turns[number].mark for number in turn_numbers}
+        return JournalSlice(rows, has_gap, live_turn, self.newest_turn, marks)
 
     def state(self, key: SessionKey) -> SessionState:
         """Describe the session."""
@@ -288,7 +288,7 @@ def _start_of_newest_exchange(messages: list[bytes]) -> int:
 
 def _starts_of_exchanges(messages: list[bytes]) -> list[int]:
     decoded = _decode(messages)
-    return [place for place, message in enumerate(decoded) if begins_exchange(message)]
+    return [index for index, message in enumerate(decoded) if begins_exchange(message)]
 
 
 def _trim_history(messages: list[bytes], history_bytes: int) -> list[bytes]:

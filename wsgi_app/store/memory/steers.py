@@ -33,7 +33,7 @@ class MemorySteers(MemoryPart, SteerOperations):
             if follower:
                 session.follow(follower, self._clock() + self._limits.lease_seconds)
             posted = PostedSteer(turn.number, EventId(turn.number, len(turn.events)))
-        self._send([_told(key, turn)])
+        self._send([_steer_push(key, turn)])
         return posted
 
     def has_steer(self, key: SessionKey, turn: int, steer_id: str) -> bool:
@@ -42,7 +42,7 @@ class MemorySteers(MemoryPart, SteerOperations):
             found = self._find(key, turn)
             steer = None if found is None else found.steers.get(steer_id)
             if found is not None and steer is not None and steer.state == "waiting":
-                pushes.append(_told(key, found))
+                pushes.append(_steer_push(key, found))
         self._send(pushes)
         return steer is not None
 
@@ -83,5 +83,5 @@ class MemorySteers(MemoryPart, SteerOperations):
         return None if session is None else session.turns.get(turn)
 
 
-def _told(key: SessionKey, turn: Turn) -> Push:
+def _steer_push(key: SessionKey, turn: Turn) -> Push:
     return turn.worker_id, Signal("steer", key, turn.number)

@@ -23,9 +23,9 @@ class TurnNames:
 
     def put(self, key: SessionKey, turn: int, name: str) -> None:
         """See `SessionOperations.name_turn`."""
-        place = (key.tenant, name)
-        self._turns[place] = (key, turn, self._clock() + NAME_SECONDS)
-        self._turns.move_to_end(place)
+        name_key = (key.tenant, name)
+        self._turns[name_key] = (key, turn, self._clock() + NAME_SECONDS)
+        self._turns.move_to_end(name_key)
         while len(self._turns) > MAX_NAMES:
             self._turns.popitem(last=False)
 

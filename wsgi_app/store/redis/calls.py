@@ -159,11 +159,11 @@ class Calls:
         """End runs of one worker, or of whichever (''), that no other worker continues."""
         bounds = (self._limits.history_bytes, self._limits.journal_bytes)
         spared = (self._limits.max_attempts, self._lease)
-        told: list[Argument] = []
+        runs_to_end: list[Argument] = []
         for run_id, (events, messages) in runs.items():
-            told += [run_id, "" if events is None else events, len(messages)]
-            told += map(encode_message, messages)
-        return self.session("mark_lost", key, *bounds, *errors, *spared, worker_id, *told)
+            runs_to_end += [run_id, "" if events is None else events, len(messages)]
+            runs_to_end += map(encode_message, messages)
+        return self.session("mark_lost", key, *bounds, *errors, *spared, worker_id, *runs_to_end)
 
     # -- of a tenant
 
@@ -172,8 +172,8 @@ class Calls:
 
     def name_turn(self, key: SessionKey, turn: int, name: str) -> Call:
         """Name a turn."""
-        place = self._keys.turn_name(key.tenant, name)
-        return Call(script("name_turn"), [place], [NAME_SECONDS * 1000, key.session_id, turn])
+        name_key = self._keys.turn_name(key.tenant, name)
+        return Call(script("name_turn"), [name_key], [NAME_SECONDS * 1000, key.session_id, turn])
 
     def named_turn(self, tenant: str, name: str) -> Call:
         """Find a named turn."""
@@ -308,10 +308,10 @@ class Calls:
         """Renew sessions; each call with the fences and sessions that it answers for."""
         shares: defaultdict[Hashable, tuple[list[Fence], list[SessionKey]]]
         shares = defaultdict(lambda: ([], []))
-        for place, fence in enumerate(fences):
-            shares[group(self._keys.session(fence.key), place)][0].append(fence)
-        for place, key in enumerate(following, len(fences)):
-            shares[group(self._keys.session(key), place)][1].append(key)
+        for index, fence in enumerate(fences):
+            shares[group(self._keys.session(fence.key), index)][0].append(fence)
+        for index, key in enumerate(following, len(fences)):
+            shares[group(self._keys.session(key), index)][1].append(key)
         return [(self._heartbeat(worker_id, *share), *share) for share in shares.values()]
 
     def _heartbeat(

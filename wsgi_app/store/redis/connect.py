@@ -58,8 +58,8 @@ class Nodes(ABC):
         """Run scripts in one round trip per server, in order; returns what each did or raised."""
 
     @abstractmethod
-    def group(self, key: str, place: int) -> Hashable:
-        """Name the script call which this key, the ``place``-th of a list, may share."""
+    def group(self, key: str, index: int) -> Hashable:
+        """Name the script call which this key, the ``index``-th of a list, may share."""
 
     @abstractmethod
     def spread(self, name: str) -> list[str]:
@@ -120,8 +120,8 @@ class OneNode(Nodes):
         name = ("EVALSHA", call.script.sha) if is_known else ("EVAL", call.script.text)
         return (*name, len(call.keys), *call.keys, *call.arguments)
 
-    def group(self, key: str, place: int) -> Hashable:  # noqa: ARG002 - any keys go together
-        return place // MAX_KEYS
+    def group(self, key: str, index: int) -> Hashable:  # noqa: ARG002 - any keys go together
+        return index // MAX_KEYS
 
     def spread(self, name: str) -> list[str]:
         return [name]
@@ -152,14 +152,14 @@ class Cluster(Nodes):
         return _run(self._client, call)
 
     def run_many(self, calls: Sequence[Call]) -> list[Outcome]:
-        places_by_node: defaultdict[str, list[int]] = defaultdict(list)
-        for place, call in enumerate(calls):
-            places_by_node[self._node_name(call)].append(place)
+        indexes_by_node: defaultdict[str, list[int]] = defaultdict(list)
+        for index, call in enumerate(calls):
+            indexes_by_node[self._node_name(call)].append(index)
         outcomes: list[Outcome] = [None] * len(calls)
-        for name, places in places_by_node.items():
-            done = self._run_on(name, [calls[place] for place in places])
-            for place, outcome in zip_strict(places, done):
-                outcomes[place] = outcome
+        for name, indexes in indexes_by_node.items():
+            done = self._run_on(name, [calls[index] for index in indexes])
+            for index, outcome in zip_strict(indexes, done):
+                outcomes[index] = outcome
         return outcomes
 
     def _node_name(self, call: Call) -> str:
@@ -168,10 +168,10 @@ class Cluster(Nodes):
     def _run_on(self, node_name: str, calls: Sequence[Call]) -> list[Outcome]:
         node = self._client.get_node(node_name=node_name)
         outcomes = self._one(node_name, self._client.get_redis_connection(node)).run_many(calls)
-        for place, outcome in enumerate(outcomes):
+        for index, outcome in enumerate(outcomes):
             # The cluster's own client learns where the slot, or the node's successor, is now.
             if isinstance(outcome, (AskError, TryAgainError, ConnectionError)):
-                outcomes[place] = again = _outcome(self.run, calls[place])
+                outcomes[index] = again = _outcome(self.run, calls[index])
                 if isinstance(again, RedisError):
                     break
         return outcomes
@@ -182,7 +182,7 @@ class Cluster(Nodes):
             self._nodes[name] = known = OneNode(client)
         return known
 
-    def group(self, key: str, place: int) -> Hashable:  # noqa: ARG002 - a slot has few sessions
+    def group(self, key: str, index: int) -> Hashable:  # noqa: ARG002 - a slot has few sessions
         return key
 
     def spread(self, name: str) -> list[str]:

@@ -62,7 +62,7 @@ class Edge:
         self._connect = connector(url, timeout_seconds)
         self._lock = threading.Lock()
         self._connecting = threading.Lock()
-        self._places = threading.BoundedSemaphore(MAX_CALLS)
+        self._permits = threading.BoundedSemaphore(MAX_CALLS)
         self._nodes: Nodes | None = None
         self._rest_until = 0.0
         self._warned_at = -WARN_SECONDS
@@ -97,10 +97,10 @@ class Edge:
         with self._judged():
             return self._connected().alone
 
-    def group(self, key: str, place: int) -> Hashable:
-        """Name the script call which this key, the ``place``-th of a list, may share."""
+    def group(self, key: str, index: int) -> Hashable:
+        """Name the script call which this key, the ``index``-th of a list, may share."""
         with self._judged():
-            return self._connected().group(key, place)
+            return self._connected().group(key, index)
 
     def pubsub(self) -> PubSub:
         """A new subscriber; raises StoreUnavailable when there is no server to ask for it."""
@@ -132,7 +132,7 @@ class Edge:
         deadline = time.monotonic() + self.timeout_seconds
         taken = 0
         while taken < MAX_CALLS:
-            if not self._places.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            if not self._permits.acquire(timeout=max(0.0, deadline - time.monotonic())):
                 break
             taken += 1
         with self._connecting:
@@ -140,12 +140,12 @@ class Edge:
         if nodes is not None:
             nodes.close()
         for _ in range(taken):
-            self._places.release()
+            self._permits.release()
 
     @contextmanager
     def _guarded(self) -> Iterator[Nodes]:
         self._check_rest()
-        if not self._places.acquire(timeout=MAX_WAIT_SECONDS):
+        if not self._permits.acquire(timeout=MAX_WAIT_SECONDS):
             raise StoreUnavailable
         try:
             self._try_next()
@@ -156,7 +156,7 @@ class Edge:
                 metrics(self._host).store_seconds.observe(time.monotonic() - began_at)
             self._rest_until = 0.0
         finally:
-            self._places.release()
+            self._permits.release()
 
     @contextmanager
     def _judged(self) -> Iterator[None]:

@@ -39,12 +39,12 @@ def examine_redis(url: str, timeout_seconds: float = 2.0) -> list[RedisFacts]:
 
 
 def _examine(server: Any) -> RedisFacts:
-    told = server.info("server")
+    info = server.info("server")
     memory = server.info("memory")
     latencies, offsets = zip_strict(*(_time(server) for _ in range(SAMPLES)))
     return RedisFacts(
-        name=f"Redis at port {told.get('tcp_port', '?')}",
-        version=str(told.get("redis_version", "0")),
+        name=f"Redis at port {info.get('tcp_port', '?')}",
+        version=str(info.get("redis_version", "0")),
         policy=str(memory.get("maxmemory_policy", "noeviction")),
         used_bytes=int(memory.get("used_memory", 0)),
         max_bytes=int(memory.get("maxmemory", 0)),

@@ -20,14 +20,14 @@ class LargeReads:
     """Counts them; used by any thread, guarded by a semaphore."""
 
     def __init__(self) -> None:
-        self._places = threading.BoundedSemaphore(MAX_READS)
+        self._permits = threading.BoundedSemaphore(MAX_READS)
 
     @contextmanager
     def one(self) -> Iterator[None]:
         """Hold a place; raises RequestError ``at_capacity`` if there is none soon."""
-        if not self._places.acquire(timeout=WAIT_SECONDS):
+        if not self._permits.acquire(timeout=WAIT_SECONDS):
             raise RequestError("at_capacity", "Too many long sessions are being read; try again.")
         try:
             yield
         finally:
-            self._places.release()
+            self._permits.release()

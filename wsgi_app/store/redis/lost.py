@@ -44,24 +44,24 @@ class LostTurns:
         lost: list[Fence] = []
         all_spared = 0
         after: list[Call] = []
-        for left in reversed(range(TRIES + 1)):
+        for tries_left in reversed(range(TRIES + 1)):
             calls = [self._calls.mark_lost(key, errors, worker_id, waiting[key]) for key in waiting]
             replies = zip_strict(list(waiting), self._edge.run_all(calls))
-            for key, (created, spared, *told) in replies:
+            for key, (created, spared, *flat) in replies:
                 if created == b"unread":
                     unread = {
-                        run_id: self._read(key, int(turn), close, is_last=left == 1)
-                        for turn, run_id in pairs(told)
+                        run_id: self._read(key, int(turn), close, is_last=tries_left == 1)
+                        for turn, run_id in pairs(flat)
                     }
                     waiting[key].update(unread)
                     continue
                 del waiting[key]
                 all_spared += spared
-                turns = triples(told)
+                turns = triples(flat)
                 lost += [Fence(key, int(turn), run_id) for turn, run_id, _ in turns if turn]
                 # Those that had ended before may still have their places.
-                places = [(run_id, worker) for _, run_id, worker in turns]
-                after += self._calls.release_turns(key, places, created.decode())
+                owned_runs = [(run_id, worker) for _, run_id, worker in turns]
+                after += self._calls.release_turns(key, owned_runs, created.decode())
             if not waiting:
                 break
         self._edge.run_many(after)

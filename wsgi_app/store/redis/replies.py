@@ -48,10 +48,10 @@ def journal_slice(reply: Any) -> JournalSlice | None:
     """What ``lua/read.lua`` answers."""
     if reply is None:
         return None
-    newest, missed, live, marks, *pieces = reply
+    newest, has_gap, live, marks, *pieces = reply
     return JournalSlice(
         events=_numbered(pieces),
-        missed=bool(missed),
+        has_gap=bool(has_gap),
         live_turn=int(live) if live else None,
         newest_turn=int(newest),
         marks={int(turn): mark for turn, mark in pairs(marks)},

@@ -56,7 +56,7 @@ class SignalThread:
         self.refused = False
         self._closed = threading.Event()
         self._wait_seconds = FIRST_WAIT_SECONDS
-        self._heard: OrderedDict[bytes, None] = OrderedDict()
+        self._recent: OrderedDict[bytes, None] = OrderedDict()
         self._thread: threading.Thread | None = None
 
     def start(self, start_thread: StartThread, timeout_seconds: float) -> None:
@@ -76,7 +76,7 @@ class SignalThread:
     def _run(self) -> None:
         while not self._closed.is_set():
             try:
-                self._hear()
+                self._receive()
             except (RedisError, OSError, ValueError, StoreUnavailable) as error:
                 self.refused = isinstance(error, NoPermissionError)
                 # ValueError: the socket was closed under a read.
@@ -85,7 +85,7 @@ class SignalThread:
             self._closed.wait(self._wait_seconds)
             self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         pubsub = self._pubsub = self._connect()
         try:
             if self._worker_id:
@@ -95,14 +95,14 @@ class SignalThread:
             while not self._closed.is_set():
                 message = pubsub.get_message(timeout=POLL_SECONDS)
                 if message is not None:
-                    self._take(message["type"], message["data"])
+                    self._dispatch(message["type"], message["data"])
         finally:
             self._pubsub = None
             pubsub.close()
 
-    def _take(self, kind: str, data: bytes) -> None:
+    def _dispatch(self, kind: str, data: bytes) -> None:
         if kind in ("message", "pmessage"):
-            if data and data not in self._heard:  # a probe of the right to publish is empty
+            if data and data not in self._recent:  # a probe of the right to publish is empty
                 self._remember(data)
                 self._call(lambda: self._listener(parse_signal(data)))
         elif kind in ("subscribe", "psubscribe"):
@@ -114,9 +114,9 @@ class SignalThread:
 
     def _remember(self, data: bytes) -> None:
         # All workers' channels bring a signal once for each worker that it goes to.
-        self._heard[data] = None
-        if len(self._heard) > REMEMBERED:
-            self._heard.popitem(last=False)
+        self._recent[data] = None
+        if len(self._recent) > REMEMBERED:
+            self._recent.popitem(last=False)
 
     @staticmethod
     def _call(action: Callable[[], None]) -> None:

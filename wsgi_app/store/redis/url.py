@@ -79,10 +79,10 @@ def parse_hosts(url: str, default_port: int) -> Hosts:
     username, _, password = credentials.partition(":")
     found = []
     for host in hosts.split(","):
-        place = urlsplit(f"//{host}")
-        if not place.hostname:
+        endpoint = urlsplit(f"//{host}")
+        if not endpoint.hostname:
             raise ValueError("no host")
-        found.append((place.hostname, place.port or default_port))
+        found.append((endpoint.hostname, endpoint.port or default_port))
     query = parse_qs(parts.query, strict_parsing=bool(parts.query))
     db = int(query.pop("db", ["0"])[0])
     if query or db < 0:

@@ -47,7 +47,7 @@ _ANSWER_HEADERS: Final[_Headers] = {
     "RateLimit-Reset": ("Seconds until there are more.", _COUNT),
 }
 #: Fields of what sub-agents do, see `Nested`; `agent` alone is of a `Handoff`.
-_PLACE: Final = {
+_POSITION_FIELDS: Final = {
     "parent": {
         "type": "string",
         "description": "The call that a sub-agent works for: no part of the turn's own answer.",
@@ -90,7 +90,7 @@ class _Schemas:
         self._by_kind = [(kind, _for_browsers(s)) for kind, s in zip_strict(kinds, schemas)]
         self.components: dict[str, Any] = _for_browsers(found)
         for kind in AGENT_EVENTS:
-            self.components[kind.__name__]["properties"] |= _PLACE
+            self.components[kind.__name__]["properties"] |= _POSITION_FIELDS
         self.components["Event"] = {"title": "Event", **self.of(PlainEvent)}
         self._by_kind[0] = (PlainEvent, {"$ref": "#/components/schemas/Event"})
 
@@ -291,7 +291,7 @@ def _any_of(schemas: list[dict[str, Any]]) -> dict[str, Any]:
 def _error_content(schemas: _Schemas, errors: Envelope, codes: list[str]) -> dict[str, Any]:
     if errors.kind is None:
         return {TEXT: {"schema": {"type": "string"}}}
-    told: dict[str, Any] = {"enum": codes}
+    codes_schema: dict[str, Any] = {"enum": codes}
     for name in reversed((*errors.around_code, "code")):
-        told = {"properties": {name: told}}
-    return {JSON: {"schema": {"allOf": [schemas.of(errors.kind), told]}}}
+        codes_schema = {"properties": {name: codes_schema}}
+    return {JSON: {"schema": {"allOf": [schemas.of(errors.kind), codes_schema]}}}
