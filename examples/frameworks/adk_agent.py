@@ -26,7 +26,7 @@ async def answer(turn: Turn) -> AsyncIterator[str]:
     runner = InMemoryRunner(agent, app_name="shop")
     names = {"user_id": turn.tenant, "session_id": turn.session_id}
     session = await runner.session_service.create_session(app_name="shop", **names)
-    for said in turn.said:
+    for said in turn.plain_history:
         author = "user" if said["role"] == "user" else "shop"
         role = "user" if author == "user" else "model"
         content = Content(role=role, parts=[Part(text=said["content"])])

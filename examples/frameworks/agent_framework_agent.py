@@ -15,7 +15,7 @@ agent = Agent(client, tools=[stock])
 
 async def answer(turn: Turn) -> AsyncIterator[str]:
     """Answer a turn."""
-    said = [*turn.said, {"role": "user", "content": turn.message}]
+    said = [*turn.plain_history, {"role": "user", "content": turn.message}]
     messages = [Message(m["role"], [m["content"]]) for m in said]
     async for update in agent.run(messages, stream=True):
         yield update.text

@@ -15,7 +15,9 @@ agent = Agent(model=model, tools=[stock], telemetry=False)
 
 async def answer(turn: Turn) -> AsyncIterator[str]:
     """Answer a turn."""
-    messages = [Message(**m) for m in [*turn.said, {"role": "user", "content": turn.message}]]
+    messages = [
+        Message(**m) for m in [*turn.plain_history, {"role": "user", "content": turn.message}]
+    ]
     async for event in agent.arun(messages, stream=True, stream_events=True):
         if isinstance(event, RunErrorEvent):
             raise UpstreamError("The model provider failed.")

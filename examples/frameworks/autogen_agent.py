@@ -18,7 +18,7 @@ async def answer(turn: Turn) -> AsyncIterator[str]:
     """Answer a turn."""
     options = {"model_client_stream": True, "reflect_on_tool_use": True}
     agent = AssistantAgent("shop", model, tools=[stock], **options)
-    messages = [*turn.said, {"role": "user", "content": turn.message}]
+    messages = [*turn.plain_history, {"role": "user", "content": turn.message}]
     task = [TextMessage(source=m["role"], content=m["content"]) for m in messages]
     async for event in agent.run_stream(task=task):
         yield event.content if isinstance(event, ModelClientStreamingChunkEvent) else ""

@@ -23,7 +23,7 @@ options = sdk.ClaudeAgentOptions(**tools, env=once, include_partial_messages=Tru
 
 async def answer(turn: Turn) -> AsyncIterator[str]:
     """Answer a turn."""
-    said = "\n".join(f"{m['role']}: {m['content']}" for m in turn.said)
+    said = "\n".join(f"{m['role']}: {m['content']}" for m in turn.plain_history)
     async with sdk.ClaudeSDKClient(options) as client:
         try:
             await client.query(f"{said}\nuser: {turn.message}")

@@ -30,4 +30,4 @@ def answer(turn: Turn) -> None:
     model = Model(model=MODEL, stream=True)
     about = {"role": "seller", "goal": "Help.", "backstory": "You know the shop."}
     agent = Agent(llm=model, tools=[tool(stock)], max_retry_limit=0, **about)
-    agent.kickoff([*turn.said, {"role": "user", "content": turn.message}])
+    agent.kickoff([*turn.plain_history, {"role": "user", "content": turn.message}])

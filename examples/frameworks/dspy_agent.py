@@ -18,7 +18,7 @@ agent = dspy.ReAct("history, question -> answer", tools=[stock])
 
 async def answer(turn: Turn) -> AsyncIterator[str]:
     """Answer a turn."""
-    said = "\n".join(f"{m['role']}: {m['content']}" for m in turn.said)
+    said = "\n".join(f"{m['role']}: {m['content']}" for m in turn.plain_history)
     listener = dspy.streaming.StreamListener("answer")
     program = dspy.streamify(agent, stream_listeners=[listener])
     try:

@@ -22,5 +22,5 @@ async def answer(turn: Turn) -> None:
     async def send(piece: StreamingChunk) -> None:
         turn.emit(piece.content)
 
-    messages = [MAKE[m["role"]](m["content"]) for m in turn.said]
+    messages = [MAKE[m["role"]](m["content"]) for m in turn.plain_history]
     await agent.run_async([*messages, ChatMessage.from_user(turn.message)], streaming_callback=send)

@@ -22,7 +22,7 @@ agent = create_agent(model, [stock])
 
 async def answer(turn: Turn) -> AsyncIterator[str]:
     """Answer a turn."""
-    asked: Any = {"messages": [*turn.said, {"role": "user", "content": turn.message}]}
+    asked: Any = {"messages": [*turn.plain_history, {"role": "user", "content": turn.message}]}
     async for piece, _ in agent.astream(asked, stream_mode="messages"):
         if isinstance(piece, AIMessageChunk):
             yield str(piece.text)

@@ -17,7 +17,7 @@ agent = FunctionAgent(tools=[stock], llm=OpenAI(model=MODEL, additional_kwargs=c
 
 async def answer(turn: Turn) -> AsyncIterator[str]:
     """Answer a turn."""
-    handler = agent.run(turn.message, chat_history=[ChatMessage(**m) for m in turn.said])
+    handler = agent.run(turn.message, chat_history=[ChatMessage(**m) for m in turn.plain_history])
     try:
         async for event in handler.stream_events():
             yield event.delta if isinstance(event, AgentStream) else ""

@@ -16,7 +16,7 @@ def answer(turn: Turn) -> Iterator[str]:
     agent = ToolCallingAgent(
         [tool(stock)], model, stream_outputs=True, verbosity_level=LogLevel.OFF
     )
-    said = "\n".join(f"{m['role']}: {m['content']}" for m in turn.said)
+    said = "\n".join(f"{m['role']}: {m['content']}" for m in turn.plain_history)
     for step in agent.run(f"{said}\nuser: {turn.message}", stream=True):
         if isinstance(step, FinalAnswerStep):
             yield str(step.output)

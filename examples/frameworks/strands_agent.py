@@ -14,7 +14,7 @@ model = OpenAIModel(client=http.async_openai_client(), model_id=MODEL)
 
 async def answer(turn: Turn) -> AsyncIterator[str]:
     """Answer a turn."""
-    said = [{"role": m["role"], "content": [{"text": m["content"]}]} for m in turn.said]
+    said = [{"role": m["role"], "content": [{"text": m["content"]}]} for m in turn.plain_history]
     agent = Agent(model=model, messages=said, tools=[tool(stock)], callback_handler=None)
     async for event in agent.stream_async(turn.message):
         yield event.get("data", "")

@@ -116,7 +116,7 @@ class _Run:
         self._stream = GraphStream(turn)
         #: Whether the saver is the one that AgentFlow gives a graph which has none.
         self._is_default = type(saver) is InMemoryCheckpointer
-        self._forgets = self._is_default or turn.passing
+        self._forgets = self._is_default or turn.ephemeral
         if self._forgets:
             config["thread_id"] = uuid4().hex
 

@@ -151,7 +151,7 @@ class LangGraphAgent:
 
         Raises UpstreamError when the provider fails, TurnError with code ``step_limit``.
         """
-        if self._saver is None or turn.passing:
+        if self._saver is None or turn.ephemeral:
             await answer_in_context(turn, lambda: self._try(turn))
         else:
             await self._try(turn)  # what the graph remembers is its own
@@ -188,7 +188,7 @@ class LangGraphAgent:
         self, turn: Turn, config: RunnableConfig, stream: GraphStream, message_id: str
     ) -> None:
         graph, options = self._graph, {}
-        remembers = self._saver is not None and not turn.passing
+        remembers = self._saver is not None and not turn.ephemeral
         if not remembers:
             # Holds the state while the turn waits for an answer, and goes with the turn.
             graph, options = graph.copy({"checkpointer": InMemorySaver()}), {"durability": "exit"}

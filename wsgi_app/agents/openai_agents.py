@@ -118,7 +118,7 @@ class AgentsSdkAgent:
         guardrail that says no.
         """
         try:
-            if self._session is None or turn.passing:
+            if self._session is None or turn.ephemeral:
                 await answer_in_context(turn, lambda: self._answer(turn, input_items(turn), None))
             else:
                 await self._go_on(turn, self._session)

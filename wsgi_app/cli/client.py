@@ -222,7 +222,7 @@ def _with_tries(call: Callable[[], T]) -> T:
         try:
             return call()
         except HostError as fault:
-            if not fault.passing:
+            if not fault.retryable:
                 raise
             time.sleep(max(fault.retry_after_seconds, backoff_seconds(0.5, failures)))
     return call()

@@ -25,7 +25,7 @@ class HostError(Exception):
         return 0.0
 
     @property
-    def passing(self) -> bool:
+    def retryable(self) -> bool:
         """Whether the same request may succeed a little later."""
         return False
 
@@ -37,7 +37,7 @@ class ConnectionLost(HostError):  # noqa: N818 - a fact about the network, as in
         super().__init__("connection_lost", message)
 
     @property
-    def passing(self) -> bool:
+    def retryable(self) -> bool:
         """A connection can always be made again."""
         return True
 
@@ -64,6 +64,6 @@ class Refused(HostError):  # noqa: N818 - the same
         return self._retry_after_seconds
 
     @property
-    def passing(self) -> bool:
+    def retryable(self) -> bool:
         """Whether it is a lack that ends by itself, and soon enough."""
         return self.status in PASSING_STATUSES and self._retry_after_seconds <= LONGEST_WAIT_SECONDS

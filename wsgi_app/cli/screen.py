@@ -47,7 +47,7 @@ class JsonScreen:
     def fault(self, fault: HostError) -> None:
         """Print an error event without an id."""
         body = {"type": "error", "code": fault.code, "message": fault.message}
-        self._print({**body, "details": fault.details, "retryable": fault.passing})
+        self._print({**body, "details": fault.details, "retryable": fault.retryable})
 
     def cancelled(self) -> None:
         """Print a cancelled event without an id."""

@@ -89,7 +89,7 @@ def follow(client: HostClient, session_id: str, screen: Screen) -> Iterator[Numb
         except HostError as error:
             fault = error
         failures += 1
-        if not fault.passing or failures >= MAX_FAILURES:
+        if not fault.retryable or failures >= MAX_FAILURES:
             raise fault
         if failures > 1:
             screen.notice(f"{fault.message} Trying again.")

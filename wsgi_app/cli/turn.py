@@ -142,8 +142,8 @@ class TurnReader:
         if self.turn is None:
             # A refused start is told at once, unless an earlier request may have started it.
             in_doubt = failures > 1 or isinstance(fault, ConnectionLost)
-            return fault.passing and in_doubt and failures < MAX_START_FAILURES
-        return fault.passing and failures < MAX_READ_FAILURES
+            return fault.retryable and in_doubt and failures < MAX_START_FAILURES
+        return fault.retryable and failures < MAX_READ_FAILURES
 
 
 def _parse_body(data: str) -> dict[str, Any]:

@@ -224,7 +224,7 @@ class AgentRun:
             ),
             self._request.metadata,
             self._services.workdirs,
-            passing=self._request.passing or self._request.ephemeral,
+            ephemeral=self._request.passing or self._request.ephemeral,
             replaces=self._replaces,
             client_tools=self._request.client_tools,
             attachments=self._request.attachments,

@@ -18,6 +18,7 @@ from wsgi_app.engine.turn.call import Call, call_key, inside_call
 from wsgi_app.engine.turn.child import call_within, open_child
 from wsgi_app.engine.turn.client_tools import request_of, results_of
 from wsgi_app.engine.turn.history import for_people, take_kept
+from wsgi_app.engine.turn.old_names import OldTurnNames
 from wsgi_app.engine.turn.session_name import SessionName
 from wsgi_app.engine.turn.turn_host import TurnHost
 from wsgi_app.engine.turn.turn_records import TurnRecords
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Turn:
+class Turn(OldTurnNames):
     """One user message, and the means to answer it; handed to the agent.
 
     May be used from any thread or task of the agent: what it changes is guarded by its host.
@@ -46,7 +47,7 @@ class Turn:
         metadata: dict[str, Any],
         workdirs: Workdirs,
         *,
-        passing: bool = False,
+        ephemeral: bool = False,
         replaces: bool = False,
         client_tools: tuple[ClientTool, ...] = (),
         attachments: tuple[Attachment, ...] = (),
@@ -65,7 +66,7 @@ class Turn:
         #: The session's name among those of all hosts; its ``thread_id`` is for databases.
         self.session = SessionName(workdirs.namespace, self.tenant, self.session_id)
         #: Whether the client keeps the conversation: an agent should keep nothing of it.
-        self.passing = passing
+        self.ephemeral = ephemeral
         #: Whether the turn replaces the session's newest exchange, which is not in ``history``.
         self.replaces = replaces
         #: Images and files that came with the message; ``history`` has none of them.
@@ -92,7 +93,7 @@ class Turn:
 
     @property
     def seconds_left(self) -> float:
-        """Time until the deadline, at least 0."""
+        """Seconds until the deadline, at least 0."""
         return max(0.0, self._host.deadline - time.monotonic())
 
     @property
@@ -113,8 +114,7 @@ class Turn:
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` run, in a thread of its own, if the turn ends while the agent runs.
 
-        It runs at once if the turn has ended already. Use it to close what the agent is blocked
-        in.
+        It runs at once if the turn has ended already. Use it to close what blocks the agent.
         """
         self._host.on_cancel(callback)
 
@@ -126,10 +126,10 @@ class Turn:
         self._host.on_return(callback)
 
     @property
-    def said(self) -> list[dict[str, Any]]:
-        """What was said before this turn: ``history`` as role and content alone, without calls.
+    def plain_history(self) -> list[dict[str, Any]]:
+        """``history`` as role and content alone, for frameworks that keep calls in their own form.
 
-        For frameworks that keep calls in a form of their own. A list of its own each time.
+        A new list each time.
         """
         return [{"role": m["role"], "content": m["content"]} for m in for_people(self.history)]
 
@@ -160,7 +160,7 @@ class Turn:
         given = self.message if message is None else message
         with open_child(self._host, agent, call_id, given) as host:
             self.has_output = True
-            turn = Turn(host, given, [], self.metadata, self._workdirs, passing=True)
+            turn = Turn(host, given, [], self.metadata, self._workdirs, ephemeral=True)
             with owned_by(turn) if current else nullcontext():
                 yield turn
 
@@ -182,8 +182,8 @@ class Turn:
     def keep(self, call_id: str, value: Any) -> None:
         """Keep a JSON value with one of this turn's calls, for this session's later turns.
 
-        Such as a provider's signature, without which it refuses the call in the history. Clients
-        never see it. What is too much for the history is dropped.
+        Such as a signature that the provider wants back with the call. Clients never see it. What
+        is too large for the history is dropped.
         """
         self._host.keep(call_id, value)
 
@@ -272,7 +272,7 @@ class Turn:
 
     @property
     def is_steered(self) -> bool:
-        """Whether something waits that `steered` gives."""
+        """Whether `steered` has something to return."""
         return self._host.steering.waits
 
     def may_end(self) -> bool:

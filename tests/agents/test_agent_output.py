@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from tests.support.turns import END_SECONDS, TurnBench, events_of
 from wsgi_app.engine.turn.turn import Turn
 from wsgi_app.events import AnyEvent, Error, Thinking, ToolCall, ToolResult
@@ -62,14 +64,26 @@ def test_two_calls_at_once_have_two_ids() -> None:
     bench.runner.close(10)
 
 
-def test_what_was_said_is_text_alone() -> None:
-    """`said` has a role and a content for each message, and no calls."""
+def test_plain_history_is_text_alone() -> None:
+    """`plain_history` has a role and a content for each message, and no calls."""
     bench = TurnBench()
     run(bench, "I add. ", CALL, RESULT, "It is 2.")
     turn = next_turn(bench)
-    assert turn.said == [
+    assert turn.plain_history == [
         {"role": "user", "content": "hi"},
         {"role": "assistant", "content": "I add. It is 2."},
     ]
     assert len(turn.history) == 4
+    bench.runner.close(10)
+
+
+def test_old_names_of_a_turn_work_and_warn() -> None:
+    """Attributes renamed in 0.2 work by their old names, with a warning of the new one."""
+    bench = TurnBench()
+    run(bench, "hello")
+    turn = next_turn(bench)
+    with pytest.warns(DeprecationWarning, match="turn.plain_history"):
+        assert turn.said == turn.plain_history
+    with pytest.warns(DeprecationWarning, match="turn.ephemeral"):
+        assert turn.passing is turn.ephemeral
     bench.runner.close(10)
