@@ -12,9 +12,13 @@ import pytest
 from tests.support.processes import is_foreign, own_children
 from tests.support.servers import Redis, redis_server
 from tests.support.waiting import wait_for
+from wsgi_app.engine.worker.drain import drain
+from wsgi_app.engine.worker.registry import live_runners
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+    from wsgi_app.engine.worker.runner import Runner
 
 
 # What is collected stays for the whole run. Looking at all of it for garbage, again and again,
@@ -41,6 +45,19 @@ def _no_process_left() -> Iterator[None]:
     before = own_children()
     yield
     wait_for(lambda: set(own_children()) <= set(before), f"no child beyond {before}")
+
+
+@pytest.fixture(autouse=True)
+def _no_host_left() -> Iterator[None]:
+    """A test's app ends with it: the hosts of a process share a loop, on which others count."""
+    before = _runners()
+    yield
+    for runner in _runners() - before:
+        drain(runner, 0)
+
+
+def _runners() -> set[Runner]:
+    return set(live_runners())
 
 
 @pytest.fixture
