@@ -107,6 +107,42 @@ def test_a_turn_that_runs_on_leaves_nothing_of_a_deleted_session(
     assert rows_of(saver) == 0
 
 
+def test_a_thread_that_runs_on_leaves_nothing_of_a_deleted_session(
+    host: Host, upstream: Upstream, saver: PostgresSaver
+) -> None:
+    """What a stopped agent does not wait for, as a graph its last writes, is taken away too."""
+    graph = LangGraphAgent(async_graph(upstream, checkpointer=saver))
+    begun, gate = threading.Event(), threading.Event()
+
+    class Late:
+        """Writes to the thread only when its code has ended, but for this."""
+
+        forget_session = graph.forget_session
+
+        def __call__(self, turn: Turn) -> str:
+            config: Any = {"configurable": {"thread_id": turn.session.thread_id}}
+
+            def write() -> None:
+                begun.set()
+                gate.wait(30)
+                async_graph(upstream, checkpointer=saver).update_state(
+                    config, {"messages": ["late"]}, as_node="model"
+                )
+
+            written: None = turn.start_thread(write).result()
+            return str(written)
+
+    bench = host(Late())
+    run = bench.start(END_STEP, key=KEY)
+    assert begun.wait(30)
+    assert bench.turns.runner.delete_session(KEY)
+    wait_for(lambda: run.thread is not None and not run.thread.is_alive(), "its code has ended")
+    assert run.goes_on()
+    gate.set()
+    wait_for(lambda: not run.goes_on(), "its thread has ended")
+    assert rows_of(saver) == 0
+
+
 def test_hosts_on_one_database_are_apart(
     host: Host, upstream: Upstream, saver: PostgresSaver
 ) -> None:

@@ -75,8 +75,7 @@ class AgentCalls:
         self.ended = False
         self.steering = steering
         self.children = OpenChildren()
-        self.depth = 0
-        self.path = ""
+        self.depth, self.path = 0, ""
         self.called_for: Call | None = None
         #: What is recorded, so that another worker can continue.
         self.steps = TurnSteps(fence, request, services, log=log, clock=clock, progress=progress)
@@ -238,6 +237,9 @@ class AgentCalls:
                     future.set_exception(error)
                 else:
                     future.set_result(result)
+            if self.ended:  # it has run on, and may have written
+                forget = partial(self._services.forget_if_gone, self.fence)
+                context.run(self.call_in_app_context, forget)
 
         self._waits.add(future)
         thread = start_thread(run, "tool")
@@ -301,9 +303,8 @@ class AgentCalls:
         with self._lock:
             if self._asking is None:
                 hurry = partial(self._services.journal.hurry, self.fence)
-                self._asking = Asking(
-                    self._questions, self._log, self._waits, hurry, self._answered
-                )
+                parts = self._questions, self._log, self._waits
+                self._asking = Asking(*parts, hurry, self._answered)
             return self._asking
 
     # -- the end

@@ -193,7 +193,7 @@ class AgentRun:
                 agents.give_back(self._fence.key, agent)
         finally:
             if self._has_ended():
-                self._services.forget_if_deleted(self._fence, turn.session)
+                self._services.forget_if_gone(self._fence)
 
     def _check_attachments(self, agent: Any) -> None:
         """Refuse them for an agent of text that was not made yet when the request came."""

@@ -10,7 +10,6 @@ from wsgi_app.config import Settings
 from wsgi_app.engine.runtime.loop import LoopThread
 from wsgi_app.engine.runtime.workdir import Workdirs
 from wsgi_app.engine.turn.given_files import GivenFiles
-from wsgi_app.engine.turn.session_name import SessionName
 from wsgi_app.errors import TurnError
 from wsgi_app.store.base import Fence, SessionKey, StepWrite, Store
 
@@ -66,7 +65,7 @@ class Services(NamedTuple):
     #: The error to end with for one that an agent did not raise on purpose, if it is known.
     explain: Callable[[BaseException], Optional[TurnError]]
     #: Takes away what an agent's code wrote that ran on until its session was deleted.
-    forget_if_deleted: Callable[[Fence, SessionName], None]
+    forget_if_gone: Callable[[Fence], None]
     #: Forgets the session of a turn that has ended, in a while.
     forget_later: Callable[[Fence], None]
     #: Whether other workers continue turns of this one.

@@ -36,13 +36,17 @@ def delete_session(
     return deleted
 
 
-def forget_if_deleted(store: Store, agents: SessionAgents, fence: Fence, name: SessionName) -> None:
-    """Take away what an agent's code wrote that ran on until its session was deleted."""
+def forget_if_gone(store: Store, agents: SessionAgents, namespace: str, fence: Fence) -> None:
+    """Take away what an agent's code wrote that ran on until its session was deleted.
+
+    Each of a turn's threads that outlives it does so at its end: a graph that is stopped goes on
+    writing in some that it does not wait for.
+    """
     if agents.forgets_sessions is False:
         return
     try:
         found = store.read(fence.key, EventId(fence.turn, 0), 0)
         if found is None or found.newest_turn < fence.turn:
-            agents.forget(name, FORGET_SECONDS)
+            agents.forget(SessionName(namespace, *fence.key), FORGET_SECONDS)
     except RequestError:
         pass  # it was logged; the session's next deletion takes it away

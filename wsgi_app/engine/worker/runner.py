@@ -29,7 +29,7 @@ from wsgi_app.engine.worker.births import Births
 from wsgi_app.engine.worker.cancels import CANCEL_WAIT_SECONDS, Cancels
 from wsgi_app.engine.worker.ephemeral import EphemeralSessions
 from wsgi_app.engine.worker.following import Following
-from wsgi_app.engine.worker.forgetting import delete_session, forget_if_deleted
+from wsgi_app.engine.worker.forgetting import delete_session, forget_if_gone
 from wsgi_app.engine.worker.heartbeat import HeartbeatThread
 from wsgi_app.engine.worker.heartbeat_source import WorkerTurns
 from wsgi_app.engine.worker.journal import Journal
@@ -93,7 +93,7 @@ class Runner:
             workdirs=Workdirs(settings.workdir, settings.host),
             files=self.files,
             explain=explain,
-            forget_if_deleted=partial(forget_if_deleted, store, self._session_agents),
+            forget_if_gone=partial(forget_if_gone, store, self._session_agents, settings.host),
             forget_later=self._ephemeral.add,
             resumes=self._takeover is not None,
             code=code_of(settings),
@@ -278,7 +278,7 @@ class Runner:
     def delete_session(self, key: SessionKey, wait_seconds: float = CANCEL_WAIT_SECONDS) -> bool:
         """End what runs and forget the session, see `forgetting.delete_session`."""
         self.cancel(key, None, "deleted", wait_seconds)
-        name = SessionName(self.settings.namespace or "", *key)
+        name = SessionName(self.settings.host, *key)
         return delete_session(self.store, self._session_agents, name, wait_seconds)
 
     def follow(self, key: SessionKey, wake: Callable[[], None]) -> None:

@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from functools import partial
 from typing import Any, NamedTuple
 
 from wsgi_app.engine.runtime.loop import LoopThread
 from wsgi_app.engine.runtime.threads import start_thread
 from wsgi_app.engine.turn.session_name import SessionName
+from wsgi_app.engine.turn.turn import leave_turn
 from wsgi_app.engine.worker.agent_factory import AgentFactory, Given, Wait
 from wsgi_app.errors import MemoryUnavailable, TurnCancelled
 from wsgi_app.store.base import SessionKey
@@ -167,7 +169,9 @@ class SessionAgents:
             made = None if is_shared else made
         try:
             if self.forgets_sessions:
-                wait(self._loop.submit(_call(agent.forget_session, name)))
+                context = copy_context()
+                context.run(leave_turn)  # whose last thread may be who calls
+                wait(context.run(self._loop.submit, _call(agent.forget_session, name)))
         finally:
             if made is not None:
                 _start_close(made)
