@@ -14,7 +14,7 @@ from flask import Flask, Request, request
 from tests.support.client import Client
 from tests.support.servers import gunicorn
 from tests.support.waiting import wait_for
-from wsgi_app.auth import hash_token, make_authenticator, make_token, watched_file
+from wsgi_app.auth import hash_token, make_authenticator, make_token, reloaded_file
 from wsgi_app.config import load_settings
 from wsgi_app.errors import ConfigError, RequestError
 from wsgi_app.tokens import DEFAULT_SCOPES, SCOPES, Principal, digest, parse_tokens
@@ -142,13 +142,13 @@ class Watching:
         self.looks = 0
         # Not the process's own clock: a loop that looks at it meanwhile would sleep for hours.
         clock = SimpleNamespace(monotonic=lambda: self.now)
-        monkeypatch.setattr(watched_file, "time", clock)
+        monkeypatch.setattr(reloaded_file, "time", clock)
         settings = load_settings({"tokens_file": file, "tokens": "fixed=always"}, {}, {})
         self._authenticate = make_authenticator(settings, None)
 
     def takes(self, token: str) -> bool:
         """Whether a second later this token is good."""
-        self.now += watched_file.LOOK_SECONDS
+        self.now += reloaded_file.LOOK_SECONDS
         return self.takes_now(token)
 
     def takes_now(self, token: str) -> bool:

@@ -378,7 +378,7 @@ def test_a_file_without_a_key_stops_the_start(tmp_path: Path, text: str) -> None
 
 def test_a_changed_file_of_keys_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys in a file are changed without a restart, too."""
-    monkeypatch.setattr("wsgi_app.auth.watched_file.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("wsgi_app.auth.reloaded_file.LOOK_SECONDS", 0.0)
     authenticate = host(key_set(public_jwk("ES256")), tmp_path)
     assert who_is(authenticate, signed("EdDSA")) == REFUSED
     (tmp_path / "new").write_text(key_set(public_jwk("EdDSA")))

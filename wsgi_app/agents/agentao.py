@@ -81,7 +81,7 @@ class AgentaoSession:
         agent = self._agent or self._make_agent(turn)
         # The agent runs async tools on the loop that its token names.
         token = CancellationToken(runtime_loop=turn.run_async(_running_loop()))
-        self._sockets.watch(agent.llm)
+        self._sockets.hook_into(agent.llm)
         turn.on_cancel(partial(self._stop, token))
         if not self._in_step:
             agent.clear_history()

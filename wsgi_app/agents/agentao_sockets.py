@@ -24,10 +24,10 @@ class ClientSockets:
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._shut = False
-        self._watched: Any = None
+        self._hooked: Any = None
 
-    def watch(self, llm: Any) -> None:
-        """Watch the HTTP client below ``llm``, from its next connection on; for a turn's start.
+    def hook_into(self, llm: Any) -> None:
+        """Trace the HTTP client below ``llm``, from its next connection on; for a turn's start.
 
         A client that is not of an SDK with httpx hooks is left alone: its reads end by themselves.
         """
@@ -35,9 +35,9 @@ class ClientSockets:
             self._shut = False
         http_client = getattr(getattr(llm, "client", None), "_client", None)
         hooks = getattr(http_client, "event_hooks", None)
-        if hooks is None or http_client is self._watched:
+        if hooks is None or http_client is self._hooked:
             return
-        self._watched = http_client
+        self._hooked = http_client
         hooks["request"].append(self._trace_request)
 
     def shut(self) -> None:

@@ -18,7 +18,7 @@ from agentflow.utils import ResponseGranularity
 from agentflow.utils.interrupt import RESUME_KEY
 
 from wsgi_app.agents.agentflow_history import repair, to_message, tool_message
-from wsgi_app.agents.agentflow_model import watch_models
+from wsgi_app.agents.agentflow_model import report_models
 from wsgi_app.agents.agentflow_stream import GraphStream, Pause
 from wsgi_app.agents.approvals import APPROVAL_SCHEMA, is_approval
 from wsgi_app.agents.shown_call import shown_call
@@ -122,7 +122,7 @@ class _Run:
 
     async def follow(self) -> None:
         """Run the graph to its end, through all that it asks."""
-        watch_models(self._stream)
+        report_models(self._stream)
         given: dict[str, Any] | None = await self._input()
         while given is not None:
             chunks = self._graph.astream(given, self._config, ResponseGranularity.FULL)

@@ -10,7 +10,7 @@ from agentflow.core.state.execution_state import ExecutionState, ExecutionStatus
 from agentflow.core.state.message_block import TextBlock, ToolResultBlock
 from agentflow.utils.constants import START
 
-from wsgi_app.agents.missed import Remembered, join_texts, missed
+from wsgi_app.agents.memory_gap import Remembered, join_texts, missing_messages
 from wsgi_app.engine.turn.valid_messages import NO_RESULT
 from wsgi_app.store.base import Message as ChatMessage
 
@@ -43,26 +43,26 @@ def repair(state: AgentState, history: Sequence[ChatMessage], *, replaces: bool)
     """
     stopped = state.execution_meta.status != ExecutionStatus.COMPLETED
     before = _without_newest(state.context) if replaces else state.context
-    told = missed(_remembered(before), history, stopped=stopped and not replaces)
-    if not (stopped or replaces or told):
+    missing = missing_messages(_remembered(before), history, stopped=stopped and not replaces)
+    if not (stopped or replaces or missing):
         return False
-    state.context = [*before, *map(to_message, told)]
+    state.context = [*before, *map(to_message, missing)]
     thread_id = state.execution_meta.thread_id
     state.execution_meta = ExecutionState(current_node=START, thread_id=thread_id)
     return True
 
 
 def _without_newest(context: Sequence[Message]) -> list[Message]:
-    asked = [place for place, message in enumerate(context) if message.role == "user"]
+    asked = [index for index, message in enumerate(context) if message.role == "user"]
     return list(context[: asked[-1]] if asked else context)
 
 
 def _remembered(context: Sequence[Message]) -> Remembered:
     """What the newest exchange is."""
-    asked = [place for place, message in enumerate(context) if message.role == "user"]
+    asked = [index for index, message in enumerate(context) if message.role == "user"]
     answer = context[asked[-1] + 1 :] if asked else context
-    said = [message for message in answer if message.role == "assistant"]
-    calls = [str(call["id"]) for message in said for call in message.tools_calls or ()]
+    spoken = [message for message in answer if message.role == "assistant"]
+    calls = [str(call["id"]) for message in spoken for call in message.tools_calls or ()]
     results = {
         block.call_id
         for message in answer
@@ -74,7 +74,7 @@ def _remembered(context: Sequence[Message]) -> Remembered:
         user=_text_of(context[asked[-1]]) if asked else None,
         calls=set(calls),
         open_calls=[call_id for call_id in calls if call_id not in results],
-        said=join_texts(map(_text_of, said)),
+        text=join_texts(map(_text_of, spoken)),
         is_answered=last is not None and last.role == "assistant" and not last.tools_calls,
     )
 

@@ -21,7 +21,7 @@ from wsgi_app.agents.upstream_errors import from_openai, incomplete_answer, repo
 from wsgi_app.compat.python import aclosing
 from wsgi_app.errors import UpstreamError
 
-_told: ContextVar[GraphStream] = ContextVar("wsgi_app_agentflow")
+_turn_stream: ContextVar[GraphStream] = ContextVar("wsgi_app_agentflow")
 _THINKING: Final = frozenset(
     {"response.reasoning_text.delta", "response.reasoning_summary_text.delta"}
 )
@@ -30,12 +30,12 @@ _ENDS: Final = frozenset({"response.completed", "response.incomplete"})
 _stream_of_agentflow: Final = ModelResponseConverter.stream
 
 
-def watch_models(stream: GraphStream) -> None:
-    """Have what models stream to the calling task repaired, and ``stream`` told what is lost.
+def report_models(stream: GraphStream) -> None:
+    """Repair what models stream to the calling task, and report to ``stream`` what gets lost.
 
     AgentFlow makes the objects that read answers itself, so it is their class that is changed.
     """
-    _told.set(stream)
+    _turn_stream.set(stream)
     ModelResponseConverter.stream = _stream
 
 
@@ -43,13 +43,13 @@ async def _stream(
     converter: Any, config: dict[str, Any], node_name: str, meta: dict[str, Any] | None = None
 ) -> AsyncGenerator[Any, None]:
     """Stream as AgentFlow does, from a repaired answer where a turn is hosted."""
-    told = _told.get(None)
-    if told is None or not isinstance(converter.response, openai.AsyncStream):
+    turn_stream = _turn_stream.get(None)
+    if turn_stream is None or not isinstance(converter.response, openai.AsyncStream):
         async for message in _stream_of_agentflow(converter, config, node_name, meta):
             yield message
         return
     async with converter.response as response:
-        answer = converter.response = _Answer(told, response)
+        answer = converter.response = _Answer(turn_stream, response)
         messages = _stream_of_agentflow(converter, config, node_name, meta)
         async with aclosing(messages):
             async for message in messages:
@@ -61,8 +61,8 @@ async def _stream(
 class _Answer:
     """One answer, of the chat or the Responses API, while it is streamed. Used by one task."""
 
-    def __init__(self, told: GraphStream, stream: openai.AsyncStream[Any]) -> None:
-        self._told = told
+    def __init__(self, turn_stream: GraphStream, stream: openai.AsyncStream[Any]) -> None:
+        self._turn_stream = turn_stream
         self._stream = stream
         self._calls: list[ChoiceDeltaToolCall] = []
         self._ended = False
@@ -93,7 +93,7 @@ class _Answer:
     def _take_chunk(self, chunk: ChatCompletionChunk) -> None:
         """Keep the fragments of calls until the end, whose chunk gets the calls."""
         if chunk.usage is not None:
-            self._told.count(chunk.usage)
+            self._turn_stream.count(chunk.usage)
         for choice in chunk.choices[:1]:
             for fragment in choice.delta.tool_calls or ():
                 self._take_fragment(fragment)
@@ -114,7 +114,7 @@ class _Answer:
     def _take_event(self, event: Any) -> None:
         """Report reasoning while it comes; AgentFlow finds the token counts of this API itself."""
         if event.type in _THINKING:
-            self._told.think(event.delta)
+            self._turn_stream.think(event.delta)
         elif event.type in _ENDS:
             self._ended = True
         elif event.type == "response.failed":

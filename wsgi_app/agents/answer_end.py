@@ -58,7 +58,7 @@ _SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
 _REASONS: Final = {name: reason for reason, names in _SYNONYMS.items() for name in names}
 #: What some servers write where others write null.
 _NOT_YET: Final = frozenset({"", "null", "none"})
-#: What a reason may look like for the client to be told it: a word, and not a text.
+#: What a reason must look like to be shown to the client: a word, and not a text.
 _WORD: Final = re.compile(r"[a-z][a-z_]{0,39}", re.ASCII)
 
 
@@ -72,9 +72,9 @@ def end_reason(given: Any) -> str | None:
         return None
     reason = _REASONS.get(word)
     if reason is None:
-        told = _WORD.fullmatch(word)
+        is_plain_word = _WORD.fullmatch(word)
         raise UnusableAnswerError(
-            "The model gave up its answer.", {"finish_reason": word if told else "unknown"}
+            "The model gave up its answer.", {"finish_reason": word if is_plain_word else "unknown"}
         )
     return reason
 

@@ -52,16 +52,16 @@ def joined_arguments(pieces: Sequence[str]) -> str:
 def _objects_in(text: str) -> list[dict[str, Any]]:
     """The JSON objects that a text is made of; none if there is anything else in it."""
     objects: list[dict[str, Any]] = []
-    place = 0
-    while place < len(text):
+    index = 0
+    while index < len(text):
         try:
-            value, place = _decoder.raw_decode(text, place)
+            value, index = _decoder.raw_decode(text, index)
         except (ValueError, RecursionError):
             return []
         if not isinstance(value, dict):
             return []
         objects.append(value)
-        place = _BLANK.match(text, place).end()  # type: ignore[union-attr] # it always matches
+        index = _BLANK.match(text, index).end()  # type: ignore[union-attr] # it always matches
     return objects
 
 

@@ -64,7 +64,7 @@ class ChatStep(ModelStep):
         self._calls: list[_Call] = []
         self._latest_at: dict[int | str, _Call] = {}
         self._looks_left = _MAX_LOOKS
-        self._tells_reasons = False
+        self._has_reason = False
 
     @property
     def calls(self) -> list[CallRequest]:
@@ -89,7 +89,7 @@ class ChatStep(ModelStep):
 
     def close(self) -> None:
         """See `ModelStep.close`."""
-        if self.ended and not self._tells_reasons:
+        if self.ended and not self._has_reason:
             self.finish_reason = self.finish_reason or STOP
         super().close()
 
@@ -118,7 +118,7 @@ class ChatStep(ModelStep):
             if choice.delta is None:
                 self.finish_reason = self.finish_reason or STOP
         if choice.finish_reason is not UNSET:
-            self._tells_reasons = True
+            self._has_reason = True
             self.finish_reason = end_reason(choice.finish_reason) or self.finish_reason
 
     def _take_delta(self, delta: Delta) -> None:
@@ -135,11 +135,11 @@ class ChatStep(ModelStep):
             self._take_fragment(fragment, self._call_of(fragment))
 
     def _take_whole(self, message: Delta) -> None:
-        """Take what a whole message holds beyond what deltas have told."""
-        text, told = "".join(texts_of(message)), self.text
+        """Take what a whole message holds beyond what deltas brought."""
+        text, sent = "".join(texts_of(message)), self.text
         self._take_delta(
             Delta(
-                content=text.removeprefix(told) if text.startswith(told) else None,
+                content=text.removeprefix(sent) if text.startswith(sent) else None,
                 reasoning_content=None if self._has_thought else message.reasoning_content,
                 reasoning=None if self._has_thought else "".join(thoughts_of(message)),
                 reasoning_details=None if self._has_thought else message.reasoning_details,

@@ -33,8 +33,8 @@ def offered_tools(turn: Turn, taken: Collection[str]) -> list[OfferedTool]:
     """The tools of a turn's client; raises TurnError for a name that another tool has."""
     clashes = sorted({tool.name for tool in turn.client_tools} & set(taken))
     if clashes:
-        told = f"The client names tools of the agent's own: {', '.join(clashes)}."
-        raise TurnError(told, {"tools": clashes})
+        message = f"The client names tools of the agent's own: {', '.join(clashes)}."
+        raise TurnError(message, {"tools": clashes})
     return [OfferedTool(tool) for tool in turn.client_tools]
 
 

@@ -37,5 +37,5 @@ def instructions(system: str | None, tools: Sequence[AnyTool]) -> str | None:
     ]
     if not rests:
         return system
-    told = "\n\n".join([_TITLE, *rests])[:MAX_REST_CHARS]
-    return f"{system}\n\n{told}" if system else told
+    section = "\n\n".join([_TITLE, *rests])[:MAX_REST_CHARS]
+    return f"{system}\n\n{section}" if system else section

@@ -16,15 +16,15 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from wsgi_app.agents.checked_answer import CheckedAnswer, checked_answer, step_of
 from wsgi_app.agents.turn_requests import (
-    AsyncWatchedBackend,
+    AsyncHeldBackend,
+    HeldBackend,
     ProviderRequest,
-    WatchedBackend,
     begin_request,
     sending,
 )
 from wsgi_app.agents.upstream_errors import incomplete_answer
-from wsgi_app.agents.watched_answer import WatchedAnswer, step_of, watched_answer
 from wsgi_app.compat.httpx import http_package
 from wsgi_app.engine.turn.turn import Turn
 from wsgi_app.errors import TurnCancelled
@@ -91,7 +91,7 @@ def transport(package: Any = None, *, turn: Turn | None = None, **options: Any) 
     inner = package.HTTPTransport(**{"limits": _limits(package), **options})
     # A public option of the pool, which the transport does not pass on.
     pool = inner._pool  # noqa: SLF001 - see above
-    pool._network_backend = WatchedBackend(pool._network_backend)  # noqa: SLF001 - the same
+    pool._network_backend = HeldBackend(pool._network_backend)  # noqa: SLF001 - the same
     return _classes(package)["transport"](inner, turn)
 
 
@@ -100,7 +100,7 @@ def async_transport(package: Any = None, *, turn: Turn | None = None, **options:
     package = package or http_package()
     inner = package.AsyncHTTPTransport(**{"limits": _limits(package), **options})
     pool = inner._pool  # noqa: SLF001 - as in `transport`
-    pool._network_backend = AsyncWatchedBackend(pool._network_backend)  # noqa: SLF001 - the same
+    pool._network_backend = AsyncHeldBackend(pool._network_backend)  # noqa: SLF001 - the same
     return _classes(package)["async_transport"](inner, turn)
 
 
@@ -110,26 +110,26 @@ class _Exchange:
     #: What the library raises when a connection breaks.
     errors: type[Exception]
 
-    def __init__(self, inner: Any, request: ProviderRequest, watched: WatchedAnswer | None) -> None:
+    def __init__(self, inner: Any, request: ProviderRequest, checked: CheckedAnswer | None) -> None:
         self._inner = inner
         self._request = request
-        self._watched = watched
+        self._checked = checked
 
     def _take(self, piece: bytes) -> bytes:
-        return piece if self._watched is None else self._watched.take(piece)
+        return piece if self._checked is None else self._checked.take(piece)
 
     def _check(self) -> None:
-        if self._watched is not None and self._watched.error is not None:
-            raise self._watched.error
+        if self._checked is not None and self._checked.error is not None:
+            raise self._checked.error
 
     def _end(self) -> None:
-        if self._watched is not None:
-            self._watched.close()
+        if self._checked is not None:
+            self._checked.close()
         self._check()
 
     def _release(self) -> None:
-        if self._watched is not None:
-            self._watched.count()
+        if self._checked is not None:
+            self._checked.count()
         self._request.release()
 
 
@@ -144,7 +144,7 @@ class _Body(_Exchange):
         except self.errors as error:
             if self._request.turn.cancelled:
                 raise TurnCancelled from error
-            if self._watched is None:
+            if self._checked is None:
                 raise
             raise incomplete_answer() from error
         self._end()
@@ -165,7 +165,7 @@ class _AsyncBody(_Exchange):
         except self.errors as error:
             if self._request.turn.cancelled:
                 raise asyncio.CancelledError from error
-            if self._watched is None:
+            if self._checked is None:
                 raise
             raise incomplete_answer() from error
         self._end()
@@ -184,9 +184,9 @@ class _Sender:
         self._inner = inner
         self._turn = turn
 
-    def _watched(self, held: ProviderRequest, request: Any, response: Any) -> Any:
-        watched = watched_answer(held.turn, request, response)
-        response.stream = self.body(response.stream, held, watched)
+    def _checked(self, held: ProviderRequest, request: Any, response: Any) -> Any:
+        checked = checked_answer(held.turn, request, response)
+        response.stream = self.body(response.stream, held, checked)
         return response
 
 
@@ -209,7 +209,7 @@ class _Transport(_Sender):
             raise
         finally:
             sending.reset(token)
-        return self._watched(held, request, response)
+        return self._checked(held, request, response)
 
     def close(self) -> None:
         self._inner.close()
@@ -234,7 +234,7 @@ class _AsyncTransport(_Sender):
             raise
         finally:
             sending.reset(token)
-        return self._watched(held, request, response)
+        return self._checked(held, request, response)
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -14,6 +14,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphRecursionError
 
 from wsgi_app.agents.content_parts import langchain_content
+from wsgi_app.agents.langgraph_callbacks import ModelCallbacks
 from wsgi_app.agents.langgraph_client import GraphClient, as_actions, as_functions
 from wsgi_app.agents.langgraph_memory import (
     AnyGraph,
@@ -25,7 +26,6 @@ from wsgi_app.agents.langgraph_saver import with_async_calls
 from wsgi_app.agents.langgraph_steps import GraphSteps, tool_names, with_steps
 from wsgi_app.agents.langgraph_stream import GraphStream
 from wsgi_app.agents.langgraph_subgraphs import NestedStream
-from wsgi_app.agents.langgraph_watch import ModelWatch
 from wsgi_app.agents.shorter_history import answer_in_context
 from wsgi_app.agents.steps_of_calls import StepsOfCalls, checked_on_crash
 from wsgi_app.agents.tools import OnCrash
@@ -162,21 +162,21 @@ class LangGraphAgent:
             await self._saver.adelete_thread(self._thread_id(session))
 
     async def _try(self, turn: Turn) -> None:
-        watch = ModelWatch(turn)
+        callbacks = ModelCallbacks(turn)
         message_id = turn.key_of("message")
-        config = self._config_for(turn, watch, message_id)
+        config = self._config_for(turn, callbacks, message_id)
         try:
             stream_type = NestedStream if self._subgraphs == "nested" else GraphStream
-            with stream_type(turn, watch) as stream:
+            with stream_type(turn, callbacks) as stream:
                 await self._answer(turn, config, stream, message_id)
-            watch.tell_cut()
+            callbacks.report_cut()
         except GraphRecursionError as error:
             limit = config["recursion_limit"]
             raise TurnError(
                 f"The graph needs more than {limit} steps.", {"max_steps": limit}, code="step_limit"
             ) from error
         except Exception as error:
-            failure = watch.as_upstream_error(error)
+            failure = callbacks.as_upstream_error(error)
             if failure is None:
                 raise
             if failure is not error:
@@ -209,7 +209,7 @@ class LangGraphAgent:
             steps=GraphSteps(turn, calls, graph, serde, client),
         )
         try:
-            if turn.attempt > 1 and await run.take_up(message_id, lasts=remembers):
+            if turn.attempt > 1 and await run.resume(message_id, lasts=remembers):
                 await run.go_on()
                 return
             before = await self._recall(turn, run) if remembers else None
@@ -220,11 +220,11 @@ class LangGraphAgent:
                 await run.forget(message_id)
             raise
 
-    def _config_for(self, turn: Turn, watch: ModelWatch, message_id: str) -> RunnableConfig:
+    def _config_for(self, turn: Turn, callbacks: ModelCallbacks, message_id: str) -> RunnableConfig:
         configurable = {"thread_id": self._thread_id(turn.session)}
         own: RunnableConfig = {
             "configurable": configurable,
-            "callbacks": [watch],
+            "callbacks": [callbacks],
             "metadata": marks(turn.turn_id, message_id),
         }
         config = merge_configs(self._config, own)

@@ -13,7 +13,7 @@ from wsgi_app.events import encode_json
 _REASONS: Final = (STOP, LENGTH, TOOL_CALLS, CONTENT_FILTER)
 
 
-def tells_end(message: AIMessage) -> bool:
+def reports_end(message: AIMessage) -> bool:
     """Whether the message is of a model that says how its answers end; others have other words."""
     return message.response_metadata.get("model_provider") == "openai"
 
@@ -23,13 +23,13 @@ def end_of(message: AIMessage) -> str | None:
 
     Raises UpstreamError for a reason that reports a failure.
     """
-    told = message.response_metadata
-    if "finish_reason" in told:
-        word = str(told["finish_reason"] or "")
+    metadata = message.response_metadata
+    if "finish_reason" in metadata:
+        word = str(metadata["finish_reason"] or "")
         # LangChain joins the reasons of a server that reports one in each chunk.
         repeated = (reason for reason in _REASONS if word and not word.replace(reason, ""))
         return end_reason(next(repeated, word))
-    status, details = told.get("status"), told.get("incomplete_details")
+    status, details = metadata.get("status"), metadata.get("incomplete_details")
     if status == "completed":
         return STOP
     if status == "incomplete" and isinstance(details, dict):

@@ -21,7 +21,7 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.pregel import Pregel
 from langgraph.types import StateSnapshot
 
-from wsgi_app.agents.missed import Remembered, join_texts, missed
+from wsgi_app.agents.memory_gap import Remembered, join_texts, missing_messages
 from wsgi_app.engine import Turn
 from wsgi_app.engine.turn.valid_messages import NO_RESULT
 from wsgi_app.store.base import Message
@@ -68,8 +68,8 @@ async def recall(
     remembered = _remembered([*repaired, *again])
     nodes = {message.get("tool_call_id", "") for message in history}
     calls = {*remembered.calls, *(one for one in nodes if one.startswith(SUBGRAPH_CALL))}
-    told = missed(remembered._replace(calls=calls), history, stopped=stopped)
-    added = [*again, *as_messages(_named(told, repaired))]
+    missing = missing_messages(remembered._replace(calls=calls), history, stopped=stopped)
+    added = [*again, *as_messages(_named(missing, repaired))]
     if repaired == stored or not _can_replace(graph):
         return added
     return [RemoveMessage(REMOVE_ALL_MESSAGES), *repaired, *added]
@@ -155,12 +155,12 @@ def _repaired(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     """The messages with a result behind each call, but for calls at the very end."""
     repaired: list[BaseMessage] = []
     awaited: dict[str, str] = {}
-    for place, message in enumerate(messages):
+    for index, message in enumerate(messages):
         if isinstance(message, ToolMessage):
             if awaited.pop(message.tool_call_id, None) is not None:
                 repaired.append(message)
             continue
-        repaired += [_late_result(*call, messages[place:]) for call in awaited.items()]
+        repaired += [_late_result(*call, messages[index:]) for call in awaited.items()]
         repaired.append(message)
         calls = message.tool_calls if isinstance(message, AIMessage) else []
         awaited = {call["id"] or "": call["name"] for call in calls}
@@ -177,22 +177,22 @@ def _late_result(call_id: str, name: str, later: Sequence[BaseMessage]) -> ToolM
 
 def _remembered(messages: Sequence[BaseMessage]) -> Remembered:
     """What the newest exchange is."""
-    asked = [place for place, one in enumerate(messages) if isinstance(one, HumanMessage)]
+    asked = [index for index, one in enumerate(messages) if isinstance(one, HumanMessage)]
     answer = messages[asked[-1] + 1 :] if asked else messages
-    said = [message for message in answer if isinstance(message, AIMessage)]
-    calls = [call["id"] or "" for message in said for call in message.tool_calls]
+    spoken = [message for message in answer if isinstance(message, AIMessage)]
+    calls = [call["id"] or "" for message in spoken for call in message.tool_calls]
     results = {m.tool_call_id for m in answer if isinstance(m, ToolMessage)}
     last = answer[-1] if answer else None
     return Remembered(
         user=str(messages[asked[-1]].text) if asked else None,
         calls=set(calls),
         open_calls=[call_id for call_id in calls if call_id not in results],
-        said=join_texts(str(message.text) for message in said),
+        text=join_texts(str(message.text) for message in spoken),
         is_answered=isinstance(last, AIMessage) and not last.tool_calls,
     )
 
 
-def _named(told: Sequence[Message], messages: Sequence[BaseMessage]) -> list[Message]:
+def _named(missing: Sequence[Message], messages: Sequence[BaseMessage]) -> list[Message]:
     """Results of the state's own calls, with their tools' names as the framework's have them."""
     names = {
         call["id"]: call["name"]
@@ -204,7 +204,7 @@ def _named(told: Sequence[Message], messages: Sequence[BaseMessage]) -> list[Mes
         {**message, "name": names[message["tool_call_id"]]}
         if message.get("tool_call_id") in names
         else message
-        for message in told
+        for message in missing
     ]
 
 

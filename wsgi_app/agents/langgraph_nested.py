@@ -36,14 +36,14 @@ class NestedGraphs:
         self._tools: dict[UUID, _Tool] = {}
         self._models: dict[UUID, _Tool] = {}
         self._streamed: set[UUID] = set()
-        #: Calls that were told, and what waits for others to be.
-        self._told: set[str] = set()
+        #: Calls that were shown, and what waits for others to be.
+        self._shown: set[str] = set()
         self._waiting: dict[str, list[Callable[[], None]]] = {}
 
-    def note_told(self, call_id: str) -> None:
-        """The user has been told of a call of the turn's own."""
+    def note_shown(self, call_id: str) -> None:
+        """The user has seen a call of the turn's own."""
         with self._lock:
-            self._told.add(call_id)
+            self._shown.add(call_id)
             for send in self._waiting.pop(call_id, ()):
                 send()
 
@@ -142,7 +142,7 @@ class NestedGraphs:
             except TurnCancelled:
                 return  # the run is about to be stopped
 
-        if root in self._told:
+        if root in self._shown:
             send()
         else:
             waiting = self._waiting.setdefault(root, [])

@@ -22,7 +22,7 @@ from wsgi_app.agents.langgraph_memory import (
     take_out,
 )
 from wsgi_app.agents.langgraph_questions import ask_breakpoint, ask_interrupts, breakpoint_prompt
-from wsgi_app.agents.langgraph_said import BetweenSteps, Said, may_be_said
+from wsgi_app.agents.langgraph_steering import BetweenSteps, GraphSteering, accepts_user_message
 from wsgi_app.agents.langgraph_steps import GraphSteps
 from wsgi_app.agents.langgraph_stream import GraphStream
 from wsgi_app.compat.python import aclosing
@@ -64,7 +64,7 @@ class GraphRun:
         if stream.nests:
             self._modes.append("tasks")
         self._questions: list[Interrupt] | None = []
-        self._said = Said(turn)
+        self._steering = GraphSteering(turn)
 
     async def knows_history(self) -> bool:
         """See `knows`."""
@@ -84,7 +84,7 @@ class GraphRun:
         """See `take_out`."""
         await take_out(self._graph, self.config, message_id)
 
-    async def take_up(self, message_id: str, *, lasts: bool) -> bool:
+    async def resume(self, message_id: str, *, lasts: bool) -> bool:
         """Stand where another worker has stopped; False if it has not begun.
 
         Raises TurnError if that is nowhere to be found.
@@ -95,8 +95,8 @@ class GraphRun:
         if not is_of_run(state, message_id):
             self._steps.check_begins()
             return False
-        self._steps.tell(state, message_id, self._stream)
-        self._said.take_up(messages_of(state.values))
+        self._steps.show(state, message_id, self._stream)
+        self._steering.restore(messages_of(state.values))
         asked = self._turn.records.question
         at_breakpoint = asked is not None and asked.prompt == breakpoint_prompt(state.next)
         waits = bool(state.interrupts) or at_breakpoint
@@ -117,14 +117,14 @@ class GraphRun:
     async def _follow(self) -> None:
         """Go on until nothing is asked, and nothing that the user has said is left."""
         await self._follow_questions()
-        self._stream.tell_answer()
-        while self._said.waits() or not self._turn.may_end():
-            message = self._said.take()
+        self._stream.emit_answer()
+        while self._steering.waits() or not self._turn.may_end():
+            message = self._steering.take()
             if self._turn.has_output:
                 self._turn.emit("\n\n")
             await self._run({"messages": [message]})
             await self._follow_questions()
-            self._stream.tell_answer()
+            self._stream.emit_answer()
 
     async def _follow_questions(self) -> None:
         client = self._steps.client
@@ -157,16 +157,16 @@ class GraphRun:
             try:
                 await self._run_on(given)
             except GraphDrained:
-                given = await self._what_was_said()
+                given = await self._steered_input()
             else:
                 return
 
-    async def _what_was_said(self) -> Command[Any] | None:
+    async def _steered_input(self) -> Command[Any] | None:
         """What the graph continues with; None where it cannot take it yet."""
         state = await self._graph.aget_state(self.config)
-        if not may_be_said(messages_of(state.values)):
+        if not accepts_user_message(messages_of(state.values)):
             return None
-        return Command(update={"messages": [self._said.take()]})
+        return Command(update={"messages": [self._steering.take()]})
 
     async def _run_on(self, given: Any) -> None:
         """Run the graph until it ends, waits, or should get what the user says."""
@@ -175,7 +175,7 @@ class GraphRun:
             given,
             begin_at,
             stream_mode=self._modes,
-            control=BetweenSteps(self._said.waits),
+            control=BetweenSteps(self._steering.waits),
             **self._options,
         )
         try:

@@ -100,10 +100,10 @@ class GraphSteps:
         if any(not step["begins"] for step in self._calls.steps):
             raise CannotGoOn(NO_CHECKPOINT)
 
-    def tell(self, state: StateSnapshot, message_id: str, stream: GraphStream) -> None:
+    def show(self, state: StateSnapshot, message_id: str, stream: GraphStream) -> None:
         """Report what the state has behind the last record, and what the user has not been told."""
-        stream.take_told(self._turn.records.events)
-        recorded = {step["last"] for step in self._calls.steps[-1:]} | set(self._calls.said)
+        stream.note_events(self._turn.records.events)
+        recorded = {step["last"] for step in self._calls.steps[-1:]} | set(self._calls.advances)
         recorded = recorded - {None} or {message_id}
         for message, namespace in _behind(state, recorded):
             stream.take("messages", (message, {}), namespace)
@@ -121,7 +121,7 @@ class GraphSteps:
                 execute=execute,
                 encode=self._encode,
                 decode=self._decode,
-                tell=lambda text: ToolMessage(
+                substitute=lambda text: ToolMessage(
                     text, name=tool, tool_call_id=call_id, status="error"
                 ),
                 waits=(GraphBubbleUp,),
@@ -211,8 +211,8 @@ def tool_names(graph: AnyGraph) -> set[str]:
 def open_calls(messages: Sequence[BaseMessage]) -> list[str]:
     """The calls that have no result yet."""
     given = {m.tool_call_id for m in messages if isinstance(m, ToolMessage)}
-    said = next((m for m in reversed(messages) if isinstance(m, AIMessage)), None)
-    calls = [call["id"] or "" for call in said.tool_calls] if said is not None else []
+    answer = next((m for m in reversed(messages) if isinstance(m, AIMessage)), None)
+    calls = [call["id"] or "" for call in answer.tool_calls] if answer is not None else []
     return [call_id for call_id in calls if call_id not in given]
 
 
@@ -224,8 +224,8 @@ def _behind(
     Each with the namespace that it is in.
     """
     messages = messages_of(state.values)
-    places = [place for place, message in enumerate(messages) if message.id in recorded]
-    behind = messages[places[-1] + 1 :] if places else []
+    indexes = [index for index, message in enumerate(messages) if message.id in recorded]
+    behind = messages[indexes[-1] + 1 :] if indexes else []
     found = [(message, namespace) for message in behind]
     for task in state.tasks:
         if isinstance(task.state, StateSnapshot):

@@ -10,8 +10,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Tool
 from langchain_core.messages.ai import add_ai_message_chunks
 from langgraph.types import Interrupt
 
+from wsgi_app.agents.langgraph_callbacks import QUIET, RUN, ModelCallbacks
 from wsgi_app.agents.langgraph_pieces import output_of, pieces_of
-from wsgi_app.agents.langgraph_watch import QUIET, RUN, ModelWatch
 from wsgi_app.engine import Turn
 from wsgi_app.events import AGENT_EVENTS, AnyEvent, Status, ToolCall, ToolResult
 
@@ -25,16 +25,16 @@ TASK: Final = "langgraph_checkpoint_ns"
 class GraphStream:
     """Sends what a graph streams to its turn, for a block. Used by a task on the agents loop."""
 
-    #: Whether what subgraphs say is told as sub-agents'.
+    #: Whether what subgraphs say is sent as sub-agents'.
     nests = False
 
-    def __init__(self, turn: Turn, watch: ModelWatch) -> None:
+    def __init__(self, turn: Turn, callbacks: ModelCallbacks) -> None:
         self._turn = turn
-        #: The tools that the turn's client runs, which is told of them by that.
+        #: The tools that the turn's client runs, which learns of them by that.
         self.clients: Collection[str] = ()
-        self._watch = watch
+        self._callbacks = callbacks
         self._answers: dict[str, _Answer] = {}
-        self._said: set[tuple[str, str]] = set()
+        self._streamed_texts: set[tuple[str, str]] = set()
         self._tools: dict[str, str] = {}
         self._finished: set[str] = set()
         #: What the graph asks since the last `take_interrupts`, None if it does not wait.
@@ -49,7 +49,7 @@ class GraphStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Nothing is left to be told."""
+        """Nothing is left to send."""
 
     def take(self, mode: str, data: Any, namespace: Sequence[str] = ()) -> None:
         """Take the next part of the stream; whoever's it is, it is the turn's own."""
@@ -63,18 +63,18 @@ class GraphStream:
         elif isinstance(data, str):
             self._turn.emit(Status(data))
 
-    def tell_answer(self) -> None:
+    def emit_answer(self) -> None:
         """The graph has come to an end."""
 
     def end_message(self, text: str, *, calls: bool) -> None:
         """A message is whole."""
 
-    def take_told(self, told: Sequence[AnyEvent]) -> None:
-        """Know which calls and results the user has been told of."""
-        for event in told:
+    def note_events(self, events: Sequence[AnyEvent]) -> None:
+        """Know which calls and results the user has seen."""
+        for event in events:
             if isinstance(event, ToolCall):
                 self._tools[event.call_id] = event.tool
-                self._watch.nested.note_told(event.call_id)
+                self._callbacks.nested.note_shown(event.call_id)
             elif isinstance(event, ToolResult):
                 self._finished.add(event.call_id)
 
@@ -110,21 +110,21 @@ class GraphStream:
         if chunk.chunk_position == "last":
             del self._answers[run]
             text = "".join(answer.text)
-            self._said.add((metadata.get(TASK, ""), text))
+            self._streamed_texts.add((metadata.get(TASK, ""), text))
             self.end_message(text, calls=bool(answer.calls))
             if answer.calls:
                 self._begin(add_ai_message_chunks(*answer.calls))
 
     def _take_whole(self, message: AIMessage, metadata: dict[str, Any]) -> None:
         """Take what a node put into the state that did not come from a model's stream."""
-        repeated = (metadata.get(TASK, ""), message.text) in self._said
-        if not repeated and not self._watch.is_quiet(message):
+        repeated = (metadata.get(TASK, ""), message.text) in self._streamed_texts
+        if not repeated and not self._callbacks.is_quiet(message):
             self._say(message)
             self.end_message(str(message.text), calls=bool(message.tool_calls))
         self._begin(message)
 
     def _say(self, message: AIMessage) -> str:
-        """Send a message's text and reasoning; gives the text."""
+        """Send a message's text and reasoning; returns the text."""
         pieces = pieces_of(message)
         for piece in pieces:
             self._turn.emit(piece)
@@ -136,7 +136,7 @@ class GraphStream:
             if call_id not in self._tools and call["name"] not in self.clients:
                 self._tools[call_id] = call["name"]
                 self._turn.emit(ToolCall(call["name"], call_id, call["args"]))
-            self._watch.nested.note_told(call_id)
+            self._callbacks.nested.note_shown(call_id)
 
     def _finish(self, message: ToolMessage) -> None:
         call_id = message.tool_call_id

@@ -103,7 +103,7 @@ class OpenAIAgent:
         self._api = api
         self._resume = resume
         #: The tools that the log was told of last; any turn's thread writes it, whole.
-        self._told_left_out: list[str] = []
+        self._reported_left_out: list[str] = []
         if self._refuses_more and len(self._toolbox.tools) > max_tools:
             raise ValueError(f"{len(self._toolbox.tools)} tools are more than {max_tools}")
 
@@ -209,8 +209,8 @@ class OpenAIAgent:
         max_steps = self._max_steps or turn.max_steps
         for number in range(steps, max_steps - 1):
             calls = [
-                call._replace(key=turn.key_of(number, place))
-                for place, call in enumerate(step.calls)
+                call._replace(key=turn.key_of(number, index))
+                for index, call in enumerate(step.calls)
             ]
             if not calls and turn.may_end():
                 return
@@ -267,8 +267,8 @@ class OpenAIAgent:
             )
         toolbox = offer.update(tools)
         left_out = [tool.name for tool in offer.left_out]
-        if left_out != self._told_left_out:
-            self._told_left_out = left_out
+        if left_out != self._reported_left_out:
+            self._reported_left_out = left_out
             log.warning("%d tools are left out, to be found: %s", len(left_out), left_out)
         return toolbox
 
@@ -302,8 +302,8 @@ class _Exchange(NamedTuple):
 
 
 def _too_many_steps(max_steps: int) -> TurnError:
-    told = f"The model needs more than {max_steps} steps."
-    return TurnError(told, {"max_steps": max_steps}, code="step_limit")
+    message = f"The model needs more than {max_steps} steps."
+    return TurnError(message, {"max_steps": max_steps}, code="step_limit")
 
 
 def _note_usage(found: dict[str, str | int], step: ModelStep) -> None:

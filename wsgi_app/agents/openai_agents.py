@@ -19,7 +19,6 @@ from agents.memory import Session
 
 from wsgi_app.agents.openai_agents_nested import show_nested_runs
 from wsgi_app.agents.openai_agents_report import Report
-from wsgi_app.agents.openai_agents_said import Said
 from wsgi_app.agents.openai_agents_session import (
     MakeSession,
     add_rest,
@@ -27,6 +26,7 @@ from wsgi_app.agents.openai_agents_session import (
     prepare,
     take_out,
 )
+from wsgi_app.agents.openai_agents_steering import SdkSteering
 from wsgi_app.agents.openai_agents_steps import SdkSteps
 from wsgi_app.agents.openai_agents_translate import (
     input_items,
@@ -157,10 +157,10 @@ class AgentsSdkAgent:
         max_turns = self._max_turns or turn.max_steps
         format_error = self._run_config.tool_error_formatter if self._run_config else None
         others = self._run_config.call_model_input_filter if self._run_config else None
-        said = Said(turn, max_turns, others)
-        steps = SdkSteps(turn, StepsOfCalls(turn, self._on_crash, keeps=self._resume), said)
+        steering = SdkSteering(turn, max_turns, others)
+        steps = SdkSteps(turn, StepsOfCalls(turn, self._on_crash, keeps=self._resume), steering)
         report = Report(turn, max_turns, format_error, steps)
-        run_config = self._make_run_config(report, said)
+        run_config = self._make_run_config(report, steering)
         context = self._context(turn) if self._context else turn
         first: Agent[Any] = with_client_tools(self._agent, turn)
         agent = first
@@ -187,8 +187,8 @@ class AgentsSdkAgent:
             report.send_output(result.final_output)
             if turn.may_end():
                 return result.to_input_list()
-            agent, behind = result.last_agent, said.answers
-            given = said.begin_again(result.to_input_list())
+            agent, behind = result.last_agent, steering.answers
+            given = steering.begin_again(result.to_input_list())
             report.begin_again()
 
     async def _take_up(
@@ -202,12 +202,12 @@ class AgentsSdkAgent:
         agent = steps.agent_of(first)
         return agent, await steps.items_left(agent, context)
 
-    def _make_run_config(self, report: Report, said: Said) -> Any:
+    def _make_run_config(self, report: Report, steering: SdkSteering) -> Any:
         if self._run_config is not None:
             return dataclasses.replace(
                 self._run_config,
                 tool_error_formatter=report.note_error,
-                call_model_input_filter=said,
+                call_model_input_filter=steering,
             )
         # Compatible servers count only when asked to, OpenAI's own always.
         counts = self._agent.model_settings.include_usage
@@ -216,6 +216,6 @@ class AgentsSdkAgent:
             "tracing_disabled": True,
             "tool_not_found_behavior": "return_error_to_model",
             "tool_error_formatter": report.note_error,
-            "call_model_input_filter": said,
+            "call_model_input_filter": steering,
             "model_settings": ModelSettings(include_usage=True if counts is None else counts),
         }

@@ -15,7 +15,7 @@ from agents.tool import Tool
 from agents.tool_context import ToolContext
 
 from wsgi_app.agents.openai_agents_report import Report
-from wsgi_app.agents.openai_agents_said import Said
+from wsgi_app.agents.openai_agents_steering import SdkSteering
 from wsgi_app.agents.openai_agents_steps import SdkSteps
 from wsgi_app.agents.steps_of_calls import StepsOfCalls
 from wsgi_app.compat.python import aclosing
@@ -55,7 +55,7 @@ class NestedRunner(AgentRunner):
             result = self._before.run_streamed(
                 starting_agent, input, **{**options, **report.options()}
             )
-            await report.watch(result)
+            await report.follow(result)
             return result
 
     def run_sync(self, *args: Any, **options: Any) -> Any:
@@ -85,7 +85,7 @@ class NestedReport(Report):
         self._hooks = hooks or RunHooks[Any]()
         self._config = config if isinstance(config, RunConfig) else None
         format_error = self._config.tool_error_formatter if self._config else None
-        steps = SdkSteps(turn, StepsOfCalls(turn, {}, keeps=False), Said(turn, 0, None))
+        steps = SdkSteps(turn, StepsOfCalls(turn, {}, keeps=False), SdkSteering(turn, 0, None))
         super().__init__(turn, 0, format_error, steps)
 
     def options(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class NestedReport(Report):
         config = dataclasses.replace(
             self._config,
             tool_error_formatter=self.note_error,
-            call_model_input_filter=own.others if isinstance(own, Said) else own,
+            call_model_input_filter=own.others if isinstance(own, SdkSteering) else own,
         )
         return {"hooks": self, "run_config": config}
 
@@ -106,7 +106,7 @@ class NestedReport(Report):
         for item in asked:
             self._called[item.call_id or ""] = item.name or "a tool"
 
-    async def watch(self, result: RunResultStreaming) -> None:
+    async def follow(self, result: RunResultStreaming) -> None:
         """Report all that the run streams; raises what the run raises, for its tool to handle."""
         async with aclosing(cast("AsyncGenerator[StreamEvent, None]", result.stream_events())) as s:
             try:

@@ -93,7 +93,7 @@ class Report(RunHooks[Any]):
         self._early: dict[str, ToolResult] = {}
         self._finished: set[str] = set()
         for event in turn.records.events:
-            self._take_told(event)
+            self._note_event(event)
         self._errors: dict[str, str] = {}
         self._ending: TurnError | None = None
         #: What of the run is counted in the turn.
@@ -101,11 +101,11 @@ class Report(RunHooks[Any]):
         self._model: ModelState = "idle"
         self._has_text = self._has_spoken = False
 
-    def _take_told(self, event: AnyEvent) -> None:
+    def _note_event(self, event: AnyEvent) -> None:
         """Know what the user was told before this run."""
         if isinstance(event, ToolCall):
             self._called[event.call_id] = event.tool
-            self._steps.note_told(event.call_id)
+            self._steps.note_shown(event.call_id)
         elif isinstance(event, ToolResult):
             self._finished.add(event.call_id)
 
@@ -259,14 +259,14 @@ class Report(RunHooks[Any]):
         if tool in self._clients:
             self._finished.add(call_id)  # what the client is asked, and gives, shows it
             self._has_text = False
-            self._steps.note_told(call_id)
+            self._steps.note_shown(call_id)
             return
         self._turn.emit(ToolCall(tool, call_id, call_input(item.raw_item)))
         if kind in _HOSTED:
             self._send_result(call_id, tool, raw_field(item.raw_item, "output"))
         else:
             self._has_text = False
-        self._steps.note_told(call_id)
+        self._steps.note_shown(call_id)
         if call_id in self._early:
             self._turn.emit(self._early.pop(call_id))
 

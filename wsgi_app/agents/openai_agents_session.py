@@ -10,7 +10,7 @@ from typing import Any, cast
 from agents import TResponseInputItem
 from agents.memory import Session
 
-from wsgi_app.agents.missed import Remembered, join_texts, missed
+from wsgi_app.agents.memory_gap import Remembered, join_texts, missing_messages
 from wsgi_app.agents.openai_agents_translate import items_of, raw_field
 from wsgi_app.engine import Turn
 from wsgi_app.engine.turn.history import without_mark
@@ -41,22 +41,22 @@ async def prepare(session: Session, turn: Turn) -> None:
     items = await session.get_items()
     if turn.replaces and not _is_before(items, turn.history):
         items = await _without_newest(session, items)
-    added = _missed_items(items, turn.history) if items else _as_items(turn.history)
+    added = _missing_items(items, turn.history) if items else _as_items(turn.history)
     if added:
         await session.add_items(cast("list[TResponseInputItem]", added))
 
 
-def _missed_items(items: Sequence[Any], history: Sequence[Message]) -> list[dict[str, Any]]:
+def _missing_items(items: Sequence[Any], history: Sequence[Message]) -> list[dict[str, Any]]:
     memory = _remembered(items)
     stopped = not memory.is_answered or _is_unfinished(history)
-    told = missed(memory, history, stopped=stopped)
-    results = told[: len(memory.open_calls)]
+    missing = missing_messages(memory, history, stopped=stopped)
+    results = missing[: len(memory.open_calls)]
     return [
         *(
             {"type": "function_call_output", "call_id": m["tool_call_id"], "output": m["content"]}
             for m in results
         ),
-        *_as_items(told[len(results) :]),
+        *_as_items(missing[len(results) :]),
     ]
 
 
@@ -83,7 +83,7 @@ async def add_rest(session: Session, turn: Turn, items: Sequence[TResponseInputI
 
 
 def _last_asked(items: Sequence[Any]) -> int | None:
-    asked = [place for place, item in enumerate(items) if _role_of(item) == "user"]
+    asked = [index for index, item in enumerate(items) if _role_of(item) == "user"]
     return asked[-1] if asked else None
 
 
@@ -109,7 +109,7 @@ def _is_unfinished(history: Sequence[Message]) -> bool:
 
 
 def _remembered(items: Sequence[Any]) -> Remembered:
-    asked = [place for place, item in enumerate(items) if _role_of(item) == "user"]
+    asked = [index for index, item in enumerate(items) if _role_of(item) == "user"]
     answer = items[asked[-1] + 1 :] if asked else items
     calls = _ids_of(answer, "function_call")
     results = set(_ids_of(answer, "function_call_output"))
@@ -117,7 +117,7 @@ def _remembered(items: Sequence[Any]) -> Remembered:
         user=_text_of(items[asked[-1]]) if asked else None,
         calls=set(calls),
         open_calls=[call_id for call_id in calls if call_id not in results],
-        said=join_texts(_text_of(item) for item in answer if _role_of(item) == "assistant"),
+        text=join_texts(_text_of(item) for item in answer if _role_of(item) == "assistant"),
         is_answered=bool(answer) and _role_of(answer[-1]) == "assistant",
     )
 

@@ -23,7 +23,7 @@ from agents.tool_context import ToolContext
 from msgspec.structs import astuple
 from pydantic_core import to_jsonable_python
 
-from wsgi_app.agents.openai_agents_said import Said, Words
+from wsgi_app.agents.openai_agents_steering import SdkSteering, Words
 from wsgi_app.agents.steps_of_calls import StepsOfCalls
 from wsgi_app.agents.tool_values import bounded_json
 from wsgi_app.agents.toolbox import OUTCOME_UNKNOWN
@@ -40,10 +40,10 @@ UNKNOWN_AGENT: Final = (
 class SdkSteps:
     """The steps of one turn's run. Used by tasks of the ``agents`` loop alone."""
 
-    def __init__(self, turn: Turn, calls: StepsOfCalls, said: Said) -> None:
+    def __init__(self, turn: Turn, calls: StepsOfCalls, steering: SdkSteering) -> None:
         self._turn = turn
         self._calls = calls
-        self._said = said
+        self._steering = steering
         self._clients = {tool.name for tool in turn.client_tools}
         self._items: list[Any] = []
         self._state: dict[str, Any] | None = None
@@ -54,7 +54,7 @@ class SdkSteps:
         self.answers_before = 0
         for step in calls.steps:
             self._take(step)
-        self._answers = said.answers = self.answers_before
+        self._answers = steering.answers = self.answers_before
         self._known = list(self._items)
         self._asked: list[Any] = []
         self._called: list[str] = []
@@ -67,7 +67,7 @@ class SdkSteps:
         self.counted = Usage(*step["counted"])
         self._items = [*self._items[: step["behind"]], *step["items"]]
         # The SDK's state is without the user's words, which are among the items.
-        self._said.words = [Words(*one) for one in step["said"]] if self._state else []
+        self._steering.words = [Words(*one) for one in step["said"]] if self._state else []
 
     @property
     def are_left(self) -> bool:
@@ -87,21 +87,21 @@ class SdkSteps:
         self._called = [item["call_id"] for item in _calls_of(answer.to_input_items())]
         self._agent_name, self._is_recorded = agent.name, False
         self._answers += 1
-        self._said.answers = self._answers
+        self._steering.answers = self._answers
 
     def enter(self, context: ToolContext[Any]) -> None:
         """Make a tool's call the `current_call` of the task that runs it."""
         enter_call(self._call(context.tool_call_id, context.tool_name))
 
-    def note_told(self, call_id: str) -> None:
-        """See `StepsOfCalls.note_told`."""
-        self._calls.note_told(call_id)
+    def note_shown(self, call_id: str) -> None:
+        """See `StepsOfCalls.note_shown`."""
+        self._calls.note_shown(call_id)
 
     async def begin(self, call_id: str) -> None:
         """Record the step that a tool's call is of, and that it begins."""
         async with self._lock:
             if not self._is_recorded:
-                await self._calls.wait_told(self._called)
+                await self._calls.wait_shown(self._called)
                 await self._record(None, self._called)
         await self._calls.begin(call_id)
 
@@ -130,7 +130,7 @@ class SdkSteps:
             "items": self._items[behind:],
             "state": state,
             "counted": astuple(self.counted),
-            "said": self._said.words,
+            "said": self._steering.words,
         }
         self._known, self._is_recorded = list(self._items), True
         await self._calls.record(step, calls)
@@ -166,7 +166,7 @@ class SdkSteps:
 
     async def items_left(self, agent: Agent[Any], context: Any) -> list[TResponseInputItem]:
         """What the model is asked next: all that was, and a result of each call."""
-        told = {e.call_id for e in self._turn.records.events if isinstance(e, ToolResult)}
+        ended_calls = {e.call_id for e in self._turn.records.events if isinstance(e, ToolResult)}
         items = list(self._items)
         tools = await agent.get_all_tools(RunContextWrapper(context))
         functions = {tool.name: tool for tool in tools if isinstance(tool, FunctionTool)}
@@ -181,8 +181,8 @@ class SdkSteps:
             call_id, name = call["call_id"], call["name"]
             if call_id not in outputs:
                 outputs[call_id] = await self._result(call, functions.get(name), context)
-                if call_id not in told:
-                    self._tell(call_id, name, outputs[call_id])
+                if call_id not in ended_calls:
+                    self._report(call_id, name, outputs[call_id])
             output = outputs[call_id]
             items.append({"type": "function_call_output", "call_id": call_id, "output": output})
         return items
@@ -207,7 +207,7 @@ class SdkSteps:
         self._calls.note_result(call_id, lambda: text)
         return text
 
-    def _tell(self, call_id: str, tool: str, output: Any) -> None:
+    def _report(self, call_id: str, tool: str, output: Any) -> None:
         if output == OUTCOME_UNKNOWN:
             self._turn.emit(ToolResult(tool, call_id, {"error": output}, status="error"))
         else:

@@ -23,7 +23,7 @@ from openai import (
 
 from wsgi_app.agents.answer_reader import AnswerReader
 from wsgi_app.agents.model_api import Conversation, ModelRequest, ModelStep
-from wsgi_app.agents.openai_connect import Connected, connect, tell_user
+from wsgi_app.agents.openai_connect import Connected, connect, emit_to_user
 from wsgi_app.agents.shorter_history import SHORTENED, note_shortening
 from wsgi_app.agents.upstream_errors import (
     BrokenOffError,
@@ -81,7 +81,7 @@ class OpenAIClient:
 
         Raises UpstreamError, which the log shows with its cause.
         """
-        tell_user.set(emit)
+        emit_to_user.set(emit)
         try:
             connected = await self._connect()
             retries_left = min(connected.client.max_retries, MAX_STREAM_RETRIES)

@@ -29,10 +29,10 @@ log = logging.getLogger("wsgi_app")
 #: A turn holds one connection at a time, and the host bounds the turns: the pool must not.
 MAX_CONNECTIONS: Final = 100_000
 #: A user who sees nothing for so long is told why.
-TOLD_WAIT_SECONDS: Final = 2.0
+SHOWN_WAIT_SECONDS: Final = 2.0
 
 #: What a task's request says to its turn's user.
-tell_user: ContextVar[Callable[[AnyEvent], None]] = ContextVar("tell_user")
+emit_to_user: ContextVar[Callable[[AnyEvent], None]] = ContextVar("emit_to_user")
 _request_numbers: Final = itertools.count(1)
 
 
@@ -97,8 +97,8 @@ def _http_client(**options: Any) -> Any:
     try:
         return HttpClient(**options)
     except RuntimeError:  # its word for a missing aiohttp
-        told = "the openai package lacks its extra aiohttp: a token costs more (%s)"
-        log.warning(told, INSTALL.format(extra="openai"))
+        message = "the openai package lacks its extra aiohttp: a token costs more (%s)"
+        log.warning(message, INSTALL.format(extra="openai"))
         return DefaultAsyncHttpxClient(**options)
 
 
@@ -114,8 +114,10 @@ class _Client(AsyncOpenAI):
 
     def _calculate_retry_timeout(self, *args: Any, **options: Any) -> float:
         seconds = super()._calculate_retry_timeout(*args, **options)
-        if seconds >= TOLD_WAIT_SECONDS:
-            tell_user.get()(Status(f"The model provider is busy: asked again in {seconds:.0f} s."))
+        if seconds >= SHOWN_WAIT_SECONDS:
+            emit_to_user.get()(
+                Status(f"The model provider is busy: asked again in {seconds:.0f} s.")
+            )
         return seconds
 
 

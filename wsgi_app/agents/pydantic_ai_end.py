@@ -11,7 +11,7 @@ from wsgi_app.agents.answer_end import STOP, end_reason
 from wsgi_app.agents.tool_call import CallRequest
 
 
-def tells_end(model: Any) -> bool:
+def reports_end(model: Any) -> bool:
     """Whether a model says how its answers end; those of other providers have other words."""
     module = sys.modules.get("pydantic_ai.models.openai")
     return module is not None and isinstance(
@@ -25,8 +25,8 @@ def end_of(response: ModelResponse) -> str | None:
     The provider's own word is looked at: without one Pydantic AI says that the answer is whole.
     Raises UpstreamError for a reason that reports a failure.
     """
-    told = (response.provider_details or {}).get("finish_reason")
-    return STOP if told == "completed" else end_reason(told)
+    reason = (response.provider_details or {}).get("finish_reason")
+    return STOP if reason == "completed" else end_reason(reason)
 
 
 def calls_of(response: ModelResponse) -> list[CallRequest]:

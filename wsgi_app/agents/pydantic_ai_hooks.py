@@ -25,7 +25,7 @@ from wsgi_app.agents.approvals import (
     is_approval,
     refusal_reason,
 )
-from wsgi_app.agents.pydantic_ai_end import calls_of, end_of, tells_end
+from wsgi_app.agents.pydantic_ai_end import calls_of, end_of, reports_end
 from wsgi_app.agents.pydantic_ai_steps import RunSteps
 from wsgi_app.agents.shown_call import shown_call
 from wsgi_app.engine import Turn
@@ -91,7 +91,7 @@ class Hooks(AbstractCapability[Any]):
         """Note the task that holds a model's answer open, and check how that ends."""
         self._note_task()
         response = await handler(request_context)
-        if tells_end(request_context.model):
+        if reports_end(request_context.model):
             self._check_end(response)
         return response
 

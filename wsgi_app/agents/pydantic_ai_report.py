@@ -44,7 +44,7 @@ class Report:
         self._clients = {tool.name for tool in turn.client_tools}
         self._steps = steps
         #: Calls whose results the user has been told of, on another worker.
-        self._told = steps.told_results()
+        self._shown = steps.shown_results()
         self._limits = limits
         self._open: set[str] = set()
         self._has_text = False
@@ -111,15 +111,15 @@ class Report:
             self._turn.emit(Thinking(text))
 
     def _send_call(self, tool: str, call_id: str, arguments: dict[str, Any]) -> None:
-        if call_id not in self._open and call_id not in self._told:
+        if call_id not in self._open and call_id not in self._shown:
             self._open.add(call_id)  # one that waited for its approval is told a second time
             self._turn.emit(ToolCall(tool, call_id, arguments))
-        self._steps.note_told(call_id)
+        self._steps.note_shown(call_id)
 
     def _send_result(self, part: BaseToolReturnPart[Any]) -> None:
         self._open.discard(part.tool_call_id)
-        if part.tool_call_id in self._told:
-            self._told.discard(part.tool_call_id)
+        if part.tool_call_id in self._shown:
+            self._shown.discard(part.tool_call_id)
             return
         if part.outcome == "success":
             output = _without_files(part)

@@ -50,7 +50,7 @@ class RunSteps:
         self._counted = RunUsage(requests=self.requests)
         self._lock = asyncio.Lock()
 
-    def told_results(self) -> set[str]:
+    def shown_results(self) -> set[str]:
         """The calls of the last step whose results the user has been told of."""
         if not self.messages:
             return set()
@@ -61,9 +61,9 @@ class RunSteps:
             if isinstance(event, ToolResult) and event.call_id in calls
         }
 
-    def note_told(self, call_id: str) -> None:
-        """See `StepsOfCalls.note_told`."""
-        self._calls.note_told(call_id)
+    def note_shown(self, call_id: str) -> None:
+        """See `StepsOfCalls.note_shown`."""
+        self._calls.note_shown(call_id)
 
     def count(self, usage: RunUsage) -> None:
         """Add what is new in a run's counts to the turn's."""
@@ -89,7 +89,7 @@ class RunSteps:
 
     async def _record(self, messages: Sequence[ModelMessage], usage: RunUsage) -> None:
         calls = [part.tool_call_id for part in _answer_of(messages).tool_calls]
-        await self._calls.wait_told(calls)
+        await self._calls.wait_shown(calls)
         self.count(usage)
         pairs = enumerate(zip(messages, self._known, strict=False))
         behind = next((at for at, (new, old) in pairs if new is not old), len(self._known))
@@ -117,7 +117,7 @@ class RunSteps:
                 execute=execute,
                 encode=_encode,
                 decode=_decode,
-                tell=_fail,
+                substitute=_fail,
                 waits=(ApprovalRequired, CallDeferred),
             )
         )

@@ -116,7 +116,7 @@ class ResponsesStep(ModelStep):
         self._items.set_arguments(arguments_text(event.arguments), event.output_index)
 
     def _take_done(self, event: StreamEvent) -> None:
-        self._tell(self._items.finish(event.item, event.output_index))
+        self._emit_item(self._items.finish(event.item, event.output_index))
 
     def _take_response(self, event: StreamEvent) -> None:
         response = decode(_response_decoder, event.response, _RAW)
@@ -142,9 +142,9 @@ class ResponsesStep(ModelStep):
         for index, item in enumerate(output):
             value = self._items.finish(item, index)
             if is_news:
-                self._tell(value)
+                self._emit_item(value)
 
-    def _tell(self, item: dict[str, Any]) -> None:
+    def _emit_item(self, item: dict[str, Any]) -> None:
         """Send what an item holds, unless its deltas have told it."""
         if item["type"] == "message":
             if not self._text_came:

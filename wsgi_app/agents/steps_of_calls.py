@@ -19,8 +19,8 @@ log = logging.getLogger("wsgi_app")
 
 T = TypeVar("T")
 
-#: The most that a step waits until the user has been told of its calls.
-TOLD_SECONDS: Final = 1.0
+#: How long a step waits at most until the user has seen its calls.
+SHOWN_SECONDS: Final = 1.0
 
 
 def checked_on_crash(on_crash: Mapping[str, OnCrash] | None) -> dict[str, OnCrash]:
@@ -47,8 +47,8 @@ class ToolCallOf(Generic[T]):
     #: A result as JSON, and back; raises TypeError for what is none.
     encode: Callable[[T], Any]
     decode: Callable[[Any], T]
-    #: The result that says something else to the model.
-    tell: Callable[[str], T]
+    #: A result with this text for the model, in place of the real one.
+    substitute: Callable[[str], T]
     #: What it raises that waits for the user, and begins again behind that.
     waits: tuple[type[BaseException], ...] = ()
 
@@ -67,22 +67,22 @@ class StepsOfCalls:
         #: What was recorded as steps, in order.
         self.steps: list[Any] = []
         #: What was recorded of the last one by `advance`.
-        self.said: list[Any] = []
+        self.advances: list[Any] = []
         self._begun: set[str] = set()
         self._results: dict[str, Any] = {}
         for recorded in turn.records.recorded:
             self._take(recorded.data)
-        #: Calls that the user has been told of, and who waits for that.
-        self._told: dict[str, asyncio.Event] = {}
+        #: Whether the user has seen a call; others wait for that.
+        self._shown: dict[str, asyncio.Event] = {}
         #: Calls that an earlier attempt may have begun.
         self._in_flight = self._begun - self._results.keys()
 
     def _take(self, data: dict[str, Any]) -> None:
         if "step" in data:
             self.steps.append(data["step"])
-            self._begun, self._results, self.said = set(data["calls"]), {}, []
+            self._begun, self._results, self.advances = set(data["calls"]), {}, []
         elif "said" in data:
-            self.said.append(data["said"])
+            self.advances.append(data["said"])
         elif "begun" in data:
             self._begun.add(data["begun"])
         elif "waits" in data:
@@ -113,15 +113,15 @@ class StepsOfCalls:
         if self._keeps:
             await self._turn.records.record_async({"said": data}, shown)
 
-    def note_told(self, call_id: str) -> None:
-        """The user has been told of this call: what was said before it is in the turn."""
-        self._told.setdefault(call_id, asyncio.Event()).set()
+    def note_shown(self, call_id: str) -> None:
+        """The user has seen this call: what was said before it is in the turn."""
+        self._shown.setdefault(call_id, asyncio.Event()).set()
 
-    async def wait_told(self, calls: Sequence[str]) -> None:
-        """Wait until the user has been told of all of these; a run continues beside that."""
-        events = [self._told.setdefault(call_id, asyncio.Event()) for call_id in calls]
+    async def wait_shown(self, calls: Sequence[str]) -> None:
+        """Wait until the user has seen all of these; a run continues meanwhile."""
+        events = [self._shown.setdefault(call_id, asyncio.Event()) for call_id in calls]
         with suppress(asyncio.TimeoutError):  # nobody reports some calls, such as those of outputs
-            await asyncio.wait_for(asyncio.gather(*(e.wait() for e in events)), TOLD_SECONDS)
+            await asyncio.wait_for(asyncio.gather(*(e.wait() for e in events)), SHOWN_SECONDS)
 
     def result_of(self, name: str) -> Any:
         """What an earlier attempt has recorded as a call's result; None for nothing."""
@@ -137,7 +137,7 @@ class StepsOfCalls:
             await self._turn.records.confirm_async()
 
     async def run(self, call: ToolCallOf[T]) -> T:
-        """Run a call, unless it was run already, or may have been; gives its result."""
+        """Run a call, unless it was run already, or may have been; returns its result."""
         context = Call(self._turn.key_of(*call.parts), call.call_id, call.tool, self._turn.attempt)
         with inside_call(context):
             if not self._keeps:
@@ -145,7 +145,7 @@ class StepsOfCalls:
             if call.name in self._results:
                 return call.decode(self._results[call.name])
             if not await self.may_begin(call.name, call.tool, call.arguments):
-                return call.tell(OUTCOME_UNKNOWN)
+                return call.substitute(OUTCOME_UNKNOWN)
             await self.begin(call.name)
             try:
                 result = await call.execute()

@@ -57,9 +57,9 @@ class Offer:
             self._always, self._found, self.left_out = list(tools), [], []
             self.shown[:] = tools
             return Toolbox(tools)
-        places = self._max_tools - 1 - self._max_found
+        room = self._max_tools - 1 - self._max_found
         ranked = sorted(tools, key=lambda tool: tool.name not in self._called)
-        kept = {tool.name for tool in ranked[:places]}
+        kept = {tool.name for tool in ranked[:room]}
         self.left_out = [tool for tool in tools if tool.name not in kept]
         finder = FindTool(self, _unused_name({tool.name for tool in tools}))
         self._always = [*(tool for tool in tools if tool.name in kept), finder]
@@ -95,9 +95,9 @@ class FindTool:
         self._offer = offer
         self.name = name
         sources = Counter(getattr(tool, "source", None) or "others" for tool in offer.left_out)
-        told = ", ".join(f"{source} ({count})" for source, count in sources.items())
+        counts = ", ".join(f"{source} ({count})" for source, count in sources.items())
         self.description = (
-            f"Find a tool by what it does. {len(offer.left_out)} tools are not listed here: {told}."
+            f"Find a tool by what it does. {len(offer.left_out)} tools are not listed: {counts}."
             " Those that are found can be called in the next step."
         )
         self.parameters: dict[str, Any] = {
@@ -122,11 +122,11 @@ class FindTool:
         if not found:
             names = [tool.name for tool in self._offer.left_out[:MAX_NAMES]]
             return {"tools": [], "note": f"Nothing fits. Tools that are not listed: {names}"}
-        told = [
+        described = [
             {"name": tool.name, "description": tool.description[:MAX_DESCRIPTION_CHARS]}
             for tool in found
         ]
-        return {"tools": told, "note": "They are listed from now on, and can be called."}
+        return {"tools": described, "note": "They are listed from now on, and can be called."}
 
 
 def called_in(history: Sequence[Any]) -> set[str]:

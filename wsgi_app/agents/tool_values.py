@@ -23,7 +23,7 @@ from wsgi_app.engine.turn.valid_messages import parse_object
 MAX_OUTPUT_BYTES: Final = 65_536
 #: More faults of a call's arguments are only counted: pydantic takes 10 us for each to tell it,
 #: while no other thread runs, and a call has room for hundreds of thousands.
-MAX_FAULTS_TOLD: Final = 100
+MAX_FAULTS_SHOWN: Final = 100
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -46,7 +46,7 @@ class Arguments:
         try:
             values = self._adapter.validate_json(text)
         except ValidationError as error:
-            if error.error_count() > MAX_FAULTS_TOLD:
+            if error.error_count() > MAX_FAULTS_SHOWN:
                 raise CallRefused(f"bad arguments: {error.error_count()} faults") from error
             faults = error.errors(include_url=False, include_context=False, include_input=False)
             texts = [f"{'.'.join(map(str, f['loc'])) or 'arguments'}: {f['msg']}" for f in faults]

@@ -109,10 +109,10 @@ class Toolbox:
         self, turn: Turn, calls: Sequence[CallRequest]
     ) -> Generator[ToolResult, None, list[ToolResult]]:
         results: dict[int, ToolResult] = {}
-        for place, result in self._results(turn, calls):
-            results[place] = result
+        for index, result in self._results(turn, calls):
+            results[index] = result
             yield result
-        return [results[place] for place in range(len(calls))]
+        return [results[index] for index in range(len(calls))]
 
     def _results(
         self, turn: Turn, calls: Sequence[CallRequest]
@@ -122,8 +122,8 @@ class Toolbox:
             return
         for start in range(0, len(calls), MAX_CALLS_AT_ONCE):
             batch = calls[start : start + MAX_CALLS_AT_ONCE]
-            for place, result in self._run_at_once(turn, batch):
-                yield start + place, result
+            for index, result in self._run_at_once(turn, batch):
+                yield start + index, result
 
     def _run_at_once(
         self, turn: Turn, calls: Sequence[CallRequest]
@@ -156,8 +156,8 @@ class Toolbox:
         return lanes
 
     def _run_lane(self, turn: Turn, lane: _Lane, finished: _Finished) -> None:
-        for place, call in lane:
-            finished.put((place, self._result(turn, call)))
+        for index, call in lane:
+            finished.put((index, self._result(turn, call)))
 
     def _result(self, turn: Turn, call: CallRequest) -> ToolResult:
         try:

@@ -113,7 +113,7 @@ def shut(one: Any) -> None:
             one.shutdown(socket.SHUT_RDWR)  # what asyncio gives in place of one
 
 
-class WatchedBackend:
+class HeldBackend:
     """The HTTP library's backend, whose connections are held by the requests that use them."""
 
     def __init__(self, backend: Any) -> None:
@@ -122,16 +122,16 @@ class WatchedBackend:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
 
-    def connect_tcp(self, *args: Any, **options: Any) -> WatchedStream:
+    def connect_tcp(self, *args: Any, **options: Any) -> HeldStream:
         """Connect, as the library's own."""
-        return WatchedStream(self._backend.connect_tcp(*args, **options))
+        return HeldStream(self._backend.connect_tcp(*args, **options))
 
-    def connect_unix_socket(self, *args: Any, **options: Any) -> WatchedStream:
+    def connect_unix_socket(self, *args: Any, **options: Any) -> HeldStream:
         """Connect, as the library's own."""
-        return WatchedStream(self._backend.connect_unix_socket(*args, **options))
+        return HeldStream(self._backend.connect_unix_socket(*args, **options))
 
 
-class WatchedStream:
+class HeldStream:
     """A connection; each request on it begins with a write."""
 
     def __init__(self, stream: Any) -> None:
@@ -146,28 +146,28 @@ class WatchedStream:
         _hold(self._stream)
         self._stream.write(*args, **options)
 
-    def start_tls(self, *args: Any, **options: Any) -> WatchedStream:
+    def start_tls(self, *args: Any, **options: Any) -> HeldStream:
         """Go on with TLS."""
-        return WatchedStream(self._stream.start_tls(*args, **options))
+        return HeldStream(self._stream.start_tls(*args, **options))
 
 
-class AsyncWatchedBackend(WatchedBackend):
+class AsyncHeldBackend(HeldBackend):
     """The same for the library's asynchronous side."""
 
     async def connect_tcp(  # type: ignore[override] # it is the asynchronous one's
         self, *args: Any, **options: Any
-    ) -> AsyncWatchedStream:
+    ) -> AsyncHeldStream:
         """Connect, as the library's own."""
-        return AsyncWatchedStream(await self._backend.connect_tcp(*args, **options))
+        return AsyncHeldStream(await self._backend.connect_tcp(*args, **options))
 
     async def connect_unix_socket(  # type: ignore[override] # the same
         self, *args: Any, **options: Any
-    ) -> AsyncWatchedStream:
+    ) -> AsyncHeldStream:
         """Connect, as the library's own."""
-        return AsyncWatchedStream(await self._backend.connect_unix_socket(*args, **options))
+        return AsyncHeldStream(await self._backend.connect_unix_socket(*args, **options))
 
 
-class AsyncWatchedStream(WatchedStream):
+class AsyncHeldStream(HeldStream):
     """The same for the library's asynchronous side."""
 
     async def write(self, *args: Any, **options: Any) -> None:  # type: ignore[override] # the same
@@ -177,9 +177,9 @@ class AsyncWatchedStream(WatchedStream):
 
     async def start_tls(  # type: ignore[override] # the same
         self, *args: Any, **options: Any
-    ) -> AsyncWatchedStream:
+    ) -> AsyncHeldStream:
         """Go on with TLS."""
-        return AsyncWatchedStream(await self._stream.start_tls(*args, **options))
+        return AsyncHeldStream(await self._stream.start_tls(*args, **options))
 
 
 def _hold(stream: Any) -> None:

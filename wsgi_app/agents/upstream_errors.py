@@ -121,8 +121,10 @@ def reported_error(error: Any, *codes: Any) -> UpstreamError:
         codes = error.get("status"), error.get("code"), *codes
     statuses = [status for status in map(_status_of, codes) if status in _HTTP_ERRORS]
     if statuses or refusal_reason(_BAD_REQUEST, error):
-        told = status_error(statuses[0] if statuses else _BAD_REQUEST, error)
-        return BrokenOffError(told.message, told.details) if told.retryable else told
+        upstream = status_error(statuses[0] if statuses else _BAD_REQUEST, error)
+        return (
+            BrokenOffError(upstream.message, upstream.details) if upstream.retryable else upstream
+        )
     return BrokenOffError("The model provider reported an error.")
 
 

@@ -9,7 +9,7 @@ from typing import Optional
 from flask import Request
 
 from wsgi_app.auth.refusals import unauthorized
-from wsgi_app.auth.watched_file import WatchedFile
+from wsgi_app.auth.reloaded_file import ReloadedFile
 from wsgi_app.config import setting_name
 from wsgi_app.tokens import Principal, digest, parse_tokens_file
 
@@ -49,7 +49,7 @@ def token_lookup(tokens: Mapping[bytes, Principal], path: Path | None) -> Lookup
     """
     if path is None:
         return lambda token: tokens.get(digest(token))
-    file = WatchedFile(path, parse_tokens_file, setting_name("tokens_file"))
+    file = ReloadedFile(path, parse_tokens_file, setting_name("tokens_file"))
 
     def look_up(token: str) -> Principal | None:
         key = digest(token)

@@ -15,8 +15,8 @@ import jwt
 from wsgi_app.auth.bearer import Lookup
 from wsgi_app.auth.key_set import ALGORITHMS, VerifyKey, parse_key_set
 from wsgi_app.auth.refusals import unauthorized
+from wsgi_app.auth.reloaded_file import ReloadedFile
 from wsgi_app.auth.remote_keys import RemoteKeys
-from wsgi_app.auth.watched_file import WatchedFile
 from wsgi_app.config import Settings, setting_name
 from wsgi_app.errors import ConfigError
 from wsgi_app.tokens import DEFAULT_SCOPES, SCOPES, Principal
@@ -48,7 +48,7 @@ def _find_key(path: str) -> FindKey:
     if "://" in path:
         _check_url(path, setting)
         return RemoteKeys(path, setting).find
-    file = WatchedFile(Path(path), parse_key_set, setting)
+    file = ReloadedFile(Path(path), parse_key_set, setting)
     return lambda kid, algorithm: file.content().find(kid, algorithm)
 
 

@@ -21,7 +21,7 @@ from wsgi_app.agents.mcp.endpoint import McpEndpoint
 from wsgi_app.agents.mcp.faults import describe_causes, fault_of, unusable
 from wsgi_app.agents.mcp.link import McpLink
 from wsgi_app.agents.mcp.listing import list_tools
-from wsgi_app.agents.mcp.progress import Progress, tell
+from wsgi_app.agents.mcp.progress import Progress, emit_status
 from wsgi_app.agents.mcp.tasks import call_as_task, needs_task
 from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnError
@@ -191,7 +191,9 @@ class McpConnection:
             return
         link.stop()
         if link.was_open and link.wire.is_stateful and self._turn is not None and not self._closed:
-            tell(self._turn, f"{self.name}: began again; what it held for this session is lost.")
+            emit_status(
+                self._turn, f"{self.name}: began again; what it held for this session is lost."
+            )
 
     async def _list_tools(self, seconds: float) -> list[RemoteTool]:
         client = await self._get_client()

@@ -14,7 +14,7 @@ from wsgi_app.errors import TurnError
 #: Where an error that the host itself made of an HTTP answer says so.
 _KEY: Final = "io.wsgi-agent-host/fault"
 #: Of a foreign answer's text, for the log.
-MAX_TOLD_CHARS: Final = 300
+MAX_SHOWN_CHARS: Final = 300
 #: Statuses that do not change before somebody changes the configuration.
 _LASTING: Final = frozenset({401, 403})
 
@@ -67,8 +67,8 @@ def describe_causes(error: BaseException) -> str:
     if grouped:
         return "; ".join(map(describe_causes, grouped))
     fault = fault_of(error) if isinstance(error, MCPError) else None
-    told = f"{fault.reason}: {fault.text}" if fault is not None else str(error)
-    line = f"{type(error).__name__}: {' '.join(told.split())}"
+    reason = f"{fault.reason}: {fault.text}" if fault is not None else str(error)
+    line = f"{type(error).__name__}: {' '.join(reason.split())}"
     return line if error.__cause__ is None else f"{line} ({describe_causes(error.__cause__)})"
 
 

@@ -18,7 +18,7 @@ from mcp.client.streamable_http import MCP_SESSION_ID, streamable_http_client
 from mcp_types import INTERNAL_ERROR
 
 from wsgi_app.agents.mcp.endpoint import Wire
-from wsgi_app.agents.mcp.faults import MAX_TOLD_CHARS, Fault
+from wsgi_app.agents.mcp.faults import MAX_SHOWN_CHARS, Fault
 from wsgi_app.agents.mcp.messages import Messages, too_large
 
 #: For one connection to an HTTP server, and for sending to it.
@@ -157,7 +157,9 @@ async def _refused(
     forgotten = status == _NOT_FOUND or (
         status == _HTTP_ERROR and "session" in text.lower()  # as servers of the TypeScript SDK say
     )
-    fault = Fault(status, text[:MAX_TOLD_CHARS], has_session and forgotten, status >= _SERVER_ERROR)
+    fault = Fault(
+        status, text[:MAX_SHOWN_CHARS], has_session and forgotten, status >= _SERVER_ERROR
+    )
     return _failed(request, request_id, fault, _error_in(body))
 
 

@@ -97,7 +97,7 @@ async def _read(process: Process, wire: Wire, hand_on: Any) -> None:
     """Hand on the program's messages to its end, also when nobody takes them any more."""
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     messages = Messages(wire.server, wire.max_message_bytes)
-    is_wanted, is_told = True, False
+    is_wanted, is_logged = True, False
     with suppress(*_GONE):
         while True:
             chunk = await process.stdout.receive(_CHUNK_BYTES)
@@ -105,8 +105,8 @@ async def _read(process: Process, wire: Wire, hand_on: Any) -> None:
                 try:
                     message = jsonrpc_message_adapter.validate_json(line, by_name=False)
                 except ValueError:
-                    if not is_told and line.strip():
-                        is_told = True
+                    if not is_logged and line.strip():
+                        is_logged = True
                         log.warning("MCP server %s writes what is no message", wire.server)
                     continue
                 try:

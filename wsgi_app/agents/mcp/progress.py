@@ -35,10 +35,10 @@ class Progress:
         now = time.monotonic()
         if text != self._shown and now >= self._shown_at + MIN_SECONDS_BETWEEN:
             self._shown, self._shown_at = text, now
-            tell(self._turn, text)
+            emit_status(self._turn, text)
 
 
-def tell(turn: Turn, text: str) -> None:
+def emit_status(turn: Turn, text: str) -> None:
     """Send a status, unless the turn takes none any more."""
     with suppress(TurnCancelled, TurnError):  # it ends, which its own thread finds out
         turn.emit(Status(text))

@@ -28,7 +28,7 @@ _DATA_URL: Final = re.compile(
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{2048,}={0,2}")
 _MIXED: Final = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"[0-9]"))
 #: A text is looked for in the data down to here.
-_SAID_DEPTH: Final = 3
+_TEXT_DEPTH: Final = 3
 
 
 def output_of(result: CallToolResult) -> Any:
@@ -39,9 +39,9 @@ def output_of(result: CallToolResult) -> Any:
     data = without_media(result.structured_content)
     if result.is_error:
         return _joined(parts) if parts else data
-    said = set(_said(data, _SAID_DEPTH))
+    texts = set(_texts_in(data, _TEXT_DEPTH))
     both = zip(result.content, parts, strict=True)
-    more = [part for block, part in both if not _is_said(block, part, said)]
+    more = [part for block, part in both if not _is_repeated(block, part, texts)]
     # The official server's form of what is no object.
     value = data["result"] if isinstance(data, dict) and list(data) == ["result"] else data
     if more:
@@ -95,8 +95,8 @@ def _text(text: str) -> str:
             data = json.loads(text)
         except (ValueError, RecursionError):
             data = None  # it only looks like JSON
-        if isinstance(data, (dict, list)) and (told := without_media(data)) != data:
-            return json.dumps(told, ensure_ascii=False)
+        if isinstance(data, (dict, list)) and (without := without_media(data)) != data:
+            return json.dumps(without, ensure_ascii=False)
     text = _DATA_URL.sub(lambda url: f"({url[1] or 'data'}, {_decoded_bytes(url[2])} bytes)", text)
     return _RUN.sub(_run, text)
 
@@ -108,23 +108,23 @@ def _run(found: re.Match[str]) -> str:
     return f"(base64, {_decoded_bytes(text)} bytes)"
 
 
-def _said(value: Any, depth: int) -> Iterator[str]:
+def _texts_in(value: Any, depth: int) -> Iterator[str]:
     """What the data say, as JSON and as text."""
     yield _canonical(value)
     if isinstance(value, str):
         yield value
     elif depth and isinstance(value, (dict, list)):
         for one in value.values() if isinstance(value, dict) else value:
-            yield from _said(one, depth - 1)
+            yield from _texts_in(one, depth - 1)
 
 
-def _is_said(block: ContentBlock, part: Any, said: set[str]) -> bool:
+def _is_repeated(block: ContentBlock, part: Any, texts: set[str]) -> bool:
     if not isinstance(block, TextContent):
-        return _canonical(part) in said
-    if not part or part in said:
+        return _canonical(part) in texts
+    if not part or part in texts:
         return True
     try:
-        return _canonical(without_media(json.loads(block.text))) in said
+        return _canonical(without_media(json.loads(block.text))) in texts
     except (ValueError, RecursionError):
         return False
 

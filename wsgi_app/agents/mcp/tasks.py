@@ -53,19 +53,19 @@ async def call_as_task(
     tool: str,
     arguments: dict[str, Any],
     limited: Limited,
-    tell: Callable[[str], None],
+    show: Callable[[str], None],
 ) -> CallToolResult:
-    """Run a call as a task; ``tell`` gets what the server says of it.
+    """Run a call as a task; ``show`` gets what the server says of it.
 
     Raises what `Client.call_tool` does. When the caller is cancelled, so is the task.
     """
     created = CreateTaskResult.model_validate(await limited(_start(client, tool, arguments)))
-    task_id, task, told = created.task.task_id, created.task, None
+    task_id, task, shown = created.task.task_id, created.task, None
     try:
         while task.status == "working":
-            if task.status_message and task.status_message != told:
-                told = task.status_message
-                tell(told)
+            if task.status_message and task.status_message != shown:
+                shown = task.status_message
+                show(shown)
             await anyio.sleep(_seconds(task.poll_interval))
             asked = GetTaskRequest(params=GetTaskRequestParams(task_id=task_id))
             task = await limited(client.session.send_request(asked, GetTaskResult))

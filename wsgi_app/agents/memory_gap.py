@@ -1,4 +1,4 @@
-"""What a framework's own memory has missed of a session, and the host's history holds.
+"""What a framework's own memory lacks of a session, and the host's history holds.
 
 A framework writes down what its steps give, at the end of each; the user has seen more when a turn
 is stopped in the midst of one, and the memory may have been away.
@@ -23,21 +23,23 @@ class Remembered(NamedTuple):
     calls: Collection[str]
     #: Those of the calls, by their ids, that have no result.
     open_calls: Sequence[str]
-    #: All that the assistant said.
-    said: str
+    #: All text of the assistant.
+    text: str
     #: Whether the assistant's text is at the end.
     is_answered: bool
 
 
-def missed(memory: Remembered, history: Sequence[Message], *, stopped: bool) -> list[Message]:
-    """The chat messages that the framework must be told before the user's new one.
+def missing_messages(
+    memory: Remembered, history: Sequence[Message], *, stopped: bool
+) -> list[Message]:
+    """The chat messages that the framework must get before the user's new one.
 
     ``stopped``: whether it did not come to the exchange's end. Results are first, of the calls
     that have none; an exchange that it began ends with text of the assistant then.
     """
     seen, later = _split(memory.user, history)
     results = {m["tool_call_id"]: m["content"] for m in seen if m["role"] == "tool"}
-    told: list[Message] = [
+    missing: list[Message] = [
         {
             "role": "tool",
             "tool_call_id": call_id,
@@ -46,32 +48,32 @@ def missed(memory: Remembered, history: Sequence[Message], *, stopped: bool) -> 
         for call_id in memory.open_calls
     ]
     if stopped:
-        told += _unknown(memory, seen)
-        ended = told[-1]["role"] == "assistant" if told else memory.is_answered
+        missing += _unknown(memory, seen)
+        ended = missing[-1]["role"] == "assistant" if missing else memory.is_answered
         if not ended:
             closing = seen[-1]["content"] if seen else NO_ANSWER
-            told.append({"role": "assistant", "content": closing})
-    return told + later
+            missing.append({"role": "assistant", "content": closing})
+    return missing + later
 
 
 def _split(user: str | None, history: Sequence[Message]) -> tuple[Sequence[Message], list[Message]]:
     """The answer to this message as the host has it, and all that is behind it."""
     exchanges = exchanges_of(history)
-    for place in reversed(range(len(exchanges))):
-        first, *answer = exchanges[place]
+    for index in reversed(range(len(exchanges))):
+        first, *answer = exchanges[index]
         if first["role"] == "user" and first["content"] == user:
-            return answer, [m for exchange in exchanges[place + 1 :] for m in exchange]
+            return answer, [m for exchange in exchanges[index + 1 :] for m in exchange]
     return [], []
 
 
 def _unknown(memory: Remembered, seen: Sequence[Message]) -> list[Message]:
     """What of an answer the framework does not know."""
-    told: list[Message] = []
+    missing: list[Message] = []
     known: set[str] = set()
     for message in seen:
         if message["role"] == "tool":
             if message["tool_call_id"] in known:
-                told.append(message)
+                missing.append(message)
             continue
         calls = [
             call
@@ -79,13 +81,13 @@ def _unknown(memory: Remembered, seen: Sequence[Message]) -> list[Message]:
             if not any(_same(one, call["id"]) for one in memory.calls)
         ]
         text = without_mark(message.get("content") or "")
-        is_new = bool(text.strip()) and text.strip() not in memory.said
+        is_new = bool(text.strip()) and text.strip() not in memory.text
         if calls:
             known.update(call["id"] for call in calls)
-            told.append({**message, "content": text if is_new else None, "tool_calls": calls})
+            missing.append({**message, "content": text if is_new else None, "tool_calls": calls})
         elif is_new and "tool_calls" not in message:
-            told.append(message)
-    return told
+            missing.append(message)
+    return missing
 
 
 def _same(call_id: str, stored: str) -> bool:
@@ -95,5 +97,5 @@ def _same(call_id: str, stored: str) -> bool:
 
 
 def join_texts(texts: Iterable[str]) -> str:
-    """What `Remembered.said` takes."""
+    """Text for `Remembered.text`."""
     return "\n".join(text for text in texts if text)

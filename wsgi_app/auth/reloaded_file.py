@@ -17,7 +17,7 @@ T = TypeVar("T")
 LOOK_SECONDS: Final = 1.0
 
 
-class WatchedFile(Generic[T]):
+class ReloadedFile(Generic[T]):
     """A file's content, read again once the file has changed.
 
     ``parse`` makes it of the text and raises ValueError; ``setting`` names the file in messages. A

@@ -15,7 +15,7 @@ from langgraph.constants import TAG_NOSTREAM
 from langgraph.errors import GraphBubbleUp
 
 from wsgi_app.agents.answer_end import CUT_OFF, check_end
-from wsgi_app.agents.langgraph_end import calls_of, end_of, has_content, tells_end
+from wsgi_app.agents.langgraph_end import calls_of, end_of, has_content, reports_end
 from wsgi_app.agents.langgraph_nested import NestedGraphs
 from wsgi_app.agents.upstream_errors import (
     from_openai,
@@ -33,8 +33,8 @@ from wsgi_app.events import Status, Usage
 # does not speak to the user.
 RUN: Final = "wsgi_app_run"
 QUIET: Final = "wsgi_app_quiet"
-#: Where LangChain names the code of an error that was told within an answer.
-_TOLD_CODE: Final = re.compile(r"code='?(\w+)|^(\w+): ")
+#: Where LangChain names the code of an error that came within an answer.
+_REPORTED_CODE: Final = re.compile(r"code='?(\w+)|^(\w+): ")
 #: What the HTTP clients of chat models raise of their own, by package.
 _TRANSPORTS: Final = frozenset({"aiohttp", "anyio", "httpcore", "httpx", "httpx2"})
 
@@ -42,7 +42,7 @@ _TRANSPORTS: Final = frozenset({"aiohttp", "anyio", "httpcore", "httpx", "httpx2
 _tools: ContextVar[tuple[UUID, ...]] = ContextVar("wsgi_app_tools", default=())
 
 
-class ModelWatch(BaseCallbackHandler):
+class ModelCallbacks(BaseCallbackHandler):
     """Counts what a turn's models use, and marks those that do not speak to the user.
 
     These are the models tagged ``nostream``, and those that tools ask. Called on the agents loop,
@@ -97,8 +97,8 @@ class ModelWatch(BaseCallbackHandler):
             metadata[RUN] = str(run_id)
             metadata[QUIET] = quiet
 
-    def tell_cut(self) -> None:
-        """Tell the user if the last answer of the graph was cut off."""
+    def report_cut(self) -> None:
+        """Report it to the user if the last answer of the graph was cut off."""
         if self._is_cut:
             self._turn.emit(Status(CUT_OFF))
 
@@ -123,22 +123,22 @@ class ModelWatch(BaseCallbackHandler):
 
     def _check_end(self, message: BaseMessage, run_id: UUID) -> None:
         """Check how a model's answer has ended, see `answer_end`; raises UpstreamError."""
-        if not isinstance(message, AIMessage) or not tells_end(message):
+        if not isinstance(message, AIMessage) or not reports_end(message):
             return
         quiet = run_id in self._quiet_runs
         has_text = has_content(message)
         self._has_spoken = self._has_spoken or (has_text and not quiet)
-        told: list[Any] = []
+        statuses: list[Any] = []
         check_end(
             end_of(message),
             has_text=has_text,
             has_spoken=has_text or quiet or self._has_spoken,
             calls=calls_of(message),
-            emit=told.append,
+            emit=statuses.append,
         )
         if not quiet:
-            # Told at the end of all: the graph's stream may be behind.
-            self._is_cut = bool(told)
+            # Reported at the end of all: the graph's stream may be behind.
+            self._is_cut = bool(statuses)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """Remember that it was a model that failed, and whether in mid-answer."""
@@ -146,10 +146,10 @@ class ModelWatch(BaseCallbackHandler):
             self._errors.append((error, run_id in self._answering))
 
     def on_tool_start(
-        self, *told: Any, run_id: UUID, tool_call_id: str | None = None, **more: Any
+        self, *positional: Any, run_id: UUID, tool_call_id: str | None = None, **more: Any
     ) -> None:
         """Let what runs in the tool, however it is called, know that it does."""
-        name = (told[0] if told and told[0] else {}).get("name", "tool")
+        name = (positional[0] if positional and positional[0] else {}).get("name", "tool")
         within = _tools.get()
         self.nested.begin_tool(run_id, within, tool_call_id or "", name, more.get("metadata"))
         _tools.set((*within, run_id))
@@ -188,8 +188,8 @@ class ModelWatch(BaseCallbackHandler):
 def _of_model(error: BaseException, *, answering: bool) -> UpstreamError | None:
     """The error for one that a model raised, which is not the openai package's."""
     if isinstance(error, ValueError) and answering:
-        told = _TOLD_CODE.search(str(error))  # so LangChain repeats what a response says
-        return reported_error({"code": (told[1] or told[2]) if told else None})
+        found = _REPORTED_CODE.search(str(error))  # so LangChain repeats what a response says
+        return reported_error({"code": (found[1] or found[2]) if found else None})
     status = getattr(error, "status_code", None)
     if isinstance(status, int):
         return status_error(status, getattr(error, "body", None) or str(error))

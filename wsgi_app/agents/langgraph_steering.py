@@ -44,47 +44,47 @@ class BetweenSteps(RunControl):
         return not was_first and self._waits()
 
 
-class Said:
+class GraphSteering:
     """What one turn's user has said meanwhile. Used by one task on the agents loop."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
-        told = (event for event in turn.records.events if isinstance(event, Steered))
+        steered = (event for event in turn.records.events if isinstance(event, Steered))
         #: How often each text was taken, by which each message has a name of its own.
-        self._taken = Counter(event.content for event in told if event.status == "taken")
+        self._taken = Counter(event.content for event in steered if event.status == "taken")
         #: What is taken and not in the state.
-        self._left: list[str] = []
+        self._pending: list[str] = []
 
     def waits(self) -> bool:
         """Whether there is something for the graph."""
-        return bool(self._left) or self._turn.is_steered
+        return bool(self._pending) or self._turn.is_steered
 
     def take(self) -> HumanMessage:
         """All that waits, as one message: many models refuse two in a row."""
-        texts = [*self._left, *self._turn.steered()]
-        self._left = []
+        texts = [*self._pending, *self._turn.steered()]
+        self._pending = []
         message = HumanMessage("\n\n".join(texts), id=self._name(texts[0]))
         self._taken.update(texts)
         return message
 
-    def take_up(self, messages: Sequence[BaseMessage]) -> None:
+    def restore(self, messages: Sequence[BaseMessage]) -> None:
         """Take what another worker has written into the state, but nobody could record as taken."""
         if not self._turn.is_steered:
             return
-        self._left = self._turn.steered()
-        name = self._name(self._left[0])
+        self._pending = self._turn.steered()
+        name = self._name(self._pending[0])
         found = next((str(one.text) for one in messages if one.id == name), None)
-        for count in range(len(self._left), 0, -1):
-            if "\n\n".join(self._left[:count]) == found:
-                self._taken.update(self._left[:count])
-                del self._left[:count]
+        for count in range(len(self._pending), 0, -1):
+            if "\n\n".join(self._pending[:count]) == found:
+                self._taken.update(self._pending[:count])
+                del self._pending[:count]
                 break
 
     def _name(self, text: str) -> str:
         return self._turn.key_of("said", text, self._taken[text])
 
 
-def may_be_said(messages: Sequence[BaseMessage]) -> bool:
+def accepts_user_message(messages: Sequence[BaseMessage]) -> bool:
     """Whether the user's word may stand behind these messages: an answer, or all of its results."""
     return (
         bool(messages) and not isinstance(messages[-1], HumanMessage) and not open_calls(messages)

@@ -20,11 +20,11 @@ from wsgi_app.engine.turn.call import find_call
 class Words(NamedTuple):
     """What was said, and how many items of the run stand before it."""
 
-    place: int
+    items_before: int
     text: str
 
 
-class Said:
+class SdkSteering:
     """Adds what one turn's user says. Used by tasks of the ``agents`` loop alone."""
 
     def __init__(self, turn: Turn, max_turns: int, others: CallModelInputFilter | None) -> None:
@@ -47,7 +47,7 @@ class Said:
         changed = self.others(CallModelData(made, data.agent, data.context))
         return await changed if inspect.isawaitable(changed) else changed
 
-    def _listen(self, place: int) -> None:
+    def _listen(self, items_before: int) -> None:
         """Take what was said before the next request.
 
         Nobody could answer what comes during the last one. What comes before the first waits for
@@ -55,14 +55,14 @@ class Said:
         """
         is_last = self.answers >= self._max_turns - 1
         if self.answers or is_last:
-            self.words += [Words(place, text) for text in self._turn.steered(last=is_last)]
+            self.words += [Words(items_before, text) for text in self._turn.steered(last=is_last)]
 
     def put_into(self, items: Sequence[TResponseInputItem]) -> list[TResponseInputItem]:
         """The items with the user's words in their places; those of one place are one message."""
         made: list[TResponseInputItem] = list(items)
-        for place in sorted({one.place for one in self.words}, reverse=True):
-            texts = [one.text for one in self.words if one.place == place]
-            made.insert(place, _message(texts))
+        for items_before in sorted({one.items_before for one in self.words}, reverse=True):
+            texts = [one.text for one in self.words if one.items_before == items_before]
+            made.insert(items_before, _message(texts))
         return made
 
     def begin_again(self, items: Sequence[TResponseInputItem]) -> list[TResponseInputItem]:

@@ -22,13 +22,13 @@ _STEPS: Final[dict[str, type[ModelStep]]] = {
 _OK: Final = 200
 
 
-class WatchedAnswer:
+class CheckedAnswer:
     """Reads along with one answer's reader, which is the only one that touches it."""
 
     def __init__(self, turn: Turn, step: type[ModelStep], *, streams: bool) -> None:
         self._turn = turn
         # Whether an answer without text is one is the framework's to say.
-        self._step = step(self._tell, has_spoken=True)
+        self._step = step(self._emit, has_spoken=True)
         self._reader = AnswerReader(self._step)
         self._streams = streams
         self._is_closed = self._is_counted = False
@@ -72,19 +72,19 @@ class WatchedAnswer:
         if self._streams or error.details:
             self.error = error
 
-    def _tell(self, item: str | AnyEvent) -> None:
+    def _emit(self, item: str | AnyEvent) -> None:
         if isinstance(item, Status):
             self._turn.emit(item)
 
 
-def watched_answer(turn: Turn, request: Any, response: Any) -> WatchedAnswer | None:
+def checked_answer(turn: Turn, request: Any, response: Any) -> CheckedAnswer | None:
     """Watch the answer to an HTTP request if it is a model's."""
     step = step_of(request)
     encoding = response.headers.get("content-encoding", "identity")
     if step is None or response.status_code != _OK or encoding != "identity":
         return None
     kind = response.headers.get("content-type", "")
-    return WatchedAnswer(turn, step, streams=kind.startswith("text/event-stream"))
+    return CheckedAnswer(turn, step, streams=kind.startswith("text/event-stream"))
 
 
 def step_of(request: Any) -> type[ModelStep] | None:
