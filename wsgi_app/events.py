@@ -247,7 +247,7 @@ _encoder = msgspec.json.Encoder(enc_hook=_plain)
 _decoder: msgspec.json.Decoder[PlainEvent] = msgspec.json.Decoder(PlainEvent)
 
 
-class _Place(Struct):
+class _Origin(Struct):
     """Whose an event is; it stands in front of all else, so that others are read without a look."""
 
     parent: str = ""
@@ -256,7 +256,7 @@ class _Place(Struct):
 
 #: What the name of the first field begins with, ``type``, in most events.
 _T: Final = ord("t")
-_place_decoder = msgspec.json.Decoder(_Place)
+_origin_decoder = msgspec.json.Decoder(_Origin)
 
 
 def encode_json(value: Any) -> bytes:
@@ -281,11 +281,11 @@ def encode_event(event: AnyEvent) -> bytes:
 
 def _encode_placed(event: Nested | Handoff) -> bytes:
     if isinstance(event, Handoff):
-        place, plain = {"agent": event.agent}, encode_json(Status(event.content))
+        origin, plain = {"agent": event.agent}, encode_json(Status(event.content))
     else:
-        place = {"parent": event.parent, "agent": event.agent}
+        origin = {"parent": event.parent, "agent": event.agent}
         plain = encode_event(event.event)
-    return encode_json(place)[:-1] + b"," + plain[1:]
+    return encode_json(origin)[:-1] + b"," + plain[1:]
 
 
 def decode_event(json: bytes) -> AnyEvent:
@@ -295,11 +295,11 @@ def decode_event(json: bytes) -> AnyEvent:
 
 
 def _placed(event: PlainEvent, json: bytes) -> AnyEvent:
-    place = _place_decoder.decode(json)
-    if place.parent and isinstance(event, AGENT_EVENTS):
-        return Nested(place.parent, place.agent, event)
-    if place.agent and isinstance(event, Status):
-        return Handoff(event.content, place.agent)
+    origin = _origin_decoder.decode(json)
+    if origin.parent and isinstance(event, AGENT_EVENTS):
+        return Nested(origin.parent, origin.agent, event)
+    if origin.agent and isinstance(event, Status):
+        return Handoff(event.content, origin.agent)
     return event
 
 

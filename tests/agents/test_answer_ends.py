@@ -355,7 +355,7 @@ def test_a_long_wait_for_a_provider_is_told(
     bench: AgentBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each time that the provider asks for one, and of a short one nothing."""
-    monkeypatch.setattr(openai_connect, "TOLD_WAIT_SECONDS", 0.4)
+    monkeypatch.setattr(openai_connect, "SHOWN_WAIT_SECONDS", 0.4)
     *told, token, _ = bench.talk((Refuse(429, 0.1),), (Refuse(503, 0.6),), (Text(("Hello",)),))
     assert (token["type"], [event["type"] for event in told]) == ("token", ["status"])
     assert "busy" in told[0]["content"]

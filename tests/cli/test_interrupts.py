@@ -51,12 +51,12 @@ def test_a_ctrl_c_in_a_destructor_is_heard(monkeypatch: pytest.MonkeyPatch) -> N
 def test_one_between_two_waits_is_heard_at_the_next() -> None:
     """What is shown is shown whole; the next wait ends at once, and the one after it does not."""
     with Interrupts() as interrupts:
-        with interrupts.heard():
+        with interrupts.handled():
             pass
         signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt), interrupts.heard():
+        with pytest.raises(KeyboardInterrupt), interrupts.handled():
             wait_long()
-        with interrupts.heard():
+        with interrupts.handled():
             time.sleep(0.3)  # three times as long as one is raised again
 
 

@@ -328,12 +328,12 @@ def test_turns_lost_together_leave_the_journal_in_their_order(make_store: MakeSt
 
 def test_watched_workers_are_told(store: Store) -> None:
     """Heartbeats say that somebody watches once somebody has; what they tell then is listed."""
-    assert not store.heartbeat("worker", [], (), WorkerInfo(pid=1)).watched
+    assert not store.heartbeat("worker", [], (), WorkerInfo(pid=1)).observed
     assert [view.info.live for view in store.workers()] == [()]
-    assert not store.heartbeat("worker", []).watched
-    assert [view.worker_id for view in store.watch_workers()] == ["worker"]
-    assert store.heartbeat("worker", []).watched
+    assert not store.heartbeat("worker", []).observed
+    assert [view.worker_id for view in store.observe_workers()] == ["worker"]
+    assert store.heartbeat("worker", []).observed
     turn = TurnInfo(tenant="t", session_id="s", turn=1, state="asking", begun_at=1.5, tokens=2)
     info = WorkerInfo(live=(turn,), left_out=3, hour=(MinuteInfo(29, 4, 5),))
-    assert store.heartbeat("worker", [], (), info) == Heartbeat({}, [], watched=True)
-    assert [view.info for view in store.watch_workers()] == [info]
+    assert store.heartbeat("worker", [], (), info) == Heartbeat({}, [], observed=True)
+    assert [view.info for view in store.observe_workers()] == [info]

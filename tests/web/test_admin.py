@@ -184,7 +184,7 @@ def test_what_is_told_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = LiveTurns()
     runs: Any = [_Run(number) for number in range(MAX_REPORTED_TURNS + 5, 0, -1)]
     assert turns.add_to(WorkerInfo(), lambda: runs) == WorkerInfo()
-    turns.watched = True
+    turns.observed = True
     info = turns.add_to(WorkerInfo(), lambda: runs)
     assert repr(info.live) == repr(tuple(map(float, range(1, MAX_REPORTED_TURNS + 1))))
     assert info.left_out == 5

@@ -79,7 +79,7 @@ class Conversation:
     def _show(self, reader: TurnReader, interrupts: Interrupts) -> int:
         events = reader.events()
         while True:
-            with interrupts.heard():
+            with interrupts.handled():
                 item = next(events)
             if isinstance(item, Notice):
                 self._screen.notice(item.text)
@@ -89,7 +89,7 @@ class Conversation:
             if item.kind in STATUS_BY_END:
                 return STATUS_BY_END[item.kind]
             if item.kind == "input_request":
-                with interrupts.heard():
+                with interrupts.handled():
                     self._answer(item)
 
     def _cancel(self, reader: TurnReader) -> None:

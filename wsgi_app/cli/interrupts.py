@@ -18,12 +18,12 @@ AGAIN_SECONDS: Final = 0.1
 
 
 class Interrupts:
-    """Makes the first Ctrl-C a KeyboardInterrupt in a `heard` block, and the second leave at once.
+    """Makes the first Ctrl-C a KeyboardInterrupt in a `handled` block; the second leaves at once.
 
-    Outside of `heard` blocks the first one waits, so that no event is shown by half. Python drops
+    Outside of `handled` blocks the first one waits, so that no event is shown by half. Python drops
     an exception that a signal's handler raises in a destructor or a callback, and keeps one that
     comes between readline's prompt and its wait until the next key: so it is raised again until a
-    `heard` block has ended with it. Used by the main thread, which also runs the handlers.
+    `handled` block has ended with it. Used by the main thread, which also runs the handlers.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Interrupts:
             signal.signal(signal.SIGALRM, self._alarm_before)
 
     @contextmanager
-    def heard(self) -> Iterator[None]:
+    def handled(self) -> Iterator[None]:
         """Let Ctrl-C interrupt what the block waits for."""
         self._hearing = True
         try:
@@ -77,7 +77,7 @@ class Interrupts:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let Ctrl-C end the block with KeyboardInterrupt, wherever in it the signal arrives."""
-    with Interrupts() as interrupts, interrupts.heard():
+    with Interrupts() as interrupts, interrupts.handled():
         yield
 
 

@@ -58,7 +58,7 @@ def _show(events: Iterator[Numbered], screen: Screen) -> None:
     turn = 0
     with Interrupts() as interrupts:
         while True:
-            with interrupts.heard():
+            with interrupts.handled():
                 event = next(events)
             if event.id.turn != turn:
                 turn = event.id.turn

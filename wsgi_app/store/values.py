@@ -214,13 +214,13 @@ class Heartbeat(NamedTuple):
     """What a worker learns of its turns.
 
     ``cancels``: those with a cancel flag. ``fenced``: those that are not its own any more.
-    ``watched``: whether somebody wants to know of each of its turns, see `Store.watch_workers`.
+    ``observed``: whether somebody wants to know of each of its turns, see `Store.observe_workers`.
     ``followed``: what is changed by each new turn of a followed session, and by its deletion.
     """
 
     cancels: dict[Fence, CancelReason]
     fenced: list[Fence]
-    watched: bool = False
+    observed: bool = False
     followed: Mapping[SessionKey, str] = MappingProxyType({})
 
 

@@ -138,7 +138,7 @@ class _Viewer:
 
     def _snapshot(self) -> AdminSnapshot:
         try:
-            return AdminSnapshot(at=time.time(), workers=self._mount.store.watch_workers())
+            return AdminSnapshot(at=time.time(), workers=self._mount.store.observe_workers())
         except StoreUnavailable as error:
             return AdminSnapshot(at=time.time(), workers=[], error=error.code)
 

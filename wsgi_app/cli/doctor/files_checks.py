@@ -78,5 +78,5 @@ def _file_system(path: Path, mounts: Path) -> str:
     return max(found, key=lambda one: len(one[0]))[1] if found else ""
 
 
-def _holds(place: str, path: Path) -> bool:
-    return place == "/" or Path(place) in (path, *path.parents)
+def _holds(folder: str, path: Path) -> bool:
+    return folder == "/" or Path(folder) in (path, *path.parents)

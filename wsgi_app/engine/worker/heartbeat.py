@@ -80,7 +80,7 @@ class HeartbeatThread:
         self._wakeup = Wakeup()
         self._stopping = False
         self._registered = False
-        self._watched = False
+        self._observed = False
         #: Since when the store has always answered, on `time.monotonic`; None while it does not.
         self._up_since: float | None = None
 
@@ -147,7 +147,7 @@ class HeartbeatThread:
         self._guard(self._warn)
         while not self._stopping:
             self._wakeup.wait(
-                min(pause_seconds, REPORT_SECONDS) if self._watched else pause_seconds
+                min(pause_seconds, REPORT_SECONDS) if self._observed else pause_seconds
             )
             self._guard(self._beat)
             self._guard(self._end_lost_workers)
@@ -169,9 +169,9 @@ class HeartbeatThread:
         self._registered = True
         if self._up_since is None:
             self._up_since = time.monotonic()
-        if beat.watched and not self._watched:
+        if beat.observed and not self._observed:
             self._wakeup.set()
-        self._watched = beat.watched
+        self._observed = beat.observed
         self._worker.take_heartbeat(beat)
 
     def _renew(self, fences: Sequence[Fence], following: Sequence[SessionKey]) -> Heartbeat:
@@ -189,7 +189,7 @@ class HeartbeatThread:
             followed.update(beat.followed)
             done += RENEWED_AT_ONCE
             if not gentle or done >= max(len(fences), len(following)):
-                return whole._replace(watched=beat.watched)
+                return whole._replace(observed=beat.observed)
             time.sleep(PAUSE_SECONDS)
 
     def _warn(self) -> None:

@@ -48,7 +48,7 @@ class WorkerTurns:
 
     def take_heartbeat(self, beat: Heartbeat) -> None:
         """See `HeartbeatSource.take_heartbeat`."""
-        self._live.watched = beat.watched
+        self._live.observed = beat.observed
         self._following.note(beat.followed)
         for fence, reason in beat.cancels.items():
             run = self._runs.find(fence.key, fence.turn)

@@ -28,7 +28,7 @@ class LiveTurns:
 
     def __init__(self) -> None:
         #: Whether somebody wants to know, as the last heartbeat said.
-        self.watched = False
+        self.observed = False
         self._lock = threading.Lock()
         self._minutes: deque[MinuteInfo] = deque(maxlen=MINUTES)
         #: Up to which event a run's tokens were counted, and how many there were.
@@ -41,7 +41,7 @@ class LiveTurns:
     def add_to(self, about: WorkerInfo, select_runs: Callable[[], Sequence[TurnRun]]) -> WorkerInfo:
         """Note how many turns there are, and add them and the last hour if somebody watches."""
         self._add(about.turns, 0)
-        if not self.watched:
+        if not self.observed:
             with self._lock:
                 self._counted = {}
             return about

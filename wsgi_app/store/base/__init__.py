@@ -32,7 +32,7 @@ from wsgi_app.store.base.readers import MAX_READ_BYTES, ReaderOperations
 from wsgi_app.store.base.sessions import SessionOperations
 from wsgi_app.store.base.steers import MAX_STEERS, PostedSteer, SteerOperations
 from wsgi_app.store.base.turns import TurnOperations
-from wsgi_app.store.base.workers import WATCH_SECONDS, WorkerOperations
+from wsgi_app.store.base.workers import OBSERVED_SECONDS, WorkerOperations
 from wsgi_app.store.offers import Offers
 from wsgi_app.store.resumes import Resumes
 from wsgi_app.store.values import (
@@ -66,8 +66,8 @@ from wsgi_app.store.values import (
 __all__ = [
     "MAX_READ_BYTES",
     "MAX_STEERS",
+    "OBSERVED_SECONDS",
     "SECRET_BYTES",
-    "WATCH_SECONDS",
     "Appended",
     "BeginTurn",
     "Closing",

@@ -16,7 +16,7 @@ from wsgi_app.store.values import (
 )
 
 #: How long workers report their turns after somebody has looked.
-WATCH_SECONDS = 10.0
+OBSERVED_SECONDS = 10.0
 
 
 class WorkerOperations(ABC):
@@ -48,10 +48,10 @@ class WorkerOperations(ABC):
         """List the workers that are alive, by their ids."""
 
     @abstractmethod
-    def watch_workers(self) -> list[WorkerView]:
-        """List them like `workers`, and have them report their turns for `WATCH_SECONDS`.
+    def observe_workers(self) -> list[WorkerView]:
+        """List them like `workers`, and have them report their turns for `OBSERVED_SECONDS`.
 
-        Their next heartbeats are told that they are ``watched``.
+        Their next heartbeats are told that they are ``observed``.
         """
 
     @abstractmethod

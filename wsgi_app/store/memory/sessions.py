@@ -48,9 +48,9 @@ class MemorySessions(MemoryPart, SessionOperations):
         before = None if cursor is None else decode_cursor(cursor)
         with self._lock:
             mine = [(key, one) for key, one in self._sessions.items() if key.tenant == tenant]
-            places = {(one.created_at, key.session_id): (key, one) for key, one in mine}
-            found = sorted((p for p in places if before is None or p < before), reverse=True)
-            shown = [places[place] for place in found[:limit]]
+            by_start = {(one.created_at, key.session_id): (key, one) for key, one in mine}
+            found = sorted((p for p in by_start if before is None or p < before), reverse=True)
+            shown = [by_start[start] for start in found[:limit]]
             views = [session.state(key) for key, session in shown]
         return SessionPage(views, encode_cursor(*found[limit - 1]) if len(found) > limit else None)
 

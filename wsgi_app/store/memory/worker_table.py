@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from wsgi_app.store.base import WATCH_SECONDS, Fence, StoreLimits, WorkerInfo, WorkerView
+from wsgi_app.store.base import OBSERVED_SECONDS, Fence, StoreLimits, WorkerInfo, WorkerView
 
 
 class _Beat(NamedTuple):
@@ -23,7 +23,7 @@ class WorkerTable:
         self._limits = limits
         self._clock = clock
         self._beats: dict[str, _Beat] = {}
-        self._watched_until = 0.0
+        self._observed_until = 0.0
 
     def note(self, worker_id: str, fences: Sequence[Fence], info: WorkerInfo | None) -> None:
         """Take a heartbeat that lists these turns."""
@@ -42,15 +42,15 @@ class WorkerTable:
             if beat.seen_at >= self._lease_ago()
         ]
 
-    def watch(self) -> list[WorkerView]:
+    def observe(self) -> list[WorkerView]:
         """Somebody looks at those that live."""
-        self._watched_until = self._clock() + WATCH_SECONDS
+        self._observed_until = self._clock() + OBSERVED_SECONDS
         return self.living()
 
     @property
-    def watched(self) -> bool:
+    def observed(self) -> bool:
         """Whether somebody has looked lately."""
-        return self._clock() < self._watched_until
+        return self._clock() < self._observed_until
 
     def lost(self) -> list[str]:
         """Those whose lease has run out."""

@@ -35,7 +35,7 @@ class MemoryWorkers(MemoryPart, WorkerOperations):
         with self._lock:
             self._workers.note(worker_id, fences, info)
             followed = self._sessions.follow(worker_id, following)
-            beat = Heartbeat({}, [], self._workers.watched, followed)
+            beat = Heartbeat({}, [], self._workers.observed, followed)
             for fence in fences:
                 session = self._sessions.get(fence.key)
                 turn = None if session is None else session.adopt(fence, worker_id)
@@ -56,9 +56,9 @@ class MemoryWorkers(MemoryPart, WorkerOperations):
         with self._lock:
             return self._workers.living()
 
-    def watch_workers(self) -> list[WorkerView]:
+    def observe_workers(self) -> list[WorkerView]:
         with self._lock:
-            return self._workers.watch()
+            return self._workers.observe()
 
     def lost_workers(self) -> list[str]:
         with self._lock:

@@ -11,8 +11,8 @@ from wsgi_app.compat.python import zip_strict
 from wsgi_app.events import CancelReason, EventId, encode_json
 from wsgi_app.store.base import (
     MAX_READ_BYTES,
+    OBSERVED_SECONDS,
     SECRET_BYTES,
-    WATCH_SECONDS,
     BeginTurn,
     Fence,
     JournalWrite,
@@ -284,9 +284,9 @@ class Calls:
         keys = [self._keys.alive, *map(self._keys.worker, worker_ids)]
         return Call(script(verb), keys, [self._ttl, self._lease, *arguments])
 
-    def watch_workers(self) -> Call:
+    def observe_workers(self) -> Call:
         """List the living workers, and have them tell more."""
-        return self.workers("list_workers", [], round(WATCH_SECONDS * 1000))
+        return self.workers("list_workers", [], round(OBSERVED_SECONDS * 1000))
 
     def own_turn(self, request: BeginTurn) -> Call:
         """Note a turn of the worker, before it begins."""

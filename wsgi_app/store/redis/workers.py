@@ -44,7 +44,7 @@ class RedisWorkers(RedisPart, WorkerOperations):
         ]
         states: dict[Fence, list[str]] = {}
         followed: dict[SessionKey, str] = {}
-        watched, *replies = self._edge.run_all(calls)
+        observed, *replies = self._edge.run_all(calls)
         for (_, owned, others), answers in zip_strict(shares, replies):
             texts = [answer.decode() for answer in answers]
             states.update(zip_strict(owned, (text.split(" ") for text in texts[: len(owned)])))
@@ -53,7 +53,7 @@ class RedisWorkers(RedisPart, WorkerOperations):
         self._edge.run_all(self._calls.renew_turns(kept))
         cancels = {f: cast("CancelReason", states[f][2]) for f, _ in kept if states[f][2]}
         fenced = [fence for fence in fences if states[fence][0] == "fenced"]
-        return Heartbeat(cancels, fenced, bool(watched), followed)
+        return Heartbeat(cancels, fenced, bool(observed), followed)
 
     def leave(self, worker_id: str) -> None:
         self._edge.run(self._calls.workers("leave", [], worker_id))
@@ -61,8 +61,8 @@ class RedisWorkers(RedisPart, WorkerOperations):
     def workers(self) -> list[WorkerView]:
         return worker_views(self._edge.run(self._calls.workers("list_workers", [])))
 
-    def watch_workers(self) -> list[WorkerView]:
-        return worker_views(self._edge.run(self._calls.watch_workers()))
+    def observe_workers(self) -> list[WorkerView]:
+        return worker_views(self._edge.run(self._calls.observe_workers()))
 
     def lost_workers(self) -> list[str]:
         lost = self._edge.run(self._calls.workers("lost_workers", []))

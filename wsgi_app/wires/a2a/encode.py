@@ -144,7 +144,7 @@ class TaskBuilder:
         return [self._artifact_update("" if is_exact else reply, append=is_exact, last=True)]
 
     def _artifact_update(self, text: str, *, append: bool, last: bool = False) -> JsonObject:
-        update = {**self._place(), "artifact": _artifact(text)}
+        update = {**self._ids(), "artifact": _artifact(text)}
         flags = {"append": append, "lastChunk": last}
         return {"artifactUpdate": update | {name: True for name, on in flags.items() if on}}
 
@@ -170,15 +170,15 @@ class TaskBuilder:
             return [*made, *self._whole_reply(event.reply), self._update("TASK_STATE_COMPLETED")]
         if isinstance(event, Cancelled):
             return [self._update("TASK_STATE_CANCELED", "The turn was cancelled.")]
-        told = {"code": event.code, "details": event.details, "retryable": event.retryable}
-        self._metadata = {"error": told}
+        error = {"code": event.code, "details": event.details, "retryable": event.retryable}
+        self._metadata = {"error": error}
         return [self._update("TASK_STATE_FAILED", event.message)]
 
     def _update(self, state: TaskState, text: str = "") -> JsonObject:
         self.state = state
         self._changed_at = time.time() if self._at is None else self._at
         self._message = self._agent_message(text) if text else None
-        update = {**self._place(), "status": self._status()}
+        update = {**self._ids(), "status": self._status()}
         more = {"metadata": self._metadata} if self._metadata else {}
         return {"statusUpdate": {**update, **more}}
 
@@ -189,9 +189,9 @@ class TaskBuilder:
 
     def _agent_message(self, text: str) -> JsonObject:
         named = {"messageId": f"{self._ref}.{self.seq}", "role": "ROLE_AGENT"}
-        return {**named, **self._place(), "parts": [{"text": text}]}
+        return {**named, **self._ids(), "parts": [{"text": text}]}
 
-    def _place(self) -> JsonObject:
+    def _ids(self) -> JsonObject:
         return {"taskId": str(self._ref), "contextId": self._ref.session_id}
 
 

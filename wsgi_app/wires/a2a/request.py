@@ -198,5 +198,5 @@ def read_note(note: bytes, ref: TaskRef) -> list[dict[str, Any]]:
         return []  # of another wire
     if "messageId" not in kept or "parts" not in kept:
         return []
-    place = {"contextId": ref.session_id, "taskId": str(ref), "role": "ROLE_USER"}
-    return [{**kept, **place}]
+    ids = {"contextId": ref.session_id, "taskId": str(ref), "role": "ROLE_USER"}
+    return [{**kept, **ids}]

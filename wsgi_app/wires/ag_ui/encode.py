@@ -96,12 +96,12 @@ class RunEncoder:
         elif isinstance(event, (Done, Error, Cancelled)):
             self._end(event)
         elif not isinstance(event, Nested):
-            self._tell(event)
+            self._put_rare(event)
         elif self._run.speaks_1:
             self._sub_agents.take(event, first_seq)
         return self._unmuted(event)
 
-    def tell_status(self, content: str) -> bytes:
+    def put_status(self, content: str) -> bytes:
         """The frame of a word from the host itself."""
         self._put("CUSTOM", name="status", value={"content": content})
         return self._flush()
@@ -178,14 +178,14 @@ class RunEncoder:
 
     def _request(self, event: ToolRequest, turn: int) -> None:
         """Have the page run its tools: calls without a result, as a model's own."""
-        place = InterruptId("input", turn, self._run.tag, event.request_id)
+        interrupt_id = InterruptId("input", turn, self._run.tag, event.request_id)
         for index, call in enumerate(event.calls):
-            call_id = str(ToolCallId(place, index))
+            call_id = str(ToolCallId(interrupt_id, index))
             self._lane.add_call(call_id, call.tool, call.input)
             self._clients.add(call.call_id)
         self._lane.leave_message()
         self._requests_tools = True
-        self._interrupt = {"id": str(place), "reason": "input", "message": event.prompt}
+        self._interrupt = {"id": str(interrupt_id), "reason": "input", "message": event.prompt}
         self.question = AskedQuestion(event.request_id, self._calls)
 
     def _ask(self, event: InputRequest, turn: int) -> None:
@@ -208,22 +208,22 @@ class RunEncoder:
 
     # -- the rest
 
-    def _tell(self, event: AnyEvent) -> None:
+    def _put_rare(self, event: AnyEvent) -> None:
         if isinstance(event, Status):
             self._put("CUSTOM", name="status", value={"content": event.content})
         elif isinstance(event, Gap):
             # What was open is not what comes next.
             self._lane.leave_message()
-            places = {"missed_after": event.missed_after, "resumes_at": event.resumes_at}
-            self._put("CUSTOM", name="gap", value=places)
+            fields = {"missed_after": event.missed_after, "resumes_at": event.resumes_at}
+            self._put("CUSTOM", name="gap", value=fields)
         elif isinstance(event, Withdrawn):
             # What its clients have stays; what counts comes in a message of its own.
             self._lane.close_text()
             self._sub_agents.end("Another worker continues this.")
             self._put("CUSTOM", name="withdrawn", value={"after": event.after})
         elif isinstance(event, Steered):
-            told = {"id": event.steer_id, "content": event.content, "status": event.status}
-            self._put("CUSTOM", name="steered", value=told)
+            fields = {"id": event.steer_id, "content": event.content, "status": event.status}
+            self._put("CUSTOM", name="steered", value=fields)
         elif isinstance(event, FileGiven):
             about = {"name": event.name, "mimeType": event.media_type, "size": event.size}
             self._put("CUSTOM", name="file", value={"id": event.file_id, **about})

@@ -83,16 +83,16 @@ class RunBody(
     def tool_answers(self) -> list[RunAnswer]:
         """What the page's tools gave, at the end of the messages: the answer to one request."""
         results: list[dict[str, Any]] = []
-        place: InterruptId | None = None
+        interrupt: InterruptId | None = None
         for message in reversed(self.messages):
             found = ToolCallId.parse(message.tool_call_id) if message.role == "tool" else None
-            if found is None or (place is not None and found.place != place):
+            if found is None or (interrupt is not None and found.interrupt != interrupt):
                 break
-            place = found.place
+            interrupt = found.interrupt
             output = message.error if isinstance(message.error, str) else message.content
             is_error = isinstance(message.error, str)
             results.append({"index": found.number, "output": output, "is_error": is_error})
-        return [] if place is None else [RunAnswer(place, results)]
+        return [] if interrupt is None else [RunAnswer(interrupt, results)]
 
     def count_user_messages(self) -> int:
         """How many messages of the user the client shows."""
@@ -145,20 +145,20 @@ class InterruptId(NamedTuple):
 class ToolCallId(NamedTuple):
     """A call of the page's tools, by its name for the client."""
 
-    place: InterruptId
+    interrupt: InterruptId
     number: int
 
     def __str__(self) -> str:
-        return f"{self.place}.{self.number}"
+        return f"{self.interrupt}.{self.number}"
 
     @classmethod
     def parse(cls, text: Any) -> ToolCallId | None:
         """Read an id; None for anybody else's."""
-        place, _, index = str(text).rpartition(".")
+        interrupt, _, index = str(text).rpartition(".")
         if _INDEX.match(index) is None:
             return None
         try:
-            return cls(InterruptId.parse(place), int(index))
+            return cls(InterruptId.parse(interrupt), int(index))
         except ValueError:
             return None
 

@@ -162,11 +162,11 @@ def _meet_question(
     """Answer a message that finds a question: its client may not know it, as after a reload."""
     interrupt = InterruptId.parse(asking.interrupt_id)
     if not body.speaks_1:
-        said = body.newest_message()
-        if not said:
+        message = body.newest_message()
+        if not message:
             raise invalid("messages", "Expected a user's message with text")
-        return _resume(mount, key, body, [RunAnswer(interrupt, said)], batch_seconds)
-    frames = asking.opening() + asking.tell_status(NOT_TAKEN) + asking.end_for_answer()
+        return _resume(mount, key, body, [RunAnswer(interrupt, message)], batch_seconds)
+    frames = asking.opening() + asking.put_status(NOT_TAKEN) + asking.end_for_answer()
     response = Response(OPENING + frames, headers=STREAM_HEADERS)
     response.headers["X-Session-Id"] = key.session_id
     response.headers["X-Turn-Id"] = str(interrupt.turn)

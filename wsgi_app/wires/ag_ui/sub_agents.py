@@ -49,12 +49,12 @@ class SubAgents:
     def _begin(self, nested: Nested, seq: int) -> _Lane:
         lane = _Lane(self._put, self._name, self._name("sub", seq))
         call_id, owner = self._calls.get(nested.parent, ("", ""))
-        places = {
+        fields = {
             "parentToolCallId": call_id or self._own_calls.get(nested.parent, ""),
             # One of another run is unknown to the client in this one.
             "parentSubagentRunId": owner if any(one.id == owner for one in self._open()) else "",
         }
-        lane.put("SUBAGENT_STARTED", name=nested.agent, **{k: v for k, v in places.items() if v})
+        lane.put("SUBAGENT_STARTED", name=nested.agent, **{k: v for k, v in fields.items() if v})
         return lane
 
     def _open(self) -> list[_Lane]:

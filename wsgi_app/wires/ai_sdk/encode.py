@@ -117,23 +117,23 @@ class MessageStream:
         elif isinstance(event, (Done, Error, Cancelled)):
             self._end(event)
         else:
-            self._tell(event)
+            self._add_rare(event)
         return self._take(event)
 
-    def _tell(self, event: AnyEvent) -> None:
+    def _add_rare(self, event: AnyEvent) -> None:
         if isinstance(event, Status):
             self._add_data("status", {"content": event.content})
         elif isinstance(event, Gap):
-            places = {"missed_after": event.missed_after, "resumes_at": event.resumes_at}
-            self._add_data("gap", places)
+            fields = {"missed_after": event.missed_after, "resumes_at": event.resumes_at}
+            self._add_data("gap", fields)
         elif isinstance(event, Withdrawn):
             # What its front ends have stays; what counts comes in a step of its own.
             if not self._is_empty:
                 self._leave_step()
             self._add_data("withdrawn", {"after": event.after})
         elif isinstance(event, Steered):
-            told = {"id": event.steer_id, "content": event.content, "status": event.status}
-            self._add_data("steered", told)
+            fields = {"id": event.steer_id, "content": event.content, "status": event.status}
+            self._add_data("steered", fields)
         elif isinstance(event, FileGiven):
             url = f"{self._files_url}/{event.file_id}"
             self._put("file", url=url, mediaType=event.media_type)

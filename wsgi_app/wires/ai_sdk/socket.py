@@ -171,8 +171,8 @@ class _Chat:
     def _open(
         self, name: str, turn: int, run: TurnRun | None = None, answer: Answer | None = None
     ) -> None:
-        place, runner = EventId(turn, 0), self._mount.runner
-        feed = Feed(runner, self._key, place, turn, run=run, wakeup=self._wakeup)
+        event_id, runner = EventId(turn, 0), self._mount.runner
+        feed = Feed(runner, self._key, event_id, turn, run=run, wakeup=self._wakeup)
         answered = None if answer is None else answer.request_id
         stream = ai_sdk.MessageStream(
             ai_sdk.message_id(self._key.session_id, turn),

@@ -57,8 +57,8 @@ def explained(mount: Mount, key: SessionKey, error: RequestError) -> RequestErro
     prompt = waiting_prompt(mount, key, int(error.details["turn_id"]))
     if prompt is None:
         return error
-    told = f"The agent waits for an answer, and did not take the message: {prompt[:MAX_PROMPT]}"
-    return RequestError(error.code, told, error.details)
+    message = f"The agent waits for an answer, and did not take the message: {prompt[:MAX_PROMPT]}"
+    return RequestError(error.code, message, error.details)
 
 
 def _turn_request(

@@ -212,11 +212,11 @@ class ThreadDocument(Struct):
 
 
 _TEXT: Final = {"type": "string"}
-_RUN_PLACE: Final = Header("Content-Location", "The run, below the client's own base.", _TEXT)
-_STREAM_PLACE: Final = Header("Location", "Its stream, to continue.", _TEXT)
-_PLACES: Final = (_RUN_PLACE, _STREAM_PLACE)
-_STREAM: Final = {200: Reply("The run's events.", (Events(data=(Any,), numbered=True),), _PLACES)}
-_VALUES: Final = {200: Reply("The state.", (Content(JSON, dict[str, Any]),), _PLACES)}
+_RUN_URL: Final = Header("Content-Location", "The run, below the client's own base.", _TEXT)
+_STREAM_URL: Final = Header("Location", "Its stream, to continue.", _TEXT)
+_URLS: Final = (_RUN_URL, _STREAM_URL)
+_STREAM: Final = {200: Reply("The run's events.", (Events(data=(Any,), numbered=True),), _URLS)}
+_VALUES: Final = {200: Reply("The state.", (Content(JSON, dict[str, Any]),), _URLS)}
 _BEGINS: Final = (*BODY_CODES, *BEGIN_CODES, "no_pending_input", "not_found")
 
 ASSISTANTS: Final = Operation(
@@ -275,7 +275,7 @@ RUN_WAIT: Final = Operation(
 RUN_BEGIN: Final = Operation(
     group=GROUP,
     body=ThreadRunBody,
-    replies={200: Reply("The run.", (Content(JSON, Run),), (_RUN_PLACE,))},
+    replies={200: Reply("The run.", (Content(JSON, Run),), (_RUN_URL,))},
     codes=_BEGINS,
 )
 RUN_JOIN: Final = Operation(

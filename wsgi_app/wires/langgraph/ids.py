@@ -14,10 +14,10 @@ _MAX_PART: Final = 0xFFFF
 #: An event's number is its turn's, its own in it, and its place among those made of the same one:
 #: one integer, of 53 bits, as JavaScript has them.
 _SEQ_BITS: Final = 27
-_PLACE_BITS: Final = 7
+_INDEX_BITS: Final = 7
 _MAX_SEQ: Final = (1 << _SEQ_BITS) - 1
-_MAX_PLACE: Final = (1 << _PLACE_BITS) - 1
-_MAX_TURN: Final = (1 << (53 - _SEQ_BITS - _PLACE_BITS)) - 1
+_MAX_INDEX: Final = (1 << _INDEX_BITS) - 1
+_MAX_TURN: Final = (1 << (53 - _SEQ_BITS - _INDEX_BITS)) - 1
 
 
 class RunRef(NamedTuple):
@@ -83,15 +83,15 @@ def _parts(text: str, kind: str) -> tuple[int, int, str]:
     return int(match[1], 16), int(match[2], 16), match[4]
 
 
-def event_number(turn: int, seq: int, place: int) -> int:
+def event_number(turn: int, seq: int, index: int) -> int:
     """The event's number in its thread, the same on every worker and connection."""
     return (
-        (turn << _SEQ_BITS + _PLACE_BITS)
-        | (min(seq, _MAX_SEQ) << _PLACE_BITS)
-        | min(place, _MAX_PLACE)
+        (turn << _SEQ_BITS + _INDEX_BITS)
+        | (min(seq, _MAX_SEQ) << _INDEX_BITS)
+        | min(index, _MAX_INDEX)
     )
 
 
 def turn_of(number: int) -> int:
     """The turn of an event's number."""
-    return min(number >> _SEQ_BITS + _PLACE_BITS, _MAX_TURN)
+    return min(number >> _SEQ_BITS + _INDEX_BITS, _MAX_TURN)

@@ -59,14 +59,14 @@ STRUCTURE: Final[JsonObject] = {
 
 def tool_document(max_message_chars: int) -> JsonObject:
     """The tool as `tools/list` shows it."""
-    told = (
+    description = (
         "Ask the agent of this site, which has tools and a memory of its own. It answers in text,"
         " or asks something back."
     )
     return {
         "name": TOOL,
         "title": "Ask the agent",
-        "description": told,
+        "description": description,
         "inputSchema": {
             "type": "object",
             "properties": {
@@ -110,10 +110,10 @@ def complete(result: JsonObject, server: JsonObject, *, stateless: bool) -> Json
 
 def refusal_result(error: AgentHostError) -> JsonObject:
     """The result of a call that began nothing."""
-    told = {"code": error.code, "message": error.message, "details": error.details}
+    fault = {"code": error.code, "message": error.message, "details": error.details}
     reason = error.details.get("reason")
     text = error.message if reason is None else f"{error.message} {reason}"
-    return _result([text], {"status": "error", "error": told}, is_error=True)
+    return _result([text], {"status": "error", "error": fault}, is_error=True)
 
 
 def _result(texts: list[str], structure: JsonObject, *, is_error: bool = False) -> JsonObject:
@@ -139,7 +139,7 @@ class CallEncoder:
         self._server = server
         self._seal = seal
         self._calls: set[str] = set()
-        self._said: list[str] = []
+        self._texts: list[str] = []
         self._asked = InputRequest("", "")
 
     def opening(self, *, primes: bool) -> bytes:
@@ -158,7 +158,7 @@ class CallEncoder:
             self.question = None
         if isinstance(event, (Token, Status)):
             if isinstance(event, Token):
-                self._said.append(event.content)
+                self._texts.append(event.content)
             return self._progress(event.content)
         if isinstance(event, InputRequest):
             return self._ask(event)
@@ -171,15 +171,15 @@ class CallEncoder:
         """The frames of the result that asks."""
         if self._position.asks == "result":
             return self._answer(self._input_required())
-        told: JsonObject = {"prompt": self._asked.prompt}
+        question: JsonObject = {"prompt": self._asked.prompt}
         if isinstance(self._asked.schema, dict):
-            told["schema"] = self._asked.schema
-        reply = "".join(self._said)
+            question["schema"] = self._asked.schema
+        reply = "".join(self._texts)
         how = (
             f"The agent asks this. To answer, call `{TOOL}` with the answer as `message` and"
             f" {self._position.session_id!r} as `session`."
         )
-        structure = self._structure("input_required", reply=reply, question=told)
+        structure = self._structure("input_required", reply=reply, question=question)
         texts = [*([reply] if reply else []), self._asked.prompt, how]
         return self._answer(self._complete(_result(texts, structure)))
 
@@ -189,7 +189,7 @@ class CallEncoder:
         elif isinstance(event, ToolResult):
             self._calls.discard(event.call_id)
         elif isinstance(event, Withdrawn):
-            self._said.clear()
+            self._texts.clear()
 
     def _progress(self, text: str) -> bytes:
         position = self._position
@@ -211,8 +211,8 @@ class CallEncoder:
         return QuestionName(kind, self._asked.request_id, self._position.session_id)
 
     def _form(self) -> JsonObject:
-        told = {"message": self._asked.prompt, "requestedSchema": form_of(self._asked).schema}
-        return {"mode": "form", **told} if self._position.stateless else told
+        form = {"message": self._asked.prompt, "requestedSchema": form_of(self._asked).schema}
+        return {"mode": "form", **form} if self._position.stateless else form
 
     def _input_required(self) -> JsonObject:
         asked = {"method": "elicitation/create", "params": self._form()}
@@ -236,8 +236,8 @@ class CallEncoder:
             structure = self._structure("cancelled")
             text = "The turn was cancelled."
         else:
-            told = {"code": event.code, "message": event.message, "details": event.details}
-            structure = self._structure("error", error={**told, "retryable": event.retryable})
+            fault = {"code": event.code, "message": event.message, "details": event.details}
+            structure = self._structure("error", error={**fault, "retryable": event.retryable})
             text = event.message
         return self._answer(self._complete(_result([text], structure, is_error=True)))
 

@@ -31,7 +31,7 @@ SERVER_KEY: Final = f"{_META}serverInfo"
 
 MAX_POSITION_CHARS: Final = 4096
 _SESSION: Final = re.compile(r"[ep]-[A-Za-z0-9_-]{22}\Z", re.ASCII)
-_PLACE: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_POSITION_CHARS}}}\Z", re.ASCII)
+_POSITION: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_POSITION_CHARS}}}\Z", re.ASCII)
 _QUESTION: Final = re.compile(r"([bvjo])\.([\x21-\x2d\x2f-\x7e]{1,128})\.(.{1,128})\Z", re.ASCII)
 _SENTINEL: Final = re.compile(r"=\?base64\?([A-Za-z0-9+/=]*)\?=\Z", re.ASCII)
 
@@ -134,7 +134,7 @@ class StreamPosition(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> StreamPosition:
         """Read one; raises ValueError for what is none."""
-        if _PLACE.match(text) is None:
+        if _POSITION.match(text) is None:
             raise ValueError("not an event's id of this server")
         try:
             json = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

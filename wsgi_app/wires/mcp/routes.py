@@ -218,8 +218,8 @@ def get_mcp(mount: Mount) -> Response:
     text = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
     if not text:
         # The stream of a server that speaks first; this one never does.
-        told = "There is no stream but those of calls."
-        raise RequestError("method_not_allowed", told, headers={"Allow": "POST"})
+        message = "There is no stream but those of calls."
+        raise RequestError("method_not_allowed", message, headers={"Allow": "POST"})
     try:
         position = StreamPosition.parse(text)
     except ValueError as error:

@@ -39,18 +39,18 @@ _CHOICES: Final = {
 
 def echo_of(request: Mapping[str, Any]) -> dict[str, Any]:
     """What a response repeats of its request: the values that are of their field's kind."""
-    told = {name: request[name] for name in DEFAULTS if _is_fitting(name, request.get(name))}
+    echoed = {name: request[name] for name in DEFAULTS if _is_fitting(name, request.get(name))}
     for name in ("text", "reasoning"):
         if isinstance(request.get(name), dict):
-            told[name] = request[name]
+            echoed[name] = request[name]
     metadata = request.get("metadata")
     if isinstance(metadata, dict):
-        told["metadata"] = {
+        echoed["metadata"] = {
             name: value for name, value in metadata.items() if isinstance(value, str)
         }
     if isinstance(request.get("tools"), list):
-        told["tools"] = [_whole_tool(tool) for tool in request["tools"]]
-    return told
+        echoed["tools"] = [_whole_tool(tool) for tool in request["tools"]]
+    return echoed
 
 
 def asks_for_mcp(tools: Any) -> bool:

@@ -83,13 +83,13 @@ class UntilQuestion:
         self._reader.finish()
         return frames + self._stream.end_for_answer()
 
-    def _waits(self, asked: AskedQuestion, place: EventId) -> bool:
+    def _waits(self, asked: AskedQuestion, event_id: EventId) -> bool:
         """Whether a question still waits; of another worker's turn as far as its journal shows."""
-        run = self._mount.runner.find(self._key, place.turn)
+        run = self._mount.runner.find(self._key, event_id.turn)
         if run is not None:
             return run.questions.is_pending(asked.request_id)
         ahead = asked.copy()
-        later = _stored_after(self._mount, self._key, place)
+        later = _stored_after(self._mount, self._key, event_id)
         return not any(ahead.closed_by(numbered.event) for numbered in later)
 
 
@@ -119,13 +119,13 @@ def waiting_question(
     found = open_question(one.event for one in events)
     if found is None or not may_wait(mount, key, turn, found.asked):
         return None
-    return events[found.place].id, found.event
+    return events[found.offset].id, found.event
 
 
 class OpenQuestion(NamedTuple):
     """A question that no later event has closed, and which of the events it is."""
 
-    place: int
+    offset: int
     event: InputRequest
     asked: AskedQuestion
 
@@ -134,7 +134,7 @@ def open_question(events: Iterable[AnyEvent]) -> OpenQuestion | None:
     """The question that a turn's events leave open."""
     found: OpenQuestion | None = None
     calls: set[str] = set()
-    for place, event in enumerate(events):
+    for offset, event in enumerate(events):
         if found is not None and found.asked.closed_by(event):
             found = None
         if isinstance(event, ToolCall):
@@ -142,16 +142,16 @@ def open_question(events: Iterable[AnyEvent]) -> OpenQuestion | None:
         elif isinstance(event, ToolResult):
             calls.discard(event.call_id)
         elif isinstance(event, InputRequest):
-            found = OpenQuestion(place, event, AskedQuestion(event.request_id, calls))
+            found = OpenQuestion(offset, event, AskedQuestion(event.request_id, calls))
     return found
 
 
 def answer_question(  # noqa: PLR0913 - which question, what answer, and how it is read on
-    mount: Mount, key: SessionKey, place: EventId, request_id: str, value: Any, *, streams: bool
+    mount: Mount, key: SessionKey, event_id: EventId, request_id: str, value: Any, *, streams: bool
 ) -> OpenTurn:
     """Answer the question at this place, and read its turn from there on; raises RequestError."""
     # Attached first: the turn must not be without a reader once it continues.
-    opened = attach_turn(mount, key, place.turn, place.seq, streams=streams)
+    opened = attach_turn(mount, key, event_id.turn, event_id.seq, streams=streams)
     try:
         mount.store.post_input(key, request_id, encode_json(value))
     except BaseException:
@@ -186,13 +186,13 @@ def may_wait(mount: Mount, key: SessionKey, turn: int, asked: AskedQuestion) -> 
     return run is None or run.questions.is_pending(asked.request_id)
 
 
-def _stored_after(mount: Mount, key: SessionKey, place: EventId) -> Iterator[NumberedEvent]:
+def _stored_after(mount: Mount, key: SessionKey, after: EventId) -> Iterator[NumberedEvent]:
     """The rest of a turn as far as its journal shows."""
     while True:
-        found = mount.store.read(key, place, _PAGE_EVENTS)
-        rows = [] if found is None else [row for row in found.events if row[0].turn == place.turn]
+        found = mount.store.read(key, after, _PAGE_EVENTS)
+        rows = [] if found is None else [row for row in found.events if row[0].turn == after.turn]
         for event_id, json in rows:
             yield NumberedEvent(event_id, decode_event(json), json)
         if not rows:
             return
-        place = rows[-1][0]
+        after = rows[-1][0]

@@ -19,7 +19,7 @@ PATH: Final = "/.well-known/agent-card.json"
 MAX_AGE_SECONDS: Final = 300
 _FILES: Final = ("image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf", "text/*")
 _BINDINGS: Final = ("JSONRPC", "HTTP+JSON")
-_TOLD: Final = "An agent with tools and a memory of its own: it answers in text, or asks back."
+_SKILL: Final = "An agent with tools and a memory of its own: it answers in text, or asks back."
 
 
 def get_agent_card(mount: Mount) -> Response:
@@ -43,7 +43,7 @@ def _card(mount: Mount, url: str) -> dict[str, Any]:
     files = _FILES if takes_attachments(mount) else ()
     return {
         "name": name,
-        "description": _TOLD,
+        "description": _SKILL,
         "version": import_module("wsgi_app").__version__,
         "supportedInterfaces": [
             {
@@ -62,7 +62,7 @@ def _card(mount: Mount, url: str) -> dict[str, Any]:
         "securityRequirements": [{"schemes": {"bearer": {"list": []}}}],
         "defaultInputModes": ["text/plain", "application/json", *files],
         "defaultOutputModes": ["text/plain"],
-        "skills": [{"id": "ask", "name": "Ask the agent", "description": _TOLD, "tags": ["chat"]}],
+        "skills": [{"id": "ask", "name": "Ask the agent", "description": _SKILL, "tags": ["chat"]}],
     }
 
 

@@ -68,8 +68,8 @@ def _queried(kind: type[T], **more: str) -> T:
     try:
         return msgspec.convert({**request.args.to_dict(), **more}, kind, strict=False)
     except msgspec.ValidationError as error:
-        told, _, field = str(error).partition(" - at `$.")
-        raise invalid(field.rstrip("`") or "query", told) from None
+        reason, _, field = str(error).partition(" - at `$.")
+        raise invalid(field.rstrip("`") or "query", reason) from None
 
 
 def _bare(event: JsonObject) -> JsonObject:

@@ -60,8 +60,8 @@ def check_version() -> None:
     """Refuse a client that speaks another version; raises A2aError."""
     named = request.headers.get("A2A-Version") or request.args.get("A2A-Version") or ""
     if not speaks(named.strip()):
-        told = "This agent speaks version 1.0: send A2A-Version: 1.0."
-        raise A2aError("VERSION_NOT_SUPPORTED", told, requested=named[:64] or "0.3")
+        message = "This agent speaks version 1.0: send A2A-Version: 1.0."
+        raise A2aError("VERSION_NOT_SUPPORTED", message, requested=named[:64] or "0.3")
 
 
 # -- sending
@@ -165,8 +165,8 @@ def _files(mount: Mount, message: Message) -> tuple[Attachment, ...]:
 
 def push_not_supported() -> A2aError:
     """The refusal of all that is about push notifications."""
-    told = "This agent sends no push notifications: subscribe to the task."
-    return A2aError("PUSH_NOTIFICATION_NOT_SUPPORTED", told)
+    message = "This agent sends no push notifications: subscribe to the task."
+    return A2aError("PUSH_NOTIFICATION_NOT_SUPPORTED", message)
 
 
 def _go_on(mount: Mount, message: Message, task_id: str, *, streams: bool) -> Opened:
@@ -179,13 +179,13 @@ def _go_on(mount: Mount, message: Message, task_id: str, *, streams: bool) -> Op
     key = session_key(ref.session_id)
     asked = awaited_question(mount, key, ref.turn)
     if asked is None:
-        told = "The task is at work, and asks nothing."
-        raise A2aError("UNSUPPORTED_OPERATION", told, taskId=task_id)
-    place, question = asked
+        reason = "The task is at work, and asks nothing."
+        raise A2aError("UNSUPPORTED_OPERATION", reason, taskId=task_id)
+    event_id, question = asked
     data = [part.data for part in message.parts if part.data is not UNSET]
     value = data[0] if data else answer_from_text(question, read_text(message.parts))
-    builder = _fold(mount, ref, view, until=place.seq)
-    turn = answer_question(mount, key, place, question.request_id, value, streams=streams)
+    builder = _fold(mount, ref, view, until=event_id.seq)
+    turn = answer_question(mount, key, event_id, question.request_id, value, streams=streams)
     builder.answer()
     return Opened(turn, builder, question.request_id)
 
@@ -268,16 +268,16 @@ def cancel(mount: Mount, task_id: str) -> JsonObject:
     ref, view = known_task(mount, task_id)
     is_active = ref.turn in view.active_turns
     if not is_active or not mount.cancel(session_key(ref.session_id), ref.turn):
-        told = "The task has ended."
-        raise A2aError("TASK_NOT_CANCELABLE", told, taskId=task_id)
+        message = "The task has ended."
+        raise A2aError("TASK_NOT_CANCELABLE", message, taskId=task_id)
     return find_task(mount, ref).document()
 
 
 def check_sent(wanted: SendRequest) -> SendRequest:
     """The same request; raises RequestError for parts that say nothing."""
     for index, part in enumerate(wanted.message.parts):
-        said = [part.text, part.raw, part.url]
-        count = sum(one is not None for one in said) + (part.data is not UNSET)
+        contents = [part.text, part.raw, part.url]
+        count = sum(one is not None for one in contents) + (part.data is not UNSET)
         if count != 1:
             field = f"message.parts.{index}"
             raise invalid(field, "Expected one of text, raw, url and data")

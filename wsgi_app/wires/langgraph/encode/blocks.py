@@ -37,7 +37,7 @@ class OpenMessage:
         self._close_block()
         block = {"type": "tool_call", "id": call_id, "name": name, "args": value}
         self._blocks.append(block)
-        self._tell_block(len(self._blocks) - 1, block)
+        self._emit_block(len(self._blocks) - 1, block)
 
     def is_of_later(self, message_id: str) -> bool:
         """Whether a message is open, and another than this one."""
@@ -88,7 +88,7 @@ class OpenMessage:
         self._is_open = True
         self._put({"event": "message-start", "role": "ai", "id": message_id})
         for index, block in enumerate(self._blocks):
-            self._tell_block(index, block)
+            self._emit_block(index, block)
 
     def _close_block(self) -> None:
         if self._kind is not None:
@@ -98,7 +98,7 @@ class OpenMessage:
             self._blocks.append(content)
         self._kind, self._text = None, []
 
-    def _tell_block(self, index: int, block: dict[str, Any]) -> None:
+    def _emit_block(self, index: int, block: dict[str, Any]) -> None:
         """Report a block that is whole; clients put text together of its deltas."""
         kind = block["type"]
         empty = block if kind not in block else {**block, kind: ""}

@@ -76,16 +76,16 @@ class ThreadEncoder:
         self._names = names
         self._frames: list[bytes] = []
         self._id = EventId(0, 0)
-        self._place = 0
+        self._index = 0
         self._turn: _Turn | None = None
 
     def encode(self, numbered: NumberedEvent) -> bytes:
         """The frames of the next event."""
-        self._id, self._place = numbered.id, 0
+        self._id, self._index = numbered.id, 0
         if isinstance(numbered, TurnStart):
             self._begin(numbered)
         elif isinstance(numbered.event, Gap):
-            self._tell_gap(numbered.event)
+            self._emit_gap(numbered.event)
         elif self._turn is not None:
             self._turn.take(numbered)
         made, self._frames = b"".join(self._frames), []
@@ -97,7 +97,7 @@ class ThreadEncoder:
         self._turn = _Turn(self, start, self._names)
         self._turn.begin()
 
-    def _tell_gap(self, gap: Gap) -> None:
+    def _emit_gap(self, gap: Gap) -> None:
         """Events that this client asked for are gone; whoever asks for none misses none."""
         if self._wanted.since >= 0:
             payload = {"missed_after": gap.missed_after, "resumes_at": gap.resumes_at}
@@ -110,7 +110,7 @@ class ThreadEncoder:
 
     def skip(self) -> None:
         """Count an event that is not made."""
-        self._place += 1
+        self._index += 1
 
     def put(  # noqa: PLR0913 - the parts of an event, by name
         self,
@@ -124,9 +124,9 @@ class ThreadEncoder:
         namespace: Sequence[str] = (),
     ) -> None:
         """Number an event, and send it if it is wanted."""
-        number = event_number(self._id.turn, self._id.seq, self._place)
-        name = event_id or f"{mark}-{self._id.seq}.{self._place}"
-        self._place += 1
+        number = event_number(self._id.turn, self._id.seq, self._index)
+        name = event_id or f"{mark}-{self._id.seq}.{self._index}"
+        self._index += 1
         channel = "input" if method.startswith("input.") else method
         if number <= self._wanted.since or not self._wanted.matches(channel, [*namespace], data):
             return
@@ -154,7 +154,7 @@ class _Turn:
         self._step = 0
         self._is_large = sum(map(size_of, start.messages or ())) > MAX_REPEATED_CHARS
         self._question: AskedQuestion | None = None
-        self._tellers: dict[type[AnyEvent], Callable[[Any], None]] = {
+        self._handlers: dict[type[AnyEvent], Callable[[Any], None]] = {
             Token: self._add_text,
             Thinking: lambda one: self._message.think(self._answer.open_id, one.content),
             ToolCall: self._call,
@@ -162,16 +162,16 @@ class _Turn:
             InputRequest: self._ask,
             ToolRequest: self._ask,
             Steered: self._steer,
-            Status: lambda one: self._tell("status", {"content": one.content}),
+            Status: lambda one: self._emit("status", {"content": one.content}),
             Done: self._end,
             Error: self._end,
             Cancelled: self._end,
-            Nested: self._tell_nested,
+            Nested: self._emit_nested,
         }
 
     def begin(self) -> None:
-        self._tell_run("running")
-        self._tell_state("input")
+        self._emit_run("running")
+        self._emit_state("input")
 
     def take(self, numbered: NumberedEvent) -> None:
         event = numbered.event
@@ -180,17 +180,17 @@ class _Turn:
         if isinstance(numbered, Rewound):
             self._rewind(numbered.counted)
         else:
-            self._tellers.get(type(event), lambda _: None)(event)
+            self._handlers.get(type(event), lambda _: None)(event)
 
     def _put(self, method: str, data: Any, **more: Any) -> None:
         self._out.put(method, data, mark=self._start.mark, timestamp=self._start.started_at, **more)
 
-    def _tell(self, name: str, payload: dict[str, Any]) -> None:
+    def _emit(self, name: str, payload: dict[str, Any]) -> None:
         self._put("custom", {"name": name, "payload": payload})
 
     # -- text and calls
 
-    def _tell_nested(self, event: Nested) -> None:
+    def _emit_nested(self, event: Nested) -> None:
         self._lanes.take(event)
 
     def _add_text(self, event: Token) -> None:
@@ -221,7 +221,7 @@ class _Turn:
         if not made:
             return
         self._update(made)
-        self._tell_state("loop")
+        self._emit_state("loop")
 
     def _update(self, made: Sequence[LangChainMessage]) -> None:
         for node, messages in by_node(made):
@@ -233,7 +233,7 @@ class _Turn:
 
     def _steer(self, event: Steered) -> None:
         """The user has said something to the run; it is a message where the agent takes it."""
-        self._tell("steered", {"content": event.content, "status": event.status})
+        self._emit("steered", {"content": event.content, "status": event.status})
         if event.status == "taken" and not self._answer.open_calls:
             self._message.finish()
         self._close_messages(self._answer.take(event))
@@ -248,14 +248,14 @@ class _Turn:
         data = {"interrupt_id": event.request_id, "payload": value, "value": value}
         self._put("input.requested", data)
         self._question = AskedQuestion(event.request_id, self._answer.open_calls)
-        self._tell_run("interrupted")
+        self._emit_run("interrupted")
 
     def _go_on(self, request_id: str) -> None:
         """The question has its answer: what comes is the next run's."""
         self._question = None
         self._put("input.answered", {"interrupt_ids": [request_id]})
         self._part += 1
-        self._tell_run("running")
+        self._emit_run("running")
 
     # -- a turn taken over
 
@@ -269,8 +269,8 @@ class _Turn:
         self._answer = Answer(self._start.human_id, self._names)
         for event in counted:
             self._answer.take(event)
-        self._tell("withdrawn", {})
-        self._tell_state("loop")
+        self._emit("withdrawn", {})
+        self._emit_state("loop")
         text = self._answer.open_text
         if text:
             self._message.say(self._answer.open_id, text)
@@ -285,16 +285,16 @@ class _Turn:
             stopped = {"event": "tool-error", "tool_call_id": self._names.call_id(given)}
             self._put("tools", {**stopped, "message": "The call was stopped."}, node=TOOLS_NODE)
         self._update(self._answer.close())
-        self._tell_state("loop", is_last=True)
+        self._emit_state("loop", is_last=True)
         if isinstance(event, Error):
-            self._tell_run("failed", error=event.message, code=event.code)
+            self._emit_run("failed", error=event.message, code=event.code)
             return
         if isinstance(event, Cancelled):
             # As of LangGraph's own servers; langgraph-sdk for Python waits on, as for an answer.
-            self._tell_run("interrupted")
-        self._tell_run("completed")
+            self._emit_run("interrupted")
+        self._emit_run("completed")
 
-    def _tell_state(self, source: str, *, is_last: bool = False) -> None:
+    def _emit_state(self, source: str, *, is_last: bool = False) -> None:
         """The whole state, and in front of it which one it is."""
         self._step += 1
         before = CheckpointRef(self._start.id.turn, self._step, self._start.mark)
@@ -311,7 +311,7 @@ class _Turn:
             return
         self._put("values", {"messages": [*self._start.messages, *self._answer.messages]})
 
-    def _tell_run(self, status: str, **more: str) -> None:
+    def _emit_run(self, status: str, **more: str) -> None:
         run = RunRef(self._start.id.turn, self._part, self._start.mark)
         # The form in which clients find the run's id.
         event_id = f"synth:{run.id}:lc|{status}"

@@ -43,9 +43,9 @@ def human(message_id: str, content: str) -> LangChainMessage:
     }
 
 
-def ai_id(human_id: str, place: int) -> str:
+def ai_id(human_id: str, index: int) -> str:
     """The name of the answer's message at a place, counted from 1 without results."""
-    return f"{human_id}.{place}"
+    return f"{human_id}.{index}"
 
 
 def steered_id(human_id: str, number: int) -> str:
@@ -65,10 +65,10 @@ def _ai(message_id: str, text: str, calls: Sequence[dict[str, Any]]) -> LangChai
     }
 
 
-def _tool(message_id: str, place: int, call_id: str, name: str, content: str) -> LangChainMessage:
+def _tool(message_id: str, index: int, call_id: str, name: str, content: str) -> LangChainMessage:
     return {
         "type": "tool",
-        "id": f"{message_id}.{place}",
+        "id": f"{message_id}.{index}",
         "tool_call_id": call_id,
         "name": name,
         "content": content,
@@ -93,14 +93,14 @@ class Exchange(NamedTuple):
 def exchanges_of(history: Iterable[dict[str, Any]]) -> list[Exchange]:
     """A thread's history, divided at the user's messages."""
     made: list[Exchange] = []
-    place, calls, results, steered = 0, {}, 0, 0
+    index, calls, results, steered = 0, {}, 0, 0
     message_id = ""
     for number, message in enumerate(history):
         role, content = message["role"], message.get("content") or ""
         begins = role == "user" and not message.get("steered")
         if begins or not made:
             made.append(Exchange(str(message.get("id") or f"message-{number}"), []))
-            place = steered = 0
+            index = steered = 0
         exchange = made[-1]
         if begins:
             exchange.messages.append(human(exchange.id, _text(content)))
@@ -108,8 +108,8 @@ def exchanges_of(history: Iterable[dict[str, Any]]) -> list[Exchange]:
             steered += 1
             exchange.messages.append(human(steered_id(exchange.id, steered), _text(content)))
         elif role == "assistant" and (content or message.get("tool_calls")):
-            place, results = place + 1, 0
-            message_id = ai_id(exchange.id, place)
+            index, results = index + 1, 0
+            message_id = ai_id(exchange.id, index)
             entries = [_call(entry) for entry in message.get("tool_calls", ())]
             calls = {call["id"]: call["name"] for call in entries}
             exchange.messages.append(_ai(message_id, _text(content), entries))
@@ -158,20 +158,20 @@ class Answer:
         #: The messages that are whole.
         self.messages: list[LangChainMessage] = []
         #: How many of them the assistant's own are.
-        self.place = 0
+        self.index = 0
         self._text: list[str] = []
         self._text_since_call: list[str] = []
         self._calls: dict[str, ToolCall] = {}
         self._results: dict[str, str] = {}
         #: What was said to the turn: what the agent has not taken, and what it took during calls.
         self._waiting: dict[str, str] = {}
-        self._said: list[str] = []
+        self._steer_texts: list[str] = []
         self._steered = 0
 
     @property
     def open_id(self) -> str:
         """The name of the message that text goes to now."""
-        return ai_id(self._human_id, self.place + (2 if self._calls else 1))
+        return ai_id(self._human_id, self.index + (2 if self._calls else 1))
 
     @property
     def open_text(self) -> str:
@@ -181,7 +181,7 @@ class Answer:
     @property
     def calls_id(self) -> str:
         """The name of the message that a call which begins now goes to."""
-        return ai_id(self._human_id, self.place + 1)
+        return ai_id(self._human_id, self.index + 1)
 
     @property
     def call_count(self) -> int:
@@ -229,7 +229,7 @@ class Answer:
     def close(self) -> list[LangChainMessage]:
         """The turn has ended; the messages that are whole with that."""
         made = self._close_calls()
-        self._said += self._waiting.values()
+        self._steer_texts += self._waiting.values()
         return made + self._close_text()
 
     def _steer(self, event: Steered) -> list[LangChainMessage]:
@@ -237,7 +237,7 @@ class Answer:
             self._waiting[event.steer_id] = event.content
             return []
         self._waiting.pop(event.steer_id, None)
-        self._said.append(event.content)
+        self._steer_texts.append(event.content)
         return [] if self._calls else self._close_text()
 
     def _close_text(self) -> list[LangChainMessage]:
@@ -245,20 +245,20 @@ class Answer:
         made: list[LangChainMessage] = []
         text = "".join(self._text)
         if text:
-            self.place += 1
-            made.append(_ai(ai_id(self._human_id, self.place), text, ()))
-        for content in self._said:
+            self.index += 1
+            made.append(_ai(ai_id(self._human_id, self.index), text, ()))
+        for content in self._steer_texts:
             self._steered += 1
             made.append(human(steered_id(self._human_id, self._steered), content))
         self.messages += made
-        self._text, self._said = [], []
+        self._text, self._steer_texts = [], []
         return made
 
     def _close_calls(self) -> list[LangChainMessage]:
         if not self._calls:
             return []
-        self.place += 1
-        message_id = ai_id(self._human_id, self.place)
+        self.index += 1
+        message_id = ai_id(self._human_id, self.index)
         calls: list[dict[str, Any]] = [
             {
                 "name": self._names.tool(call.tool),
@@ -273,7 +273,7 @@ class Answer:
             made.append(_tool(message_id, number, call["id"], call["name"], result))
         self.messages += made
         self._calls, self._results, self._text = {}, {}, []
-        made += self._close_text() if self._said else []
+        made += self._close_text() if self._steer_texts else []
         self._text, self._text_since_call = self._text_since_call, []
         return made
 

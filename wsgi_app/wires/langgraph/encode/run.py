@@ -62,16 +62,16 @@ class RunEncoder:
         self._since = since
         self._frames: list[bytes] = []
         self._id = EventId(0, 0)
-        self._place = 0
+        self._index = 0
         self._start: TurnStart | None = None
         self._answer = Answer("", names)
         self._part = 0
         self._question: AskedQuestion | None = None
-        #: Messages that were told in pieces, and those of them that do not count any more.
-        self._told: set[str] = set()
+        #: Messages that were sent in pieces, and those of them that do not count any more.
+        self._streamed: set[str] = set()
         self._withdrawn: set[str] = set()
         self._rewinds = 0
-        self._tellers: dict[type[AnyEvent], Callable[[Any], None]] = {
+        self._handlers: dict[type[AnyEvent], Callable[[Any], None]] = {
             Token: self._add_text,
             Thinking: self._think,
             ToolCall: self._call,
@@ -83,13 +83,13 @@ class RunEncoder:
             Done: self._end,
             Error: self._end,
             Cancelled: self._end,
-            Nested: self._tell_nested,
+            Nested: self._emit_nested,
         }
         self._lanes = self._new_lanes("")
 
     def encode(self, numbered: NumberedEvent) -> bytes:
         """The frames of the next event."""
-        self._id, self._place = numbered.id, 0
+        self._id, self._index = numbered.id, 0
         if isinstance(numbered, TurnStart):
             is_its = (numbered.id.turn, numbered.mark) == (self._run.turn, self._run.mark)
             self._start = numbered if is_its else None
@@ -104,11 +104,11 @@ class RunEncoder:
         if self._question is not None and self._question.closed_by(event):
             self._question = None
             self._part += 1
-            self._tell_run()
+            self._emit_run()
         if isinstance(numbered, Rewound):
             self._rewind(numbered.counted)
         else:
-            self._tellers.get(type(event), lambda _: None)(event)
+            self._handlers.get(type(event), lambda _: None)(event)
 
     def _new_lanes(self, human_id: str) -> RunLanes:
         about = {"run_id": self._run.id, "thread_id": self._thread_id}
@@ -116,8 +116,8 @@ class RunEncoder:
 
     def _put(self, mode: str, data: Any, event: str = "") -> None:
         """Number an event, and send it if it is this run's, new and wanted."""
-        number = event_number(self._id.turn, self._id.seq, self._place)
-        self._place += 1
+        number = event_number(self._id.turn, self._id.seq, self._index)
+        self._index += 1
         wanted = mode in self._modes or mode == ""
         if SEPARATOR in event and SUBGRAPHS not in self._modes:
             return
@@ -132,15 +132,15 @@ class RunEncoder:
             self._answer = Answer(self._start.human_id, self._names)
             self._lanes = self._new_lanes(self._start.human_id)
             self._part, self._question = 0, None
-            self._tell_run()
-            self._tell_values()
+            self._emit_run()
+            self._emit_values()
 
-    def _tell_run(self) -> None:
+    def _emit_run(self) -> None:
         self._put(
             "", {"run_id": self._run.id, "thread_id": self._thread_id, "attempt": 1}, "metadata"
         )
 
-    def _tell_values(self, interrupts: Sequence[dict[str, Any]] = ()) -> None:
+    def _emit_values(self, interrupts: Sequence[dict[str, Any]] = ()) -> None:
         before = () if self._start is None else self._start.messages or ()
         values: dict[str, Any] = {"messages": [*before, *self._answer.messages]}
         self._put("values", {**values, "__interrupt__": list(interrupts)} if interrupts else values)
@@ -154,20 +154,20 @@ class RunEncoder:
         self._answer = Answer("" if self._start is None else self._start.human_id, self._names)
         for event in counted:
             self._answer.take(event)
-        self._withdrawn = self._told - {one["id"] for one in self._answer.messages}
+        self._withdrawn = self._streamed - {one["id"] for one in self._answer.messages}
         self._rewinds += 1
         human_id = "" if self._start is None else self._start.human_id
         self._lanes = self._new_lanes(f"{human_id}~{self._rewinds}")
-        self._tell_values()
+        self._emit_values()
         if self._answer.open_text:
-            self._tell_chunk(self._answer.open_id, self._answer.open_text)
+            self._emit_chunk(self._answer.open_id, self._answer.open_text)
 
     # -- text and calls
 
-    def _tell_nested(self, event: Nested) -> None:
+    def _emit_nested(self, event: Nested) -> None:
         self._lanes.take(event)
 
-    def _tell_message(self, message: LangChainMessage, node: str) -> None:
+    def _emit_message(self, message: LangChainMessage, node: str) -> None:
         metadata = {
             "run_id": self._run.id,
             "thread_id": self._thread_id,
@@ -177,30 +177,30 @@ class RunEncoder:
         }
         self._put("messages-tuple", [message, metadata], "messages")
 
-    def _tell_chunk(self, message_id: str, content: str, **more: Any) -> None:
-        self._told.add(message_id)
+    def _emit_chunk(self, message_id: str, content: str, **more: Any) -> None:
+        self._streamed.add(message_id)
         if message_id in self._withdrawn:
             message_id = f"{message_id}~{self._rewinds}"
-        self._tell_message(message_chunk(message_id, content, more), GRAPH)
+        self._emit_message(message_chunk(message_id, content, more), GRAPH)
 
     def _add_text(self, event: Token) -> None:
         self._answer.take(event)
         if event.content:
-            self._tell_chunk(self._answer.open_id, event.content)
+            self._emit_chunk(self._answer.open_id, event.content)
             whole = {"type": "ai", "id": self._answer.open_id, "content": self._answer.open_text}
             self._put(
                 "messages", [whole] if "messages" in self._modes else None, "messages/partial"
             )
 
     def _think(self, event: Thinking) -> None:
-        self._tell_chunk(self._answer.open_id, "", **thought(event.content))
+        self._emit_chunk(self._answer.open_id, "", **thought(event.content))
 
     def _call(self, event: ToolCall) -> None:
         if event.call_id in self._answer.open_calls:
             return  # it is the same call, told again
         self._close_messages(self._answer.take(event))
         chunk = call_chunk(self._names, event, self._answer.call_count - 1)
-        self._tell_chunk(self._answer.calls_id, "", **chunk)
+        self._emit_chunk(self._answer.calls_id, "", **chunk)
 
     def _add_result(self, event: ToolResult) -> None:
         if not self._answer.knows(event.call_id):
@@ -210,14 +210,14 @@ class RunEncoder:
 
     def _close_messages(self, made: Sequence[LangChainMessage]) -> None:
         if made:
-            self._tell_whole(made)
-            self._tell_values()
+            self._emit_whole(made)
+            self._emit_values()
 
-    def _tell_whole(self, made: Sequence[LangChainMessage]) -> None:
+    def _emit_whole(self, made: Sequence[LangChainMessage]) -> None:
         """Report messages that are whole: results as they are, all as what the nodes add."""
         for node, messages in by_node(made):
             for message in messages if node == TOOLS_NODE else ():
-                self._tell_message(message, node)
+                self._emit_message(message, node)
             if messages:
                 self._put("messages", messages, "messages/complete")
                 self._put("updates", {node: {"messages": messages}})
@@ -230,14 +230,14 @@ class RunEncoder:
         self._question = AskedQuestion(event.request_id, self._answer.open_calls)
         interrupt = {"id": event.request_id, "value": interrupt_value(event)}
         self._put("updates", {"__interrupt__": [interrupt]})
-        self._tell_values([interrupt])
+        self._emit_values([interrupt])
         self._put("", None, "end")
         self.ended = self._part == self._run.part
 
     def _end(self, event: Done | Error | Cancelled) -> None:
         self._lanes.end()
-        self._tell_whole(self._answer.close())
-        self._tell_values()
+        self._emit_whole(self._answer.close())
+        self._emit_values()
         if isinstance(event, Error):
             self._put("", {"error": event.code, "message": event.message}, "error")
         self._put("", None, "end")

@@ -95,48 +95,48 @@ class RunLanes:
         if isinstance(event, (Token, Thinking)):
             is_text = isinstance(event, Token)
             lane.answer.take(event)
-            said, more = (event.content, {}) if is_text else ("", thought(event.content))
-            self._tell_chunk(lane, lane.answer.open_id, said, more)
+            text, more = (event.content, {}) if is_text else ("", thought(event.content))
+            self._emit_chunk(lane, lane.answer.open_id, text, more)
         elif isinstance(event, ToolCall):
-            self._tell_whole(lane, lane.answer.take(event))
+            self._emit_whole(lane, lane.answer.take(event))
             chunk = call_chunk(self._names, event, lane.answer.call_count - 1)
-            self._tell_chunk(lane, lane.answer.calls_id, "", chunk)
+            self._emit_chunk(lane, lane.answer.calls_id, "", chunk)
         elif isinstance(event, ToolResult):
             self.end_call(event.call_id)
-            self._tell_whole(lane, lane.answer.take(event))
+            self._emit_whole(lane, lane.answer.take(event))
         elif isinstance(event, Status):
-            self._tell(lane, "custom", {"status": event.content})
+            self._emit(lane, "custom", {"status": event.content})
 
     def end_call(self, call_id: str) -> None:
         """A call has its result: whoever worked for it has ended."""
         lane = self._lanes.pop(call_id)
         if lane is not None:
-            self._tell_whole(lane, lane.answer.close())
-            self._tell(lane, "values", {"messages": lane.answer.messages})
+            self._emit_whole(lane, lane.answer.close())
+            self._emit(lane, "values", {"messages": lane.answer.messages})
 
     def end(self) -> None:
         """End all that are at work."""
         for call_id, _ in self._lanes.open:
             self.end_call(call_id)
 
-    def _tell(self, lane: Lane, mode: str, data: Any, event: str = "") -> None:
+    def _emit(self, lane: Lane, mode: str, data: Any, event: str = "") -> None:
         self._put(mode, data, SEPARATOR.join([event or mode, *lane.space]))
 
-    def _tell_message(self, lane: Lane, message: LangChainMessage, node: str) -> None:
+    def _emit_message(self, lane: Lane, message: LangChainMessage, node: str) -> None:
         space = SEPARATOR.join(lane.space)
         about = {"langgraph_node": node, "langgraph_checkpoint_ns": space, "tags": []}
         metadata = {**self._about, **about, "lc_agent_name": lane.agent}
-        self._tell(lane, "messages-tuple", [message, metadata], "messages")
+        self._emit(lane, "messages-tuple", [message, metadata], "messages")
 
-    def _tell_chunk(self, lane: Lane, message_id: str, content: str, more: dict[str, Any]) -> None:
-        self._tell_message(lane, message_chunk(message_id, content, more), GRAPH)
+    def _emit_chunk(self, lane: Lane, message_id: str, content: str, more: dict[str, Any]) -> None:
+        self._emit_message(lane, message_chunk(message_id, content, more), GRAPH)
 
-    def _tell_whole(self, lane: Lane, made: Sequence[LangChainMessage]) -> None:
+    def _emit_whole(self, lane: Lane, made: Sequence[LangChainMessage]) -> None:
         for node, messages in by_node(made):
             for message in messages if node == TOOLS_NODE else ():
-                self._tell_message(lane, message, node)
+                self._emit_message(lane, message, node)
             if messages:
-                self._tell(lane, "updates", {node: {"messages": messages}})
+                self._emit(lane, "updates", {node: {"messages": messages}})
 
 
 class ThreadLanes:
@@ -153,7 +153,7 @@ class ThreadLanes:
         lane, event = self._lanes.of(nested), nested.event
         if is_new:
             cause = {"type": "toolCall", "tool_call_id": lane.call_id}
-            self._tell_run(lane, "started", cause=cause)
+            self._emit_run(lane, "started", cause=cause)
         if isinstance(event, (Token, Thinking)):
             self._add_text(lane, event)
         elif isinstance(event, ToolCall):
@@ -184,16 +184,16 @@ class ThreadLanes:
         if not self._message_of(lane).is_of_later(lane.answer.calls_id):
             call_id, name = self._names.call_id(event.call_id), self._names.tool(event.tool)
             self._message_of(lane).call(lane.answer.calls_id, call_id, name, event.input)
-        self._tell_tool(lane, call_started(self._names, event))
+        self._emit_tool(lane, call_started(self._names, event))
 
     def _add_result(self, lane: Lane, event: ToolResult) -> None:
         self.end_call(event.call_id, failed=event.status == "error")
         if not self._message_of(lane).is_of_later(lane.answer.calls_id):
             self._message_of(lane).finish()
-        self._tell_tool(lane, call_ended(self._names, event))
+        self._emit_tool(lane, call_ended(self._names, event))
         self._update(lane, lane.answer.take(event))
 
-    def _tell_tool(self, lane: Lane, data: dict[str, Any]) -> None:
+    def _emit_tool(self, lane: Lane, data: dict[str, Any]) -> None:
         self._put("tools", data, node=TOOLS_NODE, namespace=lane.space)
 
     def _update(self, lane: Lane, made: Sequence[LangChainMessage]) -> None:
@@ -202,7 +202,7 @@ class ThreadLanes:
                 data = {"node": node, "values": {"messages": messages}}
                 self._put("updates", data, node=node, namespace=lane.space)
 
-    def _tell_run(self, lane: Lane, status: str, **more: Any) -> None:
+    def _emit_run(self, lane: Lane, status: str, **more: Any) -> None:
         data = {"event": status, "graph_name": lane.agent, **more}
         self._put("lifecycle", data, namespace=lane.space)
 
@@ -214,7 +214,7 @@ class ThreadLanes:
         self._message_of(lane).finish()
         self._update(lane, lane.answer.close())
         self._put("values", {"messages": lane.answer.messages}, namespace=lane.space)
-        self._tell_run(lane, "failed" if failed else "completed")
+        self._emit_run(lane, "failed" if failed else "completed")
 
     def end(self, *, failed: bool = False) -> None:
         """End all that are at work."""
@@ -225,4 +225,4 @@ class ThreadLanes:
         """Give all up that are at work: they begin again."""
         for _, lane in self._lanes.open:
             self._message_of(lane).fail(reason)
-            self._tell_run(lane, "failed", error=reason)
+            self._emit_run(lane, "failed", error=reason)

@@ -71,8 +71,8 @@ def post_commands(mount: Mount, thread_id: str) -> Response:
 
 def _refuse(mount: Mount, key: SessionKey, body: CommandBody) -> dict[str, Any]:
     del mount, key
-    told = "is not served over HTTP" if body.method in _OTHERS else "is unknown"
-    raise CommandError("unknown_command", f"The command {body.method[:100]} {told}.")
+    reason = "is not served over HTTP" if body.method in _OTHERS else "is unknown"
+    raise CommandError("unknown_command", f"The command {body.method[:100]} {reason}.")
 
 
 def _read(body: CommandBody, kind: type[T]) -> T:
@@ -106,7 +106,7 @@ def wanted_of(mount: Mount, key: SessionKey, params: RunParams) -> TurnRequest:
         raise CommandError("invalid_argument", "Expected another multitask_strategy")
     regenerates = _regenerates(mount, key, params)
     if params.input is None and regenerates:
-        read = _said_before(mount, key)
+        read = _newest_input(mount, key)
     else:
         try:
             read = read_input(params.input, takes_attachments=takes_attachments(mount))
@@ -178,13 +178,13 @@ def _regenerates(mount: Mount, key: SessionKey, params: RunParams) -> bool:
     )
 
 
-def _said_before(mount: Mount, key: SessionKey) -> RunInput:
+def _newest_input(mount: Mount, key: SessionKey) -> RunInput:
     """The newest message once more."""
     view = mount.store.history(key)
-    said = [] if view is None else [one for one in view.messages if one["role"] == "user"]
-    if not said:
+    asked = [] if view is None else [one for one in view.messages if one["role"] == "user"]
+    if not asked:
         raise CommandError("no_such_checkpoint", "The thread has no message to answer again.")
-    return RunInput(said[-1]["content"], str(said[-1].get("id", "")), (), {})
+    return RunInput(asked[-1]["content"], str(asked[-1].get("id", "")), (), {})
 
 
 # -- an answer

@@ -50,8 +50,8 @@ class _OneTurn:
     def complete(self) -> bool:
         return self._feed.complete
 
-    def position(self, place: int) -> EventId:
-        del place
+    def position(self, index: int) -> EventId:
+        del index
         return self._feed.cursor
 
     def read(self, timeout_seconds: float) -> list[NumberedEvent]:
@@ -118,10 +118,10 @@ class ThreadFeed:
             is_new = (numbered.id.turn, mark) != (self._turn, self._mark)
             if is_new and not isinstance(numbered.event, Gap):
                 made.append(self._begin(numbered.id.turn, mark))
-            made.append(self._told(numbered))
+            made.append(self._prepared(numbered))
         return made
 
-    def _told(self, numbered: NumberedEvent) -> NumberedEvent:
+    def _prepared(self, numbered: NumberedEvent) -> NumberedEvent:
         event = numbered.event
         if not isinstance(event, Withdrawn):
             return numbered
@@ -161,11 +161,11 @@ class ThreadFeed:
         if not any(one.id == name for one in self._history):
             view = self._mount.store.history(self._key)
             self._history = exchanges_of([] if view is None else view.messages)
-        places = [place for place, one in enumerate(self._history) if one.id == name]
-        if not places:
+        indexes = [index for index, one in enumerate(self._history) if one.id == name]
+        if not indexes:
             return None
-        before = (one for exchange in self._history[: places[-1]] for one in exchange.messages)
-        return (*before, self._history[places[-1]].messages[0])
+        before = (one for exchange in self._history[: indexes[-1]] for one in exchange.messages)
+        return (*before, self._history[indexes[-1]].messages[0])
 
     @property
     def complete(self) -> bool:

@@ -78,8 +78,8 @@ def _go_on(mount: Mount, key: SessionKey, body: ThreadRunBody) -> _Begun:
 
 def _headers(thread_id: str, ref: RunRef) -> dict[str, str]:
     """Where a client finds the run, and its stream: below its own base, whatever the mount's is."""
-    place = f"/threads/{thread_id}/runs/{ref.id}"
-    return {"Content-Location": place, "Location": f"{place}/stream"}
+    run_url = f"/threads/{thread_id}/runs/{ref.id}"
+    return {"Content-Location": run_url, "Location": f"{run_url}/stream"}
 
 
 # -- streams
@@ -199,8 +199,8 @@ def _leave_new(mount: Mount, key: SessionKey, body: ThreadRunBody, **more: Any) 
     found = None if view is None else describe_turn(mount, key, view, begun.ref.turn)
     if found is None:
         raise RequestError("not_found", "The thread was deleted.")
-    place = _headers(key.session_id, begun.ref)["Content-Location"]
-    return json_response({**found, "status": "pending"}, headers={"Content-Location": place})
+    run_url = _headers(key.session_id, begun.ref)["Content-Location"]
+    return json_response({**found, "status": "pending"}, headers={"Content-Location": run_url})
 
 
 def _left_alone(body: ThreadRunBody) -> ThreadRunBody:
@@ -237,8 +237,10 @@ def _wait(mount: Mount, key: SessionKey, ref: RunRef, opened: OpenTurn) -> Respo
     view = view_of(mount, key)
     values: dict[str, Any] = state_of(mount, key, view)["values"]
     waiting = [] if isinstance(outcome, Done) else interrupts_of(mount, key, view)
-    told = [{"id": one["id"], "value": one["value"]} for one in waiting]
-    return json_response({**values, "__interrupt__": told} if told else values, headers=headers)
+    interrupts = [{"id": one["id"], "value": one["value"]} for one in waiting]
+    return json_response(
+        {**values, "__interrupt__": interrupts} if interrupts else values, headers=headers
+    )
 
 
 def get_run_join(mount: Mount, thread_id: str, run_id: str) -> Response:

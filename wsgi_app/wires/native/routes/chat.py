@@ -79,9 +79,9 @@ def post_steer(mount: Mount, session_id: str) -> Response:
     check_session_id(session_id)
     body = parse_body(request, SteerBody, mount.settings.max_body_bytes)
     steer_id = new_steer_id(idempotency_key(request))
-    place = steer_turn(mount, session_key(session_id), steer_id, body.message)
-    told = SteerAnswer(turn_id=str(place.turn), steer_id=steer_id, event_id=str(place))
-    return json_response(told)
+    event_id = steer_turn(mount, session_key(session_id), steer_id, body.message)
+    answer = SteerAnswer(turn_id=str(event_id.turn), steer_id=steer_id, event_id=str(event_id))
+    return json_response(answer)
 
 
 def post_tool_result(mount: Mount, session_id: str) -> Response:
@@ -114,11 +114,11 @@ def _open(
         return open_turn(mount, key, wanted, cursor)
 
     def steer() -> EventId:
-        place = steer_turn(mount, key, new_steer_id(wanted.idempotency_key), wanted.message)
+        event_id = steer_turn(mount, key, new_steer_id(wanted.idempotency_key), wanted.message)
         if wanted.idempotency_key is not None:
             keep = mount.store.note_key
-            keep(key, place.turn, wanted.idempotency_key, wanted.digest)
-        return place
+            keep(key, event_id.turn, wanted.idempotency_key, wanted.digest)
+        return event_id
 
     return begin_or_steer(
         *(mount, key),

@@ -190,5 +190,5 @@ def _read_poll(
 def _poll_response(events: list[NumberedEvent], start: Cursor, *, running: bool) -> Response:
     last = events[-1].id if events else start.position
     marks = wants_marks(request)
-    told = [native.with_id(one, marks=marks) for one in events]
-    return json_response(PollAnswer(told, str(last), running))
+    shown = [native.with_id(one, marks=marks) for one in events]
+    return json_response(PollAnswer(shown, str(last), running))

@@ -151,9 +151,9 @@ class _Chat:
             begun.run.start()
 
     def _steer(self, message: str) -> None:
-        place = steer_turn(self._mount, self._key, new_steer_id(None), message)
+        event_id = steer_turn(self._mount, self._key, new_steer_id(None), message)
         if self._feed is None:
-            self._follow(Cursor(EventId(place.turn, place.seq - 1)))
+            self._follow(Cursor(EventId(event_id.turn, event_id.seq - 1)))
 
     def _resume(self, frame: ResumeFrame) -> None:
         try:

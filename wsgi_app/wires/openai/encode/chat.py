@@ -37,7 +37,7 @@ from wsgi_app.wires.openai.ids import PartRef, ResponseRef, call_name
 CUT_OFF: Final = "The answer is cut off: it reached the model's length limit."
 NOT_KEPT: Final = Error("not_found", "The beginning of this answer is no longer kept.")
 #: Why a model stops, as far as a failed turn's details may tell it.
-TOLD_REASONS: Final = ("length", "content_filter")
+REPORTED_REASONS: Final = ("length", "content_filter")
 _SERVER_ERROR: Final = 500
 _DONE: Final = frame(b"[DONE]")
 
@@ -49,15 +49,15 @@ class Completion(NamedTuple):
     model: str
     created: int
     #: The part of its turn that it is: behind an earlier completion's calls, or from the start.
-    place: ResponseRef
+    ref: ResponseRef
     #: Where files are.
     files_url: str = "files"
 
 
-def completion_id(place: ResponseRef) -> str:
+def completion_id(ref: ResponseRef) -> str:
     """Name a part of a turn, the same each time it is read."""
-    part = f":{place.after_seq}" if place.after_seq else ""
-    name = f"{place.session_id}:{place.turn}{part}"
+    part = f":{ref.after_seq}" if ref.after_seq else ""
+    name = f"{ref.session_id}:{ref.turn}{part}"
     return "chatcmpl-" + hashlib.sha256(name.encode()).hexdigest()[:29]
 
 
@@ -65,7 +65,7 @@ class ChatAnswer:
     """Follows a turn's events to the answer's end; used by one reader's thread."""
 
     def __init__(self, completion: Completion) -> None:
-        self._place = completion.place
+        self._ref = completion.ref
         self._files_url = completion.files_url
         #: Why it ended; None while it continues, and for an answer that failed.
         self.finish_reason: str | None = None
@@ -110,7 +110,7 @@ class ChatAnswer:
     def _call(self, request: ToolRequest, index: int) -> dict[str, Any]:
         call, name = request.calls[index], call_name(request.request_id, index)
         function = {"name": call.tool, "arguments": encode_json(call.input).decode()}
-        call_id = PartRef(self._place, "call", name).id
+        call_id = PartRef(self._ref, "call", name).id
         return {"index": index, "id": call_id, "type": "function", "function": function}
 
     def _ask(self, question: InputRequest) -> dict[str, str]:
@@ -119,9 +119,9 @@ class ChatAnswer:
 
     def _give(self, file: FileGiven) -> dict[str, Any]:
         link = link_to(file, self._files_url)
-        text, place = paragraph_of(link, behind_text=self._length > 0)
+        text, offset = paragraph_of(link, behind_text=self._length > 0)
         # Clients that join deltas look for the index, as tool calls have it.
-        note = {"index": len(self.files), **_citation(link, self._length + place)}
+        note = {"index": len(self.files), **_citation(link, self._length + offset)}
         self.files.append(link)
         self._length += len(text)
         return {"content": text, "annotations": [note]}
@@ -132,7 +132,7 @@ class ChatAnswer:
             self.usage = event.usage
         elif isinstance(event, Cancelled):
             self.finish_reason = "stop"  # the protocol has no word for it
-        elif event.details.get("finish_reason") in TOLD_REASONS:
+        elif event.details.get("finish_reason") in REPORTED_REASONS:
             self.finish_reason = event.details["finish_reason"]
         else:
             self.error = event
@@ -208,7 +208,7 @@ class ChatCollector:
 
     def document(self) -> dict[str, Any]:
         """The completion as one document."""
-        texts = {name: "".join(text for _, text in said) for name, said in self._texts.items()}
+        texts = {name: "".join(text for _, text in pieces) for name, pieces in self._texts.items()}
         message: dict[str, Any] = {"role": "assistant", "content": texts["content"]}
         if texts["reasoning_content"]:
             message["reasoning_content"] = texts["reasoning_content"]
@@ -222,8 +222,8 @@ class ChatCollector:
 
     def _notes(self, text: str) -> list[dict[str, Any]]:
         """What points to the files, but for those that were taken back."""
-        places = [(link, text.find(link.text)) for link in self.answer.files]
-        return [_citation(link, place) for link, place in places if place >= 0]
+        found = [(link, text.find(link.text)) for link in self.answer.files]
+        return [_citation(link, offset) for link, offset in found if offset >= 0]
 
 
 def _citation(link: FileLink, start: int) -> dict[str, Any]:

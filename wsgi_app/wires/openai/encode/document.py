@@ -37,15 +37,15 @@ class ResponseAbout:
     def document(self, *, status: str, usage: Usage | None, **fields: Any) -> Item:
         """The document of a response in this state; ``usage`` once it has ended."""
         completed_at = self._ended_at() if status == "completed" else None
-        told = {**DEFAULTS, "metadata": {}, "tools": [], **self._echo}
+        echoed = {**DEFAULTS, "metadata": {}, "tools": [], **self._echo}
         return {
             "object": "response",
             "status": status,
             "completed_at": completed_at,
             "model": self._model,
-            **told,
-            "text": {"format": {"type": "text"}, **told.get("text", {})},
-            "reasoning": {"effort": None, "summary": None, **told.get("reasoning", {})},
+            **echoed,
+            "text": {"format": {"type": "text"}, **echoed.get("text", {})},
+            "reasoning": {"effort": None, "summary": None, **echoed.get("reasoning", {})},
             **fields,
             "usage": None if usage is None else usage_object(usage),
         }

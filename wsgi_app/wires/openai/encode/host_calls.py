@@ -21,7 +21,7 @@ from wsgi_app.wires.openai.encode.items import Item, call_arguments
 from wsgi_app.wires.openai.packed import pack
 
 #: A longer result is cut in what people read.
-MAX_TOLD_CHARS: Final = 500
+MAX_SHOWN_CHARS: Final = 500
 _SUMMARY: Final = "response.reasoning_summary_text"
 _PART: Final = "response.reasoning_summary_part"
 
@@ -77,8 +77,8 @@ class McpCalls:
         if result.status == "complete":
             done = {**item, "status": "completed", "output": text}
         else:
-            told = [{"type": "text", "text": text}]
-            error = {"type": "mcp_tool_execution_error", "content": told}
+            content = [{"type": "text", "text": text}]
+            error = {"type": "mcp_tool_execution_error", "content": content}
             done = {**item, "status": "failed", "error": error}
         return Step(done, [(f"response.mcp_call.{done['status']}", {})])
 
@@ -92,30 +92,30 @@ class ToldCalls:
         """See `HostCalls.begin`."""
         added: Item = {"id": item_id, "type": "reasoning", "status": "in_progress", "summary": []}
         text = f"Called {call.tool}({call_arguments(call)})"
-        place = {"summary_index": 0}
+        summary = {"summary_index": 0}
         events = [
-            (f"{_PART}.added", {**place, "part": _part("")}),
-            (f"{_SUMMARY}.delta", {**place, "delta": text}),
+            (f"{_PART}.added", {**summary, "part": _part("")}),
+            (f"{_SUMMARY}.delta", {**summary, "delta": text}),
         ]
         return added, Step({**added, "summary": [_part(text)]}, events)
 
     def end(self, item: Item, call: ToolCall, result: ToolResult) -> Step:
         """See `HostCalls.end`."""
         came = _text_of(result)
-        shown = came if len(came) <= MAX_TOLD_CHARS else f"{came[:MAX_TOLD_CHARS]}…"
-        said = f": {shown}" if result.status == "complete" else f", which failed: {shown}"
-        text = f"{item['summary'][0]['text']}{said}"
+        shown = came if len(came) <= MAX_SHOWN_CHARS else f"{came[:MAX_SHOWN_CHARS]}…"
+        outcome = f": {shown}" if result.status == "complete" else f", which failed: {shown}"
+        text = f"{item['summary'][0]['text']}{outcome}"
         done = {
             **item,
             "status": "completed",
             "summary": [_part(text)],
             "encrypted_content": pack(_messages(call, came)),
         }
-        place = {"summary_index": 0}
+        summary = {"summary_index": 0}
         events = [
-            (f"{_SUMMARY}.delta", {**place, "delta": said}),
-            (f"{_SUMMARY}.done", {**place, "text": text}),
-            (f"{_PART}.done", {**place, "part": _part(text)}),
+            (f"{_SUMMARY}.delta", {**summary, "delta": outcome}),
+            (f"{_SUMMARY}.done", {**summary, "text": text}),
+            (f"{_PART}.done", {**summary, "part": _part(text)}),
         ]
         return Step(done, events)
 

@@ -177,12 +177,15 @@ class ResponseBuilder:
     def _add_file(self, file: FileGiven) -> list[StreamEvent]:
         before = "".join(self._text) if self._open is MESSAGE else ""
         link = self._about.link_to(file)
-        text, place = paragraph_of(link, behind_text=bool(before))
-        note = {"type": "url_citation", **link.citation(len(before) + place)}
+        text, offset = paragraph_of(link, behind_text=bool(before))
+        note = {"type": "url_citation", **link.citation(len(before) + offset)}
         made = self._add_text(MESSAGE, text, 1)
-        told = {"annotation_index": len(self._notes), "annotation": note}
+        fields = {"annotation_index": len(self._notes), "annotation": note}
         self._notes.append(note)
-        return [*made, self._text_event(MESSAGE, "response.output_text.annotation.added", **told)]
+        return [
+            *made,
+            self._text_event(MESSAGE, "response.output_text.annotation.added", **fields),
+        ]
 
     def _open_text(self, kind: TextKind) -> list[StreamEvent]:
         self._open = kind
@@ -211,8 +214,8 @@ class ResponseBuilder:
     def _text_event(self, kind: TextKind, name: str, **fields: Any) -> StreamEvent:
         index = len(self._output)
         item_id = self._item_id(kind.prefix, index)
-        place = {"item_id": item_id, "output_index": index, kind.index_name: 0}
-        return self._event(name, **place, **fields)
+        ids = {"item_id": item_id, "output_index": index, kind.index_name: 0}
+        return self._event(name, **ids, **fields)
 
     def _note_earlier(self, event: AnyEvent) -> None:
         if isinstance(event, ToolRequest):
@@ -234,9 +237,9 @@ class ResponseBuilder:
     def _begin_call(self, call: ToolCall) -> list[StreamEvent]:
         index = len(self._output)
         self._running_calls[call.call_id] = index, call
-        added, (item, told) = self._form.begin(self._item_id(self._form.prefix, index), call)
+        added, (item, pieces) = self._form.begin(self._item_id(self._form.prefix, index), call)
         self._output.append(item)
-        return [self._item_event("added", index, added), *self._told(index, told)]
+        return [self._item_event("added", index, added), *self._piece_events(index, pieces)]
 
     def _end_call(self, result: ToolResult) -> list[StreamEvent]:
         made: list[StreamEvent] = []
@@ -248,13 +251,13 @@ class ResponseBuilder:
             call = self._earlier_calls.pop(result.call_id, unknown)
             made = self._close_text() + self._begin_call(call)
         index, call = self._running_calls.pop(result.call_id)
-        item, told = self._form.end(self._output[index], call, result)
+        item, pieces = self._form.end(self._output[index], call, result)
         self._output[index] = item
-        return [*made, *self._told(index, told), self._item_event("done", index, item)]
+        return [*made, *self._piece_events(index, pieces), self._item_event("done", index, item)]
 
-    def _told(self, index: int, told: list[tuple[str, Item]]) -> list[StreamEvent]:
-        place = {"item_id": self._output[index]["id"], "output_index": index}
-        return [self._event(kind, **place, **fields) for kind, fields in told]
+    def _piece_events(self, index: int, pieces: list[tuple[str, Item]]) -> list[StreamEvent]:
+        ids = {"item_id": self._output[index]["id"], "output_index": index}
+        return [self._event(kind, **ids, **fields) for kind, fields in pieces]
 
     def _leave_calls(self) -> list[StreamEvent]:
         made = []
@@ -277,14 +280,14 @@ class ResponseBuilder:
         index = len(self._output)
         item_id = self._item_id("fc", index)
         call_id = PartRef(self._ref, "call", name).id
-        begun, item = (open_call(item_id, call_id, tool, told) for told in ("", arguments))
+        begun, item = (open_call(item_id, call_id, tool, text) for text in ("", arguments))
         self._output.append(item)
-        place = {"item_id": item_id, "output_index": index}
+        ids = {"item_id": item_id, "output_index": index}
         kind = "response.function_call_arguments"
         return [
             self._item_event("added", index, begun),
-            self._event(f"{kind}.delta", **place, delta=arguments),
-            self._event(f"{kind}.done", **place, name=tool, arguments=arguments),
+            self._event(f"{kind}.delta", **ids, delta=arguments),
+            self._event(f"{kind}.done", **ids, name=tool, arguments=arguments),
             self._item_event("done", index, item),
         ]
 

@@ -38,8 +38,8 @@ class ChatCompletionBody(Struct, kw_only=True):
 
         Raises RequestError.
         """
-        told: dict[str, str] = {}
-        place: ResponseRef | None = None
+        answers: dict[str, str] = {}
+        ref: ResponseRef | None = None
         for index in range(len(self.messages) - 1, -1, -1):
             message = self.messages[index]
             if message.get("role") != "tool":
@@ -48,9 +48,9 @@ class ChatCompletionBody(Struct, kw_only=True):
                 part = PartRef.parse(str(message.get("tool_call_id")))
             except ValueError:
                 return None
-            place = place or part.response
-            told[part.name] = as_text(message.get("content"), f"messages.{index}")
-        return None if place is None else (place, told)
+            ref = ref or part.response
+            answers[part.name] = as_text(message.get("content"), f"messages.{index}")
+        return None if ref is None else (ref, answers)
 
     @property
     def include_usage(self) -> bool:

@@ -151,9 +151,9 @@ def _add_host_call(messages: list[Message], item: Message, field: str) -> None:
     """Add a call that the host itself ran in an earlier response, with its result."""
     call_id = _string(item, "id", field)
     _add_call(messages, _call(call_id, item, field))
-    told = [item[name] for name in ("output", "error") if item.get(name) is not None]
-    if told:
-        content = told[0] if isinstance(told[0], str) else encode_json(told[0]).decode()
+    outputs = [item[name] for name in ("output", "error") if item.get(name) is not None]
+    if outputs:
+        content = outputs[0] if isinstance(outputs[0], str) else encode_json(outputs[0]).decode()
         messages.append({"role": "tool", "tool_call_id": call_id, "content": content})
 
 

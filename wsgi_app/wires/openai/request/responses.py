@@ -115,10 +115,10 @@ class ResponseBody(Struct, kw_only=True):
     def note(self) -> bytes:
         """What is kept of it for those who read the response later; nothing if it is too much."""
         items = self.input if isinstance(self.input, list) else [user_item(self.input)]
-        told = encode_json(ResponseNote(self.echo(), items))
-        if len(told) > MAX_NOTE_BYTES:
-            told = encode_json(ResponseNote(self.echo(), None))
-        return told if len(told) <= MAX_NOTE_BYTES else b""
+        note = encode_json(ResponseNote(self.echo(), items))
+        if len(note) > MAX_NOTE_BYTES:
+            note = encode_json(ResponseNote(self.echo(), None))
+        return note if len(note) <= MAX_NOTE_BYTES else b""
 
     def has_messages(self) -> bool:
         """Whether there is a message among its items."""
@@ -129,8 +129,8 @@ class ResponseBody(Struct, kw_only=True):
 
     def agent_metadata(self) -> dict[str, Any]:
         """What the agent gets as metadata: the client's, and its instructions."""
-        told = {} if self.instructions is None else {"instructions": self.instructions}
-        return told | (self.metadata or {})
+        metadata = {} if self.instructions is None else {"instructions": self.instructions}
+        return metadata | (self.metadata or {})
 
 
 class CreateFrame(ResponseBody, tag="response.create", tag_field="type", kw_only=True):

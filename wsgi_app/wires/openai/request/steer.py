@@ -18,15 +18,15 @@ class SteerFrame(Struct, tag="response.steer", tag_field="type", kw_only=True):
     def text(self) -> str:
         """All that it says; raises RequestError for what is no text of the user's."""
         if isinstance(self.input, str):
-            return _said([self.input])
+            return _joined([self.input])
         for index, item in enumerate(self.input):
             if item.get("type", "message") != "message" or item.get("role") != "user":
                 raise bad_request(f"input.{index}", "Expected messages of the user's")
         texts = [as_text(item.get("content"), f"input.{n}") for n, item in enumerate(self.input)]
-        return _said(texts)
+        return _joined(texts)
 
 
-def _said(texts: list[str]) -> str:
+def _joined(texts: list[str]) -> str:
     text = "\n\n".join(texts)
     if not text.strip():
         raise bad_request("input", "Expected a text")

@@ -51,9 +51,9 @@ def post_chat_completions(mount: Mount) -> Response:
     else:
         begun, after_seq = _go_on(mount, body, *answered)
     with begun as opened:
-        place = ResponseRef(opened.key.session_id, opened.turn, after_seq, 0, background=False)
+        ref = ResponseRef(opened.key.session_id, opened.turn, after_seq, 0, background=False)
         now = int(time.time())
-        completion = Completion(completion_id(place), model_name(mount), now, place, files_url())
+        completion = Completion(completion_id(ref), model_name(mount), now, ref, files_url())
         if not body.stream:
             return _whole(mount, opened, completion)
         encoder = ChatEncoder(completion, include_usage=body.include_usage)
@@ -80,16 +80,16 @@ def _wanted(mount: Mount, body: ChatCompletionBody) -> TurnRequest:
 
 
 def _go_on(
-    mount: Mount, body: ChatCompletionBody, place: ResponseRef, told: dict[str, str]
+    mount: Mount, body: ChatCompletionBody, ref: ResponseRef, answers: dict[str, str]
 ) -> tuple[OpenTurn, int]:
     """Give a turn the results that it waits for; where its next completion begins in it."""
-    key = session_key(place.session_id)
-    asked = find_question(mount, place, waits=True) if is_known(mount, key) else None
-    value = NOT_ANSWERED if asked is None else answer_to(asked.event, told)
+    key = session_key(ref.session_id)
+    asked = find_question(mount, ref, waits=True) if is_known(mount, key) else None
+    value = NOT_ANSWERED if asked is None else answer_to(asked.event, answers)
     if asked is None or value is NOT_ANSWERED:
         raise RequestError("no_pending_input", "No turn waits for the results of these calls.")
     # Attached first: the turn must not be without a reader once it continues.
-    opened = attach_turn(mount, key, place.turn, asked.seq, streams=bool(body.stream))
+    opened = attach_turn(mount, key, ref.turn, asked.seq, streams=bool(body.stream))
     try:
         mount.store.post_input(key, asked.event.request_id, encode_json(value))
     except BaseException as error:

@@ -208,8 +208,8 @@ def _open_next(key: SessionKey, wanted: TurnRequest, asking: Asking[T]) -> T:
     except RequestError as error:
         if error.code != "session_busy":
             raise
-        told = "The previous response's turn runs, or waits for the output of its open call."
-        raise RequestError(error.code, told, error.details) from None
+        message = "The previous response's turn runs, or waits for the output of its open call."
+        raise RequestError(error.code, message, error.details) from None
 
 
 def _newest_message(view: SessionView) -> str | None:
@@ -222,12 +222,12 @@ def _newest_message(view: SessionView) -> str | None:
 
 def _find_question(mount: Mount, previous: ResponseRef, body: ResponseBody) -> Asked | None:
     """The question of that response which the request answers."""
-    told = body.read_answers()
-    if not told:
+    answers = body.read_answers()
+    if not answers:
         return None
     # An answer alone can be nothing else.
     asked = find_question(mount, previous, waits=body.ends_with_answer())
-    return None if asked is None or answer_to(asked.event, told) is NOT_ANSWERED else asked
+    return None if asked is None or answer_to(asked.event, answers) is NOT_ANSWERED else asked
 
 
 def _answer(

@@ -31,16 +31,16 @@ NOT_ANSWERED: Final = _NotAnswered()
 Answer = Union[Any, _NotAnswered]
 
 
-def find_question(mount: Mount, place: ResponseRef, *, waits: bool) -> Asked | None:
+def find_question(mount: Mount, ref: ResponseRef, *, waits: bool) -> Asked | None:
     """The first question behind a response's beginning.
 
     Its asker may have seen it before this worker can: a worker's own readers are ahead of the
     journal. Who is sure that there is one ``waits``.
     """
-    key = session_key(place.session_id)
+    key = session_key(ref.session_id)
     with mount.permit(key) as may_wait:
         wait_seconds = CATCH_UP_SECONDS if waits and may_wait else 0.0
-        feed = Feed(mount.runner, key, EventId(place.turn, place.after_seq), place.turn)
+        feed = Feed(mount.runner, key, EventId(ref.turn, ref.after_seq), ref.turn)
         try:
             for numbered in read_until(feed, wait_seconds):
                 if isinstance(numbered.event, InputRequest):
@@ -50,14 +50,14 @@ def find_question(mount: Mount, place: ResponseRef, *, waits: bool) -> Asked | N
     return None
 
 
-def answer_to(question: InputRequest, told: Mapping[str, str]) -> Answer:
+def answer_to(question: InputRequest, answers: Mapping[str, str]) -> Answer:
     """The answer among what calls gave, by their names; `NOT_ANSWERED` if none is to it.
 
     Raises RequestError where the results of some of its calls are missing.
     """
     if isinstance(question, ToolRequest):
-        return _results(question, told)
-    text = told.get(question.request_id)
+        return _results(question, answers)
+    text = answers.get(question.request_id)
     return NOT_ANSWERED if text is None else answer_value(question, text)
 
 
@@ -71,9 +71,9 @@ def answer_value(question: InputRequest, text: str) -> Any:
         return text
 
 
-def _results(question: ToolRequest, told: Mapping[str, str]) -> Answer:
+def _results(question: ToolRequest, answers: Mapping[str, str]) -> Answer:
     names = [call_name(question.request_id, index) for index in range(len(question.calls))]
-    given = [told.get(name) for name in names]
+    given = [answers.get(name) for name in names]
     if all(text is None for text in given):
         return NOT_ANSWERED
     if any(text is None for text in given):

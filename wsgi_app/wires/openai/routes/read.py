@@ -157,13 +157,13 @@ def get_input_items(mount: Mount, response_id: str) -> Response:
 
 def _with_id(item: Item, ref: ResponseRef, index: int) -> Item:
     """An item of the input as lists of items have it."""
-    told = {"type": "message", "id": PartRef(ref, "in", str(index)).id, **item}
-    if told["type"] == "message":
-        told.setdefault("status", "completed")
-        if isinstance(told.get("content"), str):
-            kind = "output_text" if told.get("role") == "assistant" else "input_text"
-            told["content"] = [{"type": kind, "text": told["content"]}]
-    return told
+    document = {"type": "message", "id": PartRef(ref, "in", str(index)).id, **item}
+    if document["type"] == "message":
+        document.setdefault("status", "completed")
+        if isinstance(document.get("content"), str):
+            kind = "output_text" if document.get("role") == "assistant" else "input_text"
+            document["content"] = [{"type": kind, "text": document["content"]}]
+    return document
 
 
 def _stream_again(

@@ -105,9 +105,9 @@ class _SocketAsking(Asking[_Turn]):
         return self._read(key, BegunTurn(turn, None))
 
     def _read(self, key: SessionKey, begun: BegunTurn) -> _Turn:
-        place = EventId(begun.turn, 0)
+        event_id = EventId(begun.turn, 0)
         runner, wakeup = self._mount.runner, self._wakeup
-        feed = Feed(runner, key, place, begun.turn, run=begun.run, wakeup=wakeup)
+        feed = Feed(runner, key, event_id, begun.turn, run=begun.run, wakeup=wakeup)
         return _Turn(key, begun, feed)
 
 
@@ -128,7 +128,7 @@ class _Responses:
         """See `Conversation.run`."""
         while True:
             self._receive()
-            self._tell(self._steering.serve(None, None))
+            self._send_all(self._steering.serve(None, None))
             if self._waiting:
                 self._take(self._waiting.popleft())
             elif self._mount.draining:
@@ -211,10 +211,10 @@ class _Responses:
         self._send(builder.opening())
         while not (builder.ended or feed.ended):
             self._receive()  # also to learn that the client has gone
-            self._tell(self._steering.serve(opened.key, builder))
+            self._send_all(self._steering.serve(opened.key, builder))
             for numbered in merge_backlog(feed.read(LOOK_SECONDS)):
                 self._send(builder.take(numbered))
-                self._tell(self._steering.note(numbered.event, builder))
+                self._send_all(self._steering.note(numbered.event, builder))
                 if builder.was_steered:
                     previous, seq = ref, builder.seq
                     ref = ref._replace(after_seq=seq, created_at=int(time.time()))
@@ -223,10 +223,10 @@ class _Responses:
                     self._send(builder.opening())
         if not builder.ended:
             raise ReaderGone  # cut off: what is missing can be read by HTTP
-        self._tell(self._steering.pending(builder))
+        self._send_all(self._steering.pending(builder))
         return ref, builder
 
-    def _tell(self, events: list[bytes]) -> None:
+    def _send_all(self, events: list[bytes]) -> None:
         for event in events:
             self._client.send(event.decode())
 

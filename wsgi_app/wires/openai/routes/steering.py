@@ -49,11 +49,11 @@ class SteeredResponses:
 
     def serve(self, key: SessionKey | None, builder: ResponseBuilder | None) -> list[bytes]:
         """Say to the turn what waits; what is told of it. Without one that runs it is refused."""
-        told = []
+        frames = []
         while self._waiting:
             frame = decode_json(self._waiting.popleft(), SteerFrame)
-            told.append(self._serve(frame, key, builder))
-        return told
+            frames.append(self._serve(frame, key, builder))
+        return frames
 
     def note(self, event: AnyEvent, builder: ResponseBuilder) -> list[bytes]:
         """See an event of the turn; what is told of messages that nobody answers any more."""
