@@ -17,6 +17,7 @@ from wsgi_app.store.base import (
     Fence,
     Message,
     SessionKey,
+    SessionView,
     Signal,
     StartRate,
     Store,
@@ -168,3 +169,16 @@ def at_once(actions: Sequence[Callable[[], object]]) -> list[object]:
         thread.join(60)
         assert not thread.is_alive(), "a store operation hangs"
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+def describe(store: Store, key: SessionKey = KEY) -> SessionView:
+    """Describe a session that is there."""
+    view = store.history(key)
+    assert view is not None
+    return view
+
+
+def listed(store: Store, limit: int, cursor: str | None = None) -> tuple[list[str], str | None]:
+    """Names of the sessions on a page, and the cursor behind it."""
+    page = store.list_sessions(KEY.tenant, limit, cursor)
+    return [view.session_id for view in page.sessions], page.next_cursor

@@ -1,43 +1,29 @@
-"""Sessions: described, listed, deleted, expired."""
+"""Sessions as they are described, and what a store keeps beside their turns."""
 
 from __future__ import annotations
 
-import base64
 import time
 
 import msgspec
-import pytest
 
 from tests.store.steps import (
     KEY,
     OTHER,
     MakeStore,
     at_once,
-    contents,
+    describe,
     end,
     enqueue,
     events,
-    fence_of,
-    ids,
     request,
     run_turn,
     start,
 )
 from tests.support.waiting import wait_for
-from wsgi_app.errors import Fenced, RequestError
 from wsgi_app.store.base import Fence, SessionKey, SessionView, Store, StoreLimits
 from wsgi_app.store.base.sessions import NAME_SECONDS
 from wsgi_app.store.memory import MemoryStore
 from wsgi_app.store.memory.turn_names import MAX_NAMES
-
-TTL_SECONDS = 0.8
-
-
-def describe(store: Store, key: SessionKey = KEY) -> SessionView:
-    """Describe a session that is there."""
-    view = store.history(key)
-    assert view is not None
-    return view
 
 
 def test_long_sessions_are_read_few_at_a_time(make_store: MakeStore) -> None:
@@ -104,279 +90,6 @@ def test_times_are_those_of_writes(store: Store) -> None:
         assert view.created_at == first.created_at
         assert view.updated_at > updated_at
         updated_at = view.updated_at
-
-
-# -- list
-
-
-def listed(store: Store, limit: int, cursor: str | None = None) -> tuple[list[str], str | None]:
-    """Names of the sessions on a page, and the cursor behind it."""
-    page = store.list_sessions(KEY.tenant, limit, cursor)
-    return [view.session_id for view in page.sessions], page.next_cursor
-
-
-def make_sessions(store: Store, *names: str) -> None:
-    """Make sessions, one after the other."""
-    for name in names:
-        run_turn(store, SessionKey(KEY.tenant, name))
-
-
-def test_list_of_nothing(store: Store) -> None:
-    """A tenant without sessions has an empty list, whatever others have."""
-    start(store, SessionKey("rival", "s-1"))
-    assert listed(store, 10) == ([], None)
-
-
-def test_newest_sessions_come_first(store: Store) -> None:
-    """Sessions are listed by creation, newest first, however old their last write is."""
-    make_sessions(store, "a", "c", "b", "a")
-    assert listed(store, 10) == (["b", "c", "a"], None)
-
-
-def test_a_sessions_state_is_its_historys(store: Store) -> None:
-    """A session is listed, and described without its messages, as with them."""
-    run_turn(store, reply="hi")
-    start(store)
-    enqueue(store)
-    view, state = describe(store), store.state_of(KEY)
-    assert store.list_sessions(KEY.tenant, 1, None).sessions == [state]
-    for name in ("session_id", "turn", "active_turns", "owner", "created_at", "updated_at"):
-        assert getattr(state, name) == getattr(view, name), name
-    assert store.state_of(OTHER) is None
-    assert store.history(OTHER) is None
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3, 7])
-def test_pages_have_neither_hole_nor_double(store: Store, limit: int) -> None:
-    """Pages of any size give every session once, and the last one has no cursor."""
-    names = [f"s-{number}" for number in range(7)]
-    make_sessions(store, *names)
-    found, cursor = listed(store, limit)
-    while cursor is not None:
-        page, cursor = listed(store, limit, cursor)
-        assert page
-        found += page
-    assert found == names[::-1]
-
-
-def test_pages_are_stable(store: Store) -> None:
-    """Sessions that come, go or are written to between two pages do not shift the next one."""
-    make_sessions(store, "a", "b", "c", "d", "e")
-    first, cursor = listed(store, 2)
-    assert first == ["e", "d"]
-    make_sessions(store, "new", "b")
-    store.delete_session(SessionKey(KEY.tenant, "d"))
-    store.delete_session(SessionKey(KEY.tenant, "c"))
-    assert listed(store, 2, cursor) == (["b", "a"], None)
-
-
-def test_session_made_again_is_new(store: Store) -> None:
-    """A session that was deleted and made again is listed by its second creation."""
-    make_sessions(store, "a", "b")
-    store.delete_session(SessionKey(KEY.tenant, "a"))
-    make_sessions(store, "a")
-    assert listed(store, 10) == (["a", "b"], None)
-
-
-BAD_TEXTS = [
-    "",
-    " ",
-    "1.5",
-    "x y",
-    "nan s-1",
-    "inf s-1",
-    "-inf s-1",
-    "1_0.5 s-1",
-    " 1.5 s-1",
-    "1e400 s-1",
-    "\x00",
-]
-BAD_CURSORS = [
-    "",
-    "x",
-    "0",
-    "====",
-    "not base64!",
-    "über",
-    "\ud800",
-    "\x00",
-    "A" * 100_000,
-    base64.urlsafe_b64encode(b"\xff\xfe s-1").decode(),
-    base64.urlsafe_b64encode(b"1.5 \xff").decode(),
-    *(base64.urlsafe_b64encode(text.encode()).decode() for text in BAD_TEXTS),
-]
-
-
-@pytest.mark.parametrize("cursor", BAD_CURSORS, ids=range(len(BAD_CURSORS)))
-def test_bad_cursor_is_a_value_error(store: Store, cursor: str) -> None:
-    """A cursor that no list has given is a ValueError, whatever it is made of."""
-    make_sessions(store, "a", "b")
-    with pytest.raises(ValueError):  # noqa: PT011 - its text is no part of the contract
-        store.list_sessions(KEY.tenant, 1, cursor)
-
-
-def test_changed_cursor_is_a_value_error(store: Store) -> None:
-    """A real cursor with something before or behind it, or cut, is none."""
-    make_sessions(store, "a", "b")
-    cursor = listed(store, 1)[1]
-    assert cursor is not None
-    for bad in (
-        cursor + "x",
-        cursor + "\n",
-        "!" + cursor,
-        cursor + "====",
-        cursor[: len(cursor) // 2],
-    ):
-        with pytest.raises(ValueError):  # noqa: PT011 - its text is no part of the contract
-            store.list_sessions(KEY.tenant, 1, bad)
-
-
-# -- delete
-
-
-def test_deleted_session_is_unknown(store: Store) -> None:
-    """A deleted session is gone from every operation; to delete it again finds nothing."""
-    assert not store.delete_session(KEY)
-    run_turn(store, reply="hi")
-    run_turn(store, OTHER)
-    assert store.delete_session(KEY)
-    assert not store.delete_session(KEY)
-    assert store.history(KEY) is None
-    assert listed(store, 10) == (["s-2"], None)
-
-
-def test_session_starts_again_after_delete(store: Store) -> None:
-    """A session that was deleted starts with turn 1 and without a history."""
-    run_turn(store, reply="hi")
-    run_turn(store)
-    store.delete_session(KEY)
-    begun = store.begin_turn(request())
-    assert (begun.turn, begun.history) == (1, [])
-    assert ids(store) == []
-
-
-def test_delete_fences_its_turns(store: Store) -> None:
-    """Turns of a deleted session can neither be written, nor started, nor bring it back."""
-    running, waiting = start(store), enqueue(store)
-    store.append(running, 1, events(1, 1))
-    store.delete_session(KEY)
-    for fence in (running, waiting):
-        for write in (
-            lambda f: store.append(f, 2, events(2, 2)),
-            lambda f: store.finish(f, 1, events(1, 2), []),
-            lambda f: store.open_input(f, "q"),
-            lambda f: store.take_input(f, "q"),
-            store.claim_turn,
-        ):
-            with pytest.raises(Fenced):
-                write(fence)
-    assert store.heartbeat("worker", [running, waiting]).fenced == [running, waiting]
-    assert store.history(KEY) is None
-
-
-def test_delete_fences_its_turns_from_the_next_session(store: Store) -> None:
-    """Turns of a deleted session stay fenced when another one has taken its name and numbers."""
-    running, waiting = start(store), enqueue(store)
-    store.delete_session(KEY)
-    new = start(store)
-    assert new.turn == running.turn
-    for fence in (running, waiting):
-        with pytest.raises(Fenced):
-            store.finish(fence, 1, events(1, 1), [])
-    end(store, new)
-    with pytest.raises(Fenced):
-        store.finish(waiting, 1, events(1, 1), [])
-    assert ids(store) == ["1-1"]
-
-
-def test_ended_turn_does_not_bring_its_session_back(store: Store) -> None:
-    """A finish that is repeated after its session was deleted is fenced as well."""
-    fence = run_turn(store)
-    store.delete_session(KEY)
-    with pytest.raises(Fenced):
-        store.finish(fence, 1, events(1, 1), [])
-    assert store.history(KEY) is None
-
-
-# -- expiry
-
-
-def test_session_expires(make_store: MakeStore) -> None:
-    """A session is forgotten a while after its last write; reads do not keep it."""
-    store = make_store(StoreLimits(session_ttl_seconds=TTL_SECONDS, max_sessions_per_tenant=1))
-    run_turn(store, reply="hi")
-    assert contents(store) == ["hello", "hi"]
-    wait_for(lambda: store.history(KEY) is None, "the session has expired")
-    assert listed(store, 10) == ([], None)
-
-    def may_begin() -> bool:
-        try:
-            return start(store, OTHER).turn == 1
-        except RequestError:
-            return False
-
-    # The tenant's place was kept a moment after the session, and goes so much later.
-    wait_for(may_begin, "its place is free")
-
-
-def test_expired_turns_do_not_count(make_store: MakeStore) -> None:
-    """The turns of an expired session leave the tenant's count."""
-    store = make_store(StoreLimits(session_ttl_seconds=TTL_SECONDS, max_turns_per_tenant=1))
-    start(store)
-    wait_for(lambda: store.history(KEY) is None, "the session has expired")
-    assert start(store, OTHER).turn == 1
-
-
-@pytest.mark.parametrize("how", ["heartbeat", "append"])
-def test_running_turn_keeps_its_session(make_store: MakeStore, how: str) -> None:
-    """A session whose turn is renewed or written to outlives its time."""
-    store = make_store(StoreLimits(session_ttl_seconds=TTL_SECONDS))
-    order = request(message="one")
-    store.begin_turn(order)
-    fence = fence_of(order, 1)
-    until = time.monotonic() + 2 * TTL_SECONDS
-
-    def renewed() -> bool:
-        if how == "heartbeat":
-            store.heartbeat("worker", [fence])
-        else:
-            store.append(fence, 1, events(1, 1))
-        return time.monotonic() > until
-
-    wait_for(renewed, "two lifetimes have passed")
-    assert contents(store) == ["one"]
-    wait_for(lambda: store.history(KEY) is None, "the session has expired")
-
-
-def test_queued_turn_keeps_its_session(make_store: MakeStore) -> None:
-    """The heartbeat of a waiting turn renews its session too."""
-    store = make_store(StoreLimits(session_ttl_seconds=TTL_SECONDS))
-    running, waiting = start(store), enqueue(store)
-    end(store, running)
-    until = time.monotonic() + 2 * TTL_SECONDS
-
-    def renewed() -> bool:
-        store.heartbeat("worker", [waiting])
-        return time.monotonic() > until
-
-    wait_for(renewed, "two lifetimes have passed")
-    assert store.claim_turn(waiting).state == "started"
-
-
-def test_foreign_heartbeat_renews_nothing(make_store: MakeStore) -> None:
-    """A heartbeat with the fence of an ended turn or another run does not keep the session."""
-    store = make_store(StoreLimits(session_ttl_seconds=TTL_SECONDS))
-    ended = run_turn(store)
-    start(store)
-
-    def gone() -> bool:
-        store.heartbeat("worker", [ended, ended._replace(turn=2)])
-        return store.history(KEY) is None
-
-    wait_for(gone, "the session has expired")
-
-
-# -- the store itself
 
 
 def test_ping_answers(store: Store) -> None:
