@@ -79,7 +79,8 @@ test-agents: $(DEVELOPMENT) packages clients ## agents with the frameworks, data
 # The same, and the built-in agent, on gunicorn's gevent workers.
 GEVENT_TESTS := $(PARKED_TESTS) tests/a2a/test_a2a_server.py tests/agents/test_openai_agent.py \
   tests/clients/test_mcp.py tests/delivery/test_websocket.py \
-  tests/engine/test_given_up_questions.py tests/mcp/test_mcp_server.py tests/gevent
+  tests/engine/test_given_up_questions.py tests/mcp/test_mcp_server.py \
+  tests/mcp/test_mcp_questions.py tests/gevent
 
 test-gevent: $(DEVELOPMENT) packages clients ## the suites of delivery, on gevent's worker class
 	@TEST_WORKER_CLASS=gevent $(BIN)/python -m pytest -m "" -n $(JOBS) --dist loadfile $(GEVENT_TESTS)

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from tests.a2a.test_a2a_server import COMPLETED, A2aClient, Shown, say
-from tests.mcp.test_mcp_server import McpClient, ask, result_of, texts
+from tests.a2a.client import COMPLETED, A2aClient, Shown, say
+from tests.mcp.client import McpClient, ask, result_of, texts
 from tests.support.client import new_session
 from tests.support.reading import ReadingClient
 from tests.support.resumed import REPLY, STALL, Rig, message, resuming

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.a2a.test_a2a_server import A2aClient, say, text_of
-from tests.mcp.test_mcp_server import McpClient, ask, read, result_of
+from tests.a2a.client import A2aClient, say, text_of
+from tests.mcp.client import McpClient, ask, read, result_of
 from tests.support.client import Answer, new_session
 from tests.support.contract import Contract
 from tests.support.reading import ReadingClient
