@@ -1,0 +1,1 @@
+"""How answers of a model end and break."""

@@ -1,0 +1,1 @@
+"""What providers answer: whole answers as files, and rows of single faults."""
