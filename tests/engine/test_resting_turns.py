@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from tests.support.client import new_session
+from tests.support.metrics import samples_of
 from tests.support.processes import threads_of
 from tests.support.reading import ReadingClient
 from tests.support.resting import KINDS, ask, give, kinds_of, wait_rest
@@ -21,11 +22,16 @@ from tests.support.upstream_script import Text
 from tests.support.waiting import wait_for
 
 MAX_TURNS: Final = 3
+#: One that a reader holds, and one for other requests.
+THREADS: Final = 2
+COUNTED: Final = {"AGENT_DELIVERY": "thread", "AGENT_STREAM_SLOTS": "1"}
 APP: Final = "tests.support.openai_apps:tools_app()"
 
 
 @contextmanager
-def serving(upstream: Upstream, store_url: str, **settings: str) -> Iterator[Gunicorn]:
+def serving(
+    upstream: Upstream, store_url: str, threads: int = 8, **settings: str
+) -> Iterator[Gunicorn]:
     """One worker, or two that share the store."""
     env = {
         **upstream.environment,
@@ -35,22 +41,34 @@ def serving(upstream: Upstream, store_url: str, **settings: str) -> Iterator[Gun
         **settings,
     }
     workers = int(env.pop("WORKERS", "1"))
-    with gunicorn(APP, workers=workers, threads=8, env=env) as server:
+    with gunicorn(APP, workers=workers, threads=threads, env=env) as server:
         yield server
+
+
+def start_all_threads(client: ReadingClient, session: str) -> None:
+    """Have the server start all its threads: it does so one by one, as it needs them."""
+
+    def readers() -> float:
+        return samples_of(client.call("GET", "/metrics").body.decode())["streams"]
+
+    with client.events(session):
+        wait_for(lambda: readers() == THREADS - 1, "a request beside a reader")
 
 
 @pytest.mark.slow
 def test_more_turns_wait_than_may_run() -> None:
     """They hold no thread and no place, and each goes on as if nothing had been."""
+    settings = {"AGENT_MAX_TURNS": str(MAX_TURNS), **COUNTED}
     with (
         redis_server() as store,
         Upstream() as upstream,
-        serving(upstream, store.url, AGENT_MAX_TURNS=str(MAX_TURNS)) as server,
+        serving(upstream, store.url, THREADS, **settings) as server,
     ):
         client = ReadingClient(server)
         first = new_session()
         request_id = ask(client, upstream, first)
         pid = owner_pid(client, first)
+        start_all_threads(client, first)
         upstream.script(Text(("Done.",)))
         give(client, first, request_id)
         client.wait_idle(first, 10)
