@@ -320,6 +320,8 @@ class Model:
         if turn.state == "queued":
             return Resumed(Fence(found.fence.key, turn.number, run_id), [])
         session.owner = worker_id
+        if session.asking == turn.number:
+            session.asking = None  # it counts as one that runs until it asks again
         turn.attempt += 1
         turn.jumps.append(turn.last_seq)
         turn.append(turn.last_seq + 1, events)

@@ -81,5 +81,6 @@ class Resumes(ABC):
         One that waits for its place stays at its attempt, and gets no events.
 
         None, and nothing is changed, unless all is as it was when it was looked at: of many that
-        want a turn one gets it. Their seqs begin at `ATTEMPT_SEQS` times the attempts before.
+        want a turn one gets it. It counts among the turns that run until it asks its user again.
+        Their seqs begin at `ATTEMPT_SEQS` times the attempts before.
         """
