@@ -103,7 +103,7 @@ def http_page() -> str:
     lines = ["# Routes", "", "What `GET /openapi.json` says of each, in short.", ""]
     for path, item in openapi()["paths"].items():
         for method, operation in item.items():
-            if method in ("get", "post", "delete"):
+            if method in ("get", "post", "patch", "delete"):
                 lines += [f"## `{method.upper()} {path}`", "", operation["summary"] + ".", ""]
                 lines += [_scopes(operation), ""]
                 lines += _table(("parameter", "in"), _parameters(operation))

@@ -220,11 +220,11 @@ def test_settings_table_is_the_settings() -> None:
 def test_contract_table_is_the_routes() -> None:
     """Every route is in docs/http.md or docs/wires.md, and no other."""
     told_on = page("docs/http.md") + page("docs/wires.md")
-    cells = re.findall(r"^\| (`(?:GET|POST|DELETE|WS) .*?) \|", told_on, re.MULTILINE)
+    cells = re.findall(r"^\| (`(?:GET|POST|PATCH|DELETE|WS) .*?) \|", told_on, re.MULTILINE)
     told = {
         (method, path.split("?")[0])
         for cell in cells
-        for method, path in re.findall(r"`(GET|POST|DELETE|WS) (/[^` ]*)", cell)
+        for method, path in re.findall(r"`(GET|POST|PATCH|DELETE|WS) (/[^` ]*)", cell)
     }
     assert told == {(row.method, row.path) for row in ROWS}
 

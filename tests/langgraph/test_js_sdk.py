@@ -69,6 +69,18 @@ def test_a_headless_tool_is_run_by_its_page(told: dict[str, Any]) -> None:
     assert told["headless"] == "wall 2 is blue!"
 
 
+def test_threads_are_there_without_runs(told: dict[str, Any]) -> None:
+    """Made, found, changed, copied and deleted; the one assistant cannot be."""
+    assert told["threads"] == {
+        "found": True,
+        "metadata": [{"by": "js"}, *2 * [{"by": "js", "title": "A"}]],
+        "copies": 1,
+        "gone": 404,
+        "refused": 405,
+        "assistants": 1,
+    }
+
+
 def test_a_run_goes_on_over_broken_connections(told: dict[str, Any]) -> None:
     """The SDK comes back by ``Location``; no word is lost or doubled."""
     assert told["runs"] == {"text": WORDS, "ended": "success"}

@@ -228,6 +228,10 @@ SAMPLES: Final[dict[str, Sample]] = {
     ),
     "POST /langgraph/threads/count": Sample(_of("/langgraph/threads/count"), lambda _: {}),
     "GET /langgraph/threads/<thread_id>": Sample(_of("/langgraph/threads/{session}")),
+    "PATCH /langgraph/threads/<thread_id>": Sample(
+        _of("/langgraph/threads/{session}"), lambda _: {"metadata": {"forged": True}}
+    ),
+    "POST /langgraph/threads/<thread_id>/copy": Sample(_of("/langgraph/threads/{session}/copy")),
     "DELETE /langgraph/threads/<thread_id>": Sample(_of("/langgraph/threads/{session}")),
     "POST /langgraph/threads/<thread_id>/runs": Sample(
         _of("/langgraph/threads/{session}/runs"), _run
@@ -248,7 +252,19 @@ SAMPLES: Final[dict[str, Sample]] = {
     "POST /langgraph/runs/stream": Sample(_of("/langgraph/runs/stream"), _run),
     "POST /langgraph/runs/wait": Sample(_of("/langgraph/runs/wait"), _run),
     "POST /langgraph/assistants": Sample(
-        _of("/langgraph/assistants"), lambda _: {"graph_id": "agent"}
+        _of("/langgraph/assistants"),
+        lambda _: {"graph_id": "agent", "if_exists": "do_nothing"},
+    ),
+    "POST /langgraph/assistants/count": Sample(_of("/langgraph/assistants/count"), lambda _: {}),
+    "PATCH /langgraph/assistants/<assistant_id>": Sample(
+        _of("/langgraph/assistants/agent"), lambda _: {}
+    ),
+    "DELETE /langgraph/assistants/<assistant_id>": Sample(_of("/langgraph/assistants/agent")),
+    "POST /langgraph/assistants/<assistant_id>/latest": Sample(
+        _of("/langgraph/assistants/agent/latest"), lambda _: {"version": 1}
+    ),
+    "POST /langgraph/assistants/<assistant_id>/versions": Sample(
+        _of("/langgraph/assistants/agent/versions"), lambda _: {}
     ),
     "POST /langgraph/assistants/search": Sample(_of("/langgraph/assistants/search"), lambda _: {}),
     "GET /langgraph/assistants/<assistant_id>": Sample(_of("/langgraph/assistants/agent")),

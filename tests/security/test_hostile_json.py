@@ -171,7 +171,9 @@ PLACES: dict[str, list[str]] = {
         '{"channels":["values"],"since":@}',
     ],
     "POST /langgraph/threads/<thread_id>/state/checkpoint": ["@", '{"checkpoint":@}'],
-    "POST /langgraph/threads": ["@", '{"thread_id":@}', '{"metadata":@}'],
+    "POST /langgraph/threads": ["@", '{"thread_id":@}', '{"metadata":@}', '{"metadata":{"x":@}}'],
+    "PATCH /langgraph/threads/<thread_id>": ["@", '{"metadata":@}', '{"metadata":{"x":@}}'],
+    "POST /langgraph/threads/<thread_id>/copy": ["@"],
     "POST /langgraph/threads/search": ["@", '{"metadata":@}', '{"ids":@}', '{"limit":@}'],
     "POST /langgraph/threads/count": ["@", '{"metadata":@}'],
     "DELETE /langgraph/threads/<thread_id>": ["@"],
@@ -183,6 +185,11 @@ PLACES: dict[str, list[str]] = {
     "POST /langgraph/runs/wait": RUNS,
     "POST /langgraph/assistants": ["@", '{"graph_id":@}'],
     "POST /langgraph/assistants/search": ["@", '{"metadata":@}'],
+    "POST /langgraph/assistants/count": ["@", '{"metadata":@}', '{"name":@}'],
+    "PATCH /langgraph/assistants/<assistant_id>": ["@"],
+    "DELETE /langgraph/assistants/<assistant_id>": ["@"],
+    "POST /langgraph/assistants/<assistant_id>/latest": ["@"],
+    "POST /langgraph/assistants/<assistant_id>/versions": ["@", '{"metadata":@}'],
     "POST /langgraph/threads/<thread_id>/history": ["@", '{"checkpoint":@}', '{"before":@}'],
     "POST /langgraph/threads/<thread_id>/runs/<run_id>/cancel": ["@"],
     "POST /a2a": CALLING,
@@ -221,7 +228,7 @@ SAME_READER = {
     "POST /langgraph/runs/stream",
     "POST /langgraph/runs/wait",
 }
-ANSWERS = (200, 202, 204, 400, 404, 409, 413, 422)
+ANSWERS = (200, 202, 204, 400, 404, 405, 409, 413, 422)
 #: What a host ends a turn or a request with that has met a fault of its own.
 FAULTS = (b"internal_error", b"agent_error", b"worker_", b"output_too_large", b"Traceback")
 
@@ -279,8 +286,11 @@ def stumble(
 @pytest.mark.parametrize("name", WRITING)
 def test_no_wire_takes_a_body_that_is_too_large(client: ReadingClient, name: str) -> None:
     """413 for one byte too many, announced; a route without a body does not read it."""
-    reads_none = name.startswith("DELETE") or name.endswith(
-        ("/ticket", ">/cancel", "/files", ":cancel", ":subscribe", "/pushNotificationConfigs")
+    reads_none = name.startswith(("DELETE", "PATCH /langgraph/assistants")) or name.endswith(
+        (
+            *("/ticket", ">/cancel", "/files", ":cancel", ":subscribe", "/copy", "/latest"),
+            "/pushNotificationConfigs",
+        )
     )
     with unharmed(client):
         for size in (MAX_BODY_BYTES + 1, 10 * MAX_BODY_BYTES):

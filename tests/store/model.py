@@ -107,6 +107,7 @@ class ModelSession:
     turns: dict[int, ModelTurn] = field(default_factory=dict)
     kept_from: int = 1
     newest: int = 0
+    note: bytes = b""
     owner: str = ""
     messages: list[Message] = field(default_factory=list)
     keys: list[tuple[str, int, str]] = field(default_factory=list)
@@ -431,6 +432,24 @@ class Model:
                     session.end(turn, [], self.limits)
                     lost.append(Fence(key, turn.number, turn.run_id))
         return lost
+
+    def note_session(
+        self,
+        key: SessionKey,
+        note: bytes,
+        before: bytes | None,
+        messages: Sequence[Message] = (),
+    ) -> bool:
+        """See Store; raises Refused."""
+        session = self.sessions.get(key)
+        if session is None and before is None:
+            mine = [one for one in self.sessions if one.tenant == key.tenant]
+            if len(mine) >= self.limits.max_sessions_per_tenant:
+                raise Refused({"too_many_sessions"})
+            self.sessions[key] = ModelSession(note=note, messages=list(messages))
+        elif session is not None and session.note == before:
+            session.note = note
+        return key in self.sessions and self.sessions[key].note == note
 
     def delete_session(self, key: SessionKey) -> bool:
         """See Store."""

@@ -57,6 +57,7 @@ workers = st.sampled_from(["w1", "w2"])
 busy_rules = st.sampled_from(["reject", "enqueue", "enqueue", "enqueue", "interrupt"])
 reasons = st.sampled_from(["user", "disconnected"])
 questions = st.sampled_from(["q", "r"])
+notes = st.sampled_from([b"", b"n", b"o"])
 #: Where a write begins, counted from the place right behind what is stored.
 offsets = st.sampled_from([0, 0, 0, 0, -1, -2, 1])
 seqs = [0, 1, 2, 3, 5, ATTEMPT_SEQS, ATTEMPT_SEQS + 1, ATTEMPT_SEQS + 3, 2 * ATTEMPT_SEQS + 1]
@@ -312,6 +313,12 @@ class Agreement(RuleBasedStateMachine):
         expected = self.model.mark_lost(worker_id, b'{"type":"error"}')
         assert sorted(self.store.mark_lost(worker_id, b'{"type":"error"}')) == sorted(expected)
 
+    @rule(key=keys, note=notes, before=st.none() | notes, said=st.integers(0, 2))
+    def note(self, key: SessionKey, note: bytes, before: bytes | None, said: int) -> None:
+        """Make a session without a turn, or change what is kept with one."""
+        told = [{"role": role, "content": "before"} for role in ("user", "assistant")]
+        self.agree("note_session", key, note, before, told[:said])
+
     @rule(key=keys)
     def delete(self, key: SessionKey) -> None:
         """Forget a session."""
@@ -358,6 +365,7 @@ class Agreement(RuleBasedStateMachine):
                 active = tuple(turn.number for turn in session.active)
                 assert (view.turn, view.active_turns) == (session.newest, active)
                 assert (view.owner, view.messages) == (session.owner, session.messages)
+                assert self.store.turn_note(key, 0) == session.note
                 assert [turn.state for turn in session.active].count("running") <= 1
 
 

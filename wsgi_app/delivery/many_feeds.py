@@ -183,6 +183,7 @@ class _Tail:
             # The store takes no followers of what it does not know.
             self._leave()
             self._join()
+            self._woken = True  # a turn may have begun before that
         if feed.ended:
             self._close_feed()
         return events

@@ -64,6 +64,26 @@ const told = {};
   await thread.close();
 }
 {
+  const made = await client.threads.create({ metadata: { by: "js" } });
+  const changed = await client.threads.update(made.thread_id, { metadata: { title: "A" } });
+  const ids = async () => (await client.threads.search({ metadata: { by: "js" } })).map((one) => one.thread_id);
+  const found = await ids();
+  const again = await client.threads.create({ threadId: made.thread_id, ifExists: "do_nothing" });
+  await client.threads.copy(made.thread_id);
+  const copies = (await ids()).filter((id) => id !== made.thread_id);
+  for (const id of [made.thread_id, ...copies]) await client.threads.delete(id);
+  const gone = await client.threads.get(made.thread_id).catch((error) => error.status);
+  const refused = await client.assistants.delete("agent").catch((error) => error.status);
+  told.threads = {
+    found: found.length === 1 && found[0] === made.thread_id,
+    metadata: [made.metadata, changed.metadata, again.metadata],
+    copies: copies.length,
+    gone,
+    refused,
+    assistants: (await client.assistants.search()).length,
+  };
+}
+{
   const { thread_id } = await client.threads.create();
   const far = new Client({ apiUrl: cutting, apiKey: "dev" });
   const steps = [{ tokens: 40, pause: 0.02 }];

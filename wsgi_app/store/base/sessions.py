@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from wsgi_app.store.values import SessionKey, SessionPage, SessionState, SessionView
+from wsgi_app.store.values import Message, SessionKey, SessionPage, SessionState, SessionView
 
 #: How long a turn is found by its name: as turns continue, with the questions that they ask.
 NAME_SECONDS = 3600
@@ -28,7 +28,28 @@ class SessionOperations(ABC):
 
     @abstractmethod
     def turn_note(self, key: SessionKey, turn: int) -> bytes:
-        """What was kept with a turn at its beginning; empty if nothing was, or no longer is."""
+        """What was kept with a turn at its beginning; empty if nothing was, or no longer is.
+
+        Turn 0 stands for the session, see `note_session`.
+        """
+
+    @abstractmethod
+    def note_session(
+        self,
+        key: SessionKey,
+        note: bytes,
+        before: bytes | None,
+        messages: Sequence[Message] = (),
+    ) -> bool:
+        """Keep a note with a session as long as that lives; whether it has this note now.
+
+        ``before`` is the note that it takes the place of, empty for none: a session that has
+        another, or is unknown, is left alone. With None it is for a new session, which is made
+        without a turn, and with ``messages`` as its history: one that is there is left alone. A
+        note that no other call gives says who made it.
+
+        Raises RequestError with ``too_many_sessions`` where the tenant may have no more.
+        """
 
     @abstractmethod
     def name_turn(self, key: SessionKey, turn: int, name: str) -> None:

@@ -46,6 +46,8 @@ class Session:
         self.updated_at = created_at
         self.expires_at = created_at
         self.newest_turn = 0
+        #: What is kept with the session itself.
+        self.note = b""
         self.owner = ""
         #: The kept turns, by number; `_runs` holds the same ones by run id.
         self.turns: OrderedDict[int, Turn] = OrderedDict()
@@ -217,6 +219,10 @@ class Session:
             return []
         return [(owner_before, Signal("moved", key, self.newest_turn))]
 
+    def recall(self, messages: Sequence[Message]) -> None:
+        """Begin with this history."""
+        self._messages = [encode_json(message) for message in messages]
+
     def stored_bytes(self) -> int:
         """What its turns and messages have as JSON."""
         return sum(t.journal_bytes for t in self.turns.values()) + sum(map(len, self._messages))
@@ -252,7 +258,8 @@ class Session:
         sizes = itertools.accumulate(len(json) for _, json in rows)
         rows = rows[: max(1, sum(size <= MAX_READ_BYTES for size in sizes))]
         turn_numbers = {position.turn for position, _ in rows} | {self.newest_turn}
-        marks = {number: self.turns[number].mark for number in turn_numbers}
+        known = turn_numbers & self.turns.keys()
+        marks = {number: self.turns[number].mark for number in known}
         return JournalSlice(rows, has_gap, live_turn, self.newest_turn, marks)
 
     def state(self, key: SessionKey) -> SessionState:

@@ -41,8 +41,10 @@ class SessionTable:
         return self._sessions.get(key)
 
     def note(self, key: SessionKey, turn: int) -> bytes:
-        """What was kept with a turn."""
+        """What was kept with a turn, or with the session as turn 0."""
         session = self.get(key)
+        if session is not None and turn == 0:
+            return session.note
         found = None if session is None else session.turns.get(turn)
         return b"" if found is None else found.note
 
@@ -119,8 +121,12 @@ class SessionTable:
 
     def ended(self, key: SessionKey, session: Session) -> None:
         """Note a turn's end, which is a write."""
-        self._note_stored(key, session.stored_bytes())
+        self.note_stored(key, session)
         self.written(key, session)
+
+    def note_stored(self, key: SessionKey, session: Session) -> None:
+        """Note what the session holds now."""
+        self._note_stored(key, session.stored_bytes())
 
     def _note_stored(self, key: SessionKey, size: int) -> None:
         self._stored_by_tenant[key.tenant] += size - self._stored.pop(key, 0)
@@ -182,12 +188,16 @@ class SessionTable:
         if refused is not None:
             raise refused
         tenant = request.key.tenant
-        if session is None and self._counts[tenant] >= self._limits.max_sessions_per_tenant:
+        self.check_room(tenant, is_new=session is None)
+        if self._count_active_turns(tenant) >= self._limits.max_turns_per_tenant:
+            raise refusal("too_many_turns")
+
+    def check_room(self, tenant: str, *, is_new: bool) -> None:
+        """Refuse what the tenant's sessions are too many or too large for."""
+        if is_new and self._counts[tenant] >= self._limits.max_sessions_per_tenant:
             raise refusal("too_many_sessions")
         if self._stored_by_tenant[tenant] >= self._limits.max_stored_bytes_per_tenant:
             raise refusal("too_much_stored")
-        if self._count_active_turns(tenant) >= self._limits.max_turns_per_tenant:
-            raise refusal("too_many_turns")
 
     def _count_active_turns(self, tenant: str) -> int:
         counts = {

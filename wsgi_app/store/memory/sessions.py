@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wsgi_app.store.base import (
+    Message,
     SessionKey,
     SessionPage,
     SessionState,
@@ -35,6 +36,26 @@ class MemorySessions(MemoryPart, SessionOperations):
     def turn_note(self, key: SessionKey, turn: int) -> bytes:
         with self._lock:
             return self._sessions.note(key, turn)
+
+    def note_session(
+        self,
+        key: SessionKey,
+        note: bytes,
+        before: bytes | None,
+        messages: Sequence[Message] = (),
+    ) -> bool:
+        with self._lock:
+            session = self._sessions.get(key)
+            if before is None and session is None:
+                self._sessions.check_room(key.tenant, is_new=True)
+                session = self._sessions.create(key)
+                session.recall(messages)
+                self._sessions.note_stored(key, session)
+            elif session is None or session.note != before:
+                return session is not None and session.note == note
+            session.note = note
+            self._sessions.written(key, session)
+        return True
 
     def name_turn(self, key: SessionKey, turn: int, name: str) -> None:
         with self._lock:

@@ -200,6 +200,12 @@ class Calls:
             ],
         )
 
+    def admit_session(self, key: SessionKey) -> Call:
+        """Take a place among the tenant's sessions."""
+        limits = self._limits
+        bounds = (limits.max_sessions_per_tenant, limits.max_stored_bytes_per_tenant)
+        return self._tenant("admit_session", key.tenant, key.session_id, *bounds)
+
     def uncount_start(self, tenant: str, rate: StartRate) -> Call:
         """Take back a start that was counted."""
         return Call(script("uncount_start"), self._keys.starts(tenant, rate), [rate.window_seconds])

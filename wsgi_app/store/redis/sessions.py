@@ -8,6 +8,7 @@ from typing import Final
 from wsgi_app.compat.python import zip_strict
 from wsgi_app.store.base import (
     MAX_READ_BYTES,
+    Message,
     SessionKey,
     SessionPage,
     SessionState,
@@ -16,9 +17,11 @@ from wsgi_app.store.base import (
 from wsgi_app.store.base.sessions import SessionOperations
 from wsgi_app.store.cursor import decode_cursor, encode_cursor
 from wsgi_app.store.redis.calls import pairs
+from wsgi_app.store.redis.keys import encode_message
 from wsgi_app.store.redis.large import LargeReads
 from wsgi_app.store.redis.part import RedisPart
 from wsgi_app.store.redis.replies import session_state, session_view
+from wsgi_app.store.refusals import refusal
 
 _ANY_SIZE: Final = 2**53
 
@@ -41,6 +44,31 @@ class RedisSessions(RedisPart, SessionOperations):
     def turn_note(self, key: SessionKey, turn: int) -> bytes:
         note: bytes = self._run("turn_note", key, turn) or b""
         return note
+
+    def note_session(
+        self,
+        key: SessionKey,
+        note: bytes,
+        before: bytes | None,
+        messages: Sequence[Message] = (),
+    ) -> bool:
+        created = b""
+        if before is None:
+            code, created = self._edge.run(self._calls.admit_session(key))
+            if code:
+                raise refusal(code.decode())
+        encoded = map(encode_message, messages)
+        kept = self._run("note_session", key, note, created, before or b"", *encoded)
+        if kept is None:
+            return False
+        made, size = kept
+        if before is not None or messages:
+            # It lives on from now, in the tenant's list too.
+            stored = size if before is None else None
+            self._edge.run_many(
+                self._calls.release_turns(key, [], made.decode(), stored_bytes=stored)
+            )
+        return True
 
     def name_turn(self, key: SessionKey, turn: int, name: str) -> None:
         self._edge.run(self._calls.name_turn(key, turn, name))

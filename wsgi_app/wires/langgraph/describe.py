@@ -26,9 +26,12 @@ from wsgi_app.wires.langgraph.request.runs import ThreadRunBody
 from wsgi_app.wires.langgraph.request.state import HistoryBody
 from wsgi_app.wires.langgraph.request.threads import (
     AssistantBody,
+    AssistantSearchBody,
     CheckpointBody,
     SearchBody,
     ThreadBody,
+    ThreadChangeBody,
+    VersionsBody,
 )
 
 GROUP: Final = "LangGraph"
@@ -211,6 +214,7 @@ class ThreadDocument(Struct):
     interrupts: dict[str, Any]
 
 
+_HISTORY_CODES: Final = ("at_capacity", *STORE_CODES)
 _TEXT: Final = {"type": "string"}
 _RUN_URL: Final = Header("Content-Location", "The run, below the client's own base.", _TEXT)
 _STREAM_URL: Final = Header("Location", "Its stream, to continue.", _TEXT)
@@ -224,11 +228,26 @@ ASSISTANTS: Final = Operation(
 )
 ASSISTANTS_SEARCH: Final = Operation(
     group=GROUP,
-    body=SearchBody,
+    body=AssistantSearchBody,
     body_optional=True,
     replies=answers(list[Assistant]),
     codes=BODY_CODES,
 )
+ASSISTANTS_COUNT: Final = Operation(
+    group=GROUP,
+    body=AssistantSearchBody,
+    body_optional=True,
+    replies=answers(int),
+    codes=BODY_CODES,
+)
+VERSIONS: Final = Operation(
+    group=GROUP,
+    body=VersionsBody,
+    body_optional=True,
+    replies=answers(list[Assistant]),
+    codes=BODY_CODES,
+)
+ASSISTANT_CHANGE: Final = Operation(group=GROUP, replies={}, codes=("method_not_allowed",))
 ASSISTANT: Final = Operation(group=GROUP, replies=answers(Assistant))
 ASSISTANT_PART: Final = Operation(group=GROUP, replies=answers(dict[str, Any]))
 THREADS: Final = Operation(
@@ -236,7 +255,18 @@ THREADS: Final = Operation(
     body=ThreadBody,
     body_optional=True,
     replies=answers(ThreadDocument),
-    codes=(*BODY_CODES, "session_busy", "at_capacity", *STORE_CODES),
+    codes=(*BODY_CODES, "session_busy", "too_many_sessions", "not_found", *_HISTORY_CODES),
+)
+THREAD_CHANGE: Final = Operation(
+    group=GROUP,
+    body=ThreadChangeBody,
+    replies=answers(ThreadDocument),
+    codes=(*BODY_CODES, "session_busy", "not_found", *_HISTORY_CODES),
+)
+THREAD_COPY: Final = Operation(
+    group=GROUP,
+    replies=answers(ThreadDocument, "The copy."),
+    codes=("invalid_request", "too_many_sessions", "not_found", *_HISTORY_CODES),
 )
 THREAD: Final = Operation(
     group=GROUP,

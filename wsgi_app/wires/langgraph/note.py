@@ -1,4 +1,4 @@
-"""What is kept with a turn that this wire has begun, for routes that show it later."""
+"""What is kept with a turn that this wire has begun, and with a thread, to be shown later."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from wsgi_app.events import encode_json
 
-#: What is larger is left out: it is the client's own.
+#: What is larger is left out of a run, since it is the client's own, and refused for a thread.
 MAX_METADATA_BYTES = 16_384
 
 
@@ -29,6 +29,26 @@ class TurnNote(Struct, frozen=True):
         if len(encode_json(self.metadata)) <= MAX_METADATA_BYTES:
             return encode_json(self)
         return encode_json(msgspec.structs.replace(self, metadata={}))
+
+
+class ThreadNote(Struct, frozen=True):
+    """What is kept with a thread itself."""
+
+    #: Of the call that wrote it, so that of two equal ones each knows whether it was the one.
+    made_by: str
+    metadata: dict[str, Any] = {}
+
+    def encode(self) -> bytes:
+        """The note for the store."""
+        return encode_json(self)
+
+
+def decode_thread_note(json: bytes) -> ThreadNote | None:
+    """Read a thread's note; None for none."""
+    try:
+        return msgspec.json.decode(json, type=ThreadNote)
+    except msgspec.MsgspecError:
+        return None
 
 
 def decode_note(json: bytes) -> TurnNote | None:

@@ -26,21 +26,16 @@ if rate and not count_start(windows, rate, window_seconds) then
   return answer('rate_limited', 0)
 end
 purge()
-local known = redis.call('ZSCORE', EXPIRES, session)
-if not known and redis.call('ZCARD', EXPIRES) >= max_sessions then
-  return refuse('too_many_sessions', false)
-end
-if tonumber(redis.call('HGET', STORED, '') or 0) >= max_stored then
-  return refuse('too_much_stored', false)
+local full = refuse_session(session, max_sessions, max_stored)
+if full then
+  return refuse(full, false)
 end
 if not is_known(member) and redis.call('ZCARD', TURNS) >= max_turns then
   local newest = redis.call('ZREVRANGE', TURNS, 0, 0, 'WITHSCORES')[2]
   local settled = now + math.min(lease, ttl) * 1000 - UNSETTLED
   return refuse('too_many_turns', newest and tonumber(newest) > settled)
 end
--- Strictly growing, so that a list by creation has one order.
-local last = redis.call('ZREVRANGE', CREATED, 0, 0, 'WITHSCORES')[2]
-keep_session(session, int(math.max(now, tonumber(last or 0) + 1)))
+local created = keep_new_session(session)
 keep_turn(member, lease)
 renew()
-return answer('', int(redis.call('ZSCORE', CREATED, session)))
+return answer('', created)

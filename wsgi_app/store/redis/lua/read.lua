@@ -81,7 +81,7 @@ if follower ~= '' and live ~= '' and owner ~= follower then
   push(owner, 'follow', live)
 end
 
-local marks = { int(newest), mark_of(int(newest)) }
+local marks = newest > 0 and { int(newest), mark_of(int(newest)) } or {}
 local answer = { int(newest), missed and 1 or 0, live, marks }
 for turn = math.max(after_turn, number('first')), live == '' and newest or tonumber(live) do
   if room <= 0 then

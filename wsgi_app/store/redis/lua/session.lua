@@ -4,6 +4,7 @@
 --   …:s      hash: created, updated, swept (µs), newest, first (lowest kept turn), active ("3,4"),
 --            owner, dropped_turn and dropped_seq (the last event no longer kept), history_bytes,
 --            journal_bytes, question_turn, question_id, answer, answer_nonce,
+--            note:0 (of the session itself),
 --            of each kept turn: run:3, bytes:3, note:3, and lost:3 (the terminal event of a dead
 --            worker),
 --            of those that have not ended: state:3 (queued or running), worker:3,

@@ -55,6 +55,23 @@ local function keep_session(session, created)
   redis.call('ZADD', CREATED, 'NX', created, session)
 end
 
+-- The code of what the tenant's sessions are too many or too large for, or nil.
+local function refuse_session(session, most, most_bytes)
+  if not redis.call('ZSCORE', EXPIRES, session) and redis.call('ZCARD', EXPIRES) >= most then
+    return 'too_many_sessions'
+  end
+  if tonumber(redis.call('HGET', STORED, '') or 0) >= most_bytes then
+    return 'too_much_stored'
+  end
+end
+
+-- Strictly growing, so that a list by creation has one order; answers the session's creation.
+local function keep_new_session(session)
+  local last = redis.call('ZREVRANGE', CREATED, 0, 0, 'WITHSCORES')[2]
+  keep_session(session, int(math.max(now, tonumber(last or 0) + 1)))
+  return int(tonumber(redis.call('ZSCORE', CREATED, session)))
+end
+
 local function is_known(member)
   return redis.call('ZSCORE', TURNS, member) or redis.call('ZSCORE', ASKING, member)
 end

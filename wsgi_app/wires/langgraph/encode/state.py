@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -93,22 +92,21 @@ def thread_document(  # noqa: PLR0913 - the parts of a thread, by name
     thread_id: str,
     *,
     metadata: dict[str, Any],
-    created_at: int = 0,
-    updated_at: int = 0,
-    status: str = "idle",
-    values: dict[str, Any] | None = None,
-    interrupts: dict[str, Any] | None = None,
+    created_at: int,
+    updated_at: int,
+    status: str,
+    values: dict[str, Any] | None,
+    interrupts: dict[str, Any],
 ) -> dict[str, Any]:
-    """A thread; one without a run was made just now."""
-    now = int(time.time() * 1000)
+    """A thread."""
     return {
         "thread_id": thread_id,
-        "created_at": time_text(created_at or now),
-        "updated_at": time_text(updated_at or now),
-        "state_updated_at": time_text(updated_at or now),
+        "created_at": time_text(created_at),
+        "updated_at": time_text(updated_at),
+        "state_updated_at": time_text(updated_at),
         "metadata": metadata,
         "status": status,
         "config": {},
         "values": values,
-        "interrupts": interrupts or {},
+        "interrupts": interrupts,
     }

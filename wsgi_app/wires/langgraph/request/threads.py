@@ -7,6 +7,10 @@ from typing import Annotated, Any, Literal, Optional
 from msgspec import Meta, Struct
 
 Amount = Annotated[int, Meta(ge=0, le=1000)]
+Offset = Annotated[int, Meta(ge=0, le=100_000)]
+Name = Annotated[str, Meta(max_length=256)]
+_Names = Annotated[list[Name], Meta(max_length=64)]
+SortBy = Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"]
 
 
 class AssistantBody(Struct):
@@ -14,18 +18,50 @@ class AssistantBody(Struct):
 
     graph_id: str
     assistant_id: Optional[str] = None
+    if_exists: Optional[Literal["raise", "do_nothing"]] = None
+
+
+class AssistantSearchBody(Struct):
+    """The body of ``POST /assistants/search``, and of that to count."""
+
+    limit: Amount = 10
+    offset: Offset = 0
+    graph_id: Optional[Name] = None
+    name: Optional[Name] = None
+    metadata: Optional[dict[str, Any]] = None
+    select: Optional[_Names] = None
+
+
+class VersionsBody(Struct):
+    """The body of ``POST …/versions``."""
+
+    limit: Amount = 10
+    offset: Offset = 0
+    metadata: Optional[dict[str, Any]] = None
 
 
 class SearchBody(Struct):
-    """The body of ``POST /assistants/search``, and of that for threads."""
+    """The body of ``POST /threads/search``, and of that to count."""
 
     limit: Amount = 10
-    offset: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    offset: Offset = 0
     metadata: Optional[dict[str, Any]] = None
     status: Optional[Literal["idle", "busy", "interrupted", "error"]] = None
     ids: Optional[list[str]] = None
-    sort_by: Optional[str] = None
+    sort_by: Optional[SortBy] = None
     sort_order: Optional[str] = None
+    select: Optional[_Names] = None
+    values: Any = None
+    extract: Any = None
+
+    @property
+    def is_ascending(self) -> bool:
+        """Whether the least comes first."""
+        return (self.sort_order or "").lower() == "asc"
+
+    def unserved(self) -> str | None:
+        """A field that asks for what there is none of."""
+        return next((name for name in ("values", "extract") if getattr(self, name)), None)
 
 
 class ThreadBody(Struct):
@@ -34,6 +70,23 @@ class ThreadBody(Struct):
     thread_id: Optional[str] = None
     metadata: Optional[dict[str, Any]] = None
     if_exists: Optional[Literal["raise", "do_nothing"]] = None
+    supersteps: Any = None
+    ttl: Any = None
+
+    def unserved(self) -> str | None:
+        """A field that asks for what there is none of."""
+        return next((name for name in ("supersteps", "ttl") if getattr(self, name)), None)
+
+
+class ThreadChangeBody(Struct):
+    """The body of ``PATCH /threads/<thread_id>``."""
+
+    metadata: Optional[dict[str, Any]] = None
+    ttl: Any = None
+
+    def unserved(self) -> str | None:
+        """A field that asks for what there is none of."""
+        return "ttl" if self.ttl else None
 
 
 class CheckpointBody(Struct):

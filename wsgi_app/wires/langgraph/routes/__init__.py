@@ -8,10 +8,15 @@ from wsgi_app.web.operation import Operation
 from wsgi_app.web.route import CANCEL, CHAT, DELETE, READ, Route, Scopes, View, Wire
 from wsgi_app.wires.langgraph import describe
 from wsgi_app.wires.langgraph.routes.assistants import (
+    delete_assistant,
     get_assistant,
     get_assistant_graph,
     get_assistant_schemas,
+    patch_assistant,
+    post_assistant_latest,
+    post_assistant_versions,
     post_assistants,
+    post_assistants_count,
     post_assistants_search,
 )
 from wsgi_app.wires.langgraph.routes.commands import post_commands
@@ -27,17 +32,18 @@ from wsgi_app.wires.langgraph.routes.old_runs import (
     post_stateless_wait,
 )
 from wsgi_app.wires.langgraph.routes.runs import get_run, get_runs, post_run_cancel
-from wsgi_app.wires.langgraph.routes.thread_list import (
+from wsgi_app.wires.langgraph.routes.thread_changes import (
     delete_thread,
-    get_state_at,
     get_thread,
-    post_state_at,
+    patch_thread,
+    post_thread_copy,
     post_threads,
-    post_threads_count,
-    post_threads_search,
 )
+from wsgi_app.wires.langgraph.routes.thread_list import post_threads_count, post_threads_search
 from wsgi_app.wires.langgraph.routes.threads import (
+    get_state_at,
     get_thread_state,
+    post_state_at,
     post_thread_events,
     post_thread_history,
 )
@@ -58,6 +64,8 @@ _ROWS: Final[tuple[tuple[str, str, View, Scopes, Operation], ...]] = (
     ("POST", "/threads/search", post_threads_search, READ, describe.THREADS_SEARCH),
     ("POST", "/threads/count", post_threads_count, READ, describe.THREADS_COUNT),
     ("GET", _THREAD, get_thread, READ, describe.THREAD),
+    ("PATCH", _THREAD, patch_thread, CHAT, describe.THREAD_CHANGE),
+    ("POST", f"{_THREAD}/copy", post_thread_copy, CHAT, describe.THREAD_COPY),
     ("DELETE", _THREAD, delete_thread, DELETE, describe.THREAD_DELETE),
     ("GET", _RUNS, get_runs, READ, describe.RUNS),
     ("POST", _RUNS, post_run, CHAT, describe.RUN_BEGIN),
@@ -72,7 +80,12 @@ _ROWS: Final[tuple[tuple[str, str, View, Scopes, Operation], ...]] = (
     ("POST", "/runs/wait", post_stateless_wait, CHAT, describe.RUN_WAIT),
     ("POST", "/assistants", post_assistants, READ, describe.ASSISTANTS),
     ("POST", "/assistants/search", post_assistants_search, READ, describe.ASSISTANTS_SEARCH),
+    ("POST", "/assistants/count", post_assistants_count, READ, describe.ASSISTANTS_COUNT),
     ("GET", _ASSISTANT, get_assistant, READ, describe.ASSISTANT),
+    ("PATCH", _ASSISTANT, patch_assistant, READ, describe.ASSISTANT_CHANGE),
+    ("DELETE", _ASSISTANT, delete_assistant, READ, describe.ASSISTANT_CHANGE),
+    ("POST", f"{_ASSISTANT}/latest", post_assistant_latest, READ, describe.ASSISTANT_CHANGE),
+    ("POST", f"{_ASSISTANT}/versions", post_assistant_versions, READ, describe.VERSIONS),
     ("GET", f"{_ASSISTANT}/graph", get_assistant_graph, READ, describe.ASSISTANT_PART),
     ("GET", f"{_ASSISTANT}/schemas", get_assistant_schemas, READ, describe.ASSISTANT_PART),
 )

@@ -21,10 +21,11 @@ from wsgi_app.web.respond import events_response
 from wsgi_app.wires.langgraph.encode.events import ThreadEncoder
 from wsgi_app.wires.langgraph.encode.messages import Answer, exchanges_of
 from wsgi_app.wires.langgraph.encode.questions import interrupt_value
-from wsgi_app.wires.langgraph.encode.state import thread_state
+from wsgi_app.wires.langgraph.encode.state import thread_document, thread_state
 from wsgi_app.wires.langgraph.ids import CheckpointRef
 from wsgi_app.wires.langgraph.request.events import EventsBody, Subscription
 from wsgi_app.wires.langgraph.request.state import HistoryBody
+from wsgi_app.wires.langgraph.request.threads import CheckpointBody
 from wsgi_app.wires.langgraph.routes.feed import (
     NAMES,
     ThreadFeed,
@@ -33,6 +34,7 @@ from wsgi_app.wires.langgraph.routes.feed import (
     note_of,
     started_at,
 )
+from wsgi_app.wires.langgraph.routes.thread_notes import metadata_of
 from wsgi_app.wires.shared.questions import events_so_far, may_wait, open_question
 
 
@@ -66,7 +68,9 @@ def post_thread_history(mount: Mount, thread_id: str) -> Response:
     key = session_key(check_session_id(thread_id))
     body = parse_body(request, HistoryBody, mount.settings.max_body_bytes, optional=True)
     view = mount.store.history(key)
-    return json_response([] if view is None or body.is_elsewhere else [state_of(mount, key, view)])
+    if view is None or not (view.turn or view.messages) or body.is_elsewhere:
+        return json_response([])
+    return json_response([state_of(mount, key, view)])
 
 
 def view_of(mount: Mount, key: SessionKey) -> SessionView:
@@ -102,6 +106,50 @@ def state_of(mount: Mount, key: SessionKey, view: SessionView) -> dict[str, Any]
         runs=bool(view.active_turns),
         interrupts=interrupts,
         metadata={} if note is None else note.metadata,
+    )
+
+
+def get_state_at(mount: Mount, thread_id: str, checkpoint_id: str) -> Response:
+    """GET /langgraph/threads/<thread_id>/state/<checkpoint_id>: a state, if it is the newest."""
+    return _state_at(mount, thread_id, checkpoint_id)
+
+
+def post_state_at(mount: Mount, thread_id: str) -> Response:
+    """POST /langgraph/threads/<thread_id>/state/checkpoint: a state, if it is the newest."""
+    body = parse_body(request, CheckpointBody, mount.settings.max_body_bytes)
+    return _state_at(mount, thread_id, body.checkpoint_id)
+
+
+def _state_at(mount: Mount, thread_id: str, checkpoint_id: str) -> Response:
+    key = session_key(check_session_id(thread_id))
+    state = state_of(mount, key, view_of(mount, key))
+    newest = CheckpointRef.parse(state["checkpoint"]["checkpoint_id"])
+    if checkpoint_id not in ("", newest.id):
+        raise RequestError("not_found", "Only the thread's newest state is kept.")
+    return json_response(state)
+
+
+def status_of(mount: Mount, key: SessionKey, view: SessionState) -> str:
+    """Whether something runs in a thread, or waits for an answer."""
+    if not view.active_turns:
+        return "idle"
+    return "interrupted" if interrupts_of(mount, key, view) else "busy"
+
+
+def describe_thread(mount: Mount, key: SessionKey, view: SessionState) -> dict[str, Any]:
+    """A thread with what was said in it; one without a run may have no values."""
+    history = view if isinstance(view, SessionView) else mount.store.history(key)
+    stored = [] if history is None else history.messages
+    messages = [one for exchange in exchanges_of(stored) for one in exchange.messages]
+    waiting = interrupts_of(mount, key, view)
+    return thread_document(
+        key.session_id,
+        metadata=metadata_of(mount, key, view),
+        created_at=int(view.created_at * 1000),
+        updated_at=int(view.updated_at * 1000),
+        status="idle" if not view.active_turns else "interrupted" if waiting else "busy",
+        values={"messages": messages} if view.turn or messages else None,
+        interrupts={mark_of_turn(mount, key, view.active_turns[0]): waiting} if waiting else {},
     )
 
 

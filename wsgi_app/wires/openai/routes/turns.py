@@ -117,7 +117,7 @@ def is_known(mount: Mount, key: SessionKey) -> bool:
 def begun_before(mount: Mount, key: SessionKey) -> int | None:
     """The session's newest turn, if it may be what an earlier try of a request has begun."""
     view = mount.store.state_of(key)
-    if view is None or not is_fresh(view):
+    if view is None or not view.turn or not is_fresh(view):
         return None
     if view.active_turns:
         return view.active_turns[0]

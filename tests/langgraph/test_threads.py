@@ -1,0 +1,329 @@
+"""Threads without a run, by langgraph-sdk for Python: made, found, changed, copied, deleted."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final
+
+import httpx
+import pytest
+from langgraph_sdk import get_sync_client
+from langgraph_sdk.client import SyncLangGraphClient
+from langgraph_sdk.errors import APIStatusError, BadRequestError, ConflictError, NotFoundError
+
+from tests.langgraph.thread import Thread
+from tests.support.servers import Gunicorn, gunicorn, redis_server
+from tests.support.waiting import wait_for
+from wsgi_app.auth import DEVELOPMENT_TOKEN
+
+HELLO: Final[Any] = {"messages": [{"role": "user", "content": "hello"}]}
+#: As often a thread is asked for that one of two workers has made.
+LOOKS: Final = 6
+
+
+def client_of(server: Gunicorn, token: str = DEVELOPMENT_TOKEN) -> SyncLangGraphClient:
+    """The SDK's client, whose caller closes it."""
+    return get_sync_client(url=f"{server.url}/agents/langgraph", api_key=token)
+
+
+@pytest.fixture
+def client(host: Gunicorn) -> Iterator[SyncLangGraphClient]:
+    """The SDK's client."""
+    with client_of(host) as client:
+        yield client
+
+
+@pytest.fixture
+def url(host: Gunicorn) -> str:
+    """Where the host's own wire is."""
+    return f"{host.url}/agents"
+
+
+def says(text: str) -> Any:
+    """Metadata that has the agent say this."""
+    return {"steps": [{"text": text}]}
+
+
+def copy_of(client: SyncLangGraphClient, thread_id: str) -> Any:
+    """A thread's copy, which the SDK gives back, though its type says that it does not."""
+    copy: Any = client.threads.copy
+    return copy(thread_id)
+
+
+def test_a_thread_is_there_without_a_run(client: SyncLangGraphClient) -> None:
+    """On every worker: by its id, in searches, with an empty state, until it is deleted."""
+    tag = uuid.uuid4().hex
+    made = client.threads.create(metadata={"tag": tag, "nested": {"a": [1]}})
+    thread_id = made["thread_id"]
+    for _ in range(LOOKS):
+        assert client.threads.get(thread_id) == made
+    assert (made["status"], made["values"]) == ("idle", None)
+    assert made["metadata"] == {"tag": tag, "nested": {"a": [1]}}
+    assert client.threads.search(metadata={"tag": tag}) == [made]
+    assert client.threads.count(metadata={"tag": tag}) == 1
+    state: Any = client.threads.get_state(thread_id)
+    assert (state["values"], state["next"]) == ({"messages": []}, [])
+    assert client.threads.get_history(thread_id) == []
+    assert client.runs.list(thread_id) == []
+    client.threads.delete(thread_id)
+    for _ in range(LOOKS):
+        with pytest.raises(NotFoundError):
+            client.threads.get(thread_id)
+    assert client.threads.search(metadata={"tag": tag}) == []
+
+
+def test_a_thread_is_made_once(client: SyncLangGraphClient) -> None:
+    """Of those who make one at once, one does; ``do_nothing`` gives what is there."""
+    thread_id = str(uuid.uuid4())
+
+    def make(number: int) -> Any:
+        try:
+            return client.threads.create(thread_id=thread_id, metadata={"number": number})
+        except ConflictError:
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        (made,) = [one for one in pool.map(make, range(4)) if one is not None]
+    more: Any = {"metadata": {"number": -1}, "if_exists": "do_nothing"}
+    assert client.threads.create(thread_id=thread_id, **more) == made
+    with pytest.raises(ConflictError):
+        client.threads.create(thread_id=thread_id)
+
+
+def test_runs_come_into_a_thread_that_was_made(client: SyncLangGraphClient) -> None:
+    """Its metadata and creation stay; what the newest run was started with stands behind them."""
+    made = client.threads.create(metadata={"tag": "thread", "title": "A"})
+    thread_id = made["thread_id"]
+    run: Any = {**says("one"), "tag": "run", "more": 1}
+    values: Any = client.runs.wait(thread_id, "agent", input=HELLO, metadata=run)
+    assert [one["type"] for one in values["messages"]] == ["human", "ai"]
+    found: Any = client.threads.get(thread_id)
+    assert found["created_at"] == made["created_at"]
+    named = {"assistant_id": "agent", "graph_id": "agent"}
+    expected = {**run, "tag": "thread", "title": "A", **named}
+    assert found["metadata"] == expected
+    assert found["values"] == values
+    changed: Any = client.threads.update(thread_id, metadata={"title": "B"})
+    assert changed["metadata"] == {**expected, "title": "B"}
+
+
+def test_changes_at_once_are_all_kept(client: SyncLangGraphClient) -> None:
+    """Each adds its own to a thread's metadata, also of a thread that a run has made."""
+    thread_id = str(uuid.uuid4())
+    client.runs.wait(thread_id, "agent", input=HELLO)
+    names = [f"name-{number}" for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: client.threads.update(thread_id, metadata={name: 1}), names))
+    metadata: Any = client.threads.get(thread_id)["metadata"]
+    assert {name: metadata[name] for name in names} == dict.fromkeys(names, 1)
+    with pytest.raises(NotFoundError):
+        client.threads.update(str(uuid.uuid4()), metadata={"a": 1})
+
+
+def test_a_copy_goes_its_own_way(client: SyncLangGraphClient) -> None:
+    """It has the metadata and the messages, under their ids; the original keeps to itself."""
+    thread_id = client.threads.create(metadata={"tag": "a"})["thread_id"]
+    client.runs.wait(thread_id, "agent", input=HELLO, metadata=says("one"))
+    copy = copy_of(client, thread_id)
+    original: Any = client.threads.get(thread_id)
+    assert copy["thread_id"] != thread_id
+    assert (copy["values"], copy["metadata"]) == (original["values"], {"tag": "a"})
+    state: Any = client.threads.get_state(copy["thread_id"])
+    assert state["values"] == original["values"]
+    again: Any = client.runs.wait(copy["thread_id"], "agent", input=HELLO, metadata=says("two"))
+    assert [one["content"] for one in again["messages"]] == ["hello", "one", "hello", "two"]
+    assert client.threads.get(thread_id)["values"] == original["values"]
+    with pytest.raises(NotFoundError):
+        client.threads.copy(str(uuid.uuid4()))
+
+
+def test_a_copy_has_what_is_whole(client: SyncLangGraphClient) -> None:
+    """A run that goes on is none of it."""
+    thread_id = str(uuid.uuid4())
+    whole: Any = client.runs.wait(thread_id, "agent", input=HELLO, metadata=says("one"))
+    held: Any = {"steps": [{"text": "begun"}, {"hold": True}]}
+    run = client.runs.create(thread_id, "agent", input=HELLO, metadata=held)
+    wait_for(lambda: client.threads.get(thread_id)["status"] == "busy", "the run")
+    copy = copy_of(client, thread_id)
+    assert (copy["values"], copy["status"]) == (whole, "idle")
+    client.runs.cancel(thread_id, run["run_id"])
+
+
+def test_the_answer_before_is_replaced_in_a_copy(client: SyncLangGraphClient) -> None:
+    """A run at the checkpoint before the copy's newest exchange takes that exchange's place."""
+    thread_id = str(uuid.uuid4())
+    client.runs.wait(thread_id, "agent", input=HELLO, metadata=says("one"))
+    copy_id = copy_of(client, thread_id)["thread_id"]
+    before: Any = client.threads.get_state(copy_id)["parent_checkpoint"]
+    more: Any = {"checkpoint_id": before["checkpoint_id"], "metadata": says("two")}
+    values: Any = client.runs.wait(copy_id, "agent", input=HELLO, **more)
+    assert [one["content"] for one in values["messages"]] == ["hello", "two"]
+
+
+def test_threads_are_sorted(client: SyncLangGraphClient) -> None:
+    """By creation, change, id or status, up or down, with the fields that are selected."""
+    tag = uuid.uuid4().hex
+    ids = [client.threads.create(metadata={"tag": tag})["thread_id"] for _ in range(3)]
+    client.threads.update(ids[1], metadata={"title": "changed"})
+
+    def found(**wanted: Any) -> list[str]:
+        return [one["thread_id"] for one in client.threads.search(metadata={"tag": tag}, **wanted)]
+
+    assert found() == ids[::-1]
+    assert found(sort_by="created_at", sort_order="asc") == ids
+    assert found(sort_by="updated_at") == [ids[1], ids[2], ids[0]]
+    assert found(sort_by="thread_id", sort_order="asc") == sorted(ids)
+    pages = [found(sort_by="status", limit=1, offset=place)[0] for place in range(3)]
+    assert sorted(pages) == sorted(ids)
+    selected: Any = client.threads.search(metadata={"tag": tag}, select=["thread_id"], limit=1)
+    assert selected == [{"thread_id": ids[2]}]
+
+
+def test_what_there_is_none_of_is_refused(client: SyncLangGraphClient) -> None:
+    """By its name: other lifetimes, states that are given, searches in states, long metadata."""
+    values: Any = {"a": 1}
+    for refused, field in (
+        (lambda: client.threads.create(ttl=5), "ttl"),
+        (lambda: client.threads.create(supersteps=[{"updates": []}]), "supersteps"),
+        (lambda: client.threads.search(values=values), "values"),
+        (lambda: client.threads.search(extract={"a": "values.a"}), "extract"),
+        (lambda: client.threads.create(metadata={"a": "x" * 20_000}), "metadata"),
+    ):
+        with pytest.raises(BadRequestError) as caught:
+            refused()
+        body: Any = caught.value.body
+        assert (body["code"], body["details"]["field"]) == ("invalid_request", field)
+    thread_id = client.threads.create()["thread_id"]
+    with pytest.raises(BadRequestError):
+        client.threads.update(thread_id, metadata={"a": "x" * 20_000})
+    assert client.threads.get(thread_id)["metadata"] == {}
+
+
+def test_a_stream_that_waits_for_a_thread(host: Gunicorn) -> None:
+    """Opened before the thread is made, on whichever worker, it has the first run's events."""
+    for _ in range(4):
+        thread = Thread(host)
+        with ThreadPoolExecutor(1) as pool, client_of(host) as client:
+            reading = pool.submit(thread.until_end)
+            client.threads.create(thread_id=thread.id)
+            client.runs.create(thread.id, "agent", input=HELLO, metadata=says("one"))
+            events = reading.result(20)
+        states = [one for one in events if one["method"] == "values"]
+        assert states[-1]["params"]["data"]["messages"][-1]["content"] == "one"
+        thread.close()
+
+
+def test_a_stream_of_a_thread_that_was_made(host: Gunicorn) -> None:
+    """It has the first run from its start, and no gap."""
+    thread = Thread(host)
+    with client_of(host) as client:
+        client.threads.create(thread_id=thread.id)
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(thread.until_end, since=0)
+            client.runs.create(thread.id, "agent", input=HELLO, metadata=says("one"))
+            events = reading.result(20)
+    assert events[0]["params"]["data"]["event"] == "running"
+    assert "custom" not in {one["method"] for one in events}
+    thread.close()
+
+
+def test_other_wires_have_the_thread_as_a_session(host: Gunicorn, url: str) -> None:
+    """It is listed and described with the turn 0, has no events, and takes a message."""
+    with client_of(host) as client:
+        thread_id = client.threads.create()["thread_id"]
+    with httpx.Client(headers={"Authorization": f"Bearer {DEVELOPMENT_TOKEN}"}) as http:
+        about = http.get(f"{url}/session/{thread_id}").json()
+        assert (about["turn_id"], about["state"], about["messages"]) == ("0", "idle", [])
+        (listed, *_) = http.get(f"{url}/sessions").json()["sessions"]
+        assert (listed["session_id"], listed["turn_id"]) == (thread_id, "0")
+        for after in ("", "?last_event_id=0-0", "?last_event_id=1-0"):
+            assert http.get(f"{url}/chat/{thread_id}/events{after}").status_code == 204
+        polled = http.get(f"{url}/chat/{thread_id}/poll").json()
+        assert (polled["events"], polled["running"]) == ([], False)
+        json = {"Accept": "application/json"}
+        said = http.post(f"{url}/chat/{thread_id}", json={"message": "hi"}, headers=json).json()
+        assert (said["turn_id"], said["reply"]) == ("1", "hi")
+        told = http.get(f"{url}/chat/{thread_id}/poll?after={polled['next']}").json()
+        assert told["events"][-1]["type"] == "done"
+
+
+# -- who may, and how many
+
+
+@pytest.fixture(scope="module")
+def shared_host() -> Iterator[Gunicorn]:
+    """Two tenants, of whom one has a token that may only read, and each three sessions."""
+    with redis_server() as store:
+        env = {
+            "AGENT_REDIS_URL": store.url,
+            "AGENT_TOKENS": "a=alpha,reader=alpha scopes=read,b=beta",
+            "AGENT_MAX_SESSIONS_PER_TENANT": "3",
+        }
+        with gunicorn("tests.support.apps:scripted_app()", workers=2, env=env) as server:
+            yield server
+
+
+def test_a_tenant_never_meets_anothers_thread(shared_host: Gunicorn) -> None:
+    """What is one tenant's is unknown to the other, by every call."""
+    with client_of(shared_host, "a") as mine, client_of(shared_host, "b") as other:
+        thread_id = mine.threads.create(metadata={"secret": "alpha"})["thread_id"]
+        for call in (
+            lambda: other.threads.get(thread_id),
+            lambda: other.threads.get_state(thread_id),
+            lambda: other.threads.update(thread_id, metadata={"a": 1}),
+            lambda: other.threads.copy(thread_id),
+            lambda: other.runs.list(thread_id),
+        ):
+            with pytest.raises(NotFoundError):
+                call()
+        assert other.threads.get_history(thread_id) == []
+        assert other.threads.search(metadata={"secret": "alpha"}) == []
+        assert other.threads.search(ids=[thread_id]) == []
+        other.threads.delete(thread_id)
+        assert mine.threads.get(thread_id)["metadata"] == {"secret": "alpha"}
+        own: Any = other.threads.create(thread_id=thread_id)
+        assert own["metadata"] == {}
+        other.threads.delete(thread_id)
+        assert mine.threads.get(thread_id)["metadata"] == {"secret": "alpha"}
+        mine.threads.delete(thread_id)
+
+
+def test_who_may_only_read_makes_no_thread(shared_host: Gunicorn) -> None:
+    """Nor changes, copies or deletes one; strangers do not even read."""
+    with client_of(shared_host, "a") as mine:
+        thread_id = mine.threads.create()["thread_id"]
+        for token, status in (("reader", 403), ("stranger", 401)):
+            with client_of(shared_host, token) as client:
+                for call in (
+                    client.threads.create,
+                    partial(client.threads.update, metadata={"a": 1}, thread_id=thread_id),
+                    partial(client.threads.copy, thread_id),
+                    partial(client.threads.delete, thread_id),
+                ):
+                    with pytest.raises(APIStatusError) as caught:
+                        call()
+                    assert caught.value.status_code == status
+        mine.threads.delete(thread_id)
+
+
+def test_threads_are_bounded(shared_host: Gunicorn) -> None:
+    """A tenant's threads without runs, and copies, count among its sessions."""
+    with client_of(shared_host, "a") as mine, client_of(shared_host, "b") as other:
+        ids = [mine.threads.create()["thread_id"] for _ in range(3)]
+        for call in (
+            mine.threads.create,
+            lambda: mine.threads.copy(ids[0]),
+            lambda: mine.runs.create(str(uuid.uuid4()), "agent", input=HELLO),
+        ):
+            with pytest.raises(APIStatusError) as caught:
+                call()
+            body: Any = caught.value.body
+            assert (caught.value.status_code, body["code"]) == (429, "too_many_sessions")
+        other.threads.delete(other.threads.create()["thread_id"])
+        mine.runs.wait(ids[0], "agent", input=HELLO)
+        for thread_id in ids:
+            mine.threads.delete(thread_id)
+        mine.threads.delete(mine.threads.create()["thread_id"])
