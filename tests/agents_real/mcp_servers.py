@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tests.sites.environments import ENVIRONMENTS, environment
 from tests.support.node import install_packages, node_program
-from tests.support.processes import find_program
+from tests.support.processes import install_program
 from wsgi_app.agents.mcp import McpServer
 
 HERE: Final = Path(__file__).parent / "mcp"
@@ -53,7 +53,7 @@ def python_server(name: str, args: Sequence[str] = (), **options: Any) -> McpSer
 
 def browser_command() -> list[str]:
     """The command of the server that drives a browser, with Debian's chromium."""
-    program = find_program("chromium", "chromium")
+    program = install_program("chromium", "chromium")
     args = ["--headless", "--isolated", "--no-sandbox", f"--executable-path={program}"]
     args.append(f"--output-dir={ENVIRONMENTS / 'playwright-output'}")  # else where it is started
     return node_command("playwright", args)
