@@ -13,7 +13,6 @@ from tests.support.reading import ReadingClient
 from tests.support.servers import gunicorn
 from wsgi_app.events import EventId
 
-TURNS = 100
 TOKENS = 120
 PAUSE_SECONDS = 0.004
 STEPS = (
@@ -83,21 +82,21 @@ def check(events: Events) -> None:
 
 
 @pytest.mark.parametrize(
-    "read_some",
+    ("read_some", "turns"),
     [
-        pytest.param(read_stream, marks=pytest.mark.slow),
-        pytest.param(read_poll, marks=pytest.mark.slow),
-        read_mixed,
+        (read_mixed, 25),
+        *(pytest.param(read, 100, marks=pytest.mark.slow) for read in (read_stream, read_poll)),
+        pytest.param(read_mixed, 100, marks=pytest.mark.slow),
     ],
 )
 def test_reader_cut_at_random_gets_every_event_once(
-    client: ReadingClient, read_some: ReadSome
+    client: ReadingClient, read_some: ReadSome, turns: int
 ) -> None:
     """However often and wherever its reader is cut, a turn is read without a hole or a double."""
 
     def run_turn(number: int) -> None:
         chance = random.Random(f"{read_some.__name__} {number}")  # noqa: S311 - repeatable cuts
-        session_id = f"{read_some.__name__}-{number}"
+        session_id = f"{read_some.__name__}-{turns}-{number}"
         events: Events = []
         with client.chat(session_id, *STEPS) as stream:
             for frame in stream:
@@ -111,7 +110,7 @@ def test_reader_cut_at_random_gets_every_event_once(
         check(events)
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(run_turn, range(TURNS)))
+        list(pool.map(run_turn, range(turns)))
 
 
 def test_finished_turn_replays_the_same_from_every_event(client: ReadingClient) -> None:

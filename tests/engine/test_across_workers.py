@@ -87,19 +87,9 @@ def read_on_both(shared: Service, session: str) -> tuple[list[Frame], list[Frame
         return reading.result(), followed
 
 
-def test_reader_cut_at_random_gets_every_event_once(shared: Service) -> None:
+@pytest.mark.parametrize("turns", [25, pytest.param(200, marks=pytest.mark.slow)])
+def test_reader_cut_at_random_gets_every_event_once(shared: Service, turns: int) -> None:
     """Readers that come back on any worker read each turn without a hole or a double."""
-    cut_and_resume(shared, 60)
-
-
-@pytest.mark.slow
-def test_two_hundred_readers_cut_at_random(shared: Service) -> None:
-    """The same with 200 turns."""
-    cut_and_resume(shared, 200)
-
-
-def cut_and_resume(shared: Service, turns: int) -> None:
-    """Read turns through nginx with random cuts, and check what was read."""
 
     def run_turn(number: int) -> None:
         chance = random.Random(number)  # noqa: S311 - repeatable cuts

@@ -26,7 +26,6 @@ from wsgi_app.store.base import Fence, SessionKey, TurnClaim
 from wsgi_app.store.memory import MemoryStore
 
 TRIES = 100
-STRESS_SECONDS = 5.0
 POSTERS = 8
 IDLE_SECONDS = 1.0
 
@@ -119,10 +118,10 @@ def test_a_turn_that_waits_hears_of_its_deletion_before_it_happens() -> None:
 class Stress:
     """Posts, cancels and deletes in a few sessions at once; ``faults`` says what went wrong."""
 
-    def __init__(self, client: ReadingClient) -> None:
+    def __init__(self, client: ReadingClient, seconds: float) -> None:
         self._client = client
         self._sessions = [new_session() for _ in range(3)]
-        self._until = time.monotonic() + STRESS_SECONDS
+        self._until = time.monotonic() + seconds
         self.turns = 0
         self.faults: list[object] = []
 
@@ -174,9 +173,10 @@ class Stress:
         time.sleep(dice.random() * 0.1)
 
 
-def test_every_stream_is_its_own_turn_to_one_end(client: ReadingClient) -> None:
+@pytest.mark.parametrize("seconds", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_every_stream_is_its_own_turn_to_one_end(client: ReadingClient, seconds: float) -> None:
     """Whatever else happens in a session, a POST's stream is its turn, with one terminal event."""
-    stress = Stress(client)
+    stress = Stress(client, seconds)
     works = [stress.post] * POSTERS + [stress.cancel, stress.delete, stress.delete]
     threads = [
         threading.Thread(target=stress.run, args=(work, seed)) for seed, work in enumerate(works)
@@ -184,7 +184,7 @@ def test_every_stream_is_its_own_turn_to_one_end(client: ReadingClient) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(STRESS_SECONDS + END_SECONDS)
+        thread.join(seconds + END_SECONDS)
         assert not thread.is_alive()
     assert not stress.faults, (len(stress.faults), stress.turns, stress.faults[:3])
     assert stress.turns > 2 * POSTERS
