@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +18,7 @@ from wsgi_app.engine.worker.registry import live_runners
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+    from tests.support.together import Together
     from wsgi_app.engine.worker.runner import Runner
 
 
@@ -30,6 +31,15 @@ def pytest_collection_finish() -> None:
     """Leave what is there out of all looks for garbage."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together | None:
+    """Keep together what shares something; the long tests take too long for one process."""
+    from tests.support.together import Together  # noqa: PLC0415 - environments of the matrix have no xdist
+
+    core = config.getvalue("dist") == "loadfile" and "not slow" in config.option.markexpr
+    return Together(config, log) if core else None
 
 
 @pytest.fixture(autouse=True)

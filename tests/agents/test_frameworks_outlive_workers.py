@@ -8,7 +8,6 @@ import pytest
 
 from tests.agents import outliving
 from tests.support.resumed import BOUNDARIES, Rig, resuming
-from tests.support.servers import FRAMEWORKS
 
 APP = "tests.support.resumed_frameworks_app:frameworks_app()"
 KINDS = ["pydantic-ai", "sdk", "sdk-session"]
@@ -19,7 +18,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One host of two workers, whose lease no test waits for."""
     folder = tmp_path_factory.mktemp("resumed")
     settings = {"AGENT_LEASE_SECONDS": "60", "MEMORY_FOLDER": str(folder)}
-    with resuming(folder, app=APP, env=settings, loads=FRAMEWORKS) as running:
+    with resuming(folder, app=APP, env=settings, frameworks=True) as running:
         yield running
 
 
@@ -67,7 +66,7 @@ def test_an_approval_outlives_its_worker(rig: Rig, framework: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", KINDS)
 def test_an_approval_that_takes_long_has_no_thread(rig: Rig, framework: str) -> None:
     """The turn rests, and the answer runs the call once, in the same worker."""
     outliving.question_rests(rig, framework, "pay")

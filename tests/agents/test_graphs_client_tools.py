@@ -22,7 +22,7 @@ from tests.support.graphs import make_model
 from tests.support.openai_apps import add
 from tests.support.reading import ReadingClient
 from tests.support.resting import rests_and_goes_on
-from tests.support.servers import GRAPHS, Gunicorn, gunicorn, redis_server
+from tests.support.servers import Gunicorn, gunicorn, redis_server
 from tests.support.service import owner_pid
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls
@@ -56,7 +56,7 @@ def server(
         if request.param == "shared":
             env["MEMORY_FOLDER"] = str(tmp_path_factory.mktemp("graphs"))
         app = "tests.support.graph_tools_app:app()"
-        with gunicorn(app, workers=2, threads=8, env=env, loads=GRAPHS) as running:
+        with gunicorn(app, workers=2, threads=8, env=env, frameworks=True) as running:
             yield running
 
 
@@ -202,7 +202,7 @@ def test_a_killed_worker_leaves_the_call_to_another(
             "MEMORY_FOLDER": str(tmp_path),
         }
         app = "tests.support.graph_tools_app:app()"
-        with gunicorn(app, workers=2, threads=8, env=env, loads=GRAPHS) as server:
+        with gunicorn(app, workers=2, threads=8, env=env, frameworks=True) as server:
             client = ReadingClient(server, "dev", f"/{graph}")
             session = new_session()
             upstream.script(ToolCalls((ONE,) if graph in ENDING else (ADD, ONE)))

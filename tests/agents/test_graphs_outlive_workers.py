@@ -24,7 +24,6 @@ from tests.support.resumed import (
     message,
     resuming,
 )
-from tests.support.servers import GRAPHS
 from tests.support.upstream_script import Text
 from tests.support.waiting import wait_for
 
@@ -43,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rig(folder: Path) -> Iterator[Rig]:
     """One host of two workers, whose lease no test waits for."""
     settings = {"AGENT_LEASE_SECONDS": "60", "MEMORY_FOLDER": str(folder)}
-    with resuming(folder, app=APP, env=settings, loads=GRAPHS) as running:
+    with resuming(folder, app=APP, env=settings, frameworks=True) as running:
         yield running
 
 
@@ -119,7 +118,7 @@ def test_an_interrupt_outlives_its_worker(rig: Rig, graph: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("graph", GRAPHS[:2])
+@pytest.mark.parametrize("graph", KINDS[:2])
 def test_an_interrupt_that_takes_long_has_no_thread(rig: Rig, graph: str) -> None:
     """The turn rests, and its answer resumes the graph from its checkpoint."""
     outliving.question_rests(rig, graph, "ask_graph")
@@ -156,7 +155,7 @@ def test_a_graph_outlives_its_host(database: Postgres, tmp_path: Path) -> None:
         saver.setup()
     settings = {"AGENT_LEASE_SECONDS": "3", "DATABASE_URL": url}
     app = "tests.support.resumed_frameworks_app:postgres_app()"
-    with resuming(tmp_path, app=app, hosts=2, env=settings, loads=GRAPHS) as rig:
+    with resuming(tmp_path, app=app, hosts=2, env=settings, frameworks=True) as rig:
         follower = follower_of(rig, "graph")
         text = message(follower.session)
         rig.upstream.held[text, 1] = [Text(("And ", "no")), STALL]

@@ -13,7 +13,6 @@ import pytest
 
 from tests.support.client import Answer, new_session
 from tests.support.reading import ReadingClient
-from tests.support.servers import FRAMEWORKS
 from tests.support.service import Service, owner_pid, service
 from tests.support.sse import Stream, text_of
 from tests.support.upstream import Request, Upstream
@@ -40,7 +39,7 @@ def upstream() -> Iterator[Upstream]:
 @pytest.fixture(scope="module")
 def models(upstream: Upstream) -> Iterator[Service]:
     """Two hosts of one worker, on one Redis; the other goes on with a dead one's turns."""
-    with service(APP, hosts=2, workers=1, env=settings(upstream), loads=["pydantic_ai"]) as running:
+    with service(APP, hosts=2, workers=1, env=settings(upstream), frameworks=True) as running:
         yield running
 
 
@@ -48,7 +47,7 @@ def models(upstream: Upstream) -> Iterator[Service]:
 def frameworks(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The same, with frameworks that take a while to load and remember in files."""
     env = {**settings(upstream), "MEMORY_FOLDER": str(tmp_path_factory.mktemp("memory"))}
-    with service(APP, hosts=2, workers=1, env=env, loads=FRAMEWORKS) as running:
+    with service(APP, hosts=2, workers=1, env=env, frameworks=True) as running:
         yield running
 
 

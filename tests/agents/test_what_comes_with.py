@@ -19,7 +19,7 @@ from tests.support.client import new_session
 from tests.support.kinds_app import prefix_of
 from tests.support.reading import ReadingClient
 from tests.support.resting import ask, give, rests_and_goes_on
-from tests.support.servers import FRAMEWORKS, Gunicorn, gunicorn, redis_server
+from tests.support.servers import Gunicorn, gunicorn, redis_server
 from tests.support.service import owner_pid
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls
@@ -57,7 +57,7 @@ def server(upstream: Upstream) -> Iterator[Gunicorn]:
             "AGENT_TOKENS": f"{DEVELOPMENT_TOKEN}=tenant scopes=chat+read+cancel+admin",
         }
         app = "tests.support.kinds_app:app()"
-        with gunicorn(app, workers=2, threads=8, env=env, loads=FRAMEWORKS) as running:
+        with gunicorn(app, workers=2, threads=8, env=env, frameworks=True) as running:
             yield running
 
 

@@ -62,17 +62,16 @@ class Rig(NamedTuple):
         return messages
 
 
-#: Both agents have the tool ``add``; and what an app loads, which its workers would do each.
-APPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "openai": ("tests.support.openai_apps:tools_app()", ()),
-    "graph": ("tests.support.graph_tools_app:app()", ("langchain_openai", "langchain.agents")),
+#: Both agents have the tool ``add``.
+APPS: Final = {
+    "openai": "tests.support.openai_apps:tools_app()",
+    "graph": "tests.support.graph_tools_app:app()",
 }
 
 
 @contextmanager
 def serving(agent: str, folder: Path, store: Redis, **options: Any) -> Iterator[Gunicorn]:
     """A host of an agent at a store; ``folder`` is where graphs remember."""
-    app, loads = APPS[agent]
     settings: dict[str, str] = options.pop("env")
     env = {
         "AGENT_REDIS_URL": store.url,
@@ -80,7 +79,7 @@ def serving(agent: str, folder: Path, store: Redis, **options: Any) -> Iterator[
         "MEMORY_FOLDER": str(folder),
         **settings,
     }
-    with gunicorn(app, env=env, loads=loads, **options) as running:
+    with gunicorn(APPS[agent], env=env, frameworks=True, **options) as running:
         yield running
 
 

@@ -50,6 +50,12 @@ LOADED: Final = (
     *("gunicorn.glogging", "gunicorn.http", "gunicorn.sock"),
     *("click", "requests"),  # the command's
 )
+#: What graphs and agents of frameworks load, which takes longer than all else.
+FRAMEWORKS: Final = (
+    *("langchain.agents", "langchain_openai", "langgraph.prebuilt"),
+    *("langgraph.checkpoint.postgres.aio", "langgraph.checkpoint.sqlite.aio"),
+    *("agents", "pydantic_ai"),
+)
 #: Packages of which a mount loads every module.
 LOADED_WHOLE: Final = ("wsgi_app.wires", "wsgi_app.web", "wsgi_app.delivery", "wsgi_app.engine")
 PR_SET_PDEATHSIG: Final = 1

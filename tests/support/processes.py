@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from tests.support.forks import Fork, Parent
+from tests.support.forks import FRAMEWORKS, Fork, Parent
 from tests.support.waiting import POLL_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -184,14 +184,15 @@ def _spawn(
         )
 
 
-_parents: dict[tuple[str, ...], Parent] = {}
+_parents: dict[bool, Parent] = {}
 
 
-def forks_parent(loads: Sequence[str] = ()) -> Parent:
+def forks_parent(*, frameworks: bool = False) -> Parent:
     """The process whose forks have loaded this; it starts with the first, and ends with us."""
-    parent = _parents.get(tuple(loads))
+    parent = _parents.get(frameworks)
     if parent is None:
-        parent = _parents[tuple(loads)] = Parent(clean_environment(), ROOT, loads)
+        parent = Parent(clean_environment(), ROOT, FRAMEWORKS if frameworks else ())
+        _parents[frameworks] = parent
         atexit.register(parent.close)
     return parent
 
@@ -221,13 +222,13 @@ def started(  # noqa: PLR0913 - as `subprocess.Popen`
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
     may_fork: bool = False,
-    loads: Sequence[str] = (),
+    frameworks: bool = False,
 ) -> Iterator[Process]:
     """Run ``command`` for the length of the block; its output is shown when the block fails.
 
     It inherits the files numbered ``pass_fds``, under the same numbers. With ``may_fork`` a module
-    of this Python starts as a fork of one that has loaded the package (`tests.support.forks`), and
-    the modules ``loads``.
+    of this Python starts as a fork of one that has loaded the package (`tests.support.forks`),
+    with ``frameworks`` those too.
 
     The block must end in the thread that began it: the program ends with that thread.
     """
@@ -236,7 +237,7 @@ def started(  # noqa: PLR0913 - as `subprocess.Popen`
         output = folder / "output"
         name = " ".join(Path(part).name for part in command[:3])
         may_fork = may_fork and list(command[:2]) == [sys.executable, "-m"]
-        parent = forks_parent(loads) if may_fork else None
+        parent = forks_parent(frameworks=frameworks) if may_fork else None
         child: subprocess.Popen[bytes] | Fork
         if parent and parent.can_start(environment):
             with open(os.devnull, "rb") as nothing, output.open("wb") as sink:  # noqa: PTH123 - no folder's file

@@ -109,14 +109,16 @@ def resuming(  # noqa: PLR0913 - each is a part of the service, by keyword
     hosts: int = 1,
     workers: int = 2,
     env: Mapping[str, str] | None = None,
-    loads: Sequence[str] = (),
+    frameworks: bool = False,
 ) -> Iterator[Rig]:
-    """Run it all; ``loads`` as `gunicorn` has it."""
+    """Run it all; ``frameworks`` as `gunicorn` has it."""
     effects = folder / f"effects-{time.monotonic_ns()}"
     with StepUpstream() as upstream:
         settings = {**upstream.environment, "TEST_EFFECTS": str(effects), **(env or {})}
         settings.setdefault("AGENT_MAX_ATTEMPTS", "2")
-        with service(app, hosts=hosts, workers=workers, env=settings, loads=loads) as shared:
+        with service(
+            app, hosts=hosts, workers=workers, env=settings, frameworks=frameworks
+        ) as shared:
             yield Rig(shared, upstream, effects)
 
 

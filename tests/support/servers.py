@@ -30,13 +30,6 @@ from wsgi_app.compat.gunicorn import runnable_module
 from wsgi_app.compat.redis import maintenance_options, protocol_options
 
 WORKER_READY = "Worker is ready"
-#: For ``loads``: what graphs' workers load, and those of all frameworks.
-GRAPHS = (
-    *("langchain.agents", "langchain_openai", "langgraph.prebuilt"),
-    *("langgraph.checkpoint.postgres.aio", "langgraph.checkpoint.sqlite.aio"),
-)
-FRAMEWORKS = (*GRAPHS, "agents", "pydantic_ai")
-
 # The project's own gunicorn.conf.py must not apply unseen. An open stream must not hold up the end
 # of a test for gunicorn's 30 seconds, nor gunicorn close a connection that nginx is about to use.
 GUNICORN_CONFIG = f"""\
@@ -172,7 +165,7 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
     python: Path | str = sys.executable,
     start_seconds: float = START_SECONDS,
     fresh: bool = False,
-    loads: Sequence[str] = (),
+    frameworks: bool = False,
 ) -> Iterator[Gunicorn]:
     """Run gunicorn with gthread workers, all of which have loaded ``app`` when the block begins.
 
@@ -181,7 +174,7 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
     ``delivery`` is AGENT_DELIVERY, with the hooks that parked streams need. Another
     ``worker_class`` may serve so many requests at once. ``python`` is another environment's.
     ``fresh`` is an interpreter that has loaded nothing, for apps that change what is loaded.
-    ``loads`` are slow modules that a fork finds loaded, instead of each worker loading them.
+    With ``frameworks`` a fork finds them loaded, instead of each worker loading its own.
     """
     delivery = delivery or ("parked" if PARKED else None)
     port = free_port()
@@ -197,7 +190,9 @@ def gunicorn(  # noqa: PLR0913 - each is an option of gunicorn, by keyword
         command += [bound, str(threads)] if threads is not None else []
         may_fork = worker_class == "gthread" and not fresh
         command += [*args, app]
-        with started(command, env=settings, cwd=cwd, may_fork=may_fork, loads=loads) as process:
+        with started(
+            command, env=settings, cwd=cwd, may_fork=may_fork, frameworks=frameworks
+        ) as process:
             if config is None:
                 process.wait_until(
                     lambda: process.log().count(WORKER_READY) >= (workers or 1), start_seconds

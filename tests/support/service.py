@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.support.processes import ROOT, free_port, temporary_folder
 from tests.support.reading import ReadingClient
@@ -73,19 +74,16 @@ def service(  # noqa: PLR0913 - each is a part of the deployment, by keyword
     prefix: str = "/agents",
     store_args: tuple[str, ...] = (),
     tls_port: int | None = None,
-    loads: Sequence[str] = (),
+    frameworks: bool = False,
 ) -> Iterator[Service]:
-    """Run it all; ``env`` adds to the hosts' settings, ``loads`` as `gunicorn` has it."""
+    """Run it all; ``env`` adds to the hosts' settings, ``frameworks`` as `gunicorn` has it."""
     with ExitStack() as stack:
         store = stack.enter_context(redis_server(args=store_args))
         settings = {**SETTINGS, "AGENT_REDIS_URL": store.url, "WEB_CONCURRENCY": str(workers)}
         settings |= env or {}
+        bounds: dict[str, Any] = {"workers": None, "threads": THREADS, "config": CONFIG}
         servers = [
-            stack.enter_context(
-                gunicorn(
-                    app, workers=None, threads=THREADS, config=CONFIG, env=settings, loads=loads
-                )
-            )
+            stack.enter_context(gunicorn(app, env=settings, frameworks=frameworks, **bounds))
             for _ in range(hosts)
         ]
         proxy = stack.enter_context(project_nginx(servers, tls_port=tls_port))
