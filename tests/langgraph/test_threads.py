@@ -202,6 +202,24 @@ def test_what_there_is_none_of_is_refused(client: SyncLangGraphClient) -> None:
     assert client.threads.get(thread_id)["metadata"] == {}
 
 
+def test_states_are_not_written(client: SyncLangGraphClient) -> None:
+    """Who writes is told that nobody does; a write of nothing gives the state as it is."""
+    thread_id = str(uuid.uuid4())
+    client.runs.wait(thread_id, "agent", input=HELLO)
+    before = client.threads.get_state(thread_id)
+    nothing: Any = None
+    assert client.threads.update_state(thread_id, nothing) == before
+    for field, values, node in (("values", HELLO, None), ("as_node", nothing, "agent")):
+        with pytest.raises(BadRequestError) as caught:
+            client.threads.update_state(thread_id, values, as_node=node)
+        body: Any = caught.value.body
+        assert (body["code"], body["details"]["field"]) == ("invalid_request", field)
+        assert "do not write it" in body["message"]
+    assert client.threads.get_state(thread_id) == before
+    with pytest.raises(NotFoundError):
+        client.threads.update_state(str(uuid.uuid4()), HELLO)
+
+
 def test_a_stream_that_waits_for_a_thread(host: Gunicorn) -> None:
     """Opened before the thread is made, on whichever worker, it has the first run's events."""
     for _ in range(4):

@@ -203,6 +203,9 @@ SAMPLES: Final[dict[str, Sample]] = {
         _of("/langgraph/threads/{session}/stream/events"), _events
     ),
     "GET /langgraph/threads/<thread_id>/state": Sample(_of("/langgraph/threads/{session}/state")),
+    "POST /langgraph/threads/<thread_id>/state": Sample(
+        _of("/langgraph/threads/{session}/state"), lambda _: {}
+    ),
     "POST /langgraph/threads/<thread_id>/history": Sample(
         _of("/langgraph/threads/{session}/history"), lambda _: {"limit": 1}
     ),

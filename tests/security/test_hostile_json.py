@@ -170,6 +170,7 @@ PLACES: dict[str, list[str]] = {
         '{"channels":["values"],"namespaces":@}',
         '{"channels":["values"],"since":@}',
     ],
+    "POST /langgraph/threads/<thread_id>/state": ["@", '{"values":@}', '{"as_node":@}'],
     "POST /langgraph/threads/<thread_id>/state/checkpoint": ["@", '{"checkpoint":@}'],
     "POST /langgraph/threads": ["@", '{"thread_id":@}', '{"metadata":@}', '{"metadata":{"x":@}}'],
     "PATCH /langgraph/threads/<thread_id>": ["@", '{"metadata":@}', '{"metadata":{"x":@}}'],

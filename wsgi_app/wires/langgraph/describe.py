@@ -29,6 +29,7 @@ from wsgi_app.wires.langgraph.request.threads import (
     AssistantSearchBody,
     CheckpointBody,
     SearchBody,
+    StateBody,
     ThreadBody,
     ThreadChangeBody,
     VersionsBody,
@@ -159,6 +160,13 @@ STATE: Final = Operation(
     group=GROUP,
     replies=answers(ThreadState),
     codes=("invalid_request", "not_found", "at_capacity", *STORE_CODES),
+)
+STATE_POST: Final = Operation(
+    group=GROUP,
+    body=StateBody,
+    body_optional=True,
+    replies=answers(ThreadState),
+    codes=(*BODY_CODES, "not_found", "at_capacity", *STORE_CODES),
 )
 HISTORY: Final = Operation(
     group=GROUP,

@@ -89,6 +89,19 @@ class ThreadChangeBody(Struct):
         return "ttl" if self.ttl else None
 
 
+class StateBody(Struct):
+    """The body of ``POST …/state``."""
+
+    values: Any = None
+    as_node: Optional[Name] = None
+
+    def unserved(self) -> str | None:
+        """A field that asks for what there is none of: a state is not written by clients."""
+        if self.values is not None:
+            return "values"
+        return "as_node" if self.as_node is not None else None
+
+
 class CheckpointBody(Struct):
     """The body of ``POST …/state/checkpoint``."""
 

@@ -46,6 +46,7 @@ from wsgi_app.wires.langgraph.routes.threads import (
     post_state_at,
     post_thread_events,
     post_thread_history,
+    post_thread_state,
 )
 
 ROOT: Final = "/langgraph"
@@ -57,6 +58,7 @@ _ROWS: Final[tuple[tuple[str, str, View, Scopes, Operation], ...]] = (
     ("POST", f"{_THREAD}/commands", post_commands, CHAT, describe.COMMANDS),
     ("POST", f"{_THREAD}/stream/events", post_thread_events, READ, describe.EVENTS),
     ("GET", f"{_THREAD}/state", get_thread_state, READ, describe.STATE),
+    ("POST", f"{_THREAD}/state", post_thread_state, READ, describe.STATE_POST),
     ("GET", f"{_THREAD}/state/<checkpoint_id>", get_state_at, READ, describe.STATE),
     ("POST", f"{_THREAD}/state/checkpoint", post_state_at, READ, describe.STATE_AT),
     ("POST", f"{_THREAD}/history", post_thread_history, READ, describe.HISTORY),

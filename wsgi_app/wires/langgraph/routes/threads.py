@@ -25,7 +25,7 @@ from wsgi_app.wires.langgraph.encode.state import thread_document, thread_state
 from wsgi_app.wires.langgraph.ids import CheckpointRef
 from wsgi_app.wires.langgraph.request.events import EventsBody, Subscription
 from wsgi_app.wires.langgraph.request.state import HistoryBody
-from wsgi_app.wires.langgraph.request.threads import CheckpointBody
+from wsgi_app.wires.langgraph.request.threads import CheckpointBody, StateBody
 from wsgi_app.wires.langgraph.routes.feed import (
     NAMES,
     ThreadFeed,
@@ -61,6 +61,16 @@ def get_thread_state(mount: Mount, thread_id: str) -> Response:
     """GET /langgraph/threads/<thread_id>/state: its messages, and what it waits for."""
     key = session_key(check_session_id(thread_id))
     return json_response(state_of(mount, key, view_of(mount, key)))
+
+
+def post_thread_state(mount: Mount, thread_id: str) -> Response:
+    """POST /langgraph/threads/<thread_id>/state: its state, if nothing is to be written."""
+    key = session_key(check_session_id(thread_id))
+    body = parse_body(request, StateBody, mount.settings.max_body_bytes, optional=True)
+    view = view_of(mount, key)
+    if (field := body.unserved()) is not None:
+        raise invalid(field, "A thread's state is what was said: clients do not write it")
+    return json_response(state_of(mount, key, view))
 
 
 def post_thread_history(mount: Mount, thread_id: str) -> Response:
