@@ -22,6 +22,8 @@ from wsgi_app.auth import DEVELOPMENT_TOKEN
 TOOL: Final = {"tool": {"name": "add", "input": {"a": 1}, "output": {"sum": 2}}}
 HELLO: Final[Any] = {"messages": [{"role": "user", "content": "hello"}]}
 MODES: Final = ["values", "updates", "messages-tuple", "custom"]
+#: Cuts within each of them are made up for.
+CUT_MODES: Final = [*MODES, "events"]
 CUT_TURNS: Final = 40
 
 
@@ -73,6 +75,54 @@ def test_a_stream_of_all_modes(client: SyncLangGraphClient) -> None:
     assert parts[-2].data == client.threads.get_state(thread_id)["values"]
     numbers = [int(str(part.id)) for part in parts]
     assert numbers == sorted(set(numbers))
+
+
+def test_the_mode_of_raw_events(client: SyncLangGraphClient) -> None:
+    """The run, its messages and calls, begun, streamed and ended, as ``astream_events`` has it."""
+    thread_id = client.threads.create()["thread_id"]
+    client.runs.wait(thread_id, "agent", input=HELLO, metadata=steps({"text": "before"}))
+    failing: Any = {"tool": {"name": "add", "input": {"a": 2}, "output": "no", "status": "error"}}
+    said = steps({"text": "So. "}, TOOL, failing, {"text": "It is 2."})
+    parts = stream(client, thread_id, input=HELLO, metadata=said, stream_mode="events")
+    assert {part.event for part in parts} == {"metadata", "events", "end"}
+    raw = [part.data for part in parts if part.event == "events"]
+    assert [one["event"] for one in raw] == [
+        *("on_chain_start", "on_chat_model_start", "on_chat_model_stream"),
+        *("on_chat_model_stream", "on_tool_start", "on_tool_end"),
+        *("on_chat_model_end", "on_chain_stream", "on_chain_stream"),
+        *("on_chat_model_start", "on_chat_model_stream", "on_tool_start", "on_tool_error"),
+        *("on_chat_model_end", "on_chain_stream", "on_chain_stream"),
+        *("on_chat_model_start", "on_chat_model_stream", "on_chat_model_end"),
+        *("on_chain_stream", "on_chain_end"),
+    ]
+    run_id = parts[0].data["run_id"]
+    assert {one["run_id"] for one in raw if "chain" in one["event"]} == {run_id}
+    assert all(one["parent_ids"] == [run_id] for one in raw if one["run_id"] != run_id)
+    first, *_, last = raw
+    assert [one["content"] for one in first["data"]["input"]["messages"]] == [
+        *("hello", "before", "hello"),
+    ]
+    assert last["data"]["output"] == client.threads.get_state(thread_id)["values"]
+    by_kind = {one["event"]: one for one in raw}
+    assert by_kind["on_tool_end"]["data"] == {"input": {"a": 1}, "output": {"sum": 2}}
+    assert by_kind["on_tool_error"]["data"] == {"input": {"a": 2}, "error": "no"}
+    assert by_kind["on_tool_end"]["name"] == "add"
+    assert by_kind["on_chat_model_stream"]["data"]["chunk"]["content"] == "It is 2."
+
+
+def test_raw_events_of_a_question(client: SyncLangGraphClient) -> None:
+    """The run ends at it, and the one that answers it begins with the state."""
+    thread_id = str(uuid.uuid4())
+    asked = steps({"ask": "The color?"}, {"text": "!"})
+    parts = stream(client, thread_id, input=HELLO, metadata=asked, stream_mode="events")
+    start, interrupt, end = [part.data for part in parts if part.event == "events"]
+    assert (start["event"], end["event"]) == ("on_chain_start", "on_chain_end")
+    assert interrupt["data"]["chunk"]["__interrupt__"][0]["value"] == {"prompt": "The color?"}
+    command: Any = {"resume": "red"}
+    parts = stream(client, thread_id, command=command, stream_mode="events")
+    start, *_, end = [part.data for part in parts if part.event == "events"]
+    assert start["event"] == "on_chain_start"
+    assert end["data"]["output"]["messages"][-1]["content"] == "red!"
 
 
 def test_an_interrupt_and_its_answer(client: SyncLangGraphClient) -> None:
@@ -207,7 +257,7 @@ def _read_with_cuts(url: str, seed: int) -> int:
     chance = random.Random(seed)  # noqa: S311 - a test that can be repeated
     thread_id = str(uuid.uuid4())
     words = chance.randrange(20, 60)
-    body = {"assistant_id": "agent", "input": HELLO, "stream_mode": MODES}
+    body = {"assistant_id": "agent", "input": HELLO, "stream_mode": CUT_MODES}
     body["metadata"] = steps({"text": "So. "}, TOOL, {"tokens": words, "pause": 0.01})
     found: list[tuple[str, str, str]] = []
     with httpx.Client(headers=_login(), timeout=20) as http:
@@ -221,7 +271,8 @@ def _read_with_cuts(url: str, seed: int) -> int:
             cuts += 1
             again = {"Last-Event-ID": found[-1][0]} if found else {}
             request = http.build_request("GET", f"{url}{place}", headers=again)
-        whole = http.send(http.build_request("GET", f"{url}{place}"), stream=True)
+        again = {"Last-Event-ID": "0e"}
+        whole = http.send(http.build_request("GET", f"{url}{place}", headers=again), stream=True)
         assert found == _some(whole, 10_000), f"seed {seed}"
     return cuts
 

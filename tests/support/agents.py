@@ -150,7 +150,8 @@ def _act(turn: Turn, name: str, value: Any) -> Iterator[Any]:
         yield ToolCall(value["name"], "call-1", value.get("input", {}))
         if "child" in value:
             _have_done(turn, {**value["child"], "call_id": "call-1"})
-        yield ToolResult(value["name"], "call-1", value.get("output"))
+        status = value.get("status", "complete")
+        yield ToolResult(value["name"], "call-1", value.get("output"), status)
     elif name == "stubborn":
         yield from _go_on_yielding(value)
     elif name in SAYING:

@@ -35,9 +35,10 @@ from wsgi_app.wires.langgraph.encode.nodes import (
     thought,
 )
 from wsgi_app.wires.langgraph.encode.questions import interrupt_value
+from wsgi_app.wires.langgraph.encode.raw_events import RawEvents
 from wsgi_app.wires.langgraph.encode.sub_agents import SEPARATOR, RunLanes
 from wsgi_app.wires.langgraph.ids import RunRef, event_number
-from wsgi_app.wires.langgraph.request.runs import SUBGRAPHS, SUBGRAPHS_MARK
+from wsgi_app.wires.langgraph.request.runs import MODE_MARKS, SUBGRAPHS
 from wsgi_app.wires.shared.asked import AskedQuestion
 
 
@@ -57,7 +58,7 @@ class RunEncoder:
         self._thread_id = thread_id
         self._modes = modes
         #: What ids end with, so that who comes back with one gets what it wanted.
-        self._mark = SUBGRAPHS_MARK if SUBGRAPHS in modes else ""
+        self._mark = "".join(mark for mark, mode in MODE_MARKS.items() if mode in modes)
         self._names = names
         self._since = since
         self._frames: list[bytes] = []
@@ -86,6 +87,13 @@ class RunEncoder:
             Nested: self._emit_nested,
         }
         self._lanes = self._new_lanes("")
+        self._raw = RawEvents(
+            lambda data: self._put("events", data), self._about, names, wanted="events" in modes
+        )
+
+    @property
+    def _about(self) -> dict[str, Any]:
+        return {"run_id": self._run.id, "thread_id": self._thread_id}
 
     def encode(self, numbered: NumberedEvent) -> bytes:
         """The frames of the next event."""
@@ -105,14 +113,14 @@ class RunEncoder:
             self._question = None
             self._part += 1
             self._emit_run()
+            self._raw.begin(self._values)
         if isinstance(numbered, Rewound):
             self._rewind(numbered.counted)
         else:
             self._handlers.get(type(event), lambda _: None)(event)
 
     def _new_lanes(self, human_id: str) -> RunLanes:
-        about = {"run_id": self._run.id, "thread_id": self._thread_id}
-        return RunLanes(self._put, self._names, human_id, about)
+        return RunLanes(self._put, self._names, human_id, self._about)
 
     def _put(self, mode: str, data: Any, event: str = "") -> None:
         """Number an event, and send it if it is this run's, new and wanted."""
@@ -134,15 +142,18 @@ class RunEncoder:
             self._part, self._question = 0, None
             self._emit_run()
             self._emit_values()
+            self._raw.begin(self._values)
 
     def _emit_run(self) -> None:
-        self._put(
-            "", {"run_id": self._run.id, "thread_id": self._thread_id, "attempt": 1}, "metadata"
-        )
+        self._put("", {**self._about, "attempt": 1}, "metadata")
+
+    @property
+    def _values(self) -> dict[str, Any]:
+        before = () if self._start is None else self._start.messages or ()
+        return {"messages": [*before, *self._answer.messages]}
 
     def _emit_values(self, interrupts: Sequence[dict[str, Any]] = ()) -> None:
-        before = () if self._start is None else self._start.messages or ()
-        values: dict[str, Any] = {"messages": [*before, *self._answer.messages]}
+        values = self._values
         self._put("values", {**values, "__interrupt__": list(interrupts)} if interrupts else values)
 
     def _rewind(self, counted: Sequence[AnyEvent]) -> None:
@@ -168,20 +179,17 @@ class RunEncoder:
         self._lanes.take(event)
 
     def _emit_message(self, message: LangChainMessage, node: str) -> None:
-        metadata = {
-            "run_id": self._run.id,
-            "thread_id": self._thread_id,
-            "langgraph_node": node,
-            "langgraph_checkpoint_ns": "",
-            "tags": [],
-        }
+        place = {"langgraph_node": node, "langgraph_checkpoint_ns": "", "tags": []}
+        metadata = {**self._about, **place}
         self._put("messages-tuple", [message, metadata], "messages")
 
     def _emit_chunk(self, message_id: str, content: str, **more: Any) -> None:
         self._streamed.add(message_id)
         if message_id in self._withdrawn:
             message_id = f"{message_id}~{self._rewinds}"
-        self._emit_message(message_chunk(message_id, content, more), GRAPH)
+        chunk = message_chunk(message_id, content, more)
+        self._emit_message(chunk, GRAPH)
+        self._raw.piece(chunk)
 
     def _add_text(self, event: Token) -> None:
         self._answer.take(event)
@@ -201,11 +209,13 @@ class RunEncoder:
         self._close_messages(self._answer.take(event))
         chunk = call_chunk(self._names, event, self._answer.call_count - 1)
         self._emit_chunk(self._answer.calls_id, "", **chunk)
+        self._raw.call(event)
 
     def _add_result(self, event: ToolResult) -> None:
         if not self._answer.knows(event.call_id):
             self._call(ToolCall(event.tool, event.call_id, {}))
         self._lanes.end_call(event.call_id)
+        self._raw.result(event)
         self._close_messages(self._answer.take(event))
 
     def _close_messages(self, made: Sequence[LangChainMessage]) -> None:
@@ -221,6 +231,8 @@ class RunEncoder:
             if messages:
                 self._put("messages", messages, "messages/complete")
                 self._put("updates", {node: {"messages": messages}})
+                self._raw.whole(messages)
+                self._raw.update({node: {"messages": messages}})
 
     # -- ends
 
@@ -231,6 +243,8 @@ class RunEncoder:
         interrupt = {"id": event.request_id, "value": interrupt_value(event)}
         self._put("updates", {"__interrupt__": [interrupt]})
         self._emit_values([interrupt])
+        self._raw.update({"__interrupt__": [interrupt]})
+        self._raw.end(self._values)
         self._put("", None, "end")
         self.ended = self._part == self._run.part
 
@@ -238,6 +252,7 @@ class RunEncoder:
         self._lanes.end()
         self._emit_whole(self._answer.close())
         self._emit_values()
+        self._raw.end(self._values)
         if isinstance(event, Error):
             self._put("", {"error": event.code, "message": event.message}, "error")
         self._put("", None, "end")

@@ -11,11 +11,11 @@ from wsgi_app.wires.langgraph.request.commands import AssistantId, ResponseEntry
 #: What of a graph's run there is none of here; refused, since it would be missed.
 _REFUSED: Final = ("webhook", "after_seconds", "interrupt_before", "interrupt_after")
 #: The modes that a stream has; others of the protocol bring nothing.
-MODES: Final = frozenset({"values", "updates", "messages", "messages-tuple", "custom"})
+MODES: Final = frozenset({"values", "updates", "messages", "messages-tuple", "custom", "events"})
 #: Stands among the modes of a stream that has the namespaces of sub-agents too.
 SUBGRAPHS: Final = "subgraphs"
-#: What the ids of such a stream end with.
-SUBGRAPHS_MARK: Final = "s"
+#: What the ids of streams end with that have these, so that who comes back with one gets them.
+MODE_MARKS: Final = {"s": SUBGRAPHS, "e": "events"}
 _MAX_MODES: Final = 16
 Mode = Annotated[str, Meta(max_length=64)]
 

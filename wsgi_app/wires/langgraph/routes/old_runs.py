@@ -23,12 +23,14 @@ from wsgi_app.web.respond import STREAM_HEADERS, events_response
 from wsgi_app.web.turns import OpenTurn, attach_turn, begin_turn, open_turn
 from wsgi_app.wires.langgraph.encode.run import RunEncoder
 from wsgi_app.wires.langgraph.ids import RunRef
-from wsgi_app.wires.langgraph.request.runs import SUBGRAPHS, SUBGRAPHS_MARK, ThreadRunBody
+from wsgi_app.wires.langgraph.request.runs import MODE_MARKS, ThreadRunBody
 from wsgi_app.wires.langgraph.routes.commands import CommandError, give_answers, wanted_of
 from wsgi_app.wires.langgraph.routes.feed import NAMES, ThreadFeed, mark_of_turn
 from wsgi_app.wires.langgraph.routes.runs import describe_turn, find_run
 from wsgi_app.wires.langgraph.routes.threads import interrupts_of, state_of, view_of
 
+#: Modes that begin with the thread's state.
+_WITH_STATE: Final = frozenset({"values", "events"})
 _ALL_MODES: Final = frozenset({"values", "messages-tuple", "updates", "custom"})
 
 
@@ -124,7 +126,7 @@ def _stream_new(mount: Mount, key: SessionKey, body: ThreadRunBody, **more: Any)
 
 
 def _open(mount: Mount, key: SessionKey, ref: RunRef, modes: frozenset[str], slot: Slot) -> Reader:
-    feed = ThreadFeed.of_turn(mount, key, ref.turn, wants_state="values" in modes)
+    feed = ThreadFeed.of_turn(mount, key, ref.turn, wants_state=bool(_WITH_STATE & modes))
     return Reader(feed, mount.worker.watcher, request.environ, slot, mount.settings.host)
 
 
@@ -159,8 +161,8 @@ def get_run_stream(mount: Mount, thread_id: str, run_id: str) -> Response:
     named = [mode for text in request.args.getlist("stream_mode") for mode in _modes(text)]
     modes = frozenset(named) or _ALL_MODES
     since = request.headers.get("Last-Event-ID", "")
-    if since.endswith(SUBGRAPHS_MARK):
-        modes, since = modes | {SUBGRAPHS}, since.removesuffix(SUBGRAPHS_MARK)
+    while since[-1:] in MODE_MARKS:
+        modes, since = modes | {MODE_MARKS[since[-1]]}, since[:-1]
     reader = mount.attach((key,), lambda slot: _open(mount, key, ref, modes, slot), streams=True)
     return _respond(mount, key, reader, _Begun(ref), modes, _number(since))
 
