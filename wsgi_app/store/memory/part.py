@@ -33,14 +33,14 @@ class MemoryPart:
         session: Session, key: SessionKey, number: int | None, reason: CancelReason
     ) -> list[Push]:
         pushes = []
-        for turn in session.active_turns():
+        for turn in session.active:
             if number is None or turn.number == number:
                 turn.cancel = turn.cancel or reason
                 pushes.append((turn.worker_id, Signal("cancel", key, turn.number, turn.cancel)))
         return pushes
 
     def _ended(self, key: SessionKey, session: Session, turn: Turn) -> list[Push]:
-        waiting = [other.worker_id for other in session.active_turns()]
+        waiting = [other.worker_id for other in session.active]
         workers = {turn.worker_id, *waiting, *session.followers(self._clock())}
         return [(worker_id, Signal("ended", key, turn.number)) for worker_id in workers]
 

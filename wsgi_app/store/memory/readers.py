@@ -22,7 +22,7 @@ class MemoryReaders(MemoryPart, ReaderOperations):
             if session is None:
                 return
             session.follow(worker_id, self._clock() + self._limits.lease_seconds)
-            running = session.active_turns()[:1]
+            running = session.active[:1]
         self._send([(turn.worker_id, Signal("follow", key, turn.number)) for turn in running])
 
     def read(

@@ -52,7 +52,8 @@ class Session:
         #: The kept turns, by number; `_runs` holds the same ones by run id.
         self.turns: OrderedDict[int, Turn] = OrderedDict()
         self._runs: dict[str, Turn] = {}
-        self._active: list[Turn] = []
+        #: The turns that run (first) and wait.
+        self.active: list[Turn] = []
         #: The last event that is no longer kept.
         self._dropped = EventId(0, 0)
         self._messages: list[bytes] = []
@@ -71,11 +72,6 @@ class Session:
         """The workers that wait for events."""
         self._followers = {w: until for w, until in self._followers.items() if until > now}
         return list(self._followers)
-
-    def active_turns(self) -> list[Turn]:
-        """The turns that run (first) and wait."""
-        self._active = [turn for turn in self._active if turn.state != "ended"]
-        return list(self._active)
 
     def find(self, fence: Fence) -> Turn:
         """Find the turn of a fence; raises Fenced."""
@@ -99,7 +95,7 @@ class Session:
 
     def check_busy(self, request: BeginTurn, limits: StoreLimits) -> None:
         """Refuse what ``if_busy`` does not allow now."""
-        active = self.active_turns()
+        active = self.active
         if not active:
             return
         if request.if_busy == "reject":
@@ -110,18 +106,21 @@ class Session:
 
     def begin(self, request: BeginTurn, limits: StoreLimits, now: float) -> TurnBegun:
         """Add the next turn, and start it if none runs or waits."""
-        idle = not self.active_turns()
+        is_idle = not self.active
         number = self.newest_turn + 1
         turn = Turn(number, request.run_id, request.worker_id, request.user_message)
         turn.begun_at, turn.note, turn.journal_bytes = now, request.note, len(request.note)
         self._add(turn)
         if request.idempotency_key is not None:
             self.note_key(request.idempotency_key, number, request.request_digest, limits)
-        if idle:
-            if request.regenerates:
-                self._messages = self._messages[: _start_of_newest_exchange(self._messages)]
-            self._start(turn)
-        return _begun(turn)
+        if not is_idle:
+            return TurnBegun("queued", number, [])
+        if request.regenerates:
+            self._messages = self._messages[: _start_of_newest_exchange(self._messages)]
+        self._start(turn)
+        followed = bool(self._followers and self.followers(now))
+        history = _decode(turn.history) if turn.history else []
+        return TurnBegun("started", number, history, followed=followed)
 
     def note_key(self, key: str, turn: int, digest: str, limits: StoreLimits) -> None:
         """Let an idempotency key be a turn's, unless it is known."""
@@ -131,7 +130,7 @@ class Session:
 
     def claim(self, turn: Turn) -> TurnClaim:
         """Start a queued turn if it is the next and not to be cancelled."""
-        is_next = self.active_turns()[0] is turn
+        is_next = self.active[0] is turn
         if turn.state == "queued" and turn.cancel is None and is_next:
             self._start(turn)
         state: Literal["started", "waiting"] = "started" if turn.state == "running" else "waiting"
@@ -151,7 +150,7 @@ class Session:
     def _add(self, turn: Turn) -> None:
         self.newest_turn = turn.number
         self.turns[turn.number] = self._runs[turn.run_id] = turn
-        self._active.append(turn)
+        self.active.append(turn)
 
     def _start(self, turn: Turn) -> None:
         turn.state = "running"
@@ -198,6 +197,7 @@ class Session:
         if turn.state == "running":
             self._messages = _trim_history([*self._messages, *messages], limits.history_bytes)
         turn.state = "ended"
+        self.active.remove(turn)
         turn.message = {}
         turn.history = []
         turn.steers = {}
@@ -214,9 +214,7 @@ class Session:
         self.end(turn, messages, limits)
 
     def moved(self, key: SessionKey, owner_before: str) -> list[Push]:
-        """Tell the worker that was the owner, if another is now."""
-        if owner_before in ("", self.owner):
-            return []
+        """What tells the worker that was the owner."""
         return [(owner_before, Signal("moved", key, self.newest_turn))]
 
     def recall(self, messages: Sequence[Message]) -> None:
@@ -267,7 +265,7 @@ class Session:
         return SessionState(
             session_id=key.session_id,
             turn=self.newest_turn,
-            active_turns=tuple(turn.number for turn in self.active_turns()),
+            active_turns=tuple(turn.number for turn in self.active),
             owner=self.owner,
             created_at=self.created_at,
             updated_at=self.updated_at,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
@@ -29,15 +30,18 @@ class SessionTable:
         # What sessions held when a turn of each last ended, and their sums per tenant.
         self._stored: dict[SessionKey, int] = {}
         self._stored_by_tenant: Counter[str] = Counter()
-        # Sessions in which a turn runs or waits, per tenant; pruned when counted.
-        self._busy: defaultdict[str, set[SessionKey]] = defaultdict(set)
+        # Those in which a turn runs or waits, per tenant; pruned when counted.
+        self._busy: defaultdict[str, dict[SessionKey, Session]] = defaultdict(dict)
+        # Before this nothing expires.
+        self._expires_from = 0.0
         self._last_created_at = 0.0
 
     # -- finding
 
     def get(self, key: SessionKey) -> Session | None:
         """Find a session that has not expired."""
-        self._drop_expired()
+        if self._clock() >= self._expires_from:
+            self._drop_expired()
         return self._sessions.get(key)
 
     def note(self, key: SessionKey, turn: int) -> bytes:
@@ -84,9 +88,9 @@ class SessionTable:
             raise Fenced
         if session is None:
             session = self.create(fence.key)
-        if session.newest_turn < fence.turn and not session.active_turns():
+        if session.newest_turn < fence.turn and not session.active:
             session.revive(fence)
-            self.note_busy(fence.key)
+            self._busy[fence.key.tenant][fence.key] = session
             self.written(fence.key, session)
         return session, session.find(fence)
 
@@ -114,10 +118,18 @@ class SessionTable:
         self._counts[key.tenant] += 1
         return session
 
+    def begun(self, key: SessionKey, run_id: str, session: Session) -> None:
+        """Note a run that has begun, which is a write; it may be one that was banned."""
+        self._deleted_runs.pop((key, run_id), None)
+        self._busy[key.tenant][key] = session
+        self.written(key, session)
+
     def written(self, key: SessionKey, session: Session) -> None:
         """Note a write, which renews the session."""
-        session.updated_at = max(self._clock(), session.updated_at)
-        self.renew(key, session)
+        now = self._clock()
+        session.updated_at = max(now, session.updated_at)
+        session.expires_at = now + self._limits.session_ttl_seconds
+        self._sessions.move_to_end(key)
 
     def ended(self, key: SessionKey, session: Session) -> None:
         """Note a turn's end, which is a write."""
@@ -149,10 +161,6 @@ class SessionTable:
             self._deleted_runs.popitem(last=False)
         self._forget(key)
 
-    def pardon(self, key: SessionKey, run_id: str) -> None:
-        """Lift the ban of a run that has begun again."""
-        self._deleted_runs.pop((key, run_id), None)
-
     def _drop_expired(self) -> None:
         now = self._clock()
         while self._sessions:
@@ -162,19 +170,22 @@ class SessionTable:
             self._forget(key)
         while self._deleted_runs and next(iter(self._deleted_runs.values())) <= now:
             self._deleted_runs.popitem(last=False)
+        # Lifetimes begin now or later but for those there are.
+        self._expires_from = now + self._limits.session_ttl_seconds
+        for session in itertools.islice(self._sessions.values(), 1):
+            self._expires_from = session.expires_at
+        for ban_ends_at in itertools.islice(self._deleted_runs.values(), 1):
+            self._expires_from = min(self._expires_from, ban_ends_at)
 
     def _forget(self, key: SessionKey) -> None:
         del self._sessions[key]
+        self._busy.get(key.tenant, {}).pop(key, None)
         self._note_stored(key, 0)
         self._counts[key.tenant] -= 1
         if not self._counts[key.tenant]:
             del self._counts[key.tenant]
 
     # -- counting
-
-    def note_busy(self, key: SessionKey) -> None:
-        """Note that a turn runs or waits in this session."""
-        self._busy[key.tenant].add(key)
 
     def check_limits(
         self, request: BeginTurn, session: Session | None, refused: RequestError | None
@@ -200,12 +211,13 @@ class SessionTable:
             raise refusal("too_much_stored")
 
     def _count_active_turns(self, tenant: str) -> int:
-        counts = {
-            key: len(self._sessions[key].active_turns()) if key in self._sessions else 0
-            for key in self._busy[tenant]
-        }
-        asking = sum(self._sessions[key].asking_turn is not None for key in counts if counts[key])
-        self._busy[tenant] = {key for key, count in counts.items() if count}
-        if not self._busy[tenant]:
+        busy, active, asking = self._busy[tenant], 0, 0
+        for key, session in list(busy.items()):
+            if not session.active:
+                del busy[key]
+                continue
+            active += len(session.active)
+            asking += session.asking_turn is not None
+        if not busy:
             del self._busy[tenant]
-        return sum(counts.values()) - min(asking, self._limits.max_asking_turns_per_tenant)
+        return active - min(asking, self._limits.max_asking_turns_per_tenant)

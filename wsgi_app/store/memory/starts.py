@@ -39,8 +39,7 @@ class MemoryStarts:
             return begin(request, None)
         with self._lock:
             window = self._window(tenant, rate)
-            counted = window.count(rate.amount)
-            starts = window.starts()
+            counted, starts = window.count(rate.amount)
         if not counted and request.idempotency_key is None:
             raise TooManyStarts(starts)
         begun = None
@@ -87,19 +86,14 @@ class _Window:
             self._ends_at += self._seconds
         return True
 
-    def count(self, amount: int) -> bool:
-        """Count a start if there is room for it."""
-        starts = self.starts()
-        covered = math.floor(starts.before * starts.before_left_seconds / self._seconds)
-        fits = covered + starts.current < amount
+    def count(self, amount: int) -> tuple[bool, StartCount]:
+        """Count a start if there is room for it; returns whether, and how they stand then."""
+        left_seconds = self._ends_at - self._seconds - self._now
+        covered = math.floor(self._before * left_seconds / self._seconds)
+        fits = covered + self._current < amount
         self._current += fits
-        return fits
+        return fits, StartCount(self._before, left_seconds, self._current, left_seconds)
 
     def uncount(self) -> None:
         """Take a start back that came to nothing."""
         self._current = max(0, self._current - 1)
-
-    def starts(self) -> StartCount:
-        """The starts as they stand."""
-        left_seconds = self._ends_at - self._seconds - self._now
-        return StartCount(self._before, left_seconds, self._current, left_seconds)

@@ -22,7 +22,7 @@ class MemorySteers(MemoryPart, SteerOperations):
     ) -> PostedSteer:
         with self._lock:
             session = self._sessions.get(key)
-            active = () if session is None else session.active_turns()
+            active = () if session is None else session.active
             turn = next((turn for turn in active if turn.state == "running"), None)
             if session is None or turn is None or turn.cancel is not None:
                 raise refusal("not_steerable")

@@ -22,7 +22,6 @@ class Turn:
     def __init__(self, number: int, run_id: str, worker_id: str, message: Message) -> None:
         self.number = number
         self.run_id = run_id
-        self.mark = mark_of(run_id)
         self.worker_id = worker_id
         self.message = message
         self.note = b""
@@ -58,6 +57,11 @@ class Turn:
         if self.lost is not None and after_seq < LOST_SEQ and len(rows) < max_events:
             rows.append((EventId(self.number, LOST_SEQ), self.lost))
         return rows
+
+    @property
+    def mark(self) -> str:
+        """See `mark_of`."""
+        return mark_of(self.run_id)
 
     @property
     def last_id(self) -> EventId:

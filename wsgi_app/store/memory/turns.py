@@ -47,13 +47,11 @@ class MemoryTurns(MemoryPart, TurnOperations):
                 pushes = self._flag(session, key, None, "interrupted")
             owner = session.owner
             begun = session.begin(request, self._limits, self._clock())
-            if begun.state == "started":
-                begun = begun._replace(followed=bool(session.followers(self._clock())))
-            pushes += session.moved(key, owner)
-            self._sessions.pardon(key, request.run_id)
-            self._sessions.note_busy(key)
-            self._sessions.written(key, session)
-        self._send(pushes)
+            if owner not in ("", session.owner):
+                pushes += session.moved(key, owner)
+            self._sessions.begun(key, request.run_id, session)
+        if pushes:
+            self._send(pushes)
         return begun
 
     def claim_turn(self, fence: Fence) -> TurnClaim:
@@ -65,7 +63,7 @@ class MemoryTurns(MemoryPart, TurnOperations):
             claim = session.claim(turn)
             if claim.state == "started":
                 self._sessions.written(fence.key, session)
-            pushes = session.moved(fence.key, owner)
+            pushes = session.moved(fence.key, owner) if owner not in ("", session.owner) else []
         self._send(pushes)
         return claim
 

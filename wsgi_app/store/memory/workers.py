@@ -72,7 +72,7 @@ class MemoryWorkers(MemoryPart, WorkerOperations):
             lost = [
                 (key, session, turn)
                 for key, session in self._sessions.items()
-                for turn in session.active_turns()
+                for turn in session.active
                 if turn.worker_id == worker_id
             ]
             pushes = self._lose(lost, error, close)
@@ -86,7 +86,7 @@ class MemoryWorkers(MemoryPart, WorkerOperations):
             session = self._sessions.get(key)
             if session is None:
                 return []
-            turns = [turn for turn in session.active_turns() if not self._is_owned(turn)]
+            turns = [turn for turn in session.active if not self._is_owned(turn)]
             pushes = self._lose([(key, session, turn) for turn in turns], error, close)
         self._send(pushes)
         return [Fence(key, turn.number, turn.run_id) for turn in turns]
