@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from wsgi_app.engine.runtime import green
 from wsgi_app.engine.runtime.loop_executor import LoopExecutor
 from wsgi_app.engine.runtime.threads import start_thread
+from wsgi_app.engine.runtime.timers import Timer, Timers
 from wsgi_app.engine.runtime.waker import Waker
 
 log = logging.getLogger("wsgi_app")
@@ -44,9 +45,7 @@ class LoopThread:
         self._calls: deque[tuple[Callable[[], object], Context]] = deque()
         self._is_woken = False
         self._waker: Waker | None = None
-        #: An empty one. asyncio keeps a cancelled timer, and with it its context, until its time
-        #: comes: a request's would keep the request and its turn.
-        self.timers_context = Context()
+        self._timers = Timers()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -144,8 +143,14 @@ class LoopThread:
         return 0 if self._loop is None else len(asyncio.all_tasks(self._loop))
 
     def call_later(self, delay_seconds: float, callback: Callable[[], None]) -> Timer:
-        """Call ``callback``, which must not block, on the loop after a delay."""
-        return Timer(self, delay_seconds, callback)
+        """Call ``callback``, which must not block, on the loop after a delay.
+
+        Any thread may cancel it. Raises RuntimeError when the loop has ended.
+        """
+        timer = Timer(callback)
+        if self._timers.add(delay_seconds, timer):
+            self.call_soon(partial(self._timers.look, self.loop), self._timers.context)
+        return timer
 
     def stop(self, timeout_seconds: float) -> None:
         """End the loop, its tasks cancelled; gives up waiting after ``timeout_seconds``."""
@@ -196,38 +201,3 @@ def _hand_outcome_on(task: asyncio.Task[T], future: concurrent.futures.Future[T]
             future.set_exception(error)
         else:
             future.set_result(task.result())
-
-
-class Timer:
-    """A delayed call that any thread may cancel.
-
-    The call happens in the loop's thread; a cancel that comes while it begins may come too late.
-    """
-
-    def __init__(
-        self, loop: LoopThread, delay_seconds: float, callback: Callable[[], None]
-    ) -> None:
-        self._loop = loop
-        self._callback: Callable[[], None] | None = callback
-        self._handle: asyncio.TimerHandle | None = None
-        self._due_at = loop.loop.time() + delay_seconds
-        loop.call_soon(self._start, loop.timers_context)
-
-    def cancel(self) -> None:
-        """Prevent the call, unless it has begun."""
-        self._callback = None
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and its timers with it
-            self._loop.call_soon(self._stop, self._loop.timers_context)
-
-    def _start(self) -> None:
-        if self._callback is not None:
-            self._handle = self._loop.loop.call_at(self._due_at, self._run)
-
-    def _stop(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-
-    def _run(self) -> None:
-        callback, self._callback = self._callback, None
-        if callback is not None:
-            callback()

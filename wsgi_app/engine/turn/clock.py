@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 
 from wsgi_app.engine.runtime.callbacks import nothing
-from wsgi_app.engine.runtime.loop import LoopThread, Timer
+from wsgi_app.engine.runtime.loop import LoopThread
+from wsgi_app.engine.runtime.timers import Timer
 
 
 class TurnClock:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from wsgi_app.engine.runtime.callbacks import nothing
-from wsgi_app.engine.runtime.loop import LoopThread, Timer
+from wsgi_app.engine.runtime.loop import LoopThread
+from wsgi_app.engine.runtime.timers import Timer
 from wsgi_app.errors import TurnError
 from wsgi_app.events import InputRequest
 from wsgi_app.store.base import Fence, Store

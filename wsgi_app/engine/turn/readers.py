@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 
 from wsgi_app.engine.runtime.callbacks import nothing
-from wsgi_app.engine.runtime.loop import LoopThread, Timer
+from wsgi_app.engine.runtime.loop import LoopThread
+from wsgi_app.engine.runtime.timers import Timer
 
 #: How often other workers are asked for readers, even without an orphan time.
 MIN_RECHECK_SECONDS = 1.0

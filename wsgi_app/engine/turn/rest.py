@@ -10,8 +10,8 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import UNSET
 
-from wsgi_app.engine.runtime.loop import Timer
 from wsgi_app.engine.runtime.threads import start_thread
+from wsgi_app.engine.runtime.timers import Timer
 from wsgi_app.engine.turn.agent_calls import AgentCalls
 from wsgi_app.engine.turn.asking import Answered
 from wsgi_app.engine.turn.event_log import EventLog
