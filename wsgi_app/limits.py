@@ -6,6 +6,8 @@ import math
 import re
 from typing import Final
 
+from msgspec import Struct
+
 from wsgi_app.errors import RequestError
 from wsgi_app.store.base import StartCount, StartRate
 
@@ -34,19 +36,21 @@ def parse_rate(rate_limit: str) -> StartRate:
     return StartRate(int(parts[1]), _SECONDS[parts[3]] * (int(parts[2] or 1) or 1))
 
 
-class Quota:
+class Quota(Struct, frozen=True):
     """What one start left of its tenant's limit."""
 
-    def __init__(self, count: StartCount, rate: StartRate) -> None:
-        self._count = count
-        self._limit, self._window_seconds = rate
+    count: StartCount
+    rate: StartRate
 
     def headers(self) -> dict[str, str]:
         """What the start's answer says about the limit."""
-        remaining = self._remaining()
-        reset_seconds = self._window_seconds if remaining else self._wait_seconds()
+        limit, window_seconds = self.rate
+        share = self.count.before_left_seconds / window_seconds
+        taken = math.floor(self.count.before * share) + self.count.current
+        remaining = max(0, limit - taken)
+        reset_seconds = window_seconds if remaining else self._wait_seconds()
         return {
-            "RateLimit-Limit": str(self._limit),
+            "RateLimit-Limit": str(limit),
             "RateLimit-Remaining": str(remaining),
             "RateLimit-Reset": str(reset_seconds),
         }
@@ -56,22 +60,18 @@ class Quota:
         return RequestError(
             "rate_limited",
             "This tenant has started too many turns; wait.",
-            {"limit": self._limit, "window_seconds": self._window_seconds},
+            {"limit": self.rate.amount, "window_seconds": self.rate.window_seconds},
             retry_after_seconds=self._wait_seconds(),
         )
 
-    def _remaining(self) -> int:
-        share = self._count.before_left_seconds / self._window_seconds
-        return max(0, self._limit - math.floor(self._count.before * share) - self._count.current)
-
     def _wait_seconds(self) -> int:
         """How long until there is room for one more start, at least a second."""
-        now, limit = self._count, self._limit
+        now, (limit, window_seconds) = self.count, self.rate
         if now.current < limit:
             # Starts of the window before leave evenly, until what is left of them fits.
-            fitting = (limit - now.current) * self._window_seconds / max(1, now.before)
+            fitting = (limit - now.current) * window_seconds / max(1, now.before)
             seconds = now.before_left_seconds - fitting
         else:
-            leaving = self._window_seconds * (1 - limit / max(1, now.current))
+            leaving = window_seconds * (1 - limit / max(1, now.current))
             seconds = now.current_left_seconds + leaving
         return max(1, math.ceil(seconds))

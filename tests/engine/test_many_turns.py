@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 import pytest
 
@@ -209,17 +208,18 @@ def test_the_table_forgets_what_has_ended() -> None:
 def test_a_full_table_refuses() -> None:
     """Turns that begin count, and those whose agent goes on after their end."""
     table = RunTable(0)
-    with ExitStack() as stack, pytest.raises(RequestError, match="as many turns"):
-        stack.enter_context(table.beginning(SessionKey("tenant", "session")))
+    with pytest.raises(RequestError, match="as many turns"):
+        table.begin(SessionKey("tenant", "session"))
 
 
 def test_a_closed_table_refuses() -> None:
     """None begins on a worker that is about to leave, and the one that is beginning is seen."""
     table = RunTable(10)
     key = SessionKey("tenant", "session")
-    with table.beginning(key):
-        table.close()
-        assert table.is_beginning
-        with pytest.raises(RequestError, match="about to leave"), table.beginning(key):
-            pass
+    table.begin(key)
+    table.close()
+    assert table.is_beginning
+    with pytest.raises(RequestError, match="about to leave"):
+        table.begin(key)
+    table.begun(key)
     assert not table.is_beginning

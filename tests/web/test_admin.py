@@ -191,7 +191,7 @@ def test_what_is_told_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     for minute in range(MINUTES + 9):
         clock = SimpleNamespace(time=lambda now=minute * 60.0: now)
         monkeypatch.setattr("wsgi_app.engine.worker.live.time", clock)
-        turns.note_begun()
+        turns.note(begun=1)
         turns.add_to(WorkerInfo(turns=minute), list)
         info = turns.add_to(WorkerInfo(turns=0), list)
     assert info.hour == tuple(MinuteInfo(m, m, 1) for m in range(9, MINUTES + 9))

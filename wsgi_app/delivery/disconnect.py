@@ -93,7 +93,8 @@ class HangupWatcher:
         if client is None and disconnected is None:
             return watch
         with self._lock:
-            self._start()
+            if not self._started:
+                self._start()
             if client is not None and self._epoll is not None:
                 self._by_fileno[watch.fileno] = watch
                 self._epoll.register(watch.fileno, select.EPOLLRDHUP)

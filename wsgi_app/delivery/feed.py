@@ -141,7 +141,7 @@ class Feed:
         assert run is not None  # noqa: S101 - only called when there is one; for the type checker
         # In this order: an end seen first cannot hide events that came before it.
         log_ended = run.log.ended or run.log.cut
-        events = run.log.read(run.log.index_of(self.cursor.seq), MAX_EVENTS_PER_READ)
+        events = run.log.read_behind(self.cursor.seq, MAX_EVENTS_PER_READ)
         if events:
             if self._mark != run.mark:
                 events[0] = _marked(events[0], run.mark)
@@ -234,7 +234,9 @@ class Feed:
     # -- which turn it counts at, and hears of
 
     def _open_log(self, run: TurnRun) -> None:
-        self._attend(run, elsewhere=False)
+        self._count_at(run)
+        if self._follows:
+            self._unfollow()
         self._at_end_of_turn = False
         self._run = run
         run.log.add_waker(self.wake)

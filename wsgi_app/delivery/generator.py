@@ -43,7 +43,9 @@ def stream_frames(  # noqa: PLR0913 - the parts of a stream, the optional ones b
         batch_seconds=batch_seconds,
     )
     try:
-        yield from _write(reader, [OPENING + opening])
+        reader.begin_write()
+        yield OPENING + opening
+        reader.end_write()
         start()
         now = clock()
         pump.sent(now)
@@ -52,7 +54,10 @@ def stream_frames(  # noqa: PLR0913 - the parts of a stream, the optional ones b
             if isinstance(step, Wait):
                 pump.take(reader.read(step.until - clock()))
             else:
-                yield from _write(reader, step.frames)
+                for chunk in _chunks(step.frames):
+                    reader.begin_write()
+                    yield chunk
+                    reader.end_write()
                 pump.sent(clock())
     except ReaderGone:
         reader.cut()
@@ -63,20 +68,12 @@ def stream_frames(  # noqa: PLR0913 - the parts of a stream, the optional ones b
         reader.close()
 
 
-def _write(reader: Reader, frames: Iterable[bytes]) -> Iterator[bytes]:
+def _chunks(frames: Iterable[bytes]) -> Iterator[bytes]:
     chunk = bytearray()
     for frame in frames:
         chunk += frame
         if len(chunk) >= MAX_CHUNK_BYTES:
-            yield from _write_chunk(reader, bytes(chunk))
+            yield bytes(chunk)
             chunk.clear()
     if chunk:
-        yield from _write_chunk(reader, bytes(chunk))
-
-
-def _write_chunk(reader: Reader, chunk: bytes) -> Iterator[bytes]:
-    if reader.gone:
-        raise ReaderGone
-    reader.begin_write()
-    yield chunk
-    reader.end_write()
+        yield bytes(chunk)

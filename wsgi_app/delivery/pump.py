@@ -80,7 +80,7 @@ class Pump:
     def step(self, now: float, *, ended: bool) -> Step:
         """What to do next; ``ended``: no more events will come."""
         if self._events:
-            if not ended and self._may_grow(now):
+            if self._batch_seconds and not ended and self._may_grow(now):
                 return Wait(self._window_ends_at or now)
             return self._send_events()
         if ended or now >= self.closes_at:
@@ -92,7 +92,7 @@ class Pump:
 
     def _may_grow(self, now: float) -> bool:
         """Whether the window of a batch is open; opens it."""
-        if not (self._batch_seconds and _can_wait(self._events)):
+        if not _can_wait(self._events):
             return False
         if self._window_ends_at is None:
             self._window_ends_at = now + self._batch_seconds
@@ -101,7 +101,9 @@ class Pump:
     def _send_events(self) -> Send:
         events, self._events, self._window_ends_at = self._events, [], None
         merged = list(merge_text(events)) if self._batch_seconds else merge_backlog(events)
-        asks = any(isinstance(numbered.event, InputRequest) for numbered in events)
+        asks = False
+        for numbered in events:
+            asks = asks or isinstance(numbered.event, InputRequest)
         return Send(map(self._encode, merged), asks)
 
 

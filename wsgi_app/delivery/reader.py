@@ -77,7 +77,8 @@ class Reader:
         self._watcher = watcher
         self._environ = environ
         # One that parks leaves its thread at once: only the io loop will watch its client.
-        self._watch: Watch | None = None if self.parks else self._begin_watch()
+        parks = slot is not None and slot.parked
+        self._watch: Watch | None = None if parks else self._begin_watch()
         self._probes = learns_by_writing(environ)
 
     @property
@@ -132,7 +133,9 @@ class Reader:
         return self._feed
 
     def begin_write(self) -> None:
-        """Start the clock of the write timeout."""
+        """Start the clock of the write timeout; raises ReaderGone."""
+        if self.gone:
+            raise ReaderGone
         if self._watch is not None:
             self._watch.writing_since = time.monotonic()
 

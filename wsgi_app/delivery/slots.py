@@ -152,6 +152,8 @@ class StreamSlots:
         self._max_per_session = settings.max_readers_per_turn
         self._server: ServerFacts | None = None
         self._learned = self._slots is not None
+        #: How many threads one tenant's readers that start no turn may hold; None is no bound.
+        self.share = self._share_of_slots()
 
     def learn(self, server: ServerFacts | None) -> None:
         """Take the number from the server, unless a setting named it."""
@@ -161,6 +163,7 @@ class StreamSlots:
             self._learned = True
             self._server = server
             self._slots = None if server.threads is None else default_slots(server.threads)
+            self.share = self._share_of_slots()
         if self._slots is not None and server.threads is not None:
             self._permits = max(1, (server.threads - self._slots) // 2)
 
@@ -179,9 +182,7 @@ class StreamSlots:
             _in_use.reset_after_fork()
             return _in_use.threads, self._slots
 
-    @property
-    def share(self) -> int | None:
-        """How many threads one tenant's readers that start no turn may hold; None is no bound."""
+    def _share_of_slots(self) -> int | None:
         if self._slots is None:
             return None
         if self._slots < MIN_SHARED_SLOTS:
@@ -198,7 +199,8 @@ class StreamSlots:
         """
         tenant = keys[0].tenant
         with _in_use.lock:
-            _in_use.reset_after_fork()
+            if _in_use.pid != os.getpid():
+                _in_use.reset_after_fork()
             no_thread = self._slots is not None and _in_use.threads >= self._slots
             if _in_use.total >= self._max_streams:
                 raise no_stream_left(self._max_streams)
@@ -206,10 +208,11 @@ class StreamSlots:
                 raise no_slot_left(self._slots or 0, self._server)
             if _in_use.by_tenant[tenant] >= self._max_per_tenant:
                 raise RequestError("too_many_readers", "This tenant has too many readers.")
-            if any(_in_use.by_session[key] >= self._max_per_session for key in keys):
-                raise RequestError("too_many_readers", "This turn has too many readers.")
+            for key in keys:
+                if _in_use.by_session[key] >= self._max_per_session:
+                    raise RequestError("too_many_readers", "This turn has too many readers.")
             share = None if starts else self.share
-            if delivery == "thread":
+            if delivery == "thread" and share is not None:
                 _check_share(tenant, share)
             full = no_thread or (share is not None and _in_use.waiting[tenant] >= share)
             parked = delivery == "parked" or (full and delivery == "auto")

@@ -42,12 +42,15 @@ def read_body(request: Request, max_bytes: int) -> bytes:
     Raises RequestError ``too_large``, ``length_required``, ``invalid_json`` if it breaks off, and
     ``at_capacity`` if it comes slowly while its tenant's permits are taken.
     """
-    _check_length(request, max_bytes)
-    client = client_socket(request.environ)
+    environ = request.environ
+    length = request.content_length or 0
+    if length > max_bytes or "HTTP_TRANSFER_ENCODING" in environ:
+        _check_length(request, max_bytes)
     patient = True
     try:
+        client = None if is_body_here(environ) else client_socket(environ)
         # One byte more: a body of unknown length is cut at the limit without a word.
-        if client is None or is_body_here(request.environ, client):
+        if client is None:
             body = read_limited(request, max_bytes + 1)
         else:
             with _in_time(client, BODY_SECONDS) as patient:
@@ -58,7 +61,7 @@ def read_body(request: Request, max_bytes: int) -> bytes:
         raise _broken_off(patient=patient) from None
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
-    if len(body) < (request.content_length or 0):
+    if len(body) < length:
         raise _broken_off(patient=patient)
     return body
 

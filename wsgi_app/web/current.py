@@ -51,4 +51,4 @@ def current_request_id() -> str:
 
 def session_key(session_id: str) -> SessionKey:
     """The session's identity for this request's tenant."""
-    return SessionKey(current_principal().tenant, session_id)
+    return SessionKey(g.wsgi_app_principal.tenant, session_id)

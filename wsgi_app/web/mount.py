@@ -68,6 +68,8 @@ class Mount:
     ) -> None:
         self.app = app
         self.settings = settings
+        #: What it is called, see `Settings.host`.
+        self.host = settings.host
         self.authenticate = authenticate
         self.start_rate = parse_rate(settings.rate_limit)
         self.slots = StreamSlots(settings)
@@ -76,7 +78,7 @@ class Mount:
         self.routes = RouteTable()
         self._make_agent = make_agent
         self._make_store = make_store
-        self._before_stream = before_stream
+        self.before_stream = before_stream
         #: What keeps the files that users send; None where there are none.
         self.files = files
         #: By process id.
@@ -84,6 +86,8 @@ class Mount:
         self._worker: Worker | None = None
         self._warned: dict[str, str] = {}
         self.server: ServerFacts | None = None
+        #: How long an answer may wait for events on a server that cannot stream; None: it can.
+        self.burst_seconds: float | None = None
         #: Whether a stream's chunks have reached the server one by one.
         self.chunks_flow = False
         self._has_asked = False
@@ -154,16 +158,12 @@ class Mount:
             return
         self._has_asked = serving
         self.server = find_server(serving=serving)
+        self.burst_seconds = None if self.server is None else self.server.burst_seconds
         self.slots.learn(self.server)
         if serving:
             self.log_warnings()
 
-    @property
-    def burst_seconds(self) -> float | None:
-        """How long an answer may wait for events on a server that cannot stream; None: it can."""
-        return None if self.server is None else self.server.burst_seconds
-
-    def log_warnings(self) -> None:
+    def tell_warnings(self) -> None:
         """Log what is not right in this set-up, as far as it is known."""
         for warning in self.setup_warnings():
             log.warning("%s", warning)
@@ -206,7 +206,7 @@ class Mount:
         """Make a reader for the client of this request; ``run`` is the turn that it started."""
         worker = self.worker
         feed = Feed(worker.runner, key, cursor.position, only_turn, run, mark=cursor.mark)
-        return Reader(feed, worker.watcher, request.environ, slot, self.settings.host)
+        return Reader(feed, worker.watcher, request.environ, slot, self.host)
 
     def check_draining(self) -> None:
         """Refuse this request if the worker is about to leave; raises RequestError."""
@@ -226,7 +226,8 @@ class Mount:
         ``streams``: its answer may be parked; ``starts``: it is for who starts a turn. Raises
         RequestError, also where ``open_reader`` does; the slot is free again then.
         """
-        self.check_draining()
+        if self.worker.runner.draining:
+            raise draining()
         slot = self.take_slot(keys, streams=streams, starts=starts)
         try:
             return open_reader(slot)
@@ -308,9 +309,9 @@ class Mount:
 
     def call_before_stream(self) -> None:
         """Let the site return what it holds, while the request's context is still there."""
-        if self._before_stream is not None:
+        if self.before_stream is not None:
             try:
-                self._before_stream()
+                self.before_stream()
             except Exception:
                 # The answer's headers may be out: there is no other answer to give.
                 log.exception("before_stream failed")

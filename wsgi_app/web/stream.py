@@ -42,7 +42,10 @@ class EventStream(Response):
         Flask would else turn it into one of those, which know nothing of what stands here
         (werkzeug's `Response.force_type` sets its ``__class__``).
         """
-        return super().__new__(_class_of_site(cls, mount.app.response_class))
+        sites = mount.app.response_class
+        return super().__new__(
+            cls if issubclass(cls, sites) else _joined(cls.__name__, (cls, sites))
+        )
 
     def __init__(self, mount: Mount, frames: Iterator[bytes], headers: Mapping[str, str]) -> None:
         self._frames = frames = self._guarded(frames)
@@ -59,7 +62,8 @@ class EventStream(Response):
     def _begin(self) -> None:
         self._begun = True
         self.headers.pop("Content-Length", None)  # whoever counted, counted no stream
-        self._mount.call_before_stream()
+        if self._mount.before_stream is not None:
+            self._mount.call_before_stream()
 
     def _guarded(self, frames: Iterator[bytes]) -> Iterator[bytes]:
         if not self._begun:
@@ -91,10 +95,6 @@ class EventStream(Response):
 
     def add_etag(self, overwrite: bool = False, weak: bool = False) -> None:  # noqa: FBT001, FBT002 - werkzeug's
         """Do nothing: what is to come has no tag."""
-
-
-def _class_of_site(ours: type[EventStream], sites: type[Response]) -> type[EventStream]:
-    return ours if issubclass(ours, sites) else _joined(ours.__name__, (ours, sites))
 
 
 @lru_cache(maxsize=32)
@@ -138,8 +138,8 @@ class StreamResponse(EventStream):
         )
         super().__init__(mount, frames, headers)
         # Registered with the response: a generator that never started runs no finally.
-        self.call_on_close(reader.close)
-        self.call_on_close(start)
+        super().call_on_close(reader.close)
+        super().call_on_close(start)
         self._closes_at_once = True
         self._reader = reader
         self._encode = encode

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import io
-import socket
 import ssl
 import struct
 import sys
@@ -12,6 +11,8 @@ import tempfile
 import termios
 from collections.abc import Callable
 from typing import Any, Final
+
+from wsgi_app.delivery.server.client import client_socket
 
 #: How long uWSGI waits for the next part of a body.
 PAUSE_SECONDS: Final = 15
@@ -36,7 +37,7 @@ def open_chunked_body(environ: dict[str, Any]) -> bool:
     return True
 
 
-def is_body_here(environ: dict[str, Any], client: socket.socket) -> bool:
+def is_body_here(environ: dict[str, Any]) -> bool:
     """Whether a read of the whole body will wait for nothing; False where the server hides that."""
     try:
         missing = int(environ.get("CONTENT_LENGTH") or 0)
@@ -49,7 +50,10 @@ def is_body_here(environ: dict[str, Any], client: socket.socket) -> bool:
     ahead = getattr(getattr(reader, "unreader", None), "buf", None)
     if isinstance(ahead, io.BytesIO):
         missing -= ahead.getbuffer().nbytes
-    if missing > 0 and not isinstance(client, ssl.SSLSocket):
+    if missing <= 0:
+        return True
+    client = client_socket(environ)
+    if client is not None and not isinstance(client, ssl.SSLSocket):
         missing -= struct.unpack("i", fcntl.ioctl(client.fileno(), termios.FIONREAD, b"\0" * 4))[0]
     return missing <= 0
 

@@ -64,6 +64,10 @@ class Timers:
                 self._looks_at = due_at
         return is_next
 
+    def __len__(self) -> int:
+        """How many there are, with those given up that are still here."""
+        return len(self._heap)
+
     def look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Call what is due, and look again when the next one is."""
         now = time.monotonic()

@@ -42,7 +42,8 @@ class TurnClock:
         """Give the turn its whole time from now on."""
         with self._lock:
             self.deadline = time.monotonic() + self._timeout_seconds
-            self._arm()
+            if not self._closed:
+                self._timer = self._io.call_later(self._timeout_seconds, self._timed_out)
 
     def pause(self) -> None:
         """Stand still."""

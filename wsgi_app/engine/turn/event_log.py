@@ -26,7 +26,7 @@ class EventLog:
         self._lock = threading.Lock()
         self._entries = list(before)
         #: The seqs of ``before``, and how far those behind them are ahead of their places.
-        self._before = [entry.id.seq for entry in before]
+        self._before = [entry.id.seq for entry in before] if before else []
         self._ahead = self._before[-1] - len(before) if before else 0
         self._wakers: tuple[Callable[[], None], ...] = ()
         self._sealed = False
@@ -83,11 +83,12 @@ class EventLog:
         """Read what is behind so many events, at once, possibly nothing."""
         return self._entries[after : after + max_events]
 
-    def index_of(self, seq: int) -> int:
-        """How many events a reader has seen that stands behind this seq: where it reads on."""
-        if not self._before or seq > self._before[-1]:
-            return seq - self._ahead
-        return bisect_right(self._before, seq)
+    def read_behind(self, seq: int, max_events: int) -> list[NumberedEvent]:
+        """Read what is behind this seq, as `read` does."""
+        after = seq - self._ahead
+        if self._before and seq <= self._before[-1]:
+            after = bisect_right(self._before, seq)
+        return self._entries[after : after + max_events]
 
     def events(self) -> list[AnyEvent]:
         """All events so far that count."""

@@ -42,7 +42,8 @@ class Readers:
         """Count a reader in."""
         with self._lock:
             self._count += 1
-            self._stop_timer()
+            if self._timer is not None:
+                self._stop_timer()
 
     def leave(self) -> None:
         """Count a reader out; without an orphan time, ``orphaned`` runs before this returns."""

@@ -80,10 +80,7 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
             worker_id=worker_id,
             message=self.message,
             message_id=self.message_id or mark_of(run_id),
-            files=[
-                file_entry(one.file_id, one.name, one.media_type, one.size)
-                for one in self.attachments
-            ],
+            files=[_entry(one) for one in self.attachments] if self.attachments else [],
             if_busy=self.if_busy,
             regenerates=self.regenerates,
             idempotency_key=self.idempotency_key,
@@ -91,3 +88,7 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
             note=self.note,
             rate=rate,
         )
+
+
+def _entry(attachment: Attachment) -> dict[str, Any]:
+    return file_entry(attachment.file_id, attachment.name, attachment.media_type, attachment.size)

@@ -31,7 +31,7 @@ from wsgi_app.events import (
     Error,
     Terminal,
 )
-from wsgi_app.store.base import Fence, Message, StartCount
+from wsgi_app.store.base import Fence, Message, StartCount, mark_of
 
 log = logging.getLogger("wsgi_app")
 
@@ -54,7 +54,7 @@ class TurnRun:
     ) -> None:
         """``history``: None while the turn waits; ``progress``: of other workers with it."""
         self.fence = fence
-        self.mark = fence.mark
+        self.mark = mark_of(fence.run_id)
         self.begun_at = time.time()
         self.log = EventLog(fence.turn, progress.events if progress else ())
         self.stored_before = len(progress.events) if progress else 0
@@ -67,7 +67,7 @@ class TurnRun:
         self._state = TurnState()
         self._lock = threading.Lock()
         self._started = False
-        self._queue_wakeup = Wakeup()
+        self._queue_wakeup = Wakeup() if history is None else None
         self._clock = TurnClock(
             services.io,
             progress.seconds_left if progress else settings.turn_timeout_seconds,
@@ -93,7 +93,7 @@ class TurnRun:
             request.agent or services.session_agents.known,
             goes_on=progress is not None,
         )
-        self._report = TurnReport(fence, request, settings.host, settings.log_format)
+        self._report = TurnReport(fence, request, services.host, settings.log_format)
         own = self.log, self._clock, self.questions, self.steering, self._report
         self._agent = AgentRuns(
             TurnParts(fence, request, services, *own),
@@ -138,7 +138,7 @@ class TurnRun:
     def start(self) -> None:
         """Start the turn's agent, once."""
         with self._lock:
-            if self._started or self.ended:
+            if self._started or self._state.has_ended:
                 return
             self._started = True
         try:
@@ -178,7 +178,8 @@ class TurnRun:
 
     def wake_queued(self) -> None:
         """Ask for the turn's place now: the one before it may have ended."""
-        self._queue_wakeup.set()
+        if self._queue_wakeup is not None:
+            self._queue_wakeup.set()
 
     # -- for the journal (JournaledTurn)
 
@@ -230,10 +231,9 @@ class TurnRun:
 
     def _wait_in_queue(self) -> list[Message] | None:
         claimed: list[Message] | CancelReason | None
+        wakeup = self._queue_wakeup or Wakeup()
         try:
-            claimed = wait_in_queue(
-                self._services.store, self.fence, self._queue_wakeup, lambda: self.ended
-            )
+            claimed = wait_in_queue(self._services.store, self.fence, wakeup, lambda: self.ended)
         except Fenced:
             with suppress(StoreUnavailable):
                 self.fence_off(queued=True)
@@ -241,8 +241,8 @@ class TurnRun:
         if isinstance(claimed, str):
             self.cancel(claimed)
             return None
-        if claimed is not None:
-            self.move("running")
+        if claimed is not None and self.move("running"):
+            self._services.journal.hurry(self.fence)  # its readers wait for it
         return claimed
 
     # -- the stages
@@ -264,10 +264,9 @@ class TurnRun:
         return True
 
     def _run(self) -> None:
-        # 1. Its time begins, 2. it counts as one that runs, 3. what it says may be written.
+        # 1. Its time begins, 2. it counts as one that runs.
         self._clock.start()
         self._report.run()
-        self._services.journal.hurry(self.fence)
 
     def _end(self, terminal: Terminal | None) -> None:
         # 1. Nothing more gets in, and 2. the end is fixed, before anything wakes the agent.
@@ -280,7 +279,7 @@ class TurnRun:
         self.readers.close()
         self.questions.close()
         self._clock.close()
-        self._queue_wakeup.set()
+        self.wake_queued()
         # 4. The agent is woken, so that it stops.
         self._agent.end()
         # 5. The journal writes the end, and publishes it; or leaves the turn to another worker.

@@ -55,6 +55,8 @@ class Services(NamedTuple):
     """What all runs of a worker share."""
 
     settings: Settings
+    #: What the host is called, see `Settings.host`.
+    host: str
     store: Store
     journal: TurnJournal
     io: LoopThread

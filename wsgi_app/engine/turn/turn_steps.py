@@ -76,7 +76,9 @@ class TurnSteps:
         self._last: tuple[int | None, list[str]] = (0, [])
         if records:
             self._last = (records[-1].events, records[-1].calls)
-        self._known_kept = {call_id for record in records for call_id in record.kept}
+        self._known_kept: set[str] = set()
+        for record in records:
+            self._known_kept |= record.kept.keys()
         #: Whether another worker could continue the turn as it is.
         self._is_known = request.resumes or bool(progress)
         self._is_recorded = services.resumes and may_be_kept(request)

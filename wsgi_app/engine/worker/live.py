@@ -22,7 +22,7 @@ MINUTES: Final = 60
 class LiveTurns:
     """Counts turns by minutes, and the tokens of those that are told of.
 
-    `note_begun` is called by request threads, the rest by the heartbeat's, or by the request that
+    `note` is called by request threads, the rest by the heartbeat's, or by the request that
     registers the worker; ``_lock`` guards all counts.
     """
 
@@ -34,13 +34,9 @@ class LiveTurns:
         #: Up to which event a run's tokens were counted, and how many there were.
         self._counted: dict[TurnRun, tuple[int, int]] = {}
 
-    def note_begun(self) -> None:
-        """A turn begins."""
-        self._add(0, 1)
-
     def add_to(self, about: WorkerInfo, select_runs: Callable[[], Sequence[TurnRun]]) -> WorkerInfo:
         """Note how many turns there are, and add them and the last hour if somebody watches."""
-        self._add(about.turns, 0)
+        self.note(turns=about.turns)
         if not self.observed:
             with self._lock:
                 self._counted = {}
@@ -64,7 +60,8 @@ class LiveTurns:
         entries = run.log.read(seq, newest - seq)
         return newest, tokens + sum(isinstance(entry.event, Token) for entry in entries)
 
-    def _add(self, turns: int, begun: int) -> None:
+    def note(self, *, turns: int = 0, begun: int = 0) -> None:
+        """So many turns are there, or have begun just now."""
         minute = int(time.time() // 60)
         with self._lock:
             if not self._minutes or self._minutes[-1].minute != minute:

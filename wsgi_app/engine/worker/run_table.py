@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from wsgi_app.engine.turn.run import TurnRun
@@ -44,9 +42,8 @@ class RunTable:
         """Whether a turn is just being begun in the store."""
         return bool(self._beginning)
 
-    @contextmanager
-    def beginning(self, key: SessionKey) -> Iterator[None]:
-        """Count a turn as one that begins; raises RequestError if there may be none."""
+    def begin(self, key: SessionKey) -> None:
+        """Count a turn as one that begins, until `begun`; raises RequestError for one too many."""
         if self._is_full():
             raise RequestError("at_capacity", "This worker runs as many turns as it may.")
         with self._lock:
@@ -54,14 +51,14 @@ class RunTable:
             if self.closed:
                 raise draining()
             self._beginning[key] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._beginning[key] -= 1
-                if not self._beginning[key]:
-                    del self._beginning[key]
-                    self._early_cancels.pop(key, None)
+
+    def begun(self, key: SessionKey) -> None:
+        """It has begun, or come to nothing."""
+        with self._lock:
+            self._beginning[key] -= 1
+            if not self._beginning[key]:
+                del self._beginning[key]
+                self._early_cancels.pop(key, None)
 
     def add(self, run: TurnRun) -> CancelReason | None:
         """Take up a run that has begun; returns why it was cancelled meanwhile, if it was."""

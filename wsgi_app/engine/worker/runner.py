@@ -38,7 +38,7 @@ from wsgi_app.engine.worker.run_table import RunTable
 from wsgi_app.engine.worker.session_agents import SessionAgents
 from wsgi_app.engine.worker.signals import Signals
 from wsgi_app.engine.worker.steers import Steers
-from wsgi_app.engine.worker.takeover import TakenOver, Takeover
+from wsgi_app.engine.worker.takeover import Takeover
 from wsgi_app.errors import RequestError, TurnError
 from wsgi_app.events import CancelReason, Error
 from wsgi_app.store.base import (
@@ -85,6 +85,7 @@ class Runner:
         self.files = GivenFiles(settings)
         self._services = Services(
             settings=settings,
+            host=settings.host,
             store=store,
             journal=self._journal,
             io=self.loops.io,
@@ -178,8 +179,11 @@ class Runner:
         Raises RequestError when this worker or the store refuses; nothing was begun then.
         """
         self.abandoned.check_abandoned(key.tenant)
-        with self._runs.beginning(key):
+        self._runs.begin(key)
+        try:
             return self._begin(key, request, rate)
+        finally:
+            self._runs.begun(key)
 
     def _begin(self, key: SessionKey, request: TurnRequest, rate: StartRate | None) -> BegunTurn:
         self.heartbeat.start()
@@ -212,9 +216,10 @@ class Runner:
         history: list[Message] | None,
         progress: Progress | None = None,
     ) -> TurnRun:
-        request = self.files.bound(fence.key, request)
+        if request.attachments:
+            request = self.files.bound(fence.key, request)
         run = TurnRun(fence, request, self._services, history, progress)
-        self._live.note_begun()
+        self._live.note(begun=1)
         early = self._runs.add(run)
         self._journal.add(run)
         if early is not None:
@@ -223,30 +228,25 @@ class Runner:
 
     def _run_taken(self, fence: Fence, take: Callable[[], Adopted | None]) -> None:
         """Run a turn that another worker has begun, or that this one takes back."""
-        self.abandoned.check_abandoned(fence.key.tenant)
         self.heartbeat.start()
-        with self._runs.beginning(fence.key):
-            taken = take()
-            if taken is None:
-                return
-            run = self._add_run(fence, *taken)
-        self._start_elsewhere(run)
 
-    def _run_resumed(self, key: SessionKey, take: Callable[[], TakenOver | None]) -> bool:
-        """Go on with a turn whose worker is gone."""
+        self._run_resumed(fence.key, lambda: (taken := take()) and (fence, *taken))
+
+    def _run_resumed(self, key: SessionKey, take: Callable[[], Any]) -> bool:
+        """Run what ``take`` gets from another worker, as `_add_run` wants it; False for nothing."""
         self.abandoned.check_abandoned(key.tenant)
-        with self._runs.beginning(key):
+        self._runs.begin(key)
+        try:
             taken = take()
             if taken is None:
                 return False
             run = self._add_run(*taken)
-        self._start_elsewhere(run)
-        return True
-
-    def _start_elsewhere(self, run: TurnRun) -> None:
+        finally:
+            self._runs.begun(key)
         self._journal.follow(run.fence)  # for its readers
         run.readers.wait_again()
         run.start()
+        return True
 
     def _begin_in_store(self, claim: BeginTurn) -> TurnBegun:
         try:

@@ -99,7 +99,8 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
     options = StreamOptions.read(request, cursor)
 
     wanted = _wanted(mount, key, body, idempotency, streams=not wants_whole)
-    with _open(mount, key, body, wanted, cursor) as turn:
+    begin = _steer if body.if_busy == "steer" else open_turn
+    with begin(mount, key, wanted, cursor) as turn:
         if wants_whole:
             return answer_response(turn.wait(), key, turn.turn)
         burst = mount.burst_seconds
@@ -107,11 +108,8 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
         return stream_response(turn, encode, options.batch_seconds, burst_seconds=burst)
 
 
-def _open(
-    mount: Mount, key: SessionKey, body: ChatBody, wanted: TurnRequest, cursor: Cursor | None
-) -> OpenTurn:
-    if body.if_busy != "steer":
-        return open_turn(mount, key, wanted, cursor)
+def _steer(mount: Mount, key: SessionKey, wanted: TurnRequest, cursor: Cursor | None) -> OpenTurn:
+    """Say it to the turn that runs; where none does, begin one."""
 
     def steer() -> EventId:
         event_id = steer_turn(mount, key, new_steer_id(wanted.idempotency_key), wanted.message)
