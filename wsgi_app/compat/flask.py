@@ -58,6 +58,10 @@ class _Beginning:
         return line
 
 
+#: What Flask keeps in context variables, in 2.2 and later.
+CONTEXTS: Final = frozenset({AppContext, RequestContext})
+
+
 def is_context(value: object) -> bool:
     """Whether the value of a context variable is what Flask keeps of a request or an app.
 

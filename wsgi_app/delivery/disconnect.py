@@ -10,7 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Optional
+
+from msgspec import Struct
 
 from wsgi_app.engine.runtime import green
 from wsgi_app.engine.runtime.threads import start_thread
@@ -23,29 +25,22 @@ SCAN_SECONDS = 1.0
 ASK_SECONDS = 0.05
 
 
-class Watch:
+class Watch(Struct, eq=False):
     """The watch over one client.
 
     Used by its request's thread; ``writing_since`` is read by the watcher's.
     """
 
-    def __init__(
-        self,
-        watcher: HangupWatcher,
-        client: socket.socket | None,
-        disconnected: Callable[[], bool] | None,
-        on_gone: Callable[[Watch], None],
-    ) -> None:
-        self._watcher = watcher
-        self.client = client
-        # Kept, since a socket that is closed does not know its number any more.
-        self.fileno = -1 if client is None else client.fileno()
-        self.disconnected = disconnected
-        self.on_gone = on_gone
-        #: When the write that continues now began, on `time.monotonic`; None between writes.
-        self.writing_since: float | None = None
-        #: Whether the client was cut off because it took nothing for too long.
-        self.timed_out = False
+    _watcher: HangupWatcher
+    client: Optional[socket.socket]
+    #: Kept, since a socket that is closed does not know its number any more.
+    fileno: int
+    disconnected: Optional[Callable[[], bool]]
+    on_gone: Callable[[Watch], None]
+    #: When the write that continues now began, on `time.monotonic`; None between writes.
+    writing_since: Optional[float] = None
+    #: Whether the client was cut off because it took nothing for too long.
+    timed_out: bool = False
 
     def cut(self) -> None:
         """Shut the socket, so that the server cannot write a regular end behind what was sent."""
@@ -89,7 +84,8 @@ class HangupWatcher:
         Without a socket ``disconnected`` is asked again and again, and where the system has no
         epoll the socket; with neither, the next write finds out.
         """
-        watch = Watch(self, client, disconnected, on_gone)
+        fileno = -1 if client is None else client.fileno()
+        watch = Watch(self, client, fileno, disconnected, on_gone)
         if client is None and disconnected is None:
             return watch
         with self._lock:
@@ -110,7 +106,7 @@ class HangupWatcher:
 
         Its hang-up says nothing: it may only have ended its own side.
         """
-        watch = Watch(self, client, None, _ignore)
+        watch = Watch(self, client, client.fileno(), None, _ignore)
         with self._lock:
             self._start()
             self._written.add(watch)

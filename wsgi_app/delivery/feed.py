@@ -76,7 +76,9 @@ class Feed:
         mid-turn, ``draining`` when this worker is about to leave and the turn is another's, so that
         the reader goes on elsewhere.
         """
-        events = self._take()
+        events = self._take_from_log() if self._run and not self.ended else None
+        if events is None:
+            events = self._take()
         if self._follows and self._runner.draining:
             raise draining()
         if events or self.ended:
@@ -144,7 +146,8 @@ class Feed:
         events = run.log.read_behind(self.cursor.seq, MAX_EVENTS_PER_READ)
         if events:
             if self._mark != run.mark:
-                events[0] = _marked(events[0], run.mark)
+                first = events[0]
+                events[0] = MarkedEvent(first.id, first.event, first.json, run.mark)
             self._advance(events, run.mark)
             return events
         if not log_ended:

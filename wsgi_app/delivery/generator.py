@@ -36,19 +36,19 @@ def stream_frames(  # noqa: PLR0913 - the parts of a stream, the optional ones b
     have been written. The body ends regularly when the reader ends, and ``burst_seconds`` after
     the start if there is such a bound; in all other cases the connection is cut first.
     """
-    pump = Pump(
-        encode,
-        keep_alive=keep_alive,
-        keepalive_seconds=keepalive_seconds,
-        batch_seconds=batch_seconds,
-    )
     try:
         reader.begin_write()
         yield OPENING + opening
         reader.end_write()
         start()
         now = clock()
-        pump.sent(now)
+        pump = Pump(
+            encode,
+            keep_alive=keep_alive,
+            keepalive_seconds=keepalive_seconds,
+            batch_seconds=batch_seconds,
+            sent_at=now,
+        )
         pump.closes_at = math.inf if burst_seconds is None else now + burst_seconds
         while not isinstance(step := pump.step(clock(), ended=reader.ended), End):
             if isinstance(step, Wait):

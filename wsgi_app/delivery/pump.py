@@ -16,7 +16,7 @@ from wsgi_app.events import (
     InputRequest,
     NumberedEvent,
 )
-from wsgi_app.frames.merge import merge_backlog, merge_text, text_of
+from wsgi_app.frames.merge import MERGE_ABOVE_EVENTS, merge_text, text_of
 
 Encoder = Callable[[NumberedEvent], bytes]
 
@@ -56,15 +56,16 @@ class Pump:
         keep_alive: bytes,
         keepalive_seconds: float,
         batch_seconds: float = 0.0,
+        sent_at: float = -math.inf,
     ) -> None:
-        """``batch_seconds``: for so long text waits for more."""
+        """``batch_seconds``: for so long text waits for more; ``sent_at``: the opening was."""
         self._encode = encode
         self._keep_alive = keep_alive
         self._keepalive_seconds = keepalive_seconds
         self._batch_seconds = batch_seconds
         #: The body ends then.
         self.closes_at = math.inf
-        self._silent_since = -math.inf
+        self._silent_since = sent_at
         self._events: list[NumberedEvent] = []
         #: When what waits for more goes out in any case.
         self._window_ends_at: float | None = None
@@ -100,7 +101,9 @@ class Pump:
 
     def _send_events(self) -> Send:
         events, self._events, self._window_ends_at = self._events, [], None
-        merged = list(merge_text(events)) if self._batch_seconds else merge_backlog(events)
+        merged = events
+        if self._batch_seconds or len(events) > MERGE_ABOVE_EVENTS:
+            merged = list(merge_text(events))
         asks = False
         for numbered in events:
             asks = asks or isinstance(numbered.event, InputRequest)

@@ -77,9 +77,10 @@ class Reader:
         self._watcher = watcher
         self._environ = environ
         # One that parks leaves its thread at once: only the io loop will watch its client.
-        parks = slot is not None and slot.parked
-        self._watch: Watch | None = None if parks else self._begin_watch()
-        self._probes = learns_by_writing(environ)
+        #: Whether it is to be read without a thread.
+        self.parks = slot is not None and slot.parked
+        self._probes = False
+        self._watch: Watch | None = None if self.parks else self._begin_watch()
 
     @property
     def ended(self) -> bool:
@@ -88,13 +89,17 @@ class Reader:
 
     def _begin_watch(self) -> Watch:
         client = client_socket(self._environ)
-        disconnected = None if client is not None else client_disconnected(self._environ)
+        disconnected = None
+        if client is None:
+            disconnected = client_disconnected(self._environ)
+            self._probes = learns_by_writing(self._environ)
         return self._watcher.watch(client, disconnected, self._set_gone)
 
     def hold_thread(self) -> None:
         """Be counted as one whose request's thread drains it, whatever was planned."""
         if self._watch is None:
             self._watch = self._begin_watch()
+        self.parks = False
         if self._slot is not None:
             self._slot.hold_thread()
 
@@ -118,11 +123,6 @@ class Reader:
     def keepalive_seconds(self, wanted: float) -> float:
         """How long a stream to this client may stay silent; less where only a write sees it go."""
         return min(wanted, PROBE_SECONDS) if self._probes else wanted
-
-    @property
-    def parks(self) -> bool:
-        """Whether it is to be read without a thread."""
-        return self._slot is not None and self._slot.parked
 
     def park(self, wake: Callable[[], None]) -> EventSource:
         """Have ``wake`` called when there may be events.

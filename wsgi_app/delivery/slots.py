@@ -6,7 +6,9 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, Optional, TypeVar
+
+from msgspec import Struct
 
 from wsgi_app.config import Settings
 from wsgi_app.delivery.full import no_slot_left, no_stream_left
@@ -14,6 +16,9 @@ from wsgi_app.delivery.server import ServerFacts
 from wsgi_app.errors import RequestError
 from wsgi_app.metrics import metrics
 from wsgi_app.store.base import SessionKey
+
+if TYPE_CHECKING:
+    from wsgi_app.metrics.definitions import Metrics
 
 T = TypeVar("T")
 #: Fewer are not divided: a reader that comes back may be there before its slot is free.
@@ -63,27 +68,18 @@ class _InUse:
 _in_use = _InUse()
 
 
-class Slot:
+class Slot(Struct, eq=False):
     """One reader's place in its worker; returned by any thread, once."""
 
-    def __init__(
-        self,
-        keys: Sequence[SessionKey],
-        host: str,
-        *,
-        parked: bool,
-        starts: bool,
-        share: int | None,
-    ) -> None:
-        self._host = host
-        self._keys = keys
-        self._tenant = keys[0].tenant
-        self._taken = True
-        #: Whether it is a turn's own: those are bounded by the tenant's turns.
-        self._starts = starts
-        self._share = share
-        #: Whether it comes without a thread: its stream is to be parked.
-        self.parked = parked
+    _host: str
+    _keys: Sequence[SessionKey]
+    _tenant: str
+    #: Whether it comes without a thread: its stream is to be parked.
+    parked: bool
+    #: Whether it is a turn's own: those are bounded by the tenant's turns.
+    _starts: bool
+    _share: Optional[int]
+    _taken: bool = True
 
     def hold_thread(self) -> None:
         """The stream could not be parked: its request's thread drains it."""
@@ -143,6 +139,7 @@ class StreamSlots:
 
     def __init__(self, settings: Settings) -> None:
         self._host = settings.host
+        self._metrics: Metrics | None = None
         self._slots = settings.stream_slots
         #: Of the slots, for readers that start no turn; None is the half.
         self._slots_per_tenant = settings.max_slots_per_tenant
@@ -169,7 +166,8 @@ class StreamSlots:
 
     def publish_count(self) -> None:
         """Have the metrics know the number, in this process."""
-        metrics(self._host).stream_slots.set(self._slots or 0)
+        self._metrics = metrics(self._host)
+        self._metrics.stream_slots.set(self._slots or 0)
 
     @property
     def known(self) -> bool:
@@ -222,8 +220,8 @@ class StreamSlots:
                 _in_use.waiting[tenant] += 1
             _in_use.by_tenant[tenant] += 1
             _in_use.by_session.update(keys)
-        metrics(self._host).streams.inc()
-        return Slot(keys, self._host, parked=parked, starts=starts, share=self.share)
+        (self._metrics or metrics(self._host)).streams.inc()
+        return Slot(self._host, keys, tenant, parked, starts, self.share)
 
     def take_permit(self, tenant: str | None) -> Permit | None:
         """Take a permit for a wait that is short, or for a large answer; None if there is none.

@@ -19,8 +19,12 @@ KEEP_ALIVE_BLOCK: Final = b": keep-alive\n\n"
 OPENING: Final = b": connected\n"
 
 
-def numbered_frame(turn: int, seq: int, data: bytes) -> bytes:
+def numbered_frame(
+    turn: int, seq: int, data: bytes, *, retry_milliseconds: int | None = None
+) -> bytes:
     """An event under its id alone, as nearly all are, in a third of the time of `frame`."""
+    if retry_milliseconds is not None:
+        return b"retry: %d\nid: %d-%d\ndata: %s\n\n" % (retry_milliseconds, turn, seq, data)
     return b"id: %d-%d\ndata: %s\n\n" % (turn, seq, data)
 
 

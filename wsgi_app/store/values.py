@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Optional
 
@@ -46,6 +47,7 @@ class Fence(NamedTuple):
         return mark_of(self.run_id)
 
 
+@lru_cache(maxsize=1024)  # asked for twice by each start
 def mark_of(run_id: str) -> str:
     """What readers' cursors call a run: short, and without the count that is in its id.
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from flask import Flask, current_app, g, request
 
 from wsgi_app.auth import Authenticator
-from wsgi_app.compat.flask import is_context
+from wsgi_app.compat.flask import CONTEXTS, is_context
 from wsgi_app.compat.flask_sqlalchemy import find_session
 from wsgi_app.config import Settings
 from wsgi_app.delivery.detached.handover import may_hand_over
@@ -163,7 +163,7 @@ class Mount:
         if serving:
             self.log_warnings()
 
-    def tell_warnings(self) -> None:
+    def log_warnings(self) -> None:
         """Log what is not right in this set-up, as far as it is known."""
         for warning in self.setup_warnings():
             log.warning("%s", warning)
@@ -320,7 +320,7 @@ class Mount:
         """The request's context variables, but for Flask's own, for the turn's thread."""
         context = Context()
         for variable, value in copy_context().items():
-            if not is_context(value):
+            if not (type(value) in CONTEXTS or is_context(value)):
                 context.run(variable.set, value)
         return context
 

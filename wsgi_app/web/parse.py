@@ -87,10 +87,9 @@ def check_session_id(session_id: str) -> str:
     return session_id
 
 
-def check_message(message: str, max_chars: int) -> None:
-    """Refuse a message that is too long."""
-    if len(message) > max_chars:
-        raise invalid("message", f"Expected at most {max_chars} characters")
+def message_too_long(max_chars: int) -> RequestError:
+    """The refusal of a message with more characters."""
+    return invalid("message", f"Expected at most {max_chars} characters")
 
 
 def idempotency_key(request: Request) -> str | None:

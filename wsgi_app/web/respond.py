@@ -45,7 +45,7 @@ def stream_response(  # noqa: PLR0913 - the parts of a stream, the optional ones
     return events_response(
         turn.mount,
         turn.reader,
-        turn.start,
+        turn.start if turn.run is None else turn.run.start,
         encode,
         batch_seconds,
         opening=opening,

@@ -20,7 +20,7 @@ from wsgi_app.web.current import current_mount
 from wsgi_app.web.envelope import error_response
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.refuse import count_refused
-from wsgi_app.web.unsent import close_if_unsent
+from wsgi_app.web.unsent import CLOSE_UNSENT
 
 #: An answer of up to so many bytes is left to the kernel at once, whatever its client reads.
 KERNEL_BYTES: Final = 65_536
@@ -39,7 +39,7 @@ class Answer(Response):
         body, status, headers = self.get_wsgi_response(environ)
         start_response(status, headers)
         guarded = _Guarded(body, self.guard())
-        close_if_unsent(environ, guarded.close)
+        environ[CLOSE_UNSENT] = guarded.close
         return guarded
 
 

@@ -13,7 +13,7 @@ from wsgi_app.store.base import SessionKey
 from wsgi_app.store.refusals import refusal
 from wsgi_app.web.client_tools import takes_steering
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.parse import check_message
+from wsgi_app.web.parse import message_too_long
 
 T = TypeVar("T")
 
@@ -33,7 +33,8 @@ def steer_turn(mount: Mount, key: SessionKey, steer_id: str, message: str) -> Ev
 
     Raises RequestError, see `Steers.steer`, and ``at_capacity`` where too many requests wait.
     """
-    check_message(message, mount.settings.max_message_chars)
+    if len(message) > mount.settings.max_message_chars:
+        raise message_too_long(mount.settings.max_message_chars)
     if not takes_steering(mount):
         raise refusal("not_steerable")
     with mount.permit(key) as may_wait:

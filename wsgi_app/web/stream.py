@@ -21,7 +21,7 @@ from wsgi_app.delivery.reader import Reader
 from wsgi_app.frames.sse import KEEP_ALIVE, OPENING
 from wsgi_app.web.foreign import warn_of_collector, warn_of_joiner
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.unsent import close_if_unsent
+from wsgi_app.web.unsent import CLOSE_UNSENT
 
 
 class EventStream(Response):
@@ -56,7 +56,7 @@ class EventStream(Response):
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         """Answer as WSGI asks; the site's after_request functions have run."""
         self._begin()
-        close_if_unsent(environ, self.close)
+        environ[CLOSE_UNSENT] = self.close
         return super().__call__(environ, start_response)
 
     def _begin(self) -> None:
@@ -161,7 +161,7 @@ class StreamResponse(EventStream):
                 self.close()  # the server has got no body to close
                 raise
             self._reader.hold_thread()
-        close_if_unsent(environ, self.close)
+        environ[CLOSE_UNSENT] = self.close
         return body
 
     def _park(self, environ: dict[str, Any]) -> bool:

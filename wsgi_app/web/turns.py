@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Optional
 
 from flask import Response, g, request
-from msgspec import structs
+from msgspec import Struct, structs
 
 from wsgi_app.delivery.polling import WAIT_SECONDS, await_answer
 from wsgi_app.delivery.reader import Reader, ReaderGone
 from wsgi_app.delivery.slots import Slot
 from wsgi_app.engine.turn.request import TurnRequest
-from wsgi_app.engine.turn.run import BegunTurn
+from wsgi_app.engine.turn.run import BegunTurn, TurnRun
 from wsgi_app.events import Cancelled, Cursor, Done, Error, EventId, InputRequest, NumberedEvent
 from wsgi_app.limits import Quota
 from wsgi_app.store.base import SessionKey
@@ -19,27 +20,29 @@ from wsgi_app.store.refusals import TooManyStarts
 from wsgi_app.web.access import demand
 from wsgi_app.web.current import count_resume, current_request_id
 from wsgi_app.web.mount import Mount
-from wsgi_app.web.parse import check_message
+from wsgi_app.web.parse import message_too_long
 
 #: How long a repeated request waits for what may follow an answer that was just given.
 REPLAY_PATIENCE_SECONDS = 0.5
 
 
-class OpenTurn:
+class OpenTurn(Struct, eq=False):
     """A turn that was begun or attached to, and its reader; used by the request's thread.
 
     A block of it closes it when it fails; else its stream or its outcome is the answer.
     """
 
-    def __init__(self, mount: Mount, key: SessionKey, begun: BegunTurn, reader: Reader) -> None:
-        self.mount = mount
-        self.key = key
-        self.turn = begun.turn
-        self.reader = reader
-        #: Whether this request began it.
-        self.is_new = begun.run is not None
-        #: Here, if this request began it.
-        self.run = begun.run
+    mount: Mount
+    key: SessionKey
+    turn: int
+    reader: Reader
+    #: Here, if this request began it.
+    run: Optional[TurnRun]
+
+    @property
+    def is_new(self) -> bool:
+        """Whether this request began it."""
+        return self.run is not None
 
     def __enter__(self) -> OpenTurn:  # noqa: PYI034 - nobody derives from it
         return self
@@ -100,7 +103,8 @@ def open_turn(
     ``cursor``: where the reader stands if it attaches, and if that is of this turn. Raises
     RequestError; nothing was begun then.
     """
-    _check(mount, wanted)
+    if wanted.if_busy == "interrupt" or len(wanted.message) > mount.settings.max_message_chars:
+        _check(mount, wanted)
 
     def open_reader(slot: Slot) -> OpenTurn:
         begun = _begin(mount, key, wanted)
@@ -165,7 +169,8 @@ def begin_turn(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
 
 
 def _check(mount: Mount, wanted: TurnRequest) -> None:
-    check_message(wanted.message, mount.settings.max_message_chars)
+    if len(wanted.message) > mount.settings.max_message_chars:
+        raise message_too_long(mount.settings.max_message_chars)
     if wanted.if_busy == "interrupt":
         demand("cancel")
 
@@ -182,7 +187,7 @@ def _opened(  # noqa: PLR0913 - the parts of a reader, the last by name
     reader = mount.open_reader(key, start, only_turn, slot, begun.run)
     if start.position.seq:
         count_resume(start)
-    return OpenTurn(mount, key, begun, reader)
+    return OpenTurn(mount, key, begun.turn, reader, begun.run)
 
 
 def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
@@ -212,4 +217,5 @@ def add_headers(response: Response) -> None:
     if quota is not None:
         response.headers.update(quota.headers())
     if quota is not None or "X-Request-Id" in request.headers:
-        response.headers.setdefault("X-Request-Id", current_request_id())
+        known = g.get("wsgi_app_request_id") or current_request_id()
+        response.headers.setdefault("X-Request-Id", known)

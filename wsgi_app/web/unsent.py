@@ -11,14 +11,10 @@ from typing import Any, Final
 
 from flask.blueprints import BlueprintSetupState
 
-_CLOSE: Final = "wsgi_app.close"
+#: In a request's environ: what to call if its server does not get the body.
+CLOSE_UNSENT: Final = "wsgi_app.close"
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-
-def close_if_unsent(environ: dict[str, Any], close: Callable[[], None]) -> None:
-    """Have this called if the request's server does not get the body."""
-    environ[_CLOSE] = close
 
 
 def close_on_teardown(state: BlueprintSetupState) -> None:
@@ -38,9 +34,11 @@ class _Closing:
         try:
             body = self._application(environ, start_response)
         except BaseException:
-            close = environ.pop(_CLOSE, None)
+            close = environ.pop(CLOSE_UNSENT, None)
             if close is not None:
                 close()
             raise
-        environ.pop(_CLOSE, None)  # the server has it; or the response and it would hold each other
+        environ.pop(
+            CLOSE_UNSENT, None
+        )  # the server has it; or the response and it would hold each other
         return body

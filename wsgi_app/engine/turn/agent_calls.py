@@ -28,6 +28,7 @@ from wsgi_app.engine.turn.question import Questions
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.engine.turn.services import Services
 from wsgi_app.engine.turn.steering import Steering
+from wsgi_app.engine.turn.steps import unanswered_calls
 from wsgi_app.engine.turn.turn_steps import Progress, TurnSteps
 from wsgi_app.errors import TurnCancelled
 from wsgi_app.events import (
@@ -73,8 +74,9 @@ class AgentCalls:
     ) -> None:
         self.fence = fence
         self.ended = False
+        self._lock = threading.Lock()
         self.steering = steering
-        self.children = OpenChildren()
+        self.children = OpenChildren(self._lock)
         self.depth, self.path = 0, ""
         self.called_for: Call | None = None
         #: What is recorded, so that another worker can continue.
@@ -90,15 +92,13 @@ class AgentCalls:
         self._services = services
         self._log = log
         self._clock = clock
-        self._count_tool = count_tool
-        self._inside_tool = inside_tool
+        self._count_tool, self._inside_tool = count_tool, inside_tool
         self._too_large = too_large
         self._waits = Waits()
         self._questions, self._answered = questions, answered
         self._asking: Asking | None = None  # made by the first question
-        self._lock = threading.Lock()
         self._output_bytes = sum(len(one.json) for one in progress.events) if progress else 0
-        self._calls = OpenCalls(log.events() if progress else ())
+        self._calls = OpenCalls(self._lock, unanswered_calls(log.events()) if progress else {})
         self._threads: list[threading.Thread] = []
 
     @property

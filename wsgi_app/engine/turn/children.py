@@ -5,18 +5,20 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from msgspec import Struct
+
 from wsgi_app.errors import TurnError
 
 #: How many sub-agents of a turn may be at work at once.
 MAX_OPEN_CHILDREN: Final = 64
 
 
-class OpenChildren:
+class OpenChildren(Struct, eq=False):
     """How many sub-agents a turn has; used by all that open them, ``_lock`` guards the counts."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open = self._made = 0
+    _lock: threading.Lock
+    _open: int = 0
+    _made: int = 0
 
     def open(self) -> int:
         """Count one more, and give it a number; raises TurnError when there are too many."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 
-from wsgi_app.engine.turn.steps import unanswered_calls
+from msgspec import Struct
+
 from wsgi_app.errors import TurnError
 from wsgi_app.events import AnyEvent, Nested, Thinking, Token, ToolCall, ToolResult
 
 
-class OpenCalls:
+class OpenCalls(Struct, eq=False):
     """Used by all that emit; ``_lock`` guards the calls."""
 
-    def __init__(self, before: Sequence[AnyEvent]) -> None:
-        """``before``: what counts of the turn's events on other workers."""
-        self._lock = threading.Lock()
-        self._running = unanswered_calls(before) if before else {}
+    _lock: threading.Lock
+    #: By their ids.
+    _running: dict[str, ToolCall]
 
     def says_nothing(self, event: AnyEvent) -> bool:
         """Whether an event is empty text, or a call that runs already, told again.

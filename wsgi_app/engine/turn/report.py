@@ -32,6 +32,8 @@ from wsgi_app.tracing import Attributes, begin_span, end_span, inside
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
+    from wsgi_app.metrics.definitions import Metrics
+
 #: Calls of tools whose results are waited for; agents may forget theirs.
 MAX_OPEN_CALLS: Final = 1024
 
@@ -43,11 +45,11 @@ class TurnReport:
     """
 
     def __init__(
-        self, fence: Fence, request: TurnRequest, host: str, log_format: LogFormat
+        self, fence: Fence, request: TurnRequest, metrics: Metrics, log_format: LogFormat
     ) -> None:
         self._fence = fence
         self._request_id = request.request_id
-        self._host = host
+        self._metrics = metrics
         self._log_format = log_format
         self._lock = threading.Lock()
         self._began_at = request.asked_at
@@ -109,9 +111,9 @@ class TurnReport:
             called_at = self._called_at.pop(event.call_id, None)
             span = self._tool_spans.pop(event.call_id, None)
         end_span(span, error="tool_error" if event.status == "error" else "")
-        metrics(self._host).tool_calls.labels(event.status).inc()
+        self._metrics.tool_calls.labels(event.status).inc()
         if called_at is not None:
-            metrics(self._host).tool_seconds.observe(now - called_at)
+            self._metrics.tool_seconds.observe(now - called_at)
 
     def end(self, terminal: Terminal, log: EventLog, ended_at: float, usage: Usage) -> None:
         """The turn has ended; to be called once, before anybody learns of it."""
@@ -165,7 +167,7 @@ class TurnReport:
         end_span(span, attributes, str(attributes["agent_host.reason"]) if failed else "")
 
     def _count_end(self, terminal: Terminal, seconds: dict[str, float], usage: Usage) -> None:
-        made = metrics(self._host)
+        made = self._metrics
         made.turns.labels(*outcome(terminal)).inc()
         histograms = {
             "seconds": made.turn_seconds,
@@ -185,11 +187,11 @@ class TurnReport:
             events.update(type(one.event) for one in all_events if isinstance(one, Nested))
         events[type(terminal)] += 1
         for kind, count in events.items():
-            metrics(self._host).events.labels(kind.__struct_config__.tag).inc(count)
+            self._metrics.events.labels(kind.__struct_config__.tag).inc(count)
         with self._lock:
             unanswered, self._called_at = len(self._called_at), {}
         if unanswered:
-            metrics(self._host).tool_calls.labels("unanswered").inc(unanswered)
+            self._metrics.tool_calls.labels("unanswered").inc(unanswered)
 
     def leave(self) -> None:
         """The turn runs and waits here no more."""
@@ -200,7 +202,7 @@ class TurnReport:
             if self._state == "gone":
                 return  # it has ended, though its thread goes on
             before, self._state = self._state, state
-        made = metrics(self._host)
+        made = self._metrics
         gauges = {"running": made.turns_running, "waiting": made.turns_waiting}
         if before in gauges:
             gauges[before].dec()

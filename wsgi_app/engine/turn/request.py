@@ -64,12 +64,6 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     #: Whether the store has what another worker would continue.
     resumes: bool = False
 
-    def orphan_after(self, default_seconds: float) -> float | None:
-        """How long the turn continues without readers; None is to its end."""
-        if self.on_disconnect == "continue":
-            return None
-        return default_seconds if self.orphan_seconds is None else self.orphan_seconds
-
     def claim(
         self, key: SessionKey, run_id: str, worker_id: str, rate: StartRate | None
     ) -> BeginTurn:

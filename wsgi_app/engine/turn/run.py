@@ -64,8 +64,8 @@ class TurnRun:
         self._request = request
         self._services = services
         self._history = history
-        self._state = TurnState()
         self._lock = threading.Lock()
+        self._state = TurnState(self._lock)
         self._started = False
         self._queue_wakeup = Wakeup() if history is None else None
         self._clock = TurnClock(
@@ -74,7 +74,11 @@ class TurnRun:
             self._time_out,
             progress.records[-1].paused_seconds if progress and progress.records else 0.0,
         )
-        orphan_seconds = request.orphan_after(settings.orphan_seconds)
+        orphan_seconds: float | None = settings.orphan_seconds
+        if request.on_disconnect == "continue":
+            orphan_seconds = None  # to its end
+        elif request.orphan_seconds is not None:
+            orphan_seconds = request.orphan_seconds
         self.readers = Readers(services.io, orphan_seconds, self._orphaned)
         self.questions = Questions(
             fence,
@@ -93,7 +97,7 @@ class TurnRun:
             request.agent or services.session_agents.known,
             goes_on=progress is not None,
         )
-        self._report = TurnReport(fence, request, services.host, settings.log_format)
+        self._report = TurnReport(fence, request, services.metrics, settings.log_format)
         own = self.log, self._clock, self.questions, self.steering, self._report
         self._agent = AgentRuns(
             TurnParts(fence, request, services, *own),
@@ -138,7 +142,7 @@ class TurnRun:
     def start(self) -> None:
         """Start the turn's agent, once."""
         with self._lock:
-            if self._started or self._state.has_ended:
+            if self._started or self._state.ended_at:
                 return
             self._started = True
         try:
@@ -256,17 +260,14 @@ class TurnRun:
         if not self._state.move(to):
             return False
         if to == "running":
-            self._run()
+            # 1. Its time begins, 2. it counts as one that runs.
+            self._clock.start()
+            self._report.run()
         elif to in ("ended", "leaving"):
             self._end(terminal)
         else:
             self._leave(to)
         return True
-
-    def _run(self) -> None:
-        # 1. Its time begins, 2. it counts as one that runs.
-        self._clock.start()
-        self._report.run()
 
     def _end(self, terminal: Terminal | None) -> None:
         # 1. Nothing more gets in, and 2. the end is fixed, before anything wakes the agent.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, NamedTuple, Optional, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Protocol
 
 from wsgi_app.config import Settings
 from wsgi_app.engine.runtime.loop import LoopThread
@@ -12,6 +12,9 @@ from wsgi_app.engine.runtime.workdir import Workdirs
 from wsgi_app.engine.turn.given_files import GivenFiles
 from wsgi_app.errors import TurnError
 from wsgi_app.store.base import Fence, SessionKey, StepWrite, Store
+
+if TYPE_CHECKING:
+    from wsgi_app.metrics.definitions import Metrics
 
 
 class TurnJournal(Protocol):
@@ -55,8 +58,7 @@ class Services(NamedTuple):
     """What all runs of a worker share."""
 
     settings: Settings
-    #: What the host is called, see `Settings.host`.
-    host: str
+    metrics: Metrics
     store: Store
     journal: TurnJournal
     io: LoopThread

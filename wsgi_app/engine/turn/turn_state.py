@@ -6,6 +6,8 @@ import threading
 import time
 from typing import Final, Literal
 
+from msgspec import Struct
+
 #: ``waiting`` for its place in the session; ``running``; ``ended``, which readers do not know yet;
 #: ``out``: they do; ``leaving``, while its events are stored, for another worker to continue;
 #: ``elsewhere``: its end is another worker's, and in the store alone.
@@ -20,19 +22,18 @@ _BEFORE: Final[dict[Stage, tuple[Stage, ...]]] = {
 }
 
 
-class TurnState:
+class TurnState(Struct, eq=False):
     """The stage of one turn, which only goes forward.
 
     Read by any thread; written by `move` alone, under ``_lock``, for one caller a stage.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._stage: Stage = "waiting"
-        #: Whether it ever had its place.
-        self.has_run = False
-        #: When it ended, on `time.monotonic`; 0 before.
-        self.ended_at = 0.0
+    _lock: threading.Lock
+    _stage: Stage = "waiting"
+    #: Whether it ever had its place.
+    has_run: bool = False
+    #: When it ended, on `time.monotonic`; 0 before.
+    ended_at: float = 0.0
 
     def move(self, to: Stage) -> bool:
         """Go on to a stage; False, and nothing done, for who comes second or from elsewhere."""

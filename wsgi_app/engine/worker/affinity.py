@@ -63,6 +63,8 @@ class Affinity:
         It raises RequestError, without the call, where this worker takes no more turns.
         """
         self._offers = store.offers if wanted else None
+        #: Whether turns are offered to other workers at all.
+        self.is_offered = self._offers is not None
         self._store = store
         self._worker_id = worker_id
         self._io = io
@@ -89,13 +91,13 @@ class Affinity:
             return view.owner, request
         return "", msgspec.structs.replace(request, notice=BEGAN_AGAIN)
 
-    def start_here(self, key: SessionKey, owner_before: str, request: TurnRequest) -> TurnRequest:
-        """The request of a turn that starts here; the session may have been another worker's.
+    def start_here(self, key: SessionKey, request: TurnRequest) -> TurnRequest:
+        """The request of a turn that starts here, of a session that was another worker's.
 
-        Then this worker's agent for it is an old one: it has slept, and not heard yet that the
-        session moved.
+        This worker's agent for it is an old one: it has slept, and not heard yet that the session
+        moved.
         """
-        if owner_before in ("", self._worker_id) or not self._agents.has(key):
+        if not self._agents.has(key):
             return request
         self._agents.discard(key)
         notice = request.notice if self._offers is None else BEGAN_AGAIN

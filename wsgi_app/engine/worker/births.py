@@ -39,7 +39,8 @@ class Births:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._wakers: defaultdict[SessionKey, list[Callable[[], None]]] = defaultdict(list)
+        #: Read by who starts a turn, to see at once that nobody waits.
+        self.wakers: defaultdict[SessionKey, list[Callable[[], None]]] = defaultdict(list)
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
 
@@ -48,26 +49,26 @@ class Births:
         with self._lock:
             if self._thread is None and self._store.shared and not self._stopped.is_set():
                 self._thread = start_thread(self._run, "births")
-            self._wakers[key].append(wake)
+            self.wakers[key].append(wake)
 
     def leave(self, key: SessionKey, wake: Callable[[], None]) -> None:
         """Undo `join`."""
         with self._lock:
-            self._wakers[key].remove(wake)
-            if not self._wakers[key]:
-                del self._wakers[key]
+            self.wakers[key].remove(wake)
+            if not self.wakers[key]:
+                del self.wakers[key]
 
     def wake(self, key: SessionKey) -> None:
         """Wake the readers of a session that has begun."""
         with self._lock:
-            wakers = list(self._wakers.get(key, ()))
+            wakers = list(self.wakers.get(key, ()))
         for wake in wakers:
             wake()
 
     def wake_all(self) -> None:
         """Wake every reader: births may have been missed."""
         with self._lock:
-            keys = list(self._wakers)
+            keys = list(self.wakers)
         for key in keys:
             self.wake(key)
 
@@ -105,6 +106,6 @@ class Births:
     def _tenants(self) -> list[str]:
         """Those whose readers wait; forgets the thread, which ends, if there are none."""
         with self._lock:
-            if not self._wakers:
+            if not self.wakers:
                 self._thread = None
-            return list({key.tenant for key in self._wakers})
+            return list({key.tenant for key in self.wakers})

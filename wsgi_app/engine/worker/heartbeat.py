@@ -80,16 +80,18 @@ class HeartbeatThread:
         self._wakeup = Wakeup()
         self._stopping = False
         self._registered = False
+        #: Whether `start` has nothing left to do.
+        self.has_started = False
         self._observed = False
         #: Since when the store has always answered, on `time.monotonic`; None while it does not.
         self._up_since: float | None = None
 
     def start(self) -> None:
         """Register the worker before its first turn; raises StoreUnavailable."""
-        if self._registered and self._thread is not None:
-            return
-        self._beat()
-        self.sign_on()
+        if not self._registered or self._thread is None:
+            self._beat()
+            self.sign_on()
+        self.has_started = True
 
     def sign_on(self) -> None:
         """Register the worker as soon as the store answers; does not wait for it."""

@@ -61,11 +61,12 @@ class Journal:
 
         One that ends before its first flush costs the store one write.
         """
-        entry = Entry(turn)
+        now = time.monotonic()
+        entry = Entry(turn, turn.stored_before, now, now)
         with self._lock:
             self._entries[turn.fence] = entry
             was_idle = not self._waiting
-            self._waiting.append((time.monotonic() + FLUSH_SECONDS, entry))
+            self._waiting.append((now + FLUSH_SECONDS, entry))
             if self._thread is None:
                 self._thread = start_thread(self._run, "journal")
         if was_idle:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from wsgi_app.engine.turn.event_log import EventLog
 from wsgi_app.events import CancelReason, Terminal
@@ -41,22 +42,21 @@ class JournaledTurn(Protocol):
     def orphan_checked(self, *, followed: bool) -> None: ...
 
 
-class Entry:
+class Entry(Struct, eq=False):
     """How far one turn is written; used by the journal's thread, but for the flag."""
 
-    def __init__(self, turn: JournaledTurn) -> None:
-        self.turn = turn
-        #: How many events the store has.
-        self.stored_seq = turn.stored_before
-        #: Records of steps, and the futures of those who wait for them.
-        self.steps: deque[tuple[StepWrite, Future[None]]] = deque()
-        #: When the write began that last showed that the turn is this worker's.
-        self.confirmed_at = time.monotonic()
-        #: When the store was last seen to have all that there was.
-        self.caught_up_at = time.monotonic()
-        self.check_orphan = False
-        self.failed = False
-        self.dropped = False
+    turn: JournaledTurn
+    #: How many events the store has.
+    stored_seq: int
+    #: When the write began that last showed that the turn is this worker's, on `time.monotonic`.
+    confirmed_at: float
+    #: When the store was last seen to have all that there was.
+    caught_up_at: float
+    #: Records of steps, and the futures of those who wait for them.
+    steps: deque[tuple[StepWrite, Future[None]]] = field(default_factory=deque)
+    check_orphan: bool = False
+    failed: bool = False
+    dropped: bool = False
 
     def is_writable(self) -> bool:
         """Whether it has its place: before that there is nothing to write."""

@@ -24,7 +24,8 @@ class RunTable:
         self._lock = threading.Lock()
         self._runs: dict[SessionKey, dict[int, TurnRun]] = {}
         self._count = 0
-        self._leaving: set[TurnRun] = set()
+        #: Those that have ended, though their agents' code may go on; its size is read unguarded.
+        self.leaving: set[TurnRun] = set()
         self._pruned_at = 0.0
         #: Whether none may begin any more.
         self.closed = False
@@ -44,7 +45,11 @@ class RunTable:
 
     def begin(self, key: SessionKey) -> None:
         """Count a turn as one that begins, until `begun`; raises RequestError for one too many."""
-        if self._is_full():
+        is_looked_at = (
+            self._count + len(self.leaving) >= self._max_runs
+            or time.monotonic() - self._pruned_at > PRUNE_SECONDS
+        )
+        if is_looked_at and self._is_full():
             raise RequestError("at_capacity", "This worker runs as many turns as it may.")
         with self._lock:
             # In one step with the count: a drain sees every turn that is not refused.
@@ -104,8 +109,8 @@ class RunTable:
             for run in self._all():
                 if run.published.is_set():
                     self._move_out(run)
-            self._leaving = {run for run in self._leaving if run.goes_on()}
-            return list(self._leaving)
+            self.leaving = {run for run in self.leaving if run.goes_on()}
+            return list(self.leaving)
 
     def count_leaving(self, tenant: str, at_least: int, grace_seconds: float) -> tuple[int, int]:
         """Count a tenant's ended runs whose code continues: all, and those past the grace.
@@ -113,20 +118,15 @@ class RunTable:
         (0, 0) where there are fewer of all tenants than ``at_least``, which costs nothing.
         """
         with self._lock:
-            if len(self._leaving) < at_least:
+            if len(self.leaving) < at_least:
                 return 0, 0
-            self._leaving = {run for run in self._leaving if run.goes_on()}
-            mine = [run for run in self._leaving if run.fence.key.tenant == tenant]
+            self.leaving = {run for run in self.leaving if run.goes_on()}
+            mine = [run for run in self.leaving if run.fence.key.tenant == tenant]
         ended_before = time.monotonic() - grace_seconds
         return len(mine), sum(run.ended_at < ended_before for run in mine)
 
     def _is_full(self) -> bool:
-        if (
-            self._count + len(self._leaving) >= self._max_runs
-            or time.monotonic() - self._pruned_at > PRUNE_SECONDS
-        ):
-            return len(self.prune()) + self._count - self._count_resting() >= self._max_runs
-        return False
+        return len(self.prune()) + self._count - self._count_resting() >= self._max_runs
 
     def _count_resting(self) -> int:
         """Those that wait without a thread: as many again as may run."""
@@ -142,4 +142,4 @@ class RunTable:
         if not runs:
             del self._runs[run.fence.key]
         self._count -= 1
-        self._leaving.add(run)
+        self.leaving.add(run)

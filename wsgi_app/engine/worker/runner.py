@@ -41,14 +41,13 @@ from wsgi_app.engine.worker.steers import Steers
 from wsgi_app.engine.worker.takeover import Takeover
 from wsgi_app.errors import RequestError, TurnError
 from wsgi_app.events import CancelReason, Error
+from wsgi_app.metrics import metrics
 from wsgi_app.store.base import (
-    BeginTurn,
     Fence,
     Message,
     SessionKey,
     StartRate,
     Store,
-    TurnBegun,
 )
 
 IDLE_POLL_SECONDS = 0.02
@@ -85,7 +84,7 @@ class Runner:
         self.files = GivenFiles(settings)
         self._services = Services(
             settings=settings,
-            host=settings.host,
+            metrics=metrics(settings.host),
             store=store,
             journal=self._journal,
             io=self.loops.io,
@@ -103,6 +102,8 @@ class Runner:
         self.tidy = [self._session_agents.close_idle, self._ephemeral.sweep]
         self._live = LiveTurns()
         self._hands_over = False
+        #: Whether this worker is about to leave.
+        self.draining = False
         self._runs = RunTable(settings.max_turns)
         self.heartbeat = HeartbeatThread(
             store,
@@ -166,11 +167,6 @@ class Runner:
         """The agent of all sessions, as far as there is one; None before it was made."""
         return self._session_agents.known
 
-    @property
-    def draining(self) -> bool:
-        """Whether this worker is about to leave."""
-        return self._runs.closed
-
     def begin(
         self, key: SessionKey, request: TurnRequest, rate: StartRate | None = None
     ) -> BegunTurn:
@@ -178,32 +174,44 @@ class Runner:
 
         Raises RequestError when this worker or the store refuses; nothing was begun then.
         """
-        self.abandoned.check_abandoned(key.tenant)
+        if len(self._runs.leaving) >= self.settings.max_turns_per_tenant:
+            self.abandoned.check_abandoned(key.tenant)
         self._runs.begin(key)
         try:
+            if not self.heartbeat.has_started:
+                self.heartbeat.start()
             return self._begin(key, request, rate)
         finally:
             self._runs.begun(key)
 
     def _begin(self, key: SessionKey, request: TurnRequest, rate: StartRate | None) -> BegunTurn:
-        self.heartbeat.start()
-        owner, request = self.affinity.find_owner(key, request)
+        owner = ""
+        if self.affinity.is_offered:
+            owner, request = self.affinity.find_owner(key, request)
         # Counted, since random bytes cost a call of the system.
         run_id = f"{self._run_name}-{next(self._run_numbers)}"
         claim = request.claim(key, run_id, owner or self.worker_id, rate)
         if self._takeover is not None and self._session_agents.resumes and not owner:
             request, claim = keep_for_others(request, claim, self._services.code)
-        begun = self._begin_in_store(claim)
+        try:
+            begun = self.store.begin_turn(claim)
+        except RequestError as error:
+            # The turn in the way may be a dead worker's.
+            if error.code != "session_busy" or not self.heartbeat.settle(key):
+                raise
+            begun = self.store.begin_turn(claim)
         if begun.state == "attached":
             return BegunTurn(begun.turn, None)
         fence = Fence(key, begun.turn, run_id)
-        self.births.wake(key)
+        if self.births.wakers:
+            self.births.wake(key)
         if owner:
             regenerates = request.regenerates and begun.state == "started"
             self.affinity.offer(fence, owner, replace(request, regenerates=regenerates))
             return BegunTurn(begun.turn, None, begun.starts)
         history = begun.history if begun.state == "started" else None
-        request = self.affinity.start_here(key, begun.owner_before, request)
+        if begun.owner_before not in ("", self.worker_id):
+            request = self.affinity.start_here(key, request)
         run = self._add_run(fence, request, history)
         if begun.followed:
             self._journal.follow(fence)
@@ -247,15 +255,6 @@ class Runner:
         run.readers.wait_again()
         run.start()
         return True
-
-    def _begin_in_store(self, claim: BeginTurn) -> TurnBegun:
-        try:
-            return self.store.begin_turn(claim)
-        except RequestError as error:
-            # The turn in the way may be a dead worker's.
-            if error.code != "session_busy" or not self.heartbeat.settle(claim.key):
-                raise
-        return self.store.begin_turn(claim)
 
     def find(self, key: SessionKey, turn: int) -> TurnRun | None:
         """Find a turn that this worker runs, until its end is out."""
@@ -310,6 +309,7 @@ class Runner:
 
     def stop_admitting(self) -> None:
         """Refuse new turns, and send readers of other workers' turns elsewhere."""
+        self.draining = True
         self._runs.close()
         self.following.wake_all()
         self.births.wake_all()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Optional
 
 import msgspec
+from msgspec import Struct, field
 from msgspec.structs import asdict
 
 from wsgi_app.errors import Fenced
@@ -35,34 +36,33 @@ from wsgi_app.store.values import begins_exchange
 Push = tuple[str, Signal]
 
 
-class Session:
+class Session(Struct, eq=False):
     """A session's turns, history, idempotency keys and question.
 
     Messages are kept as JSON, so that nobody changes the store's copy through his own.
     """
 
-    def __init__(self, created_at: float) -> None:
-        self.created_at = created_at
-        self.updated_at = created_at
-        self.expires_at = created_at
-        self.newest_turn = 0
-        #: What is kept with the session itself.
-        self.note = b""
-        self.owner = ""
-        #: The kept turns, by number; `_runs` holds the same ones by run id.
-        self.turns: OrderedDict[int, Turn] = OrderedDict()
-        self._runs: dict[str, Turn] = {}
-        #: The turns that run (first) and wait.
-        self.active: list[Turn] = []
-        #: The last event that is no longer kept.
-        self._dropped = EventId(0, 0)
-        self._messages: list[bytes] = []
-        self._keys: OrderedDict[str, tuple[int, str]] = OrderedDict()
-        self.question: Question | None = None
-        #: The turn that waits for its user's answer.
-        self.asking_turn: int | None = None
-        #: Workers whose readers wait for events, and until when.
-        self._followers: dict[str, float] = {}
+    created_at: float
+    updated_at: float
+    expires_at: float
+    newest_turn: int = 0
+    #: What is kept with the session itself.
+    note: bytes = b""
+    owner: str = ""
+    #: The kept turns, by number; `_runs` holds the same ones by run id.
+    turns: dict[int, Turn] = {}
+    _runs: dict[str, Turn] = {}
+    #: The turns that run (first) and wait.
+    active: list[Turn] = []
+    #: The last event that is no longer kept.
+    _dropped: EventId = EventId(0, 0)
+    _messages: list[bytes] = []
+    _keys: OrderedDict[str, tuple[int, str]] = field(default_factory=OrderedDict)
+    question: Optional[Question] = None
+    #: The turn that waits for its user's answer.
+    asking_turn: Optional[int] = None
+    #: Workers whose readers wait for events, and until when.
+    _followers: dict[str, float] = {}
 
     def follow(self, worker_id: str, until: float) -> None:
         """Note a worker that waits for events."""

@@ -90,8 +90,7 @@ class SessionTable:
             session = self.create(fence.key)
         if session.newest_turn < fence.turn and not session.active:
             session.revive(fence)
-            self._busy[fence.key.tenant][fence.key] = session
-            self.written(fence.key, session)
+            self.written(fence.key, session, fence.run_id)
         return session, session.find(fence)
 
     def find_running(self, fence: Fence) -> tuple[Session, Turn]:
@@ -114,18 +113,16 @@ class SessionTable:
         """Make a session, which lives from its first write on."""
         # Strictly growing, so that a list by creation has one order.
         self._last_created_at = max(self._clock(), self._last_created_at + 1e-6)
-        session = self._sessions[key] = Session(self._last_created_at)
+        now = self._last_created_at
+        session = self._sessions[key] = Session(now, now, now)
         self._counts[key.tenant] += 1
         return session
 
-    def begun(self, key: SessionKey, run_id: str, session: Session) -> None:
-        """Note a run that has begun, which is a write; it may be one that was banned."""
-        self._deleted_runs.pop((key, run_id), None)
-        self._busy[key.tenant][key] = session
-        self.written(key, session)
-
-    def written(self, key: SessionKey, session: Session) -> None:
-        """Note a write, which renews the session."""
+    def written(self, key: SessionKey, session: Session, begun: str = "") -> None:
+        """Note a write, which renews the session; ``begun``: the run that begins with it."""
+        if begun:
+            self._deleted_runs.pop((key, begun), None)  # it may be one that was banned
+            self._busy[key.tenant][key] = session
         now = self._clock()
         session.updated_at = max(now, session.updated_at)
         session.expires_at = now + self._limits.session_ttl_seconds

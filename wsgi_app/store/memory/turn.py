@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Optional
+
+from msgspec import Struct
 
 from wsgi_app.events import LOST_SEQ, CancelReason, EventId
 from wsgi_app.store.base import Message, mark_of
@@ -16,25 +18,24 @@ class Steer(NamedTuple):
     message: bytes
 
 
-class Turn:
+class Turn(Struct, eq=False):
     """A turn and its journal."""
 
-    def __init__(self, number: int, run_id: str, worker_id: str, message: Message) -> None:
-        self.number = number
-        self.run_id = run_id
-        self.worker_id = worker_id
-        self.message = message
-        self.note = b""
-        self.begun_at = 0.0
-        self.state: Literal["queued", "running", "ended"] = "queued"
-        self.cancel: CancelReason | None = None
-        #: What the turn started with.
-        self.history: list[bytes] = []
-        self.events: list[bytes] = []
-        self.journal_bytes = 0
-        self.lost: bytes | None = None
-        #: What is said to it while it runs, by ids, see `SteerOperations`.
-        self.steers: dict[str, Steer] = {}
+    number: int
+    run_id: str
+    worker_id: str
+    message: Message
+    note: bytes = b""
+    begun_at: float = 0.0
+    state: Literal["queued", "running", "ended"] = "queued"
+    cancel: Optional[CancelReason] = None
+    #: What the turn started with.
+    history: list[bytes] = []
+    events: list[bytes] = []
+    journal_bytes: int = 0
+    lost: Optional[bytes] = None
+    #: What is said to it while it runs, by ids, see `SteerOperations`.
+    steers: dict[str, Steer] = {}
 
     def append(self, first_seq: int, events: Sequence[bytes]) -> None:
         """Add what is not stored yet; nothing behind a hole."""

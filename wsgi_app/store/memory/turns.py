@@ -49,7 +49,7 @@ class MemoryTurns(MemoryPart, TurnOperations):
             begun = session.begin(request, self._limits, self._clock())
             if owner not in ("", session.owner):
                 pushes += session.moved(key, owner)
-            self._sessions.begun(key, request.run_id, session)
+            self._sessions.written(key, session, request.run_id)
         if pushes:
             self._send(pushes)
         return begun

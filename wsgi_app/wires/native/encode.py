@@ -29,8 +29,11 @@ def encode_frame(
 
     ``mark``: of the event's run, for its id.
     """
-    if retry_milliseconds is None and not named and not mark:
-        return numbered_frame(numbered.id.turn, numbered.id.seq, numbered.json)
+    if not named and not mark:
+        place = numbered.id
+        return numbered_frame(
+            place.turn, place.seq, numbered.json, retry_milliseconds=retry_milliseconds
+        )
     return frame(
         numbered.json,
         event_id=str(Cursor(numbered.id, mark)),

@@ -98,7 +98,17 @@ def _chat(mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None
     cursor = None if wants_whole else last_event_id(request)
     options = StreamOptions.read(request, cursor)
 
-    wanted = _wanted(mount, key, body, idempotency, streams=not wants_whole)
+    wanted = TurnRequest(
+        message=body.message,
+        metadata=body.metadata,
+        on_disconnect=body.on_disconnect,
+        if_busy="reject" if body.if_busy == "steer" else body.if_busy,
+        idempotency_key=idempotency,
+        digest=body.digest() if idempotency else "",
+        streams=not wants_whole,
+        client_tools=offered(mount, body.tools) if body.tools else (),
+        attachments=attached(mount, key, body.files, invalid) if body.files else (),
+    )
     begin = _steer if body.if_busy == "steer" else open_turn
     with begin(mount, key, wanted, cursor) as turn:
         if wants_whole:
@@ -123,20 +133,4 @@ def _steer(mount: Mount, key: SessionKey, wanted: TurnRequest, cursor: Cursor | 
         lambda: open_turn(mount, key, wanted, cursor),
         # From its event on: what was said before is not this message's answer.
         lambda: attach_behind(mount, key, steer, streams=wanted.streams),
-    )
-
-
-def _wanted(
-    mount: Mount, key: SessionKey, body: ChatBody, idempotency: str | None, *, streams: bool
-) -> TurnRequest:
-    return TurnRequest(
-        message=body.message,
-        metadata=body.metadata,
-        on_disconnect=body.on_disconnect,
-        if_busy="reject" if body.if_busy == "steer" else body.if_busy,
-        idempotency_key=idempotency,
-        digest=body.digest() if idempotency else "",
-        streams=streams,
-        client_tools=offered(mount, body.tools) if body.tools else (),
-        attachments=attached(mount, key, body.files, invalid) if body.files else (),
     )
