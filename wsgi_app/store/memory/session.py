@@ -214,7 +214,7 @@ class Session(Struct, eq=False):
         self.end(turn, messages, limits)
 
     def moved(self, key: SessionKey, owner_before: str) -> list[Push]:
-        """What tells the worker that was the owner."""
+        """The signal for the worker that was the owner."""
         return [(owner_before, Signal("moved", key, self.newest_turn))]
 
     def recall(self, messages: Sequence[Message]) -> None:
