@@ -30,7 +30,7 @@ class SessionTable:
         # What sessions held when a turn of each last ended, and their sums per tenant.
         self._stored: dict[SessionKey, int] = {}
         self._stored_by_tenant: Counter[str] = Counter()
-        # Those in which a turn runs or waits, per tenant; pruned when counted.
+        # Those in which a turn runs or waits, per tenant.
         self._busy: defaultdict[str, dict[SessionKey, Session]] = defaultdict(dict)
         # Before this nothing expires.
         self._expires_from = 0.0
@@ -130,6 +130,8 @@ class SessionTable:
 
     def ended(self, key: SessionKey, session: Session) -> None:
         """Note a turn's end, which is a write."""
+        if not session.active:
+            self._drop_busy(key)
         self.note_stored(key, session)
         self.written(key, session)
 
@@ -176,11 +178,18 @@ class SessionTable:
 
     def _forget(self, key: SessionKey) -> None:
         del self._sessions[key]
-        self._busy.get(key.tenant, {}).pop(key, None)
+        self._drop_busy(key)
         self._note_stored(key, 0)
         self._counts[key.tenant] -= 1
         if not self._counts[key.tenant]:
             del self._counts[key.tenant]
+
+    def _drop_busy(self, key: SessionKey) -> None:
+        busy = self._busy.get(key.tenant)
+        if busy is not None:
+            busy.pop(key, None)
+            if not busy:
+                del self._busy[key.tenant]
 
     # -- counting
 
@@ -197,7 +206,8 @@ class SessionTable:
             raise refused
         tenant = request.key.tenant
         self.check_room(tenant, is_new=session is None)
-        if self._count_active_turns(tenant) >= self._limits.max_turns_per_tenant:
+        most = self._limits.max_turns_per_tenant
+        if tenant in self._busy and self._count_active_turns(tenant) >= most:
             raise refusal("too_many_turns")
 
     def check_room(self, tenant: str, *, is_new: bool) -> None:
@@ -208,13 +218,8 @@ class SessionTable:
             raise refusal("too_much_stored")
 
     def _count_active_turns(self, tenant: str) -> int:
-        busy, active, asking = self._busy[tenant], 0, 0
-        for key, session in list(busy.items()):
-            if not session.active:
-                del busy[key]
-                continue
+        active = asking = 0
+        for session in self._busy[tenant].values():
             active += len(session.active)
-            asking += session.asking_turn is not None
-        if not busy:
-            del self._busy[tenant]
+            asking += bool(session.active) and session.asking_turn is not None
         return active - min(asking, self._limits.max_asking_turns_per_tenant)

@@ -97,7 +97,7 @@ class MemoryWorkers(MemoryPart, WorkerOperations):
         pushes: list[Push] = []
         for key, session, turn in lost:
             session.lose(turn, error, close, self._limits)
-            self._sessions.written(key, session)
+            self._sessions.ended(key, session)
             pushes += self._ended(key, session, turn)
         return pushes
 
