@@ -65,8 +65,11 @@ def test_a_sub_agent_is_a_subgraph(told: dict[str, Any]) -> None:
 
 
 def test_a_headless_tool_is_run_by_its_page(told: dict[str, Any]) -> None:
-    """The SDK's own functions read the call from the interrupt, and answer it by its id."""
-    assert told["headless"] == "wall 2 is blue!"
+    """The SDK's own functions read the call from the interrupt, and answer it by its id.
+
+    Its ``thread.values`` are those behind the answer: it does not end at such an interrupt.
+    """
+    assert told["headless"] == ["wall 2 is blue!", False, "wall 2 is blue!"]
 
 
 def test_threads_are_there_without_runs(told: dict[str, Any]) -> None:

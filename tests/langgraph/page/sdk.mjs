@@ -48,11 +48,14 @@ const told = {};
   const thread = client.threads.stream({ assistantId: "agent" });
   const page = { call_id: "c1", tool: "paint", input: { wall: 2 } };
   await thread.run.start({ input, metadata: { steps: [{ page }, { text: "!" }] } });
-  // Its values come to no end while a call is open.
-  while (thread.interrupts.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  // At the interrupt of a headless tool the SDK keeps its stream, so its values end with the run.
+  let early = true;
+  const ended = thread.values.then((values) => [early, values.messages.at(-1).content]);
+  while (!thread.interrupted) await new Promise((resolve) => setTimeout(resolve, 20));
   const [interrupt] = thread.interrupts;
   const paint = { tool: { name: "paint" }, execute: async ({ wall }) => `wall ${wall} is blue` };
   const made = await handleHeadlessToolInterrupt(parseHeadlessToolInterruptPayload(interrupt.payload), [paint]);
+  early = false;
   await thread.input.respond({
     namespace: interrupt.namespace,
     interrupt_id: interrupt.interruptId,
@@ -60,7 +63,7 @@ const told = {};
   });
   await client.runs.join(thread.threadId, (await client.runs.list(thread.threadId))[0].run_id);
   const state = await client.threads.getState(thread.threadId);
-  told.headless = state.values.messages.at(-1).content;
+  told.headless = [state.values.messages.at(-1).content, ...(await ended)];
   await thread.close();
 }
 {
