@@ -17,6 +17,7 @@ def server() -> Iterator[Gunicorn]:
         tokens = "dev=acme,admin=acme scopes=read+admin,other=else,chatter=acme scopes=chat"
         env = {"AGENT_REDIS_URL": store.url, "AGENT_TOKENS": tokens}
         env |= {"AGENT_RATE_LIMIT": "100000/minute", "AGENT_MAX_TURNS_PER_TENANT": "1000"}
+        env["AGENT_LEASE_SECONDS"] = "3"  # soon over for a worker that was killed
         with gunicorn("tests.support.apps:told_app()", workers=2, threads=24, env=env) as server:
             yield server
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.turns import TurnBench, events_of
 from tests.support.waiting import wait_for
 from wsgi_app.agents.arithmetic import evaluate, find_expression
-from wsgi_app.agents.demo import MAX_COUNT, demo_agent
+from wsgi_app.agents.demo import MAX_COUNT, WORD_SECONDS, _say, demo_agent
 from wsgi_app.events import (
     AnyEvent,
     Cancelled,
@@ -26,6 +26,12 @@ from wsgi_app.events import (
 
 #: No input may keep a worker's other turns waiting for longer.
 SOON_SECONDS = 0.5
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words follow each other faster than a reader wants them."""
+    monkeypatch.setattr(_say, "__defaults__", (WORD_SECONDS / 20,))
 
 
 @pytest.fixture(scope="module")

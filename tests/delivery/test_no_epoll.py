@@ -11,7 +11,7 @@ from tests.support.reading import ReadingClient, wait_observed
 from tests.support.servers import WORKER_CLASS, gunicorn
 
 APP = "tests.support.no_epoll_app:app"
-TRIES = 5
+TRIES = 3
 
 
 @pytest.mark.parametrize("delivery", [None, "auto"])

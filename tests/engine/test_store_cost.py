@@ -115,12 +115,14 @@ def cost_of_readers(other: ReadingClient, store: Redis, session: str, turn: int)
         with other.events(session, f"{turn}-1") as stream:
             stream.wait_comments(1)
 
-    return {
-        "poll": cost(store, lambda: other.poll(session, f"{turn}-1", 0)),
-        # The most of some: who is gone before the store was read costs less.
-        "resume": max(cost(store, resume) for _ in range(3)),
-        "cancel": cost(store, lambda: other.cancel(session)),
-    }
+    with store.client() as client:
+        wait_quiet(client)
+        return {
+            "poll": cost(client, lambda: other.poll(session, f"{turn}-1", 0)),
+            # The most of some: who is gone before the store was read costs less.
+            "resume": max(cost(client, resume) for _ in range(3)),
+            "cancel": cost(client, lambda: other.cancel(session)),
+        }
 
 
 @contextmanager
@@ -136,11 +138,12 @@ def elsewhere() -> Iterator[tuple[ReadingClient, ReadingClient, Redis]]:
 
 def test_a_short_turn_takes_two_round_trips() -> None:
     """A turn that ends before its journal's first flush costs Redis its start and its end."""
-    with elsewhere() as (owner, _, store):
+    with elsewhere() as (owner, _, store), store.client() as client:
         session = new_session()
         assert owner.chat_json(session).status == 200
+        wait_quiet(client)
         for _ in range(3):
-            spent = cost(store, lambda: owner.chat_json(session, {"tokens": 3}))
+            spent = cost(client, lambda: owner.chat_json(session, {"tokens": 3}))
             assert spent.round_trips == TURN_ROUND_TRIPS
 
 
@@ -151,14 +154,12 @@ class Cost(NamedTuple):
     sent: int
 
 
-def cost(store: Redis, act: Callable[[], object]) -> Cost:
-    """What an act costs, until nothing more comes of it."""
-    with store.client() as client:
-        wait_quiet(client)
-        first, second = look(client), look(client)
-        own = Cost(second.round_trips - first.round_trips, second.sent - first.sent)  # of a look
-        act()
-        last, looks = wait_quiet(client)
+def cost(client: Any, act: Callable[[], object]) -> Cost:
+    """What an act costs, from a quiet moment until nothing more comes of it."""
+    first, second = look(client), look(client)
+    own = Cost(second.round_trips - first.round_trips, second.sent - first.sent)  # of a look
+    act()
+    last, looks = wait_quiet(client)
     return Cost(
         last.round_trips - second.round_trips - looks * own.round_trips,
         last.sent - second.sent - looks * own.sent,

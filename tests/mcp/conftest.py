@@ -19,6 +19,7 @@ def server() -> Iterator[Gunicorn]:
             "AGENT_REDIS_URL": store.url,
             "AGENT_TOKENS": tokens,
             "AGENT_RATE_LIMIT": "100000/minute",
+            "AGENT_LEASE_SECONDS": "3",  # soon over for a worker that was killed
         }
         with gunicorn("tests.support.apps:told_app()", workers=2, threads=24, env=env) as server:
             yield server

@@ -32,14 +32,19 @@ def admin(redis: Redis) -> Iterator[Any]:
 
 
 @pytest.fixture
-def limited(redis: Redis, admin: Any) -> Iterator[Callable[[str], RedisStore]]:
+def limited(redis: Redis, admin: Any) -> Iterator[Callable[..., RedisStore]]:
     """Make stores of a user with this rule."""
     stores: list[RedisStore] = []
 
-    def make(rule: str) -> RedisStore:
+    def make(rule: str, timeout_seconds: float = 10) -> RedisStore:
         admin.execute_command("ACL", "SETUSER", "agents", "on", ">secret", *rule.split())
         url = f"redis://agents:secret@127.0.0.1:{redis.port}"
-        store = RedisStore(url, namespace=NAMESPACE, timeout_seconds=10, start_thread=start_thread)
+        store = RedisStore(
+            url,
+            namespace=NAMESPACE,
+            timeout_seconds=timeout_seconds,
+            start_thread=start_thread,
+        )
         stores.append(store)
         return store
 
@@ -84,9 +89,9 @@ def test_no_right_is_given_in_vain(limited: Callable[[str], RedisStore], name: s
     assert RULE in reason_of(check)
 
 
-def test_a_user_without_channels(limited: Callable[[str], RedisStore]) -> None:
+def test_a_user_without_channels(limited: Callable[..., RedisStore]) -> None:
     """``~* +@all`` alone, which is no right to any channel, is named with the rule to add."""
-    store = limited("~* +@all resetchannels")
+    store = limited("~* +@all resetchannels", timeout_seconds=1)  # for which it waits to listen
     assert f"&{Keys(NAMESPACE).pattern}" in reason_of(store.ping)
     assert RULE in reason_of(store.check_listening)
     store.listen(lambda _: None, "worker")
