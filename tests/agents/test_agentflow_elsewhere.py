@@ -55,7 +55,7 @@ def test_agentflows_tests_pass_on_a_python_that_it_runs_on() -> None:
             "pytest",
             "-m",
             "",
-            "tests/agents/test_agentflow.py",
+            "tests/agents/agentflow",
             "tests/agents/test_contract.py",
             "-k",
             "agentflow",

@@ -30,7 +30,7 @@ class Row(NamedTuple):
 
 BLOCKS: Final = "tests/test_code_blocks.py::"
 README: Final = "tests/test_readme.py::"
-FRAMEWORKS: Final = "tests/agents/test_{}.py::test_readme_shows_how"
+FRAMEWORKS: Final = "tests/agents/{}.py::test_readme_shows_how"
 TUTORIAL: Final = "tests/test_tutorial.py::test_page_does_what_it_says"
 SERVES: Final = "tests/test_tutorial.py::test_pages_serve_by_one_command"
 HOW_TO: Final = "tests/extensions/test_how_to.py::test_page_does_what_it_says"
@@ -85,13 +85,13 @@ ROWS: Final[dict[str, list[tuple[str, str]]]] = {
     ],
     "docs/command-line.md": [("sh", BLOCKS + "test_the_command_line_talks")],
     "docs/frameworks.md": [
-        ("python", FRAMEWORKS.format("langgraph")),
-        ("python", FRAMEWORKS.format("graphs_client_tools")),
-        ("python", FRAMEWORKS.format("openai_agents")),
-        ("python", FRAMEWORKS.format("pydantic_ai")),
-        ("python", FRAMEWORKS.format("agentao")),
-        ("python", FRAMEWORKS.format("agentflow")),
-        ("python", FRAMEWORKS.format("mcp")),
+        ("python", FRAMEWORKS.format("test_langgraph")),
+        ("python", FRAMEWORKS.format("test_graphs_client_tools")),
+        ("python", FRAMEWORKS.format("openai_agents/test_openai_agents")),
+        ("python", FRAMEWORKS.format("pydantic_ai/test_pydantic_ai")),
+        ("python", FRAMEWORKS.format("test_agentao")),
+        ("python", FRAMEWORKS.format("agentflow/test_agentflow")),
+        ("python", FRAMEWORKS.format("test_mcp")),
     ],
     "docs/gevent.md": [("python", BLOCKS + "test_gevents_configuration_has_the_hooks")],
     "docs/how-to/flask-login.md": [

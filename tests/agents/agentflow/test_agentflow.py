@@ -1,18 +1,15 @@
-"""Graphs of AgentFlow in the conversation, hosted as they are; collected from Python 3.12 on."""
+"""Graphs of AgentFlow, in the conversation, hosted as they are; collected from Python 3.12 on."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 from agentflow.core.graph import StateGraph, ToolNode
-from agentflow.core.graph.compiled_graph import CompiledGraph
 from agentflow.core.state import AgentState, Message
 from agentflow.core.state.stream_emitter import StreamEmitter
-from agentflow.prebuilt.agent import ReactAgent
 from agentflow.runtime.adapters.llm.model_response_converter import ModelResponseConverter
 from agentflow.storage.checkpointer import InMemoryCheckpointer
 from agentflow.utils import interrupt
@@ -21,116 +18,30 @@ from flask import Flask
 from injectq import InjectQ
 from openai import AsyncOpenAI
 
-from tests.agents.bench import AgentBench, Host, events_of
-from tests.support.conversation import add, pick_colour, read_file
+from tests.agents.agentflow.parts import (
+    ADD_STEP,
+    COLOUR_STEP,
+    END_STEP,
+    NOTHING,
+    answer_next,
+    one_node,
+    react,
+    texts,
+)
+from tests.agents.bench import Host, events_of
+from tests.support.conversation import add
 from tests.support.documentation import block
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import (
     Call,
-    Stall,
     Text,
     ToolCalls,
-    Usage,
 )
 from tests.support.waiting import wait_for
 from wsgi_app import AgentHost, Turn, current_turn
-from wsgi_app.agents.agentflow import AgentFlowAgent
-from wsgi_app.engine.turn.run import TurnRun
-from wsgi_app.engine.turn.session_name import SessionName
-from wsgi_app.engine.turn.valid_messages import NO_RESULT
 from wsgi_app.errors import TurnError
-from wsgi_app.store.base import SessionKey
 
-Graph: TypeAlias = CompiledGraph[Any]
-
-TOOLS = (add, read_file, pick_colour)
 APIS = pytest.mark.parametrize("api", ["chat", "responses"])
-KEY = SessionKey("tenant", "s")
-
-ADD_STEP = (ToolCalls((Call("c1", "add", '{"a": 1, "b": 2}'),)), Usage(3, 1))
-COLOUR_STEP = (ToolCalls((Call("c1", "pick_colour", "{}"),)), Usage(1, 1))
-END_STEP = (Text(("Done.",)), Usage(5, 2))
-NOTHING = (Text(("",)),)
-
-
-@pytest.fixture(autouse=True)
-def _key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AgentFlow reads the provider's key from the environment alone."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-upstream-test-key")
-
-
-def react(upstream: Upstream, tools: Any = TOOLS, api: str = "chat", **options: Any) -> Graph:
-    """A model with tools; ``options`` are its compilation's."""
-    counting = {"stream_options": {"include_usage": True}} if api == "chat" else {}
-    agent: ReactAgent[Any] = ReactAgent(
-        "test-model",
-        container=InjectQ(),
-        provider="openai",
-        base_url=upstream.url,
-        api_style=api,
-        tools=tools,
-        retry_config=False,
-        max_retries=0,
-        **counting,
-    )
-    return agent.compile(**options)
-
-
-def one_node(node: Any, **options: Any) -> Graph:
-    """A graph of one function."""
-    graph: StateGraph[Any] = StateGraph(container=InjectQ())
-    graph.add_node("ONLY", node)
-    graph.set_entry_point("ONLY")
-    graph.add_edge("ONLY", END)
-    return graph.compile(**options)
-
-
-@pytest.fixture
-def flow(host: Host) -> Iterator[Host]:
-    """Hosts a graph, and closes its models' clients on the loop that they were used on."""
-    hosted: list[tuple[AgentBench, Graph]] = []
-
-    def start(graph: Graph, *, config: Any = None, **settings: Any) -> AgentBench:
-        bench = host(AgentFlowAgent(graph, config=config), **settings)
-        hosted.append((bench, graph))
-        return bench
-
-    yield start
-    for bench, graph in hosted:
-        bench.turns.run(lambda _, graph=graph: close_clients(graph))
-
-
-async def close_clients(graph: Graph) -> None:
-    """Close the clients of a graph's models; AgentFlow has no call for it."""
-    for node in graph._state_graph.nodes.values():  # noqa: SLF001 - see above
-        client = getattr(node.func, "client", None)
-        if client is not None:
-            await client.close()
-
-
-def types_of(events: list[dict[str, Any]]) -> list[str]:
-    """The events' types in their order."""
-    return [event["type"] for event in events]
-
-
-def texts(events: list[dict[str, Any]], kind: str = "token") -> str:
-    """The joined content of a turn's events of one type."""
-    return "".join(event["content"] for event in events if event["type"] == kind)
-
-
-def roles_of(upstream: Upstream) -> list[str]:
-    """Whose messages the provider's last request held."""
-    return [message["role"] for message in upstream.requests[-1].body["messages"]]
-
-
-def answer_next(bench: AgentBench, run: TurnRun, number: int, answer: Any) -> None:
-    """Wait for a turn's question of this number, counted from 1, and answer it."""
-    wait_for(
-        lambda: run.questions.waiting and types_of(events_of(run)).count("input_request") == number,
-        f"question {number}",
-    )
-    question = events_of(run)[-1]
-    bench.turns.store.post_input(run.fence.key, question["request_id"], json.dumps(answer).encode())
 
 
 def test_nothing_of_a_turn_stays_in_memory(flow: Host, upstream: Upstream) -> None:
@@ -329,92 +240,6 @@ def test_a_nodes_error_ends_the_turn(
     events = flow(one_node(node)).talk(NOTHING)
     assert (events[-1]["code"], events[-1]["details"]) == (code, details)
     assert "secret" not in json.dumps(events)
-
-
-class Saver(InMemoryCheckpointer[Any]):  # type: ignore[misc] # its types are not read
-    """A checkpointer of a team's own, which remembers."""
-
-    async def aclean_thread(self, config: dict[str, Any]) -> bool:
-        """Forget a thread, as AgentFlow's checkpointers with a database do."""
-        for kept in (self._states, self._state_cache, self._messages):
-            kept.pop(config["thread_id"], None)
-        return bool(await super().aclean_thread(config))
-
-
-@pytest.fixture
-def remembering(flow: Host, upstream: Upstream) -> AgentBench:
-    """A graph that remembers by itself."""
-    return flow(react(upstream, checkpointer=Saver()))
-
-
-def test_a_checkpointer_remembers_the_session(remembering: AgentBench) -> None:
-    """The provider gets what the graph remembers once; other tenants' sessions are apart."""
-    for key in (KEY, KEY, SessionKey("other", "s")):
-        remembering.talk(END_STEP, key=key)
-    sent = [len(request.body["messages"]) for request in remembering.upstream.requests]
-    assert sent == [1, 3, 1]
-
-
-def test_a_deleted_session_is_forgotten(remembering: AgentBench) -> None:
-    """A new session that bears a deleted one's name begins with nothing."""
-    remembering.talk(END_STEP, key=KEY)
-    assert remembering.turns.runner.delete_session(KEY)
-    remembering.talk(END_STEP, key=KEY)
-    assert roles_of(remembering.upstream) == ["user"]
-
-
-def test_a_cancelled_turn_does_not_spoil_the_session(remembering: AgentBench) -> None:
-    """The turn after a cancelled one begins again, with an answer to the call left open."""
-    run = remembering.start(COLOUR_STEP, key=KEY)
-    wait_for(lambda: run.questions.waiting, "the question")
-    run.cancel("user")
-    wait_for(lambda: not run.goes_on() and run.published.is_set(), "nothing of it goes on")
-    events = remembering.talk(END_STEP, key=KEY)
-    assert roles_of(remembering.upstream) == ["user", "assistant", "tool", "assistant", "user"]
-    assert remembering.upstream.requests[-1].body["messages"][2]["content"] == NO_RESULT
-    assert types_of(events) == ["token", "done"]
-
-
-def test_memory_outlives_the_host(flow: Host, upstream: Upstream) -> None:
-    """A host that has lost its sessions goes on with the thread."""
-    graph = react(upstream, checkpointer=Saver())
-    flow(graph).talk(END_STEP, key=KEY)
-    flow(graph).talk(END_STEP, key=KEY)
-    assert roles_of(upstream) == ["user", "assistant", "user"]
-
-
-def test_the_half_answer_is_known_and_a_replaced_one_is_not(remembering: AgentBench) -> None:
-    """What the user saw of a stopped turn is the assistant's, until it is replaced."""
-    run = remembering.start((Text(("Half",)), Stall()), key=KEY)
-    wait_for(lambda: run.log.last_seq, "half an answer")
-    run.cancel("user")
-    wait_for(lambda: not run.goes_on() and run.published.is_set(), "nothing of it goes on")
-    remembering.talk(END_STEP, key=KEY)
-    sent = remembering.upstream.requests[-1].body["messages"]
-    assert [message["role"] for message in sent] == ["user", "assistant", "user"]
-    assert "Half" in str(sent[1])
-    remembering.talk(END_STEP, key=KEY, regenerates=True)
-    assert roles_of(remembering.upstream) == ["user", "assistant", "user"]
-
-
-def test_a_passing_session_leaves_nothing(flow: Host, upstream: Upstream) -> None:
-    """A turn whose client keeps the conversation leaves no thread."""
-    saver = Saver()
-    bench = flow(react(upstream, checkpointer=saver))
-    bench.talk(END_STEP, key=KEY, ephemeral=True, history=[])
-    assert not saver._states  # noqa: SLF001 - as AgentFlow calls it
-    assert not saver._messages  # noqa: SLF001 - the same
-
-
-def test_graphs_keep_their_services_apart(flow: Host, upstream: Upstream) -> None:
-    """Of graphs with a container each, every one has its own checkpointer."""
-    savers = Saver(), Saver()
-    graphs = [react(upstream, checkpointer=saver) for saver in savers]
-    for number, graph in enumerate(graphs):
-        flow(graph).talk(END_STEP, key=SessionKey("tenant", f"s{number}"))
-    threads = [[SessionName("", "tenant", f"s{number}").thread_id] for number in range(2)]
-    held = [list(saver._states) for saver in savers]  # noqa: SLF001 - as AgentFlow calls it
-    assert held == threads
 
 
 def test_readme_shows_how(upstream: Upstream) -> None:

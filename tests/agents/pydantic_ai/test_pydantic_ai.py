@@ -5,31 +5,29 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from flask import Flask
-from openai import AsyncOpenAI
-from pydantic import BaseModel
 from pydantic_ai import (
     Agent,
     BinaryContent,
-    CallDeferred,
     NativeOutput,
     RunContext,
-    Tool,
-    ToolFailed,
     UsageLimits,
 )
-from pydantic_ai.capabilities import HandleDeferredToolCalls
 from pydantic_ai.models import Model
-from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
-from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.agents.bench import AgentBench, events_of, places_of
-from tests.support import conversation
-from tests.support.conversation import add, pick_colour
+from tests.agents.bench import Host
+from tests.agents.pydantic_ai.parts import (
+    API,
+    END_STEP,
+    TOOLS,
+    Point,
+    call_of,
+    hosted,
+    types_of,
+)
 from tests.support.documentation import block
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import (
@@ -38,99 +36,12 @@ from tests.support.upstream_script import (
     Raw,
     Text,
     ToolCalls,
-    Usage,
-    scripted_message,
 )
 from tests.support.waiting import wait_for
-from wsgi_app import AgentHost, Status, Turn, current_turn
-from wsgi_app.agents.pydantic_ai import PydanticAIAgent, SubAgent
+from wsgi_app import AgentHost, Turn, current_turn
+from wsgi_app.agents.pydantic_ai import PydanticAIAgent
 from wsgi_app.errors import TurnError
 from wsgi_app.store.base import SessionKey
-
-Host = Callable[..., AgentBench]
-API = pytest.mark.parametrize("model", [OpenAIChatModel, OpenAIResponsesModel], indirect=True)
-END_STEP = (Text(("Done.",)), Usage(5, 2))
-DELETE_STEP = (ToolCalls((Call("c1", "delete", '{"name": "a.txt"}'),)), Usage(3, 1))
-
-
-def read_file(name: str) -> str:
-    """Read a file.
-
-    In Pydantic AI a tool's exception ends the run; this one is how a tool tells a failure.
-    """
-    try:
-        return conversation.read_file(name)
-    except FileNotFoundError as error:
-        raise ToolFailed(f"{type(error).__name__}: {error}") from error
-
-
-def delete(name: str) -> str:
-    """Delete a file."""
-    return f"{name} is gone"
-
-
-class Point(BaseModel):
-    """A structured output."""
-
-    x: int
-
-
-TOOLS = (add, read_file, pick_colour)
-DELETE: Tool[Any] = Tool(delete, requires_approval=True)
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    """The model provider."""
-    with Upstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def client(upstream: Upstream) -> AsyncOpenAI:
-    """A client as a team would make it, on no loop yet."""
-    return AsyncOpenAI(base_url=upstream.url, api_key="test-key", max_retries=0)
-
-
-@pytest.fixture
-def model(request: pytest.FixtureRequest, client: AsyncOpenAI) -> Model:
-    """The model behind the chat API, or behind the one that a test names."""
-    api = getattr(request, "param", OpenAIChatModel)
-    made: Model = api("test-model", provider=OpenAIProvider(openai_client=client))
-    return made
-
-
-@pytest.fixture
-def host(upstream: Upstream, client: AsyncOpenAI) -> Iterator[Host]:
-    """Puts one agent on the engine."""
-    benches: list[AgentBench] = []
-
-    def start(agent: Callable[..., Any], **settings: Any) -> AgentBench:
-        benches.append(AgentBench(agent, upstream, **settings))
-        return benches[-1]
-
-    async def close(_: Turn) -> None:
-        await client.close()
-
-    yield start
-    for bench in benches:
-        bench.turns.run(close)
-        bench.close()
-
-
-def hosted(model: Model, *tools: Any, **settings: Any) -> PydanticAIAgent:
-    """An agent with some tools."""
-    return PydanticAIAgent(Agent(model, tools=list(tools), **settings))
-
-
-def call_of(tool: str, arguments: str = "{}") -> tuple[AnyStep, ...]:
-    """The step in which the model calls a tool."""
-    return (ToolCalls((Call("c1", tool, arguments),)), Usage(3, 1))
-
-
-def types_of(events: list[dict[str, Any]]) -> list[str]:
-    """The events' types in their order."""
-    return [event["type"] for event in events]
 
 
 @pytest.mark.slow
@@ -269,71 +180,6 @@ def test_a_tools_exception_ends_the_run(host: Host, model: Model) -> None:
         assert (events[-1]["code"], events[-1]["message"]) == ("agent_error", message)
 
 
-@API
-@pytest.mark.parametrize(
-    ("answer", "result"),
-    [
-        (True, ("complete", "a.txt is gone")),
-        ("yes", ("complete", "a.txt is gone")),
-        (False, ("error", {"error": "The user did not allow this call."})),
-        ("Rather b.txt", ("error", {"error": "Rather b.txt"})),
-    ],
-)
-def test_an_approval_is_a_question(
-    host: Host, model: Model, answer: Any, result: tuple[str, Any], *, upstream: Upstream
-) -> None:
-    """A tool that needs approval asks: yes runs it, anything else is the model's to know."""
-    bench = host(hosted(model, DELETE, *TOOLS))
-    run = bench.start(DELETE_STEP, END_STEP)
-    bench.finish(run, answer)
-    call, question, ended, _, end = events_of(run)
-    assert (call["type"], call["input"]) == ("tool_call", {"name": "a.txt"})
-    assert question["prompt"] == 'Allow delete({"name": "a.txt"})?'
-    assert question["schema"] == {"type": "boolean", "x-call-id": "c1"}
-    assert (ended["call_id"], ended["status"], ended["output"]) == ("c1", *result)
-    assert end["usage"] == {"input_tokens": 8, "output_tokens": 3, "total_tokens": 11}
-    told = result[1]["error"] if isinstance(result[1], dict) else result[1]
-    assert told in json.dumps(upstream.requests[-1].body)
-
-
-def test_each_deferred_call_is_asked(host: Host, model: Model) -> None:
-    """Approvals, and calls that run elsewhere, are asked one after the other."""
-
-    def weigh(name: str) -> str:  # noqa: ARG001 - for its schema
-        """Weigh a thing, by hand."""
-        raise CallDeferred
-
-    calls = (
-        Call("c1", "delete", '{"name": "1"}'),
-        Call("c2", "delete", '{"name": "2"}'),
-        Call("c3", "weigh", '{"name": "3"}'),
-    )
-    bench = host(hosted(model, DELETE, weigh))
-    run = bench.start((ToolCalls(calls),), END_STEP)
-    bench.finish(run, answer=True)
-    events = events_of(run)
-    assert [event["prompt"] for event in events if event["type"] == "input_request"] == [
-        'Allow delete({"name": "1"})?',
-        'Allow delete({"name": "2"})?',
-        'What is the result of weigh({"name": "3"})?',
-    ]
-    assert {e["call_id"]: e["output"] for e in events if e["type"] == "tool_result"} == {
-        "c1": "1 is gone",
-        "c2": "2 is gone",
-        "c3": True,
-    }
-    assert types_of(events).count("tool_call") == 3
-
-
-def test_the_agents_own_handler_goes_first(host: Host, model: Model) -> None:
-    """What the agent decides itself is not asked."""
-    handler = HandleDeferredToolCalls[Any](
-        lambda _, requests: requests.build_results(approve_all=True)
-    )
-    events = host(hosted(model, DELETE, capabilities=[handler])).talk(DELETE_STEP, END_STEP)
-    assert types_of(events) == ["tool_call", "tool_result", "token", "done"]
-
-
 async def look(ctx: RunContext[Any]) -> str:
     """Look around."""
     return f"{ctx.deps is current_turn()} {getattr(ctx.deps, 'session_id', ctx.deps)}"
@@ -403,47 +249,3 @@ def test_readme_shows_how(model: Model) -> None:
     )
     assert answer.json is not None
     assert answer.json["reply"] == "Hello from upstream"
-
-
-def test_an_agent_that_a_tool_runs_is_nested(host: Host, model: Model) -> None:
-    """What it says and does is below the tool's call, also what an agent of its own tools does."""
-    deep = Agent(model, name="deep", capabilities=[SubAgent()])
-    inner = Agent(model, name="inner", capabilities=[SubAgent("Inner")])
-    outer = Agent(model)
-
-    @inner.tool
-    async def dig(ctx: RunContext[Any], script: str) -> str:
-        current_turn().emit(Status("digging"))
-        return (await deep.run(script, usage=ctx.usage)).output
-
-    @outer.tool
-    async def research(ctx: RunContext[Any], script: str) -> str:
-        return (await inner.run(script, deps=ctx.deps, usage=ctx.usage)).output
-
-    deep_script = scripted_message((Text(("far ", "down")), Usage(1, 1)), tag="deep")
-    dig_call = ToolCalls((Call("c0", "dig", json.dumps({"script": deep_script})),))
-    said = (Text(("I dig. ",)), dig_call, Usage(1, 1))
-    inner_script = scripted_message(said, END_STEP, tag="inner")
-    call = ToolCalls((Call("c0", "research", json.dumps({"script": inner_script})),))
-    events = host(PydanticAIAgent(outer)).talk((call, Usage(1, 1)), END_STEP)
-    assert places_of(events) == [
-        ("", "", "tool_call", "c0"),
-        ("c0", "Inner", "token", "I dig. "),
-        ("c0", "Inner", "tool_call", "c0.c0"),
-        ("c0", "Inner", "status", "digging"),
-        ("c0.c0", "deep", "token", "far "),
-        ("c0.c0", "deep", "token", "down"),
-        ("c0", "Inner", "tool_result", "c0.c0"),
-        ("c0", "Inner", "token", "Done."),
-        ("", "", "tool_result", "c0"),
-        ("", "", "token", "Done."),
-        ("", "", "done", ""),
-    ]
-    assert events[-1]["usage"]["total_tokens"] == 20
-
-
-def test_a_sub_agent_elsewhere_is_an_agent(host: Host, model: Model) -> None:
-    """Outside of tools of turns the capability changes nothing: it is the turn's own agent."""
-    agent = Agent(model, capabilities=[SubAgent()])
-    events = host(PydanticAIAgent(agent)).talk(END_STEP)
-    assert places_of(events) == [("", "", "token", "Done."), ("", "", "done", "")]

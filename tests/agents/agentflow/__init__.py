@@ -1,0 +1,1 @@
+"""AgentFlow, which needs Python 3.12."""
