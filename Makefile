@@ -61,7 +61,8 @@ PARKED_TESTS := $(addprefix tests/engine/test_,across_workers.py cancel_anywhere
   lost_signals.py races.py rolling_reload.py store_outage.py worker_death.py) \
   $(addprefix tests/delivery/test_,hang_up.py many_sessions.py resume.py) \
   $(addprefix tests/web/test_,chat_modes.py idempotency.py if_busy.py input.py) \
-  tests/clients/test_ag_ui.py tests/clients/test_ai_sdk.py tests/clients/test_openai_python.py tests/langgraph
+  tests/clients/test_ag_ui.py tests/clients/test_ai_sdk.py \
+  $(addprefix tests/clients/test_openai_,python.py python_responses.py) tests/langgraph
 
 test-parked: $(DEVELOPMENT) packages clients ## the suites of delivery, with streams without threads
 	@TEST_DELIVERY=parked $(BIN)/python -m pytest -m "not sites" -n $(JOBS) --dist loadfile $(PARKED_TESTS)

@@ -31,6 +31,7 @@ else:
 OWN_NAME = "wsgi-agent-host"
 LOCKS = ("requirements.lock", "requirements-runtime.lock", "bench/requirements.lock")
 MAX_LINES = 350
+MAX_TEST_LINES = 400
 
 # Reads each module of the package, then reports what doing so started or opened.
 IMPORT_ALL = """
@@ -202,6 +203,14 @@ def test_modules_stay_small() -> None:
     """No module of the package grows beyond what one can read at a sitting."""
     sizes = {path: len(path.read_text().splitlines()) for path in modules()}
     assert not {path: size for path, size in sizes.items() if size > MAX_LINES}
+
+
+def test_tests_stay_small() -> None:
+    """Nor does a module of tests."""
+    tests = each((ROOT / "tests").glob("**/test_*.py"), 300)
+    own = [path for path in tests if "node_modules" not in path.parts]
+    sizes = {path: len(path.read_text().splitlines()) for path in own}
+    assert not {path: size for path, size in sizes.items() if size > MAX_TEST_LINES}
 
 
 def test_threads_start_in_one_place() -> None:

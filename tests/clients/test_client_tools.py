@@ -6,81 +6,33 @@ The built-in agent waits in its turn; a graph of LangGraph's waits where its che
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import openai
 import pytest
-import requests
-from openai import OpenAI
 
+from tests.clients.client_tools import (
+    APPS,
+    ONE,
+    PAINT,
+    PAINT_CHAT,
+    SCHEMA,
+    TWO,
+    Rig,
+    native,
+    output,
+    outputs,
+    serving,
+)
 from tests.clients.openai_host import new_client
 from tests.support.client import Client, new_session
 from tests.support.node import run_node
 from tests.support.reading import ReadingClient
-from tests.support.servers import Gunicorn, Redis, gunicorn, redis_server
-from tests.support.service import owner_pid
+from tests.support.servers import gunicorn, redis_server
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls
-from tests.support.waiting import wait_for
-
-SCHEMA: Final = {"type": "object", "properties": {"wall": {"type": "integer"}}}
-PAINT: Final[Any] = {
-    "type": "function",
-    "name": "paint",
-    "description": "Paint a wall.",
-    "parameters": SCHEMA,
-}
-PAINT_CHAT: Final[Any] = {
-    "type": "function",
-    "function": {name: value for name, value in PAINT.items() if name != "type"},
-}
-ONE: Final = Call("c1", "paint", '{"wall":1}')
-TWO: Final = Call("c2", "paint", '{"wall":2}')
-
-
-class Rig(NamedTuple):
-    """A host with two workers, its model and a client."""
-
-    server: Gunicorn
-    upstream: Upstream
-    client: OpenAI
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return self.server.url
-
-    def newest(self) -> list[dict[str, Any]]:
-        """The messages of the model's newest request."""
-        messages: list[dict[str, Any]] = self.upstream.requests[-1].body["messages"]
-        return messages
-
-
-#: Both agents have the tool ``add``.
-APPS: Final = {
-    "openai": "tests.support.openai_apps:tools_app()",
-    "graph": "tests.support.graph_tools_app:app()",
-}
-
-
-@contextmanager
-def serving(agent: str, folder: Path, store: Redis, **options: Any) -> Iterator[Gunicorn]:
-    """A host of an agent at a store; ``folder`` is where graphs remember."""
-    settings: dict[str, str] = options.pop("env")
-    env = {
-        "AGENT_REDIS_URL": store.url,
-        "AGENT_TOKENS": "dev=tenant",
-        "MEMORY_FOLDER": str(folder),
-        **settings,
-    }
-    with gunicorn(APPS[agent], env=env, frameworks=True, **options) as running:
-        yield running
 
 
 @pytest.fixture(scope="module", params=list(APPS))
@@ -91,11 +43,6 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         env = {**upstream.environment, "AGENT_INPUT_TIMEOUT_SECONDS": "20"}
         with serving(request.param, folder, store, workers=2, threads=16, env=env) as it:
             yield Rig(it, upstream, new_client(it.url, max_retries=0))
-
-
-def output(call: Any, text: str) -> dict[str, Any]:
-    """The result of a call, as the Responses API has it."""
-    return {"type": "function_call_output", "call_id": call.call_id, "output": text}
 
 
 def test_a_response_ends_with_calls_and_their_outputs_go_on(rig: Rig) -> None:
@@ -220,15 +167,6 @@ def test_tools_that_cannot_be_offered_are_refused(rig: Rig, tools: Any, field: s
     assert len(rig.upstream.requests) == begun
 
 
-# -- the host's own wire
-
-
-def native(rig: Rig, path: str, body: Any, **headers: str) -> requests.Response:
-    """Post to a native route, on any worker."""
-    sent = {"Authorization": "Bearer dev", "Connection": "close", **headers}
-    return requests.post(f"{rig.url}/agents/{path}", json=body, headers=sent, timeout=20)
-
-
 def test_a_page_runs_what_the_model_calls(rig: Rig) -> None:
     """In JSON mode the request says what is to be run, and its results go on with the turn."""
     rig.upstream.script(ToolCalls((ONE, TWO)))
@@ -320,42 +258,6 @@ def test_a_cancel_ends_the_wait_for_a_page(rig: Rig) -> None:
     assert late.json()["code"] == "no_pending_input"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("agent", list(APPS))
-def test_a_killed_worker_leaves_its_page_to_another(agent: str, tmp_path: Path) -> None:
-    """As with a question: what the page was asked to run stays asked, and another goes on."""
-    with redis_server() as store, Upstream() as upstream:
-        env = {
-            **upstream.environment,
-            "AGENT_TOKENS": "dev=tenant scopes=chat+read+cancel+admin",
-            "AGENT_LEASE_SECONDS": "1",
-        }
-        with serving(agent, tmp_path, store, workers=2, threads=8, env=env) as server:
-            rig = Rig(server, upstream, new_client(server.url, max_retries=0))
-            upstream.script(ToolCalls((ONE,)))
-            upstream.script(Text(("Painted.",)))
-            tools = [{"name": "paint", "parameters": SCHEMA}]
-            session = secrets.token_hex(8)
-            body = {"message": "paint", "tools": tools, "on_disconnect": "continue"}
-            asked = native(rig, f"chat/{session}", body, Accept="application/json").json()
-            os.kill(owner_pid(ReadingClient(server), session), signal.SIGKILL)
-            results = [{"call_id": "c1", "output": "wet"}]
-            given = {"request_id": asked["details"]["request_id"], "results": results}
-            assert native(rig, f"chat/{session}/tool_result", given).status_code == 200
-            reader = ReadingClient(server)
-            reader.wait_idle(session, 20)
-            assert reader.session(session)["messages"][-1]["content"] == "Painted."
-            assert outputs(rig) == ["wet"]
-
-
-# -- front ends
-
-
-def outputs(rig: Rig) -> list[str]:
-    """The tools' results in the model's newest request."""
-    return [message["content"] for message in rig.newest() if message["role"] == "tool"]
-
-
 @pytest.mark.parametrize("version", ["ai-6", "ai-7"])
 def test_use_chat_runs_its_pages_tools(rig: Rig, version: str) -> None:
     """The AI SDK gets static tool calls, runs them by onToolCall, and goes on by itself."""
@@ -380,179 +282,3 @@ def test_an_ag_ui_client_runs_its_pages_tools(rig: Rig) -> None:
     )
     assert made == [[["paint", "paint"], "Painted."]]
     assert outputs(rig) == ["wall 1 is blue", "wall 2 is blue"]
-
-
-# -- each client with a stop, a reload and an answer on another host
-
-
-@pytest.fixture(scope="module", params=list(APPS))
-def hosts(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Rig, str]]:
-    """Two hosts of one store: the rig at the one, and where the other is."""
-    folder = tmp_path_factory.mktemp("hosts")
-    with redis_server() as store, Upstream() as upstream:
-        given: dict[str, Any] = {"threads": 8, "env": upstream.environment}
-        with (
-            serving(request.param, folder, store, **given) as one,
-            serving(request.param, folder, store, **given) as two,
-        ):
-            yield Rig(one, upstream, new_client(one.url, max_retries=0)), two.url
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", ["elsewhere", "reload", "stop"])
-@pytest.mark.parametrize("client", ["ai-5", "ai-6", "ai-7", "ag-ui"])
-def test_a_front_end_is_stopped_reloaded_and_answers_elsewhere(
-    hosts: tuple[Rig, str], client: str, how: str
-) -> None:
-    """What its page gives is taken by the other host, also after a reload.
-
-    After a stop it is told the turn's end once more, as with a question, and no model is asked.
-    """
-    rig, other = hosts
-    before = len(rig.upstream.requests)
-    rig.upstream.script(ToolCalls((ONE, TWO)))
-    if how != "stop":
-        rig.upstream.script(Text(("Painted.",)))
-    (made,) = run_node(
-        "client_tools.mjs",
-        scenario=client,
-        how=how,
-        url=rig.url,
-        other=other,
-        token="dev",
-        session=secrets.token_hex(8),
-    )
-    told: Any = made
-    asked = len(rig.upstream.requests) - before
-    if how == "stop":
-        assert (told, asked) == ([None], 1)
-    else:
-        assert (told, asked) == (["Painted."], 2)
-        assert outputs(rig) == ["wall 1 is blue", "wall 2 is blue"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", ["elsewhere", "reload", "stop"])
-@pytest.mark.parametrize("client", ["chat", "responses", "socket"])
-def test_a_page_with_the_openai_package_is_stopped_reloaded_and_answers_elsewhere(
-    hosts: tuple[Rig, str], client: str, how: str
-) -> None:
-    """The same for JavaScript: completions, responses, and responses over WebSockets.
-
-    A page that kept nothing of a completion sends its request once more, and gets the calls.
-    """
-    rig, other = hosts
-    before = len(rig.upstream.requests)
-    rig.upstream.script(ToolCalls((ONE, TWO)))
-    if how != "stop":
-        rig.upstream.script(Text(("Painted.",)))
-    (made,) = run_node(
-        "client_tools_openai.mjs",
-        scenario=client,
-        how=how,
-        url=rig.url,
-        other=other,
-        token="dev",
-        input=f"paint {secrets.token_hex(8)}",
-    )
-    told: Any = made
-    asked = len(rig.upstream.requests) - before
-    if how == "stop":
-        assert (told, asked) == (["no_pending_input"], 1)
-    else:
-        assert (told, asked) == (["Painted."], 2)
-        assert outputs(rig) == ["wall 1 is blue", "wall 2 is blue"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", ["elsewhere", "reload", "stop"])
-def test_a_response_is_stopped_read_again_and_answered_elsewhere(
-    hosts: tuple[Rig, str], how: str
-) -> None:
-    """The same with the Responses API: read again by its id, cancelled by its id."""
-    rig, other = hosts
-    rig.upstream.script(ToolCalls((ONE,)))
-    asked = rig.client.responses.create(model="any", input=f"paint {how}", tools=[PAINT])
-    with new_client(other, max_retries=0) as there:
-        if how == "reload":
-            asked = there.responses.retrieve(asked.id)
-        told: Any = [output(asked.output[-1], "wet")]
-        if how == "stop":
-            assert native(rig, f"chat/{session_of(rig)}/cancel", {}).json()["cancelled"]
-            with pytest.raises(openai.ConflictError):
-                there.responses.create(model="any", input=told, previous_response_id=asked.id)
-            return
-        rig.upstream.script(Text(("Painted.",)))
-        made = there.responses.create(model="any", input=told, previous_response_id=asked.id)
-    assert made.output_text == "Painted."
-    assert outputs(rig) == ["wet"]
-
-
-def session_of(rig: Rig) -> str:
-    """The newest session of the rig's tenant."""
-    return str(ReadingClient(rig.server).call("GET", "/sessions").json["sessions"][0]["session_id"])
-
-
-@pytest.mark.slow
-def test_a_completions_calls_are_answered_elsewhere(hosts: tuple[Rig, str]) -> None:
-    """The calls' ids say which turn waits, whichever host gets their results."""
-    rig, other = hosts
-    rig.upstream.script(ToolCalls((ONE,)))
-    said: Any = [{"role": "user", "content": "paint it elsewhere"}]
-    asked = rig.client.chat.completions.create(model="any", messages=said, tools=[PAINT_CHAT])
-    message = asked.choices[0].message
-    calls = message.tool_calls or []
-    said += [message.to_dict(), {"role": "tool", "tool_call_id": calls[0].id, "content": "wet"}]
-    rig.upstream.script(Text(("Painted.",)))
-    with new_client(other, max_retries=0) as there:
-        made = there.chat.completions.create(model="any", messages=said, tools=[PAINT_CHAT])
-    assert made.choices[0].message.content == "Painted."
-    assert outputs(rig) == ["wet"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("agent", list(APPS))
-def test_a_page_waits_out_its_stores_outage(agent: str, tmp_path: Path) -> None:
-    """As with a question: a result that comes meanwhile is refused, and taken when it is over."""
-    with (
-        redis_server() as store,
-        Upstream() as upstream,
-        serving(agent, tmp_path, store, threads=8, env=upstream.environment) as server,
-    ):
-        rig = Rig(server, upstream, new_client(server.url, max_retries=0))
-        upstream.script(ToolCalls((ONE,)))
-        upstream.script(Text(("Painted.",)))
-        session = secrets.token_hex(8)
-        tools = [{"name": "paint", "parameters": SCHEMA}]
-        body = {"message": "paint", "tools": tools, "on_disconnect": "continue"}
-        asked = native(rig, f"chat/{session}", body, Accept="application/json").json()
-        results = [{"call_id": "c1", "output": "wet"}]
-        given = {"request_id": asked["details"]["request_id"], "results": results}
-        path = f"chat/{session}/tool_result"
-        store.signal(signal.SIGSTOP)
-        try:
-            refused = native(rig, path, given)
-        finally:
-            store.signal(signal.SIGCONT)
-        assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
-        wait_for(lambda: native(rig, path, given).status_code in (200, 409), "taken", 20)
-        reader = ReadingClient(server)
-        reader.wait_idle(session, 20)
-        assert reader.session(session)["messages"][-1]["content"] == "Painted."
-        assert outputs(rig) == ["wet"]
-
-
-@pytest.mark.slow
-def test_a_page_that_is_loaded_from_another_host_runs_what_waits(hosts: tuple[Rig, str]) -> None:
-    """agent-client.js reads the turn of the one host at the other, and gives its result there."""
-    rig, other = hosts
-    rig.upstream.script(ToolCalls((ONE,)))
-    rig.upstream.script(Text(("Done.",)))
-    given: dict[str, Any] = {"url": f"{rig.url}/agents", "other": f"{other}/agents"}
-    (made,) = run_node(
-        "agent_client.mjs", scenario="tools", again=True, session=secrets.token_hex(8), **given
-    )
-    kinds = [event["type"] for event in made["events"]]
-    assert kinds == ["tool_request", "tool_result", "token", "done"]

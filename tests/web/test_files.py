@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import socket
 from collections.abc import Iterator
@@ -24,17 +23,22 @@ from tests.support.upstream_script import Text, scripted_message
 from tests.support.waiting import wait_for
 from wsgi_app.attachments import ContentCheck
 from wsgi_app.compat.python import zip_strict
-from wsgi_app.files import FileDirectory
-from wsgi_app.files.directory import LEFT_SECONDS
 
 APP = "tests.support.file_app:app()"
+
 CHANCE = random.Random(7)  # noqa: S311 - no secrets
+
 PNG = b"\x89PNG\r\n\x1a\n" + CHANCE.randbytes(5000)
+
 HTML = b"<!doctype html><script>alert(1)</script>"
+
 LARGE_BYTES = 15 * 1_048_576
+
 #: What a worker may need more while such a file comes in or goes out.
 MOST_MORE_BYTES = 1_048_576
+
 BROKEN = 1000
+
 #: Files that are sent before those that are measured, and those.
 WARM, MEASURED = 6, 5
 
@@ -307,9 +311,6 @@ def test_front_ends_are_told_of_given_files(client: ReadingClient) -> None:
     assert told.count(b'"name":"file"') == 2
 
 
-# -- what it costs
-
-
 def peak_bytes(pid: int) -> int:
     """The most memory that a process has had since `forget_peak`."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -379,49 +380,6 @@ def test_uploads_that_break_off_leave_nothing(server: Gunicorn, folder: Path) ->
     # The last ones' threads may still be about to give theirs back.
     wait_for(lambda: client.call("GET", f"/files/{kept}").status == 200, "places are free", 10)
     assert client.call("GET", f"/files/{kept}").body == b"kept"
-
-
-# -- the directory
-
-
-def stored(files: FileDirectory, tenant: str = "alpha", session: str = "s") -> Any:
-    """A file that is kept."""
-    writer = files.begin(tenant, session)
-    writer.write(b"content")
-    return writer.finish("a", "text/plain")
-
-
-def age(folder: Path, seconds: float) -> None:
-    """Let all files be so much older."""
-    for path in files_in(folder):
-        then = path.stat().st_mtime - seconds
-        os.utime(path, (then, then))
-
-
-def test_what_nobody_uses_is_swept(tmp_path: Path) -> None:
-    """Files of sessions that are gone, and uploads that a dead worker has left."""
-    files = FileDirectory(tmp_path, keep_seconds=100)
-    known, gone = stored(files, session="known"), stored(files, session="gone")
-    left = files.begin("alpha", "s")
-    left.write(b"half")
-    age(tmp_path, LEFT_SECONDS + 1)
-    fresh, used = stored(files, session="fresh"), stored(files, session="used")
-    files.keep("alpha", "used")
-    for _ in range(2):  # one walk, and the beginning of the next
-        files.sweep(lambda _, session: session == "known")
-    found = [files.find("alpha", one.id) is not None for one in (known, gone, fresh, used)]
-    assert found == [True, False, True, True]
-    assert not [path for path in files_in(tmp_path) if path.parent.name == "incoming"]
-    left.abandon()
-
-
-def test_hosts_of_other_namespaces_see_nothing(tmp_path: Path) -> None:
-    """One directory serves several hosts, each its own."""
-    one, other = FileDirectory(tmp_path, "one"), FileDirectory(tmp_path, "other")
-    file = stored(one)
-    assert other.find("alpha", file.id) is None
-    assert other.used_bytes("alpha") == 0
-    assert one.used_bytes("alpha") == 4096
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
