@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 
 import pytest
 
-from tests.support.processes import ROOT, clean_environment
+from tests.support.python import run_python
 
 #: By import names; the core's own are flask's, msgspec and, with AGENT_REDIS_URL, redis.
 OPTIONAL = (
@@ -41,19 +40,9 @@ def refused(make):
 
 
 def run(program: str, *, without: tuple[str, ...] = ()) -> str:
-    """Run a program as if these packages were not installed, and give its output."""
+    """Run a program as if these packages were not installed; returns what it printed."""
     block = f"import sys; sys.modules.update(dict.fromkeys({without!r}))\n"
-    done = subprocess.run(
-        [sys.executable, "-c", block + MOUNT + program],
-        cwd=ROOT,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_python("-c", block + MOUNT + program)
 
 
 @pytest.mark.parametrize("settings", ["", "redis_url='redis://127.0.0.1:1/0'"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -17,7 +15,7 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from tests.agents.bench import AgentBench, Host
 from tests.support.conversation import FAILURE, pick_colour, read_file
 from tests.support.each import each
-from tests.support.processes import ROOT, clean_environment
+from tests.support.python import run_python
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Refuse
 from tests.support.waiting import wait_for
@@ -203,13 +201,4 @@ def test_cancelled_turn_ends_its_spans(host: Host, spans: Callable[[], list[Read
 @pytest.mark.parametrize("without", WITHOUT)
 def test_nothing_is_needed(without: str) -> None:
     """Without the package, or a provider, there are no spans, and nothing fails."""
-    done = subprocess.run(
-        [sys.executable, "-c", without + USE],
-        cwd=ROOT,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_python("-c", without + USE)

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tests.cli.cutting import cutting_proxy
 from tests.support.client import Client, new_session
 from tests.support.documentation import block
 from tests.support.processes import clean_environment, started
+from tests.support.python import run_python
 from tests.support.reading import ReadingClient
 from tests.support.servers import Gunicorn, Redis, gunicorn
 from tests.support.service import CONFIG, OPERATOR, owner_pid
@@ -257,13 +257,11 @@ def test_killed_worker(redis: Redis) -> None:
 def test_import_is_light() -> None:
     """The command loads neither the host nor what hosts need."""
     code = "import sys, wsgi_app.cli, wsgi_app.cli.chat; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    modules = {name.split(".")[0] for name in loaded.stdout.split()}
+    loaded = run_python("-c", code).split()
+    modules = {name.split(".")[0] for name in loaded}
     assert "requests" in modules
     assert not modules & {"flask", "werkzeug", "openai", "redis", "gunicorn", "msgspec", "pydantic"}
-    ours = {name for name in loaded.stdout.split() if name.startswith("wsgi_app.")}
+    ours = {name for name in loaded if name.startswith("wsgi_app.")}
     # Beside itself, what names the extra that it lacks.
     others = {name for name in ours if not name.startswith("wsgi_app.cli")}
     assert others == {"wsgi_app.errors", "wsgi_app.extras"}

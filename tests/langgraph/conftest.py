@@ -1,11 +1,13 @@
-"""Two workers that share a store, for LangGraph's clients."""
+"""Two workers that share a store, for LangGraph's clients, and a browser for its pages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.support.browser import chromium
 from tests.support.servers import Gunicorn, gunicorn, redis_server
 
 
@@ -20,3 +22,10 @@ def host() -> Iterator[Gunicorn]:
         }
         with gunicorn("tests.support.apps:scripted_app()", workers=2, threads=40, env=env) as one:
             yield one
+
+
+@pytest.fixture(scope="module")  # while it runs, clients in Python can have no event loop
+def browser() -> Iterator[Browser]:
+    """One browser; each test has a profile of its own."""
+    with chromium() as browser:
+        yield browser

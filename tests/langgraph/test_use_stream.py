@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.langgraph.pages import build_page
 from tests.langgraph.site import FOLDER_VARIABLE
-from tests.support.browser import chromium, new_profile
+from tests.support.browser import new_profile
 from tests.support.reading import ReadingClient
 from tests.support.servers import Gunicorn, gunicorn, redis_server
 from tests.support.service import owner_pid
@@ -45,13 +45,6 @@ def server(folder: Path) -> Iterator[Gunicorn]:
         }
         with gunicorn("tests.langgraph.site:site()", workers=2, threads=24, env=env) as server:
             yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser; each test has a profile of its own."""
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
