@@ -110,6 +110,25 @@ def test_runs_come_into_a_thread_that_was_made(client: SyncLangGraphClient) -> N
     assert changed["metadata"] == {**expected, "title": "B"}
 
 
+def test_a_run_may_need_its_thread(client: SyncLangGraphClient) -> None:
+    """With ``if_not_exists="reject"`` it makes none, by each of the calls; by itself it does."""
+    made = client.threads.create()["thread_id"]
+    more: Any = {"input": HELLO, "if_not_exists": "reject"}
+    for call in (
+        lambda thread_id: client.runs.create(thread_id, "agent", **more),
+        lambda thread_id: client.runs.wait(thread_id, "agent", **more),
+        lambda thread_id: list(client.runs.stream(thread_id, "agent", **more)),
+    ):
+        call(made)
+        unknown = str(uuid.uuid4())
+        with pytest.raises((NotFoundError, httpx.HTTPStatusError), match=r"404|no such thread"):
+            call(unknown)
+        with pytest.raises(NotFoundError):
+            client.threads.get(unknown)
+    client.runs.wait(unknown, "agent", input=HELLO)
+    assert client.threads.get(unknown)["status"] == "idle"
+
+
 def test_changes_at_once_are_all_kept(client: SyncLangGraphClient) -> None:
     """Each adds its own to a thread's metadata, also of a thread that a run has made."""
     thread_id = str(uuid.uuid4())

@@ -33,6 +33,7 @@ class ThreadRunBody(Struct):
     stream_subgraphs: bool = False
     on_disconnect: Optional[Literal["cancel", "continue"]] = None
     multitask_strategy: Optional[str] = None
+    if_not_exists: Optional[Literal["create", "reject"]] = None
     checkpoint: Optional[dict[str, Any]] = None
     checkpoint_id: Optional[str] = None
     webhook: Any = None

@@ -53,6 +53,7 @@ def _wanted(mount: Mount, key: SessionKey, body: ThreadRunBody, **more: Any) -> 
 
 def _begin(mount: Mount, key: SessionKey, body: ThreadRunBody, **more: Any) -> _Begun:
     """Begin the run that is asked for, or answer what the thread waits for."""
+    _check_exists(mount, key, body)
     if body.command:
         return _go_on(mount, key, body)
     begun = begin_turn(mount, key, _wanted(mount, key, body, **more))
@@ -60,6 +61,12 @@ def _begin(mount: Mount, key: SessionKey, body: ThreadRunBody, **more: Any) -> _
     if run is None:
         return _Begun(RunRef(begun.turn, 0, mark_of_turn(mount, key, begun.turn)))
     return _Begun(RunRef(begun.turn, 0, run.mark), run.start)
+
+
+def _check_exists(mount: Mount, key: SessionKey, body: ThreadRunBody) -> None:
+    """Raise RequestError ``not_found`` where the run is to make no thread, and there is none."""
+    if body.if_not_exists == "reject" and mount.store.state_of(key) is None:
+        raise RequestError("not_found", "There is no such thread.")
 
 
 def _go_on(mount: Mount, key: SessionKey, body: ThreadRunBody) -> _Begun:
@@ -221,6 +228,7 @@ def post_stateless_wait(mount: Mount) -> Response:
 
 
 def _wait_new(mount: Mount, key: SessionKey, body: ThreadRunBody, **more: Any) -> Response:
+    _check_exists(mount, key, body)
     if body.command:
         ref = _go_on(mount, key, body).ref
         return _wait(mount, key, ref, attach_turn(mount, key, ref.turn, streams=False))
