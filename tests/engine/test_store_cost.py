@@ -28,6 +28,9 @@ SECONDS = 4
 ROUND_TRIPS = {"poll": 2, "resume": 3, "cancel": 3}
 #: A start and an end.
 TURN_ROUND_TRIPS = 2
+#: A start's and an end's in their five scripts, those among them; 125 before a script kept what it
+#: had read.
+SCRIPTS_COMMANDS = 90
 #: Three for a turn's start, one for each of two calls and their results, two for its end, and the
 #: look at it afterwards.
 STEPS_COMMANDS = 10
@@ -145,6 +148,23 @@ def test_a_short_turn_takes_two_round_trips() -> None:
         for _ in range(3):
             spent = cost(client, lambda: owner.chat_json(session, {"tokens": 3}))
             assert spent.round_trips == TURN_ROUND_TRIPS
+
+
+def test_a_short_turn_runs_few_commands() -> None:
+    """Its scripts read a session's fields once, and together: each command costs 2 µs of Redis."""
+    with elsewhere() as (owner, _, store):
+        session = new_session()
+        assert owner.chat_json(session).status == 200
+        with store.client() as client:
+            wait_quiet(client)
+            client.config_resetstat()
+            assert owner.chat_json(session, {"tokens": 3}).status == 200
+            wait_quiet(client)
+            stats = client.info("commandstats")
+        calls = {name[len("cmdstat_") :]: one["calls"] for name, one in stats.items()}
+        own = {"info", "config|resetstat"}  # this test's
+        commands = sum(count for name, count in calls.items() if name not in own)
+        assert commands <= SCRIPTS_COMMANDS, calls
 
 
 class Cost(NamedTuple):

@@ -12,7 +12,7 @@ from wsgi_app.store.redis.keys import Keys
 #: All commands of the store: those of its scripts, to run them, to listen, and to look after it.
 COMMANDS: Final = (
     *("decr", "del", "exists", "get", "incr", "pexpire", "pttl", "rename", "set", "setnx"),
-    *("hdel", "hget", "hincrby", "hmget", "hset", "hsetnx"),
+    *("hdel", "hget", "hincrby", "hmget", "hset"),
     *("llen", "lpop", "lrange", "ltrim", "rpop", "rpush"),
     *("zadd", "zcard", "zrange", "zrangebyscore", "zrem", "zremrangebyrank"),
     *("zremrangebyscore", "zrevrange", "zrevrangebyscore", "zscore"),

@@ -11,18 +11,24 @@ local windows = { KEYS[6], KEYS[7] }
 -- Longer than a request takes from here to its refusal by the session.
 local UNSETTLED = 100000
 
+local starts, has_room = {}, true
+
 local function answer(code, detail)
-  return { code, detail, rate and read_starts(windows, window_seconds) or {} }
+  return { code, detail, starts }
 end
 
 local function refuse(code, may_come_back)
   if rate then
     uncount_start(windows, window_seconds)
+    starts = read_starts(windows, window_seconds)
   end
   return answer(code, may_come_back and 1 or 0)
 end
 
-if rate and not count_start(windows, rate, window_seconds) then
+if rate then
+  has_room, starts = count_start(windows, rate, window_seconds)
+end
+if not has_room then
   return answer('rate_limited', 0)
 end
 purge()

@@ -15,6 +15,9 @@ if #KEYS > 1 then
   created = is_admitted and int(redis.call('ZSCORE', known, ARGV[14]) or now) or ''
 end
 
+fetch('created', 'updated', 'swept', 'newest', 'first', 'active', 'owner', 'history_bytes',
+  'journal_bytes', 'turn:' .. run)
+
 local function begun(turn, owner)
   local state = get('state:' .. turn)
   if state == 'running' then
@@ -78,8 +81,7 @@ add(turn, run, worker)
 set('message:' .. turn, message)
 if ARGV[12] ~= '' then
   set('note:' .. turn, ARGV[12])
-  redis.call('HINCRBY', s, 'bytes:' .. turn, #ARGV[12])
-  redis.call('HINCRBY', s, 'journal_bytes', #ARGV[12])
+  add_bytes(turn, #ARGV[12])
 end
 if ARGV[13] ~= '' then
   set('resume:' .. turn, ARGV[13])

@@ -70,7 +70,7 @@ local function finish_turn(turn, from, to, history_bytes, journal_bytes)
     end
     push_all(base .. 'm', from, to)
     keep(base .. 'm')
-    redis.call('HINCRBY', s, 'history_bytes', bytes)
+    add_to('history_bytes', bytes)
     trim_history(history_bytes)
   end
   for _, id in ipairs(steers(turn)) do

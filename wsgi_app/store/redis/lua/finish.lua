@@ -5,6 +5,9 @@ use(KEYS[1])
 local turn, run, first_seq = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local history_bytes, journal_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
 local count = tonumber(ARGV[7])
+fetch('created', 'updated', 'swept', 'newest', 'first', 'active', 'history_bytes', 'journal_bytes',
+  'question_turn', 'run:' .. turn, 'lost:' .. turn, 'state:' .. turn, 'worker:' .. turn,
+  'bytes:' .. turn, 'steers:' .. turn)
 local found, revived = find_or_revive(turn, run)
 if not found or get('lost:' .. turn) then
   return 'fenced'

@@ -18,7 +18,7 @@ local function is_spared(turn)
   if not left or get('cancel:' .. turn) then
     return false
   end
-  redis.call('HSETNX', s, 'orphan:' .. turn, int(now))
+  set_new('orphan:' .. turn, int(now))
   return now - number('orphan:' .. turn) < tonumber(ARGV[7]) * 1000
 end
 
@@ -51,8 +51,7 @@ for _, values in ipairs(ending) do
   local turn, run, owner, from, to = unpack(values)
   local told = number('attempt:' .. turn) > 1 and event_again ~= '' and event_again or event
   set('lost:' .. turn, told)
-  redis.call('HINCRBY', s, 'bytes:' .. turn, #told)
-  redis.call('HINCRBY', s, 'journal_bytes', #told)
+  add_bytes(turn, #told)
   finish_turn(turn, from, to, history_bytes, journal_bytes)
   for _, value in ipairs({ turn, run, owner }) do
     lost[#lost + 1] = value

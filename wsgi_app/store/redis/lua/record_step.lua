@@ -22,7 +22,7 @@ local function note()
     return
   end
   if order ~= '' then
-    redis.call('HSETNX', s, 'resume:' .. turn, order)
+    set_new('resume:' .. turn, order)
   end
   redis.call('RPUSH', records(turn), record)
   keep(records(turn))

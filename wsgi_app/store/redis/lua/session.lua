@@ -34,18 +34,31 @@ local MAX_BANS = 10000
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local ttl = tonumber(ARGV[1])
-local s, base
+-- `fields` is what this script has read and written of the hash: a read costs a call of Redis.
+local s, base, fields
 
 local function int(number)
   return string.format('%.0f', number)
 end
 
 local function use(key)
-  s, base = key, string.sub(key, 1, -2)
+  s, base, fields = key, string.sub(key, 1, -2), {}
+end
+
+-- Reads many fields at once, for what `get` is asked for later.
+local function fetch(...)
+  for place, value in ipairs(redis.call('HMGET', s, ...)) do
+    fields[select(place, ...)] = value
+  end
 end
 
 local function get(field)
-  return redis.call('HGET', s, field)
+  local value = fields[field]
+  if value == nil then
+    value = redis.call('HGET', s, field)
+    fields[field] = value
+  end
+  return value
 end
 
 local function number(field)
@@ -54,10 +67,32 @@ end
 
 local function set(...)
   redis.call('HSET', s, ...)
+  for place = 1, select('#', ...), 2 do
+    local field, value = select(place, ...)
+    fields[field] = tostring(value)
+  end
+end
+
+local function set_new(field, value)
+  if not get(field) then
+    set(field, value)
+  end
+end
+
+local function add_to(field, amount)
+  set(field, int(number(field) + amount))
 end
 
 local function remove(...)
   redis.call('HDEL', s, ...)
+  for place = 1, select('#', ...) do
+    fields[select(place, ...)] = false
+  end
+end
+
+local function add_bytes(turn, bytes)
+  set('bytes:' .. turn, int(number('bytes:' .. turn) + bytes),
+    'journal_bytes', int(number('journal_bytes') + bytes))
 end
 
 local function journal(turn)
@@ -69,7 +104,7 @@ local function records(turn)
 end
 
 local function exists()
-  return redis.call('EXISTS', s) == 1
+  return get('created') ~= false
 end
 
 local function state_of()
@@ -103,9 +138,7 @@ local function written()
 end
 
 local function create(created)
-  for _, part in ipairs({ 'm', 'k', 'o', 'f' }) do
-    redis.call('DEL', base .. part)
-  end
+  redis.call('DEL', base .. 'm', base .. 'k', base .. 'o', base .. 'f')
   set('created', created, 'updated', created, 'swept', int(now), 'newest', 0, 'first', 1,
     'active', '', 'owner', '', 'history_bytes', 0, 'journal_bytes', 0)
 end
@@ -160,7 +193,7 @@ local function start(turn)
     'before:' .. turn, redis.call('LLEN', base .. 'm'))
   remove('message:' .. turn)
   redis.call('RPUSH', base .. 'm', message)
-  redis.call('HINCRBY', s, 'history_bytes', #message - 1)
+  add_to('history_bytes', #message - 1)
   keep(base .. 'm')
 end
 
@@ -177,7 +210,7 @@ local function forget_exchange()
     bytes = bytes + (message and #message - 1 or 0)
   until not message or string.sub(message, 1, 1) == 'u'
   if bytes > 0 then
-    redis.call('HINCRBY', s, 'history_bytes', -bytes)
+    add_to('history_bytes', -bytes)
   end
 end
 
@@ -185,7 +218,7 @@ local function flag(only, reason)
   local flagged = {}
   for _, turn in ipairs(active()) do
     if only == '' or only == turn then
-      redis.call('HSETNX', s, 'cancel:' .. turn, reason)
+      set_new('cancel:' .. turn, reason)
       push(get('worker:' .. turn), 'cancel', turn, get('cancel:' .. turn))
       flagged[#flagged + 1] = turn
     end
@@ -194,7 +227,7 @@ local function flag(only, reason)
 end
 
 local function drop(turn)
-  redis.call('HINCRBY', s, 'journal_bytes', -number('bytes:' .. turn))
+  add_to('journal_bytes', -number('bytes:' .. turn))
   remove('turn:' .. get('run:' .. turn), 'run:' .. turn, 'bytes:' .. turn, 'lost:' .. turn,
     'note:' .. turn, 'jumps:' .. turn)
   redis.call('DEL', journal(turn), records(turn))
@@ -273,8 +306,7 @@ local function store_events(turn, first_seq, from, to)
   end
   push_all(journal(turn), new, to)
   keep(journal(turn))
-  redis.call('HINCRBY', s, 'bytes:' .. turn, bytes)
-  redis.call('HINCRBY', s, 'journal_bytes', bytes)
+  add_bytes(turn, bytes)
   return stored + to - new + 1
 end
 

@@ -21,20 +21,22 @@ local function read_starts(keys, window_seconds)
   }
 end
 
--- Answers whether there was room.
+-- Answers whether there was room, and what `read_starts` would answer now.
 local function count_start(keys, amount, window_seconds)
   local starts = read_starts(keys, window_seconds)
   local share = math.max(0, starts[2]) / (window_seconds * 1000)
   local before, current = tonumber(starts[1] or 0), tonumber(starts[3] or 0)
   if math.floor(before * share) + current + 1 > amount then
-    return false
+    return false, starts
   end
   if starts[3] then
     redis.call('INCR', keys[2])
   else
     redis.call('SET', keys[2], 1, 'PX', 2000 * window_seconds)
+    starts[4] = 2000 * window_seconds
   end
-  return true
+  starts[3] = current + 1
+  return true, starts
 end
 
 -- Takes back one that came to nothing.
