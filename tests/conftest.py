@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.processes import is_foreign, own_children
 from tests.support.servers import Redis, redis_server
+from tests.support.shared_servers import SharedServers
 from tests.support.waiting import wait_for
 from wsgi_app.engine.worker.drain import drain
 from wsgi_app.engine.worker.registry import live_runners
@@ -42,6 +43,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together | N
     return Together(config, log) if core else None
 
 
+@pytest.fixture(scope="session")
+def servers() -> Iterator[SharedServers]:
+    """The servers that test files share."""
+    shared = SharedServers()
+    yield shared
+    shared.close()
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings of whoever runs the tests must not reach them."""
@@ -50,11 +59,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_process_left() -> Iterator[None]:
+def _no_process_left(servers: SharedServers) -> Iterator[None]:
     """A test ends what it started."""
-    before = own_children()
+    before = set(own_children())
     yield
-    wait_for(lambda: set(own_children()) <= set(before), f"no child beyond {before}")
+    known = before | servers.pids()
+    wait_for(lambda: set(own_children()) <= known, f"no child beyond {known}")
 
 
 @pytest.fixture(autouse=True)

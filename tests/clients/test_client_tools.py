@@ -30,7 +30,8 @@ from tests.clients.openai_host import new_client
 from tests.support.client import Client, new_session
 from tests.support.node import run_node
 from tests.support.reading import ReadingClient
-from tests.support.servers import gunicorn, redis_server
+from tests.support.servers import redis_server
+from tests.support.shared_servers import SharedServers
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Call, Text, ToolCalls
 
@@ -229,15 +230,15 @@ def test_a_reloaded_page_runs_what_waits(rig: Rig) -> None:
     assert kinds == ["tool_request", "tool_result", "token", "done"]
 
 
-def test_an_agent_that_calls_none_says_so() -> None:
+def test_an_agent_that_calls_none_says_so(servers: SharedServers) -> None:
     """A plain generator's host refuses a page's tools, and passes over those of other clients."""
-    with gunicorn("tests.support.apps:scripted_app()", threads=8) as server:
-        client = Client(server)
-        tools = [{"name": "paint"}]
-        refused = client.call("POST", f"/chat/{new_session()}", {"message": "hi", "tools": tools})
-        assert (refused.status, refused.json["details"]["field"]) == (422, "tools")
-        made = new_client(server.url).responses.create(model="any", input="hi", tools=[PAINT])
-        assert made.output_text == "hi"
+    server = servers.get()
+    client = Client(server)
+    tools = [{"name": "paint"}]
+    refused = client.call("POST", f"/chat/{new_session()}", {"message": "hi", "tools": tools})
+    assert (refused.status, refused.json["details"]["field"]) == (422, "tools")
+    made = new_client(server.url).responses.create(model="any", input="hi", tools=[PAINT])
+    assert made.output_text == "hi"
 
 
 def test_a_cancel_ends_the_wait_for_a_page(rig: Rig) -> None:

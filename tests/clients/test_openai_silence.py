@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
 from tests.clients.openai_host import doing, new_client
-from tests.support.servers import Gunicorn, gunicorn
+from tests.support.servers import Gunicorn
+from tests.support.shared_servers import SharedServers
 from wsgi_app.auth import DEVELOPMENT_TOKEN
 
 STEPS = ({"text": "Hel"}, {"wait": 0.8}, {"text": "lo"})
@@ -17,12 +17,9 @@ MESSAGES: Any = [{"role": "user", "content": "hi"}]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Gunicorn]:
+def server(servers: SharedServers) -> Gunicorn:
     """A host that is silent for no longer than 0.2 s."""
-    with gunicorn(
-        "tests.support.apps:scripted_app()", env={"AGENT_KEEPALIVE_SECONDS": "0.2"}
-    ) as it:
-        yield it
+    return servers.get()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ from tests.clients.sse_cuts import FrameCutter, frame_cutter
 from tests.support.client import Client, chat_body, new_session
 from tests.support.node import CLIENTS, run_node
 from tests.support.processes import clean_environment, find_program
-from tests.support.servers import Gunicorn, gunicorn
+from tests.support.servers import Gunicorn
+from tests.support.shared_servers import SharedServers
 from tests.support.sse import FrameParser
 
 CUT = "cut-here"
@@ -46,10 +47,9 @@ Seen = tuple[str, str, Any]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Gunicorn]:
+def server(servers: SharedServers) -> Gunicorn:
     """The host."""
-    with gunicorn("tests.support.apps:scripted_app()", threads=24) as server:
-        yield server
+    return servers.get()
 
 
 @pytest.fixture

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.support.client import chat_body, new_session
 from tests.support.reading import ReadingClient
 from tests.support.refusals import check_refusal
-from tests.support.servers import gunicorn
 from tests.support.service import service
+from tests.support.shared_servers import SharedServers
 
 APP = "tests.support.apps:scripted_app()"
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[ReadingClient]:
+def client(servers: SharedServers) -> ReadingClient:
     """One worker."""
-    with gunicorn(APP, threads=16) as server:
-        yield ReadingClient(server)
+    return ReadingClient(servers.get())
 
 
 def test_a_store_that_forgot_all_is_noticed() -> None:

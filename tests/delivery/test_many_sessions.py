@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +11,7 @@ from tests.support.client import new_session
 from tests.support.reading import ReadingClient
 from tests.support.refusals import check_refusal
 from tests.support.servers import Redis, Server, gunicorn
+from tests.support.shared_servers import TENANTS, SharedServers
 from tests.support.sse import Frame, Stream, open_stream
 
 APP = "tests.support.apps:scripted_app()"
@@ -19,11 +19,9 @@ DEV = {"Authorization": "Bearer dev"}
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[ReadingClient]:
+def client(servers: SharedServers) -> ReadingClient:
     """A client of one worker with two tenants."""
-    env = {"AGENT_TOKENS": "dev=alpha,other=beta"}
-    with gunicorn(APP, threads=24, env=env) as server:
-        yield ReadingClient(server)
+    return ReadingClient(servers.get(env=TENANTS))
 
 
 def watch(server: Server, sessions: list[str], cursor: str = "", query: str = "") -> Stream:

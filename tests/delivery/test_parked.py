@@ -18,6 +18,7 @@ from tests.support.processes import temporary_folder
 from tests.support.reading import ReadingClient, wait_observed
 from tests.support.servers import Gunicorn, Server, flask_dev_server, gunicorn
 from tests.support.service import make_certificate
+from tests.support.shared_servers import SharedServers
 from tests.support.sse import Stream, StreamCutError, open_stream
 from tests.support.waiting import wait_for
 
@@ -162,18 +163,17 @@ def test_what_reports_exceptions_has_none_to_report(wrapper: str, delivery: str)
 
 
 @pytest.mark.slow
-def test_batches_and_names_are_as_in_a_thread() -> None:
+def test_batches_and_names_are_as_in_a_thread(servers: SharedServers) -> None:
     """Both deliveries write the same bytes, also where text is merged in windows."""
     bodies: list[list[bytes]] = []
+    tool: dict[str, Any] = {"tool": {"name": "t", "output": {"x": [1, "é"]}}}
+    said = [{"tokens": 30}, tool, {"events": ["status", "thinking"]}, {"tokens": 300}]
+    queries = ("", "?named=1", "?batch_ms=200", "?wire=agentflow", "?batch_ms=1000")
     for delivery in ("thread", "parked"):
-        with gunicorn(APP, threads=THREADS, delivery=delivery) as server:
-            client = ReadingClient(server)
-            tool: dict[str, Any] = {"tool": {"name": "t", "output": {"x": [1, "é"]}}}
-            said = [{"tokens": 30}, tool, {"events": ["status", "thinking"]}, {"tokens": 300}]
-            queries = ("", "?named=1", "?batch_ms=200", "?wire=agentflow", "?batch_ms=1000")
-            for number in range(len(queries)):
-                client.chat_json(f"same-{number}", *said)
-            bodies.append([_replay(client, f"same-{n}", query) for n, query in enumerate(queries)])
+        client = ReadingClient(servers.get(delivery=delivery))
+        for number in range(len(queries)):
+            client.chat_json(f"same-{number}", *said)
+        bodies.append([_replay(client, f"same-{n}", query) for n, query in enumerate(queries)])
     assert bodies[0] == bodies[1]
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.support.reading import ReadingClient
-from tests.support.servers import gunicorn
+from tests.support.shared_servers import SharedServers
 from wsgi_app.events import EventId
 
 TOKENS = 120
@@ -28,10 +28,9 @@ ReadSome = Callable[[ReadingClient, str, str, random.Random], tuple[Events, bool
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[ReadingClient]:
+def client(servers: SharedServers) -> ReadingClient:
     """A host with more slots than the tests have readers."""
-    with gunicorn("tests.support.apps:scripted_app()", threads=32) as server:
-        yield ReadingClient(server)
+    return ReadingClient(servers.get())
 
 
 def read_stream(

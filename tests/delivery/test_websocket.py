@@ -6,7 +6,6 @@ import http.client
 import json
 import signal
 import socket
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -16,6 +15,7 @@ from tests.support.client import new_session
 from tests.support.processes import ROOT
 from tests.support.reading import ReadingClient
 from tests.support.servers import Server, gunicorn
+from tests.support.shared_servers import SharedServers
 from tests.support.sockets import DEV, READ_SECONDS, connected
 from tests.support.waiting import wait_for
 
@@ -23,10 +23,9 @@ APP = "tests.support.apps:scripted_app()"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def server(servers: SharedServers) -> Server:
     """One worker."""
-    with gunicorn(APP, threads=24, env={"AGENT_KEEPALIVE_SECONDS": "1"}) as server:
-        yield server
+    return servers.get()
 
 
 def test_a_turn_over_a_websocket(server: Server) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from tests.support.frames import types_of
 from tests.support.reading import ReadingClient
 from tests.support.refusals import check_refusal
 from tests.support.servers import gunicorn
+from tests.support.shared_servers import EXPIRING, SharedServers
 from tests.support.sse import Stream
 from tests.support.waiting import wait_for
 
@@ -20,11 +20,9 @@ REPETITIONS = 30
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[ReadingClient]:
+def client(servers: SharedServers) -> ReadingClient:
     """A client of one worker whose questions soon expire."""
-    env = {"AGENT_INPUT_TIMEOUT_SECONDS": "3"}
-    with gunicorn("tests.support.odd_agents:odd_app()", threads=16, env=env) as server:
-        yield ReadingClient(server)
+    return ReadingClient(servers.get("tests.support.odd_agents:odd_app()", env=EXPIRING))
 
 
 def answer_to(client: ReadingClient, session: str, request_id: str, value: object) -> Any:

@@ -10,15 +10,14 @@ from tests.support.client import WANTS_JSON, new_session
 from tests.support.frames import check_turn, types_of
 from tests.support.odd_agents import BLOCKING, COUNTS, OUTPUTS
 from tests.support.reading import ReadingClient, wait_observed
-from tests.support.servers import gunicorn
+from tests.support.shared_servers import EXPIRING, SharedServers
 from tests.support.sse import Frame, text_of
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[ReadingClient]:
+def client(servers: SharedServers) -> ReadingClient:
     """A client of one worker."""
-    with gunicorn("tests.support.odd_agents:odd_app()", threads=16) as server:
-        yield ReadingClient(server)
+    return ReadingClient(servers.get("tests.support.odd_agents:odd_app()", env=EXPIRING))
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 from tests.support.client import new_session
 from tests.support.frames import check_turn
 from tests.support.reading import ReadingClient
-from tests.support.servers import gunicorn
+from tests.support.shared_servers import SharedServers
 from tests.support.sse import StreamCutError, text_of
 from tests.support.stores import SlowStore
 from tests.support.turns import END_SECONDS, TurnBench, events_of
@@ -31,11 +31,9 @@ IDLE_SECONDS = 1.0
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[ReadingClient]:
+def client(servers: SharedServers) -> ReadingClient:
     """A client of one worker without a bound on turns."""
-    env = {"AGENT_MAX_TURNS_PER_TENANT": "100000", "AGENT_RATE_LIMIT": "1000000/minute"}
-    with gunicorn("tests.support.apps:scripted_app()", threads=24, env=env) as server:
-        yield ReadingClient(server)
+    return ReadingClient(servers.get())
 
 
 def cancel_until_it_does(client: ReadingClient, session: str, done: threading.Event) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.support.client import new_session
 from tests.support.frames import check_turn, run_turn
 from tests.support.reading import ReadingClient
-from tests.support.servers import gunicorn
+from tests.support.shared_servers import SharedServers
 from tests.support.turns import TurnBench
 from wsgi_app import Status, Thinking, Token, ToolCall, ToolResult, Turn, current_turn
 from wsgi_app.engine.turn.call import Call, inside_call
@@ -43,10 +43,9 @@ def bench() -> TurnBench:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[ReadingClient]:
+def client(servers: SharedServers) -> ReadingClient:
     """A client of one worker."""
-    with gunicorn("tests.support.apps:scripted_app()", threads=12) as server:
-        yield ReadingClient(server)
+    return ReadingClient(servers.get())
 
 
 def test_what_a_sub_agent_does_is_nested(client: ReadingClient) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,16 +13,16 @@ from tests.support.client import chat_body, new_session
 from tests.support.frames import check_turn, run_turn, types_of
 from tests.support.reading import ReadingClient, observed, wait_observed
 from tests.support.servers import gunicorn
+from tests.support.shared_servers import SharedServers
 from tests.support.waiting import wait_for
 
 KINDS = ["generator", "async"]
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[ReadingClient]:
+def client(servers: SharedServers) -> ReadingClient:
     """A client of one worker of a site with a state for each request."""
-    with gunicorn("tests.support.apps:minding_app()") as server:
-        yield ReadingClient(server)
+    return ReadingClient(servers.get("tests.support.apps:minding_app()"))
 
 
 def cancel_in_mid_turn(

@@ -13,6 +13,7 @@ from tests.support.client import new_session
 from tests.support.frames import run_turn, types_of
 from tests.support.reading import ReadingClient, wait_observed
 from tests.support.servers import gunicorn
+from tests.support.shared_servers import SharedServers
 from tests.support.sse import text_of
 
 KINDS = ["generator", "async", "list", "emitter"]
@@ -39,10 +40,9 @@ EXCEPTIONS = [
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[ReadingClient]:
+def client(servers: SharedServers) -> ReadingClient:
     """A client of one worker with the default settings."""
-    with gunicorn("tests.support.apps:minding_app()") as server:
-        yield ReadingClient(server)
+    return ReadingClient(servers.get("tests.support.apps:minding_app()"))
 
 
 @pytest.fixture(scope="module")

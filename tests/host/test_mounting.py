@@ -15,16 +15,16 @@ from tests.support.frames import run_turn, types_of
 from tests.support.python import run_python
 from tests.support.refusals import check_refusal
 from tests.support.servers import gunicorn
+from tests.support.shared_servers import SharedServers
 from wsgi_app import AgentHost
 
 EVIL = "https://evil.example"
 
 
 @pytest.fixture(scope="module")
-def login() -> Iterator[Client]:
+def login(servers: SharedServers) -> Client:
     """A client of a site whose own login decides."""
-    with gunicorn("tests.support.sites:login_site()") as server:
-        yield Client(server, token=None)
+    return Client(servers.get("tests.support.sites:login_site()"), token=None)
 
 
 @pytest.fixture(scope="module")
@@ -166,11 +166,10 @@ def test_the_sites_own_pages_may(login: Client, prefix: str, headers: dict[str, 
     assert answer.status == 200, answer.body
 
 
-def test_tokens_are_no_cookies() -> None:
+def test_tokens_are_no_cookies(servers: SharedServers) -> None:
     """With bearer tokens, which no browser sends by itself, the origin does not matter."""
-    with gunicorn("tests.support.apps:scripted_app()") as server:
-        answer = Client(server).call("POST", "/chat", chat_body(), headers={"Origin": EVIL})
-        assert answer.status == 200
+    answer = Client(servers.get()).call("POST", "/chat", chat_body(), headers={"Origin": EVIL})
+    assert answer.status == 200
 
 
 @pytest.mark.parametrize("order", ["before", "after"])

@@ -14,6 +14,7 @@ from tests.support.frames import run_turn, types_of
 from tests.support.reading import ReadingClient, wait_observed
 from tests.support.refusals import check_refusal
 from tests.support.servers import gunicorn
+from tests.support.shared_servers import SharedServers
 from wsgi_app import AgentHost, OpenAIAgent
 from wsgi_app.errors import ConfigError
 
@@ -151,14 +152,13 @@ def test_a_failing_before_stream_breaks_no_answer(mistaken: Client) -> None:
     assert f"ValueError: {SECRET}" in mistaken.server.log()
 
 
-def test_a_broken_origin_is_forbidden() -> None:
+def test_a_broken_origin_is_forbidden(servers: SharedServers) -> None:
     """An Origin that is no URL is another site's: 403, not an internal error."""
-    with gunicorn("tests.support.sites:login_site()") as server:
-        client = Client(server, token=None)
-        for origin in ("http://[", "http://[::1", "://", "http://127.0.0.1:x"):
-            headers = {"X-User": "anna", "Origin": origin}
-            refused = client.call("POST", "/chat/x", chat_body(), headers=headers)
-            check_refusal(refused, 403, "forbidden")
+    client = Client(servers.get("tests.support.sites:login_site()"), token=None)
+    for origin in ("http://[", "http://[::1", "://", "http://127.0.0.1:x"):
+        headers = {"X-User": "anna", "Origin": origin}
+        refused = client.call("POST", "/chat/x", chat_body(), headers=headers)
+        check_refusal(refused, 403, "forbidden")
 
 
 def test_prefixes_that_are_alike_are_different_hosts() -> None:

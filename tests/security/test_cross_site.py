@@ -11,7 +11,8 @@ from tests.security.routes import ROUTES, WRITING, Target, opened, send
 from tests.support.client import WANTS_JSON, Client, chat_body, new_session
 from tests.support.each import each
 from tests.support.reading import ReadingClient
-from tests.support.servers import Server, gunicorn
+from tests.support.servers import Server
+from tests.support.shared_servers import SharedServers
 
 FOE = "https://foe.example"
 USER = {"X-User": "anna"}
@@ -36,10 +37,9 @@ FOREIGN = (
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Server]:
+def site(servers: SharedServers) -> Server:
     """A host behind the site's login, which stands for a cookie."""
-    with gunicorn("tests.support.sites:login_site()", threads=16) as server:
-        yield server
+    return servers.get("tests.support.sites:login_site()")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.reading import ReadingClient
 from tests.support.servers import gunicorn
+from tests.support.shared_servers import SharedServers
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -84,14 +85,13 @@ def test_answers_and_refusals_may_be_read_by_friends_alone(
     assert "Access-Control-Allow-Origin" not in client.call("GET", path).headers
 
 
-def test_without_the_setting_nothing_is_allowed() -> None:
+def test_without_the_setting_nothing_is_allowed(servers: SharedServers) -> None:
     """No CORS header, and a preflight allows nothing."""
-    with gunicorn("tests.support.apps:scripted_app()") as server:
-        client = ReadingClient(server)
-        headers = {"Origin": FRIEND, "Access-Control-Request-Method": "POST"}
-        for method, path in (("OPTIONS", "/chat/s-1"), ("GET", "/sessions")):
-            answer = client.call(method, path, headers=headers)
-            assert not [name for name in answer.headers if name.startswith("Access-Control")]
+    client = ReadingClient(servers.get())
+    headers = {"Origin": FRIEND, "Access-Control-Request-Method": "POST"}
+    for method, path in (("OPTIONS", "/chat/s-1"), ("GET", "/sessions")):
+        answer = client.call(method, path, headers=headers)
+        assert not [name for name in answer.headers if name.startswith("Access-Control")]
 
 
 READ_WITH_TICKET = """

@@ -18,6 +18,7 @@ from tests.support.client import WANTS_JSON, Answer, new_session
 from tests.support.reading import ReadingClient
 from tests.support.refusals import check_refusal
 from tests.support.servers import Gunicorn, gunicorn, redis_server
+from tests.support.shared_servers import SharedServers
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import Text, scripted_message
 from tests.support.waiting import wait_for
@@ -244,15 +245,14 @@ def test_an_agent_of_text_refuses_them(server: Gunicorn) -> None:
     assert client.call("GET", f"/session/{session}").status == 404
 
 
-def test_without_a_directory_there_are_none() -> None:
+def test_without_a_directory_there_are_none(servers: SharedServers) -> None:
     """Each of the routes says what is not set."""
-    with gunicorn(APP) as server:
-        client = ReadingClient(server)
-        answers = [
-            upload(client, new_session(), b"hi"),
-            client.call("GET", "/files/x"),
-            ask(client, new_session(), "x"),
-        ]
+    client = ReadingClient(servers.get(APP))
+    answers = [
+        upload(client, new_session(), b"hi"),
+        client.call("GET", "/files/x"),
+        ask(client, new_session(), "x"),
+    ]
     for answer in answers:
         assert answer.status == 404
         assert "AGENT_FILES_DIR" in answer.json["message"]

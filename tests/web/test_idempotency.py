@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,15 +11,14 @@ from tests.support.client import WANTS_JSON, Answer, chat_body, new_session
 from tests.support.frames import check_turn, types_of
 from tests.support.reading import ReadingClient, observed
 from tests.support.refusals import check_refusal
-from tests.support.servers import gunicorn
+from tests.support.shared_servers import SharedServers
 from tests.support.sse import Stream, text_of
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[ReadingClient]:
+def client(servers: SharedServers) -> ReadingClient:
     """A client of one worker."""
-    with gunicorn("tests.support.apps:scripted_app()", threads=24) as server:
-        yield ReadingClient(server)
+    return ReadingClient(servers.get())
 
 
 def send(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -11,15 +10,13 @@ from tests.support.client import new_session
 from tests.support.frames import types_of
 from tests.support.reading import ReadingClient, wait_observed
 from tests.support.refusals import check_refusal
-from tests.support.servers import gunicorn
+from tests.support.shared_servers import TENANTS, SharedServers
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[ReadingClient]:
+def client(servers: SharedServers) -> ReadingClient:
     """A client of one worker with two tenants."""
-    env = {"AGENT_TOKENS": "dev=alpha,list=beta"}
-    with gunicorn("tests.support.apps:scripted_app()", threads=16, env=env) as server:
-        yield ReadingClient(server)
+    return ReadingClient(servers.get(env=TENANTS))
 
 
 def moment(text: str) -> datetime:

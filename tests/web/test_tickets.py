@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
@@ -13,6 +12,7 @@ from tests.support.client import new_session
 from tests.support.reading import ReadingClient
 from tests.support.refusals import check_refusal
 from tests.support.servers import Redis, gunicorn
+from tests.support.shared_servers import TENANTS, SharedServers
 from wsgi_app import tickets
 from wsgi_app.errors import RequestError
 from wsgi_app.store.base import SessionKey
@@ -24,11 +24,9 @@ READER = Principal("alpha", frozenset({"read"}))
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[ReadingClient]:
+def client(servers: SharedServers) -> ReadingClient:
     """A client of one worker with two tenants."""
-    env = {"AGENT_TOKENS": "dev=alpha,other=beta"}
-    with gunicorn("tests.support.apps:scripted_app()", threads=16, env=env) as server:
-        yield ReadingClient(server)
+    return ReadingClient(servers.get(env=TENANTS))
 
 
 def bare(client: ReadingClient) -> ReadingClient:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from tests.support.agents import BLOB_CHARS
 from tests.support.client import chat_body, new_session
 from tests.support.reading import ReadingClient
-from tests.support.servers import gunicorn
+from tests.support.shared_servers import SharedServers
 from tests.support.sse import FrameParser
 from tests.wire.openai_logs import LOGS, golden, numbered
 from wsgi_app.events import LOST_SEQ, Error, Gap
@@ -52,10 +51,9 @@ def test_ids_and_fields_are_the_native_ones(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[ReadingClient]:
+def client(servers: SharedServers) -> ReadingClient:
     """A client of one worker."""
-    with gunicorn("tests.support.apps:scripted_app()") as server:
-        yield ReadingClient(server)
+    return ReadingClient(servers.get())
 
 
 def test_both_routes_start_turns_in_it(client: ReadingClient) -> None:
