@@ -45,7 +45,7 @@ class ClientCalls:
 
 
 def _fail(answer: asyncio.Future[Any], error: BaseException) -> None:
-    """Hand an error on, unless nobody waits any more."""
+    """Hand an error on, unless the waiter has given up."""
     if answer.done():
         return
     if isinstance(error, asyncio.CancelledError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def nothing() -> None:
-    """Take the place of a callback whose owner is over.
+    """Stand in for a callback whose owner has ended.
 
     The parts of a turn call each other. Those that go on to hold each other behind its end are
     found by the garbage collector alone: it took 13 % of a worker's CPU time at short turns, 6 %

@@ -75,7 +75,7 @@ class LoopThread:
     ) -> concurrent.futures.Future[T]:
         """Run a coroutine on the loop in a copy of the caller's context.
 
-        Cancelling the future cancels the task, and frees whoever waits for it at once; ``over`` is
+        Cancelling the future cancels the task, and frees at once what waits for it; ``over`` is
         called when the task itself has come to its end.
         """
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
@@ -176,8 +176,8 @@ class LoopThread:
             try:
                 loop.run_forever()
             except (SystemExit, KeyboardInterrupt):
-                # asyncio passes these on from a task to whoever runs the loop; the task has its
-                # own copy, and other turns must continue.
+                # asyncio passes these on from a task to the thread that runs the loop; the task has
+                # its own copy, and other turns must continue.
                 log.warning("a task on loop %s raised SystemExit; the loop continues", self._name)
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
@@ -188,11 +188,11 @@ class LoopThread:
         if self._waker is not None:
             self._waker.close()
         loop.close()
-        self._is_woken = False  # it never will be again: tell so
+        self._is_woken = False  # and never will be again
 
 
 def _hand_outcome_on(task: asyncio.Task[T], future: concurrent.futures.Future[T]) -> None:
-    with contextlib.suppress(concurrent.futures.InvalidStateError):  # nobody waits any more
+    with contextlib.suppress(concurrent.futures.InvalidStateError):  # the waiter has given up
         if task.cancelled():
             future.cancel()
             return

@@ -105,14 +105,14 @@ class _Lane:
         return None
 
     def drop(self, call: Callable[[], None]) -> None:
-        """Give a call up whose thread cannot be started."""
+        """Drop a call whose thread cannot be started."""
         self._threads -= 1
         with suppress(ValueError):  # another thread has taken it
             self._waiting.remove(call)
 
 
 def _enter(turn: CallOwner | None, call: partial[T]) -> Callable[[], T]:
-    """Give a call its app context.
+    """Run a call in its app context.
 
     asyncio.to_thread and frameworks hand over the ``run`` of a context: it is pushed inside of it.
     """
@@ -129,8 +129,8 @@ def _run(future: Future[Any], call: Callable[[], Any]) -> None:
     try:
         result = call()
     except TurnCancelled:
-        # What a cancelled task raises: the loop would log anything else as an error that nobody
-        # took, since who waited for it is cancelled too.
+        # What a cancelled task raises: the loop would log anything else as an error that
+        # nothing retrieved, since its waiter is cancelled too.
         future.set_exception(CancelledError())
     except StopIteration as error:
         # Before Python 3.12 asyncio's futures refuse it, and would never be done.

@@ -1,4 +1,4 @@
-"""Whose code runs: what threads and loops must know of a turn."""
+"""Which turn's code is running: what threads and loops must know of it."""
 
 from __future__ import annotations
 

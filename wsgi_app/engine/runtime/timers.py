@@ -27,7 +27,7 @@ class Timer(msgspec.Struct, eq=False):
         self._callback = None
 
     def take(self) -> Callable[[], None] | None:
-        """Take the call, once; None if there is none any more."""
+        """Take the call, once; None if it was taken before."""
         callback, self._callback = self._callback, None
         return callback
 

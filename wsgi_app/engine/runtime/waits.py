@@ -20,8 +20,8 @@ T = TypeVar("T")
 class Waits:
     """The futures that agent threads wait for, and the callbacks that wake what only they can.
 
-    Touched by the agent's threads and by whoever ends the turn; ``_lock`` guards the state, and
-    nothing is called while it is held.
+    Touched by the agent's threads and by the one that ends the turn; ``_lock`` guards the state,
+    and nothing is called while it is held.
     """
 
     def __init__(self) -> None:

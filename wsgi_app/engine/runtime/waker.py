@@ -32,7 +32,7 @@ class Waker:
         send_at_once(self._sending, b"w")
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         self._loop.remove_reader(self._receiving)
         self._receiving.close()
         self._sending.close()

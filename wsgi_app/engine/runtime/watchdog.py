@@ -13,7 +13,7 @@ log = logging.getLogger("wsgi_app")
 
 #: How often the loop is asked for a sign of life while it has work.
 CHECK_SECONDS: Final = 0.5
-#: A loop that gives none for this long holds up every other agent on it.
+#: A loop that is silent for so long holds up every other agent on it.
 BLOCKED_SECONDS: Final = 1.0
 
 

@@ -229,7 +229,7 @@ class AgentCalls:
         context = copy_context()
 
         def run() -> None:
-            with suppress(InvalidStateError):  # nobody waits any more
+            with suppress(InvalidStateError):  # the waiter has given up
                 try:
                     with switch_interval.competing():
                         result = context.run(self.call_in_app_context, function)
@@ -314,7 +314,7 @@ class AgentCalls:
         self._waits.agent_returned()
 
     def seal(self) -> None:
-        """Refuse what the agent sends from now on, and tell its broken waits by the turn's end."""
+        """Refuse what the agent sends from now on; waits that break off do so by the turn's end."""
         self.ended = True
         self.steering.close()
         self._waits.seal()

@@ -80,7 +80,7 @@ class AgentRun:
     def start(self, history: list[Message] | None) -> None:
         """Begin; without a history the turn waits for its place first.
 
-        Raises RuntimeError if there can be no thread any more.
+        Raises RuntimeError once no thread can be started.
         """
         starts_at_once = history is not None or self._request.adopted
         self._replaces = self._request.regenerates and starts_at_once
@@ -92,7 +92,7 @@ class AgentRun:
     def start_again(self, history: list[Message], before: threading.Thread | None) -> None:
         """Run the agent once more, in a thread, once the thread of its run before has ended.
 
-        Raises RuntimeError if there can be no thread any more.
+        Raises RuntimeError once no thread can be started.
         """
 
         def run() -> None:

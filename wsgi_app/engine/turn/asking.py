@@ -71,7 +71,7 @@ class Asking:
             return self._is_suspended
 
     def suspend(self) -> bool:
-        """Stop the agent in its wait, and keep the question; False if it does not wait any more.
+        """Stop the agent in its wait, and keep the question; False if its wait is over.
 
         It never has the answer then: another run of it will.
         """
@@ -96,7 +96,7 @@ class Asking:
             raise TurnCancelled from None
 
     def _own(self, answer: Future[Any]) -> Future[Any]:
-        """The agent's own view of an answer: who gives up the wait gives up the question."""
+        """The agent's own view of an answer: giving up the wait gives up the question."""
         mine: Future[Any] = Future()
         self._mine = mine
 

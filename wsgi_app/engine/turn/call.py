@@ -12,7 +12,7 @@ from typing import NamedTuple
 class Call(NamedTuple):
     """One call of a turn."""
 
-    #: The same at each try of the call, on whichever worker: for idempotency keys of other systems.
+    #: The same at each attempt of the call, on any worker: for idempotency keys of other systems.
     key: str
     #: As the model named it; '' for a step of an agent.
     call_id: str

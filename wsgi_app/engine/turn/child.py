@@ -73,11 +73,11 @@ class ChildHost:
 
     @property
     def path(self) -> str:
-        """What the ids of its calls begin with, to be nobody else's."""
+        """What the ids of its calls begin with, so that no other agent has them."""
         return f"{self.parent}."
 
     def close(self, *, failed: bool) -> None:
-        """It has come to its end: tell the result of its own call."""
+        """End it, with the result of its own call."""
         with self._lock:
             callbacks, self._on_return = self._on_return, []
             text = "".join(self._reply)[:MAX_RESULT_CHARS]
@@ -234,7 +234,7 @@ def open_child(
 
 
 def _own_id(number: int, attempt: int) -> str:
-    # Another than on the worker before, whose events may count still.
+    # Not the id that the worker before used: its events may still count.
     return f"child_{number}" if attempt == 1 else f"child_{attempt}_{number}"
 
 

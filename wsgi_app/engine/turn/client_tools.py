@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from wsgi_app.events import RequestedCall, ToolRequest, ToolResult
 
-#: What the model is told of a call that the client has left out.
+#: The result, for the model, of a call that the client left out.
 NOT_GIVEN: Final = "The client gave no result."
 
 

@@ -39,7 +39,7 @@ class TurnClock:
         self.deadline = time.monotonic() + timeout_seconds
 
     def start(self) -> None:
-        """Give the turn its whole time from now on."""
+        """Start the turn's time limit."""
         with self._lock:
             self.deadline = time.monotonic() + self._timeout_seconds
             if not self._closed:

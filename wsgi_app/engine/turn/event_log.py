@@ -25,7 +25,7 @@ class EventLog:
         self._turn = turn
         self._lock = threading.Lock()
         self._entries = list(before)
-        #: The seqs of ``before``, and how far those behind them are ahead of their places.
+        #: The seqs of ``before``, and how far the later ones are ahead of their indexes.
         self._before = [entry.id.seq for entry in before] if before else []
         self._ahead = self._before[-1] - len(before) if before else 0
         self._wakers: tuple[Callable[[], None], ...] = ()
@@ -142,7 +142,7 @@ class Wakeup:
         self._call: Callable[[], None] | None = None
 
     def call(self, callback: Callable[[], None]) -> None:
-        """Have ``callback``, which must not block, called from now on: nobody sleeps any more."""
+        """Call ``callback``, which must not block, from now on, instead of waking a sleeper."""
         self._call = callback
 
     def set(self) -> None:

@@ -161,7 +161,7 @@ class _Answer:
                 self.take(ToolCall(call.tool, call.call_id, call.input))
         elif isinstance(event, ToolCall):
             if event.call_id in self._calls and event.call_id not in self._results:
-                return  # it is the same call, told again
+                return  # the same call, sent again
             answered = len(self._results) == len(self._calls)
             self._close_calls_if(answered or event.call_id in self._calls)
             self._calls[event.call_id] = event

@@ -18,9 +18,9 @@ class OpenCalls(Struct, eq=False):
     _running: dict[str, ToolCall]
 
     def says_nothing(self, event: AnyEvent) -> bool:
-        """Whether an event is empty text, or a call that runs already, told again.
+        """Whether an event is empty text, or repeats a call that already runs.
 
-        Raises TurnError for another call of the same id: nobody could tell their results apart.
+        Raises TurnError for another call of the same id: their results could not be told apart.
         """
         if isinstance(event, (Token, Thinking)):
             return not event.content

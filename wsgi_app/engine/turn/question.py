@@ -96,7 +96,7 @@ class Questions:
             timer = self._io.call_later(self._timeout_seconds, self._expire)
             self._pending = _Pending(request_id, answer, timer)
         self._opened()
-        # The agent may give up the wait, by asyncio's own means.
+        # The agent may give up the wait by means of asyncio.
         answer.add_done_callback(lambda _: self._close_question(answer))
         try:
             self._store.open_input(self._fence, request_id)

@@ -1,4 +1,4 @@
-"""Who reads a turn, and what happens when nobody does."""
+"""A turn's readers, and what happens when it has none."""
 
 from __future__ import annotations
 

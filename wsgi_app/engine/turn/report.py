@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from wsgi_app.metrics.definitions import Metrics
 
-#: Calls of tools whose results are waited for; agents may forget theirs.
+#: Calls of tools that have no result yet; an agent may never send it.
 MAX_OPEN_CALLS: Final = 1024
 
 
@@ -60,7 +60,7 @@ class TurnReport:
         self._outcome: Attributes | None = None
 
     def wait(self) -> None:
-        """The turn waits for its place."""
+        """The turn waits in its session's queue."""
         self._move("waiting")
 
     def run(self) -> None:

@@ -59,7 +59,7 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     context: Context = field(default_factory=Context)
     #: Whether another worker has begun it, or this one has taken it back.
     adopted: bool = False
-    #: What the user is told if the agent's object is new.
+    #: The status for the user if the agent's object is new.
     notice: str = ""
     #: Whether the store has what another worker would continue.
     resumes: bool = False

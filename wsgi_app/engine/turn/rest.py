@@ -1,4 +1,4 @@
-"""A turn whose agent waits long for an answer rests: without its thread, until that comes."""
+"""A turn whose agent waits long for an answer rests: it has no thread until the answer comes."""
 
 from __future__ import annotations
 

@@ -288,7 +288,7 @@ class TurnRun:
 
     def _leave(self, to: Stage) -> None:
         # 1. It is counted, unless the worker that ended it has done so, 2. its readers see the end
-        # here or in the store, 3. and whoever waits for the end continues.
+        # here or in the store, 3. and what waits for the end continues.
         if to == "elsewhere":
             self._report.leave()
             self.log.cut_off()

@@ -1,4 +1,4 @@
-"""What all runs of a worker share, as a turn sees it: the worker gives the parts behind it."""
+"""What all runs of a worker share, as a turn sees it; the worker provides the parts behind it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TurnJournal(Protocol):
         """Leave a turn to others of which nothing is to be written: it has not begun."""
 
     def check_orphan(self, fence: Fence) -> None:
-        """Ask the store whether another worker's readers follow the turn, and tell the turn."""
+        """Ask the store whether another worker's readers follow the turn, and inform the turn."""
 
 
 class AgentObjects(Protocol):

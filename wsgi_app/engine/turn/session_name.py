@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class SessionName(NamedTuple):
-    """Of which host a session is (see AGENT_NAMESPACE), whose, and its id."""
+    """A session's host (see AGENT_NAMESPACE), its tenant and its id."""
 
     namespace: str
     tenant: str

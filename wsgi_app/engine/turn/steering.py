@@ -20,9 +20,9 @@ A = TypeVar("A", bound=Callable[..., Any])
 
 
 def steerable(agent: A) -> A:
-    """Let users steer an agent's turns: it looks for what they say by `Turn.steered`.
+    """Let users steer an agent's turns: it reads what they say from `Turn.steered`.
 
-    For a function or a class; the message of a user whose turn's agent is none is refused.
+    For a function or a class. A message to a turn of any other agent is refused.
     """
     agent.takes_steering = True  # type: ignore[attr-defined] # as the agents of this package have it
     return agent
@@ -58,7 +58,7 @@ class Steering:
         self._lock = threading.Lock()
         #: Whether it takes messages; written under the lock.
         self.is_open = bool(getattr(agent, "takes_steering", False))
-        #: The ids of their events, by their own; of one told again the newest.
+        #: The ids of their events, by their own ids; the newest event of one that was repeated.
         self._known: dict[str, EventId] = {}
         self._waiting: list[Steered] = []
         if goes_on:

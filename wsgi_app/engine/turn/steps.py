@@ -137,7 +137,7 @@ def _is_below(event: AnyEvent, calls: Sequence[str]) -> bool:
 
 
 def waiting_steers(events: Iterable[AnyEvent]) -> list[Steered]:
-    """What was said to the turn and no agent has taken."""
+    """Steers that no agent has taken."""
     waiting: dict[str, Steered] = {}
     for event in events:
         if isinstance(event, Steered) and event.status == "waiting":
@@ -148,7 +148,7 @@ def waiting_steers(events: Iterable[AnyEvent]) -> list[Steered]:
 
 
 def steers_to_repeat(events: Sequence[NumberedEvent], after: EventId) -> list[Steered]:
-    """What was said to the turn, and is withdrawn with all behind an event; it still counts."""
+    """Steers that are withdrawn with all that is behind an event, and still count."""
     withdrawn = NumberedEvent(after, Withdrawn(str(after)), b"")
     counting = counted([*events, withdrawn])
     taken = {one.steer_id for one in counting if _is_taken(one)}

@@ -83,7 +83,7 @@ class Turn(OldTurnNames):
 
     @property
     def cancelled(self) -> bool:
-        """Whether the turn has ended, for whatever reason: nothing it yields is read any more."""
+        """Whether the turn has ended, for whatever reason: nothing that it yields is read."""
         return self._host.ended
 
     @property
@@ -172,7 +172,7 @@ class Turn(OldTurnNames):
     def attach(
         self, name: str, content: bytes | BinaryIO, media_type: str = "application/octet-stream"
     ) -> str:
-        """Give the user a file: kept for the session, and told by an event; its id.
+        """Give the user a file, kept for the session and announced by an event; returns its id.
 
         ``content``: its bytes, or a file to read them from. Raises RuntimeError where the host
         keeps no files, TurnError for one that is too large, OSError where it cannot be written.
@@ -304,7 +304,7 @@ class Turn(OldTurnNames):
     def call_client(self, calls: Sequence[RequestedCall]) -> list[ToolResult]:
         """Have the client run some of its ``client_tools``; sends the results' events.
 
-        Waits as `ask` does. A call that the client leaves out gives an error.
+        Waits as `ask` does. A call that the client leaves out has an error as its result.
         """
         answer = self._host.ask(lambda request_id: request_of(request_id, calls))
         return self._take_results(calls, answer)

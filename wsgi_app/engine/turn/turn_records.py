@@ -20,7 +20,7 @@ class Steps(Protocol):
 
     #: What earlier attempts have recorded.
     recorded: list[RecordedStep]
-    #: The question that an earlier attempt has asked, and nobody has answered.
+    #: The question of an earlier attempt that has no answer yet.
     question: InputRequest | None
     #: Whether nothing of the agent runs but what asks.
     stands_still: bool

@@ -69,7 +69,7 @@ class TurnSteps:
         self.recorded: list[RecordedStep] = (
             recorded_steps(records, progress.events) if progress else []
         )
-        #: The question that an earlier attempt has asked, and nobody has answered.
+        #: The question of an earlier attempt that has no answer yet.
         self.question = progress.question if progress else None
         self._count = len(records)
         #: How many events there were at the last step, and its calls.

@@ -1,4 +1,4 @@
-"""Chat messages as every provider takes them, whoever wrote them: the host, or a client.
+"""Chat messages as every provider accepts them, written by the host or by a client.
 
 What providers refuse is repaired, not passed on: an assistant's message that says and calls nothing
 is left out; names hold letters, digits, ``_`` and ``-``; arguments are a JSON object; each call has

@@ -1,11 +1,11 @@
-"""Turns go to the worker that has their session's agent, whichever worker they come to.
+"""Turns go to the worker that has their session's agent, no matter which worker receives them.
 
 An agent that belongs to one session (it has ``close()``, see `SessionAgents`) has state: a
 browser's page, a server of tools with its history. A turn of such a session that comes to another
 worker is begun in the owner's name and offered to it. The owner takes it within milliseconds, and
 this worker's readers follow it in the journal, without a thread at either end. An owner that is
-gone, full or about to leave does not take it: then it runs here, on a new object, and its user is
-told.
+gone, full or about to leave does not take it: then it runs here, on a new object, and a
+status says so.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ log = logging.getLogger("wsgi_app")
 
 #: How long an owner may take to take a turn; it needs some milliseconds.
 TAKE_SECONDS: Final = 0.25
-#: How often a turn that nobody took is tried again here, each after `TAKE_SECONDS`: the store may
-#: not answer, or this worker be full.
+#: How often a turn that no worker took is tried again here, each after `TAKE_SECONDS`: the store
+#: may not answer, or this worker be full.
 MAX_TRIES: Final = 120
 #: For how long a worker counts as alive that was: the limit above finds out the rest.
 ALIVE_SECONDS: Final = 1.0
-#: What the user is told when the owner did not take it.
+#: The status for the user when the owner did not take it.
 BEGAN_AGAIN: Final = "The session continues in another process: its tools have started again."
 
 
@@ -104,13 +104,13 @@ class Affinity:
         return msgspec.structs.replace(request, notice=notice)
 
     def offer(self, fence: Fence, owner: str, request: TurnRequest) -> None:
-        """Hand over a turn that was begun in the owner's name; it runs here if nobody takes it."""
+        """Hand over a turn that was begun in the owner's name; it runs here if not taken."""
         take_back = partial(self._take_back, fence, request, MAX_TRIES)
         try:
             if self._offers is not None:
                 self._offers.offer(fence, owner, encode_request(request))
         except StoreUnavailable:
-            pass  # it may have been offered or not: whoever takes it finds out
+            pass  # it may have been offered or not: the next take finds out
         except Fenced:
             return  # deleted meanwhile
         self._io.call_later(TAKE_SECONDS, lambda: _start(take_back))

@@ -42,9 +42,9 @@ class Given:
 class AgentFactory:
     """Makes agents; what is ``async`` runs on the worker's agent loop.
 
-    An async context manager is entered once, and left by `close`: what it gives is the agent of
-    all sessions. Called by turns' threads and by whoever closes the worker; ``_lock`` guards the
-    one that is entered.
+    An async context manager is entered once, and left by `close`; what it yields is the agent of
+    all sessions. Called by turns' threads and by the one that closes the worker; ``_lock`` guards
+    the one that is entered.
     """
 
     def __init__(self, make: Callable[[], Any], loop: LoopThread) -> None:
@@ -59,7 +59,7 @@ class AgentFactory:
         made = life if life is not None and not life.failed else self._make()
         if inspect.iscoroutine(made):
             return wait(self._loop.submit(made)), False
-        # Its class: a wrapped function, such as New Relic gives, has what its wrapper has.
+        # Its class: a wrapped function, such as New Relic's, has the attributes of its wrapper.
         if hasattr(made.__class__, "__aenter__"):
             made = self._enter(made)
         if isinstance(made, _Life):
@@ -99,8 +99,8 @@ class _Life:
         return self._opened.done() and self._opened.exception() is not None
 
     def wait(self, wait: Wait) -> Any:
-        """Wait until it is entered; gives what that gave."""
-        mine: Future[Any] = Future()  # who gives up waiting takes nothing from the others
+        """Wait until it is entered; returns what it yielded."""
+        mine: Future[Any] = Future()  # a waiter that gives up must not cancel the others
 
         def hand_on(opened: Future[Any]) -> None:
             with suppress(InvalidStateError):

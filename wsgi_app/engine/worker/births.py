@@ -25,7 +25,7 @@ ROUNDS_ASKED: Final = 5
 
 
 class Births:
-    """Wakes readers when their sessions begin, on whichever worker.
+    """Wakes readers when their sessions begin, on any worker.
 
     The runner reports this worker's own starts (`wake`). Those of other workers are found by one
     thread, with one call to the store for each tenant whose readers wait. It runs only while
@@ -104,7 +104,7 @@ class Births:
                 self.wake_all()
 
     def _tenants(self) -> list[str]:
-        """Those whose readers wait; forgets the thread, which ends, if there are none."""
+        """The tenants with waiting readers; without any the thread is forgotten, and ends."""
         with self._lock:
             if not self.wakers:
                 self._thread = None

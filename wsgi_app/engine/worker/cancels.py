@@ -1,4 +1,4 @@
-"""Ends turns of a session from outside, on whichever worker they run."""
+"""Ends turns of a session from outside, on any worker."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ _drain_watch = _DrainWatch()
 def drain_when(leaving: Callable[[], bool]) -> None:
     """Drain this process once it is about to leave, or has begun to exit; its exit waits for that.
 
-    Once for a process, whoever asks.
+    Does this once for a process.
     """
     with _drain_watch.lock:
         if _drain_watch.pid == os.getpid():

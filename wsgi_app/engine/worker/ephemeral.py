@@ -18,8 +18,8 @@ MAX_WAITING: Final = 100_000
 class EphemeralSessions:
     """What this worker has to forget, oldest first.
 
-    `add` is called by whoever publishes a turn's end, `sweep` by the heartbeat's thread; a deque's
-    ends may be used from several threads.
+    `add` is called by the thread that publishes a turn's end, `sweep` by the heartbeat's thread; a
+    deque's ends may be used from several threads.
     """
 
     def __init__(self, store: Store) -> None:

@@ -48,7 +48,7 @@ class HeartbeatSource(Protocol):
         """What the store says of the turns."""
 
     def close_idle(self) -> None:
-        """Give back what has not been used for a while."""
+        """Close what has not been used for a while."""
 
 
 class HeartbeatThread:

@@ -56,7 +56,8 @@ class WorkerTurns:
                 run.cancel(reason)
         asking = [run.fence for run in self._runs.all() if run.questions.waiting]
         for fence in (*beat.fenced, *asking):
-            # The journal finds out what has become of it, and takes an answer that no signal told.
+            # The journal finds out what has become of it, and takes an answer whose signal was
+            # lost.
             self._journal.hurry(fence)
 
     def close_idle(self) -> None:

@@ -117,7 +117,7 @@ class Journal:
             entry.turn.leave()
 
     def check_orphan(self, fence: Fence) -> None:
-        """Ask the store whether another worker's readers follow the turn, and tell the turn."""
+        """Ask the store whether another worker's readers follow the turn, and inform the turn."""
         entry = self._entries.get(fence)
         if entry is not None:
             entry.check_orphan = True
@@ -243,7 +243,7 @@ class Journal:
     @staticmethod
     def _prepare(entry: Entry) -> tuple[JournalWrite, bool]:
         turn = entry.turn
-        # In this order: a log whose end is known does not grow any more, and a step is recorded
+        # In this order: a log whose end is known no longer grows, and a step is recorded
         # behind all events that were there before it.
         terminal = turn.terminal
         step = entry.steps[0][0] if entry.steps else None
@@ -296,7 +296,7 @@ class Journal:
         entry.turn.take_answer()
 
     def _settle_step(self, entry: Entry, step: StepWrite | None) -> bool:
-        """Tell who waits for a step, and whether the turn is another worker's from now on."""
+        """Wake what waits for a step; hand the turn over if it is another worker's from now on."""
         if step is not None:
             entry.step_written(step)
         if entry.steps:
@@ -308,7 +308,7 @@ class Journal:
         return leaves
 
     def _release(self, entry: Entry, *, ends: bool) -> None:
-        """The store is away: nobody waits longer for it than `FINISH_PATIENCE_SECONDS`."""
+        """The store is away: nothing waits longer for it than `FINISH_PATIENCE_SECONDS`."""
         if entry.check_orphan:
             entry.check_orphan = False
             entry.turn.orphan_checked(followed=False)

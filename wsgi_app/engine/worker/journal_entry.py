@@ -59,7 +59,7 @@ class Entry(Struct, eq=False):
     dropped: bool = False
 
     def is_writable(self) -> bool:
-        """Whether it has its place: before that there is nothing to write."""
+        """Whether it has left the queue: before that there is nothing to write."""
         return self.turn.running or self.turn.terminal is not None
 
     def is_behind(self) -> bool:
@@ -72,7 +72,7 @@ class Entry(Struct, eq=False):
         return self.is_behind() or ends or bool(self.steps)
 
     def step_written(self, step: StepWrite) -> None:
-        """Tell who waits for a step's record, if it is the next one."""
+        """Wake what waits for a step's record, if it is the next one."""
         if self.steps and self.steps[0][0] is step:
-            with suppress(InvalidStateError):  # nobody waits any more
+            with suppress(InvalidStateError):  # the waiter has given up
                 self.steps.popleft()[1].set_result(None)

@@ -1,4 +1,4 @@
-"""What a worker reports of its turns to operators who watch."""
+"""What a worker reports of its turns to operators who observe it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MINUTES: Final = 60
 
 
 class LiveTurns:
-    """Counts turns by minutes, and the tokens of those that are told of.
+    """Counts turns by minutes, and the tokens of those that are reported.
 
     `note` is called by request threads, the rest by the heartbeat's, or by the request that
     registers the worker; ``_lock`` guards all counts.
     """
 
     def __init__(self) -> None:
-        #: Whether somebody wants to know, as the last heartbeat said.
+        #: Whether an operator observes the worker, by its last heartbeat.
         self.observed = False
         self._lock = threading.Lock()
         self._minutes: deque[MinuteInfo] = deque(maxlen=MINUTES)
@@ -35,7 +35,7 @@ class LiveTurns:
         self._counted: dict[TurnRun, tuple[int, int]] = {}
 
     def add_to(self, about: WorkerInfo, select_runs: Callable[[], Sequence[TurnRun]]) -> WorkerInfo:
-        """Note how many turns there are, and add them and the last hour if somebody watches."""
+        """Note how many turns there are, and add them and the last hour if it is observed."""
         self.note(turns=about.turns)
         if not self.observed:
             with self._lock:

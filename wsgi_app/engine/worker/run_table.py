@@ -27,14 +27,14 @@ class RunTable:
         #: Those that have ended, though their agents' code may go on; its size is read unguarded.
         self.leaving: set[TurnRun] = set()
         self._pruned_at = 0.0
-        #: Whether none may begin any more.
+        #: Whether no more runs may begin.
         self.closed = False
         # Cancels of turns that the store has begun, but this worker does not know yet.
         self._beginning: Counter[SessionKey] = Counter()
         self._early_cancels: defaultdict[SessionKey, dict[int, CancelReason]] = defaultdict(dict)
 
     def close(self) -> None:
-        """Let none begin any more."""
+        """Let no more runs begin."""
         with self._lock:
             self.closed = True
 
@@ -86,7 +86,7 @@ class RunTable:
         with self._lock:
             run = self._runs.get(key, {}).get(turn)
             if run is not None and run.published.is_set():
-                # Its readers hold it; whoever comes later reads the store.
+                # Its readers hold it; later ones read the store.
                 self._move_out(run)
                 return None
             return run

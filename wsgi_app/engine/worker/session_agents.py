@@ -35,9 +35,9 @@ class _Kept(NamedTuple):
 class SessionAgents:
     """Makes agents: one for all sessions, or one per session if they have ``close()``.
 
-    An agent with ``open_session()`` is one for all that gives, without an argument, the agent of a
-    session: itself, or one with ``close()``. Where it has a false ``has_state``, it gives itself.
-    One with ``forget_session(name)``, sync or async, is told of each session that is deleted.
+    An agent with ``open_session()`` is one for all. The method returns the agent of a session: the
+    same one, or one with ``close()``; where ``has_state`` is false, the same one. The method
+    ``forget_session(name)``, sync or async, is called for each session that is deleted.
 
     Touched by turns' threads, by the store's signals and by the heartbeat; ``_lock`` guards the
     table, and is held neither while an agent is made nor while one is closed: both are users' code.
@@ -55,13 +55,13 @@ class SessionAgents:
         self._take_count = 0
         #: The agent of all sessions, once it is known that there is one.
         self.shared: Any = None
-        #: An agent that is one for all and gives the sessions' own; set once.
+        #: The one agent that opens the sessions' own agents; set once.
         self._opener: Any = None
-        #: Whether agents are told of deleted sessions; None until one was made.
+        #: Whether agents have ``forget_session``; None until one was made.
         self.forgets_sessions: bool | None = None
 
     def take(self, key: SessionKey, wait: Wait = Future.result) -> Any:
-        """The session's agent, for a turn; give it back with `give_back`.
+        """The session's agent, for a turn; to be returned with `give_back`.
 
         ``wait`` is how the turn waits for what is made on the agent loop.
 
@@ -170,7 +170,7 @@ class SessionAgents:
         try:
             if self.forgets_sessions:
                 context = copy_context()
-                context.run(leave_turn)  # whose last thread may be who calls
+                context.run(leave_turn)  # its last thread may be the caller's
                 wait(context.run(self._loop.submit, _call(agent.forget_session, name)))
         finally:
             if made is not None:

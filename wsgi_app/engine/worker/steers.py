@@ -1,4 +1,4 @@
-"""Says something to a session's running turn, on whichever worker it runs."""
+"""Sends the user's messages to a session's running turn, on any worker."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Steers:
 
         Raises RequestError: ``not_steerable`` where the message has not reached a turn and will
         not, ``queue_full`` where it has had as many as it takes. Raises StoreUnavailable where
-        nobody can tell.
+        that is not known.
         """
         for run in self._runs.select(key):
             if run.running and not run.ended:
@@ -94,13 +94,13 @@ class Steers:
         reading = _Reading(self._store, key, posted.turn, steer_id, posted.after)
         again_at = time.monotonic() + AGAIN_SECONDS
         withdraws_at = time.monotonic() + STEER_WAIT_SECONDS
-        # One that was taken is decided on by its worker, or by whoever finds that dead.
+        # One that was taken is decided on by its worker, or by the one that finds it dead.
         over_at = withdraws_at + 2 * self._lease_seconds
         while time.monotonic() < over_at:
             wakeup.wait(LOOK_SECONDS)
             waits = self._store.has_steer(key, posted.turn, steer_id)
             if time.monotonic() >= again_at:
-                # It was posted before, by a client that heard no answer.
+                # It was posted before, by a client that got no answer.
                 reading, again_at = _Reading(self._store, key, posted.turn, steer_id), over_at
             event_id = reading.look()  # behind it: what is gone has its event, or has none
             if event_id is not None:
