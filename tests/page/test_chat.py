@@ -285,3 +285,28 @@ def test_parser_cut_anywhere(site: Site, page: Page) -> None:
         1500,
     ]
     assert [json.loads(one) for one in set(found)] == [expected]
+
+
+def test_copied_and_empty_chats(site: Site, page: Page) -> None:
+    """What LangGraph's clients copy or make without a message is a chat as any other."""
+    chat = ChatPage(page, site.url)
+    chat.send("say the first")
+    chat.wait_answers(1)
+    threads = f"{site.url}/langgraph/threads"
+    login = {"X-Api-Key": "dev"}
+    own = urlsplit(page.url).fragment
+    copy = requests.post(f"{threads}/{own}/copy", headers=login, timeout=20).json()["thread_id"]
+    empty = requests.post(threads, json={}, headers=login, timeout=20).json()["thread_id"]
+    page.goto(f"{site.url}/#{copy}")
+    page.reload()
+    expect(page.locator(".user")).to_contain_text("say the first")
+    expect(page.locator(".agent")).to_have_count(1)
+    chat.send("say the second")
+    chat.wait_answers(2)
+    expect(page.locator(".user")).to_have_count(2)
+    page.goto(f"{site.url}/#{empty}")
+    page.reload()
+    expect(page.locator(".message")).to_have_count(0)
+    chat.send("say the third")
+    chat.wait_answers(1)
+    chat.assert_quiet()

@@ -47,7 +47,9 @@ export class Conversation {
     if (this.#closed.signal.aborted || this.isReading) return true;
     const turn = Number(session?.turn_id ?? 0);
     const isRunning = session?.state === "running";
-    if (session !== null && (turn !== this.#newestTurn || this.#isStale)) {
+    // A copy has messages and no turn yet.
+    const isNews = turn !== this.#newestTurn || (turn === 0 && session?.messages.length > 0);
+    if (session !== null && (isNews || this.#isStale)) {
       this.#draw(session.messages, turn);
       if (isRunning) this.#attach(turn);
     }
