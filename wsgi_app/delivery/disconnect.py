@@ -21,7 +21,7 @@ log = logging.getLogger("wsgi_app")
 
 #: How often writes are looked at for their time limit.
 SCAN_SECONDS = 1.0
-#: How often clients are asked after which no epoll watches.
+#: How often clients are checked that no epoll watches.
 ASK_SECONDS = 0.05
 
 
@@ -33,7 +33,7 @@ class Watch(Struct, eq=False):
 
     _watcher: HangupWatcher
     client: Optional[socket.socket]
-    #: Kept, since a socket that is closed does not know its number any more.
+    #: Kept, since a closed socket no longer knows its number.
     fileno: int
     disconnected: Optional[Callable[[], bool]]
     on_gone: Callable[[Watch], None]
@@ -81,8 +81,8 @@ class HangupWatcher:
     ) -> Watch:
         """Call ``on_gone``, which must not block, from the watcher's thread when the client goes.
 
-        Without a socket ``disconnected`` is asked again and again, and where the system has no
-        epoll the socket; with neither, the next write finds out.
+        Without a socket ``disconnected`` is called again and again; without epoll the socket is
+        checked. With neither, the next write finds out.
         """
         fileno = -1 if client is None else client.fileno()
         watch = Watch(self, client, fileno, disconnected, on_gone)
@@ -104,7 +104,7 @@ class HangupWatcher:
     def bound_writes(self, client: socket.socket) -> Watch:
         """Bound how long writes to a client may take.
 
-        Its hang-up says nothing: it may only have ended its own side.
+        Its hang-up means nothing: it may only have ended its own side.
         """
         watch = Watch(self, client, client.fileno(), None, _ignore)
         with self._lock:
@@ -140,7 +140,7 @@ class HangupWatcher:
                     next_scan = time.monotonic() + SCAN_SECONDS
                     self._scan()
             except Exception:
-                # Without this thread no hang-up on the worker would be noticed any more.
+                # Without this thread the worker would notice no more hang-ups.
                 log.exception("a round of the hang-up watcher failed")
                 time.sleep(SCAN_SECONDS)
 
@@ -184,7 +184,7 @@ class HangupWatcher:
 
 
 def _ignore(watch: Watch) -> None:
-    """Nobody wants to know."""
+    """Do nothing."""
 
 
 def _is_hung_up(fileno: int) -> bool:

@@ -100,7 +100,7 @@ class Feed:
     def read_live(self) -> list[NumberedEvent] | None:
         """Take what the log in memory holds, without a wait or a call to the store.
 
-        None when only the store can tell: `read` asks it.
+        None when only the store knows: `read` asks it.
         """
         events = self._take_from_log() if self._run and not self.ended else None
         return [] if events is None and self.ended else events

@@ -21,7 +21,7 @@ MAX_WAITING_MESSAGES: Final = 100
 #: RFC 6455, section 7.4.1.
 POLICY_VIOLATION: Final = 1008
 MESSAGE_TOO_BIG: Final = 1009
-#: How long a client may take to hear why it is sent away.
+#: How long a client may take to read why it is disconnected.
 LINGER_SECONDS: Final = 0.5
 
 
@@ -51,7 +51,7 @@ class Inbox(list[Any]):
         raise ConnectionAbortedError("too much input waits")
 
     def pop(self, index: SupportsIndex = -1) -> Any:
-        """Give a message out."""
+        """Return a message, which no longer waits."""
         with self._lock:
             message = super().pop(index)
             self._bytes -= sys.getsizeof(message)
@@ -74,7 +74,7 @@ class BoundedServer(Server):  # type: ignore[misc] # the library has no types
         self._inbox = Inbox(self.max_message_size, self._give_up)
 
     def _give_up(self, code: int) -> None:
-        """Say why, where that needs no wait: a client that reads nothing learns it by the cut."""
+        """Say why, where that needs no wait: a client that reads nothing sees only the cut."""
         self.connected = False
         self.sock.send_last(lambda: self.ws.send(CloseConnection(code, "too much input")))
 
@@ -117,7 +117,7 @@ class WholeWrites:
             self._lock.release()
 
     def _drop_input(self) -> None:
-        """Read on for a moment: input that nobody reads would have the end reset, and lost."""
+        """Read on for a moment: because of unread input the kernel would reset the end away."""
         deadline = time.monotonic() + LINGER_SECONDS
         poll = select.poll()
         poll.register(self._client.fileno(), select.POLLIN)

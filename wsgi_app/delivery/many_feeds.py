@@ -236,7 +236,7 @@ class _Tail:
 
     def _start(self) -> Cursor:
         """The start of the running turn, else the end of what there is."""
-        # Before the look, so that it need not be repeated: whoever begins it wakes this reader.
+        # Before the look, so that it need not be repeated: its start wakes this reader.
         self._woken = False
         self._await_birth()
         found = self._runner.store.read(self.key, EventId(0, 0), 0)

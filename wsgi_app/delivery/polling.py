@@ -43,7 +43,7 @@ def _within(events: list[NumberedEvent], max_bytes: int) -> list[NumberedEvent]:
 def await_answer(
     reader: Reader, is_asked: Callable[[str], bool], patience_seconds: float
 ) -> Done | Error | Cancelled | InputRequest | None:
-    """Wait for the turn's end, or for a question; None if the turn is not known any more.
+    """Wait for the turn's end, or for a question; None if the turn is no longer known.
 
     A question counts if nothing has followed it for ``patience_seconds`` and ``is_asked`` says of
     its id that it still waits: one that comes with a replay may have been answered. Raises

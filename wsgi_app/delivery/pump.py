@@ -22,7 +22,7 @@ Encoder = Callable[[NumberedEvent], bytes]
 
 
 class Send(NamedTuple):
-    """Write these frames, and then tell `Pump.sent`."""
+    """Write these frames, and then call `Pump.sent`."""
 
     frames: Iterator[bytes]
     #: Whether to make them may take the store: a wire that ends at questions asks for this one.

@@ -1,4 +1,4 @@
-"""One client waiting for a turn: its slot, its feed and the watch over its connection."""
+"""One client that waits for a turn: its slot, its feed and the watch over its connection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wsgi_app.delivery.slots import Slot
 from wsgi_app.events import NumberedEvent
 from wsgi_app.metrics import metrics
 
-#: A client that has gone is seen within two such silences where only a write can tell.
+#: Where only a write notices that a client has gone, it is noticed within two such silences.
 PROBE_SECONDS = 0.4
 
 
@@ -72,7 +72,7 @@ class Reader:
         self._closed = False
         self._finished = False
         self._cut = False
-        self._uncounted = threading.Lock()  # taken once, by whoever counts its loss
+        self._uncounted = threading.Lock()  # taken once, to count its loss
         self.gone = False
         self._watcher = watcher
         self._environ = environ
@@ -96,7 +96,7 @@ class Reader:
         return self._watcher.watch(client, disconnected, self._set_gone)
 
     def hold_thread(self) -> None:
-        """Be counted as one whose request's thread drains it, whatever was planned."""
+        """Count as a reader that its request's thread drains, whatever was planned."""
         if self._watch is None:
             self._watch = self._begin_watch()
         self.parks = False

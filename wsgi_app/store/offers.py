@@ -20,7 +20,7 @@ class Taken(NamedTuple):
 
 
 class Offers(ABC):
-    """What is offered can be taken once, by whoever is first."""
+    """What is offered can be taken once, by the first to ask."""
 
     @abstractmethod
     def offer(self, fence: Fence, worker_id: str, request: bytes) -> None:

@@ -215,7 +215,7 @@ class JournalWrite(NamedTuple):
 class Heartbeat(NamedTuple):
     """What a worker learns of its turns.
 
-    ``cancels``: those with a cancel flag. ``fenced``: those that are not its own any more.
+    ``cancels``: those with a cancel flag. ``fenced``: those that are no longer its own.
     ``observed``: whether somebody wants to know of each of its turns, see `Store.observe_workers`.
     ``followed``: what is changed by each new turn of a followed session, and by its deletion.
     """
@@ -268,7 +268,7 @@ class WorkerInfo(Struct, frozen=True, kw_only=True):
 
 
 class WorkerView(Struct, frozen=True, kw_only=True):
-    """A living worker: when its last heartbeat came, by the store's clock, and what it told."""
+    """A living worker: when its last heartbeat came, by the store's clock, and what it reported."""
 
     worker_id: str
     seen_at: float
@@ -330,8 +330,8 @@ class Signal(NamedTuple):
     is deleted. ``events`` (the journal has grown) goes to followers. ``moved`` (another worker runs
     the session's turns from now on, or the session was deleted) goes to the worker that ran them
     before. ``offer`` (a turn, whose run id is ``value``, waits to be taken, see `Offers`) goes to
-    the worker that is to take it. ``lost`` (the worker ``value`` is gone, and its turns are
-    nobody's) goes to all living workers, and concerns no session.
+    the worker that is to take it. ``lost`` (the worker ``value`` is gone, and its turns have
+    no owner) goes to all living workers, and concerns no session.
     """
 
     kind: Literal["cancel", "input", "steer", "follow", "ended", "events", "moved", "offer", "lost"]

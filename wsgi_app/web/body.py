@@ -1,4 +1,4 @@
-"""Reading a request's body, and getting rid of one that nobody reads."""
+"""Reads a request's body, and discards one that is not read."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _check_length(request: Request, max_bytes: int) -> None:
 def _in_time(client: socket.socket, seconds: float) -> Iterator[bool]:
     """Bound how long the block waits for a body that is not here yet: it holds its thread.
 
-    Its pauses are bounded too. Gives whether there is a permit for that, else it is short.
+    Its pauses are bounded too. Returns whether there is a permit for that, else it is short.
     """
     permit = current_mount().take_permit()
     before = client.gettimeout()
@@ -143,7 +143,7 @@ def discard_body(request: Request, seconds: float) -> None:
         body = request.environ["wsgi.input"] if terminated else request.stream
         with _broken_off_after(seconds, client if has_body(request) else None):
             _discard(body, client, seconds)
-    except Exception:  # noqa: BLE001 - as above; there is an answer to give already
+    except Exception:  # noqa: BLE001 - as above; there is an answer to send already
         return
     finally:
         if client is not None:

@@ -1,4 +1,4 @@
-"""Has a storage of files forget what nobody uses any more."""
+"""Has a file storage forget what is no longer used."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Mount:
     """Settings, agent and worker of one host.
 
     Used by every request thread; ``_lock`` guards the making of the worker's parts, and
-    what was told.
+    the warnings.
     """
 
     def __init__(  # noqa: PLR0913 - the parts that a host brings together, by name
@@ -238,7 +238,7 @@ class Mount:
     def take_slot(
         self, keys: Sequence[SessionKey], *, streams: bool = False, starts: bool = False
     ) -> Slot:
-        """Take a slot for a reader of these sessions; see `attach`, which also gives it back."""
+        """Take a slot for a reader of these sessions; see `attach`, which also returns it."""
         if self.server is None:
             self.learn_server()
         try:
@@ -260,7 +260,7 @@ class Mount:
 
     @contextmanager
     def permit(self, key: SessionKey) -> Iterator[bool]:
-        """Hold a permit for a short wait of the block; gives whether there is one."""
+        """Hold a permit for a short wait in the block; yields whether there is one."""
         self.learn_server()
         permit = self.slots.take_permit(key.tenant)
         try:
@@ -301,7 +301,7 @@ class Mount:
         return wanted if parking.open and may_hand_over(request.environ) else "thread"
 
     def release_resources(self) -> None:
-        """Give the request's database connections back before a long wait inside of a view."""
+        """Return the request's database connections before a long wait inside a view."""
         session = find_session(current_app.extensions.get("sqlalchemy"))
         if session is not None:
             session.remove()
@@ -313,7 +313,7 @@ class Mount:
             try:
                 self.before_stream()
             except Exception:
-                # The answer's headers may be out: there is no other answer to give.
+                # The answer's headers may be out: there is no other answer to send.
                 log.exception("before_stream failed")
 
     def agent_context(self) -> Context:

@@ -1,4 +1,4 @@
-"""What is told of a route beside its view: parameters, body, answers, error codes."""
+"""The description of a route beside its view: parameters, body, answers, error codes."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Reply(Struct, frozen=True):
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """A route; what it refuses is told by the codes."""
+    """A route; the codes are those of its refusals."""
 
     group: str
     replies: dict[int, Reply]
@@ -101,5 +101,5 @@ def answers(kind: Any, description: str = "The answer.") -> dict[int, Reply]:
 
 
 def file_of(group: str, media_type: str) -> Operation:
-    """A route that gives a file."""
+    """A route that returns a file."""
     return Operation(group=group, replies={200: Reply("The file.", (Content(media_type),))})

@@ -86,7 +86,7 @@ def events_response(  # noqa: PLR0913 - the same
 def give_up_dropped(_app: Flask, response: Response | None = None, **_: object) -> None:
     """Let go of this request's stream unless it is the answer; receives Flask's signals.
 
-    The site's after_request may raise, or answer something else: nobody closes the stream then.
+    The site's after_request may raise, or return something else: nothing closes the stream then.
     Not left to the garbage collector, which comes late, and in threads that hold locks.
     """
     made, reader, start = g.pop("wsgi_app_stream", (None, None, None))

@@ -28,7 +28,7 @@ UNKNOWN: Final = "unknown"
 
 
 class Route(NamedTuple):
-    """What leads to a view, who may take it, and what is told of it."""
+    """What leads to a view, who may call it, and how it is described."""
 
     #: ``WS`` for a WebSocket.
     method: str

@@ -1,4 +1,4 @@
-"""How answers that are no streams reach their client: nobody's thread is held by a slow one."""
+"""How answers that are no streams reach their client: a slow one holds no thread."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ Handler = Callable[[Any], Any]
 
 
 def as_site_error(error: Exception, ours: Handler) -> HTTPException | None:
-    """Return the status that the site's handler gives to an exception; None where it has none.
+    """Return the status that the site's handler returns for an exception; None where it has none.
 
     ``ours`` handles the host's own paths, and is no site's. A redirect is that to a login page,
     and so 401.

@@ -61,7 +61,7 @@ class EventStream(Response):
 
     def _begin(self) -> None:
         self._begun = True
-        self.headers.pop("Content-Length", None)  # whoever counted, counted no stream
+        self.headers.pop("Content-Length", None)  # what counted it did not count a stream
         if self._mount.before_stream is not None:
             self._mount.call_before_stream()
 

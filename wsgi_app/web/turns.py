@@ -67,15 +67,15 @@ class OpenTurn(Struct, eq=False):
                 0 if self.is_new else REPLAY_PATIENCE_SECONDS,
             )
         except ReaderGone:
-            # Nobody reads this answer; it says what the turn comes to.
+            # This answer is not read; it says how the turn ends.
             return Cancelled("disconnected")
         finally:
             self.reader.close()
 
     def read(self, add: Callable[[NumberedEvent], object]) -> bool:
-        """Run the turn and give its events to ``add`` until the reader ends; closes it.
+        """Run the turn and pass its events to ``add`` until the reader ends; closes it.
 
-        False if the client has hung up: nobody reads the answer. Raises RequestError.
+        False if the client has hung up, and reads no answer. Raises RequestError.
         """
         self.start()
         self.mount.release_resources()
@@ -90,7 +90,7 @@ class OpenTurn(Struct, eq=False):
         return True
 
     def close(self) -> None:
-        """Give the reader back; a turn that was begun runs all the same."""
+        """Close the reader; a turn that was begun still runs."""
         self.reader.close()
         self.start()
 
@@ -142,7 +142,7 @@ def attach_turn(  # noqa: PLR0913 - where to read, and how, by name
 def attach_behind(
     mount: Mount, key: SessionKey, find: Callable[[], EventId], *, streams: bool = True
 ) -> OpenTurn:
-    """Read a turn from the event on that ``find`` gives, once there is room for its reader."""
+    """Read a turn from the event that ``find`` returns, once there is room for its reader."""
 
     def open_reader(slot: Slot) -> OpenTurn:
         event_id = find()
@@ -208,7 +208,7 @@ def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
 
 
 def add_headers(response: Response) -> None:
-    """Tell the request's id; to the client that started a turn, or was refused one, its limit too.
+    """Send the request's id; to the client that started a turn, or was refused one, its limit too.
 
     An id of the host's own goes with those alone: all else that is asked of another tenant's
     session has the very same answer as an unknown one's.

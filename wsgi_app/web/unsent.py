@@ -1,7 +1,7 @@
 """Bodies that their server never gets.
 
 Flask runs the site's teardown functions when a response has been made, and before its server has
-got the body. One that raises takes the body along, and nobody closes it.
+got the body. One that raises drops the body, and nothing closes it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Takes the connection of a response over from gunicorn's gthread, which goes on without it.
 
-gunicorn keeps its socket object, but that has no file any more and becomes a `DeadEnd`: whatever
+gunicorn keeps its socket object, which no longer has a file and becomes a `DeadEnd`: whatever
 gunicorn does with it to end the request (workers/gthread.py, ``finish_request``) works, touches
-nobody, and counts once. The client's file goes on in another object. The application
+no client, and counts once. The client's file goes on in another object. The application
 answers an empty body, so that neither gunicorn nor what wraps the application sees an error; only
 the line in the access log has to wait for the stream's end.
 

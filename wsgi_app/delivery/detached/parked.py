@@ -135,7 +135,7 @@ class ParkedStream:
         """The client has gone, or is let go."""
         self._gone = True
         self._reader.note_gone(timed_out=timed_out)
-        self._parking.remove(self)  # it would be told again and again
+        self._parking.remove(self)  # or it would be called again and again
         if not self._busy:
             self._close(cut=True)
 
@@ -275,7 +275,7 @@ class ParkedStream:
     # -- calls that may block
 
     def _call_beside(self, call: Callable[[], T], take: Callable[[T], None]) -> None:
-        """Give ``take`` what ``call`` makes in a store thread, and go on."""
+        """Pass what ``call`` returns in a store thread to ``take``, and go on."""
 
         def work() -> None:
             try:

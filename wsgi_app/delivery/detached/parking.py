@@ -82,7 +82,7 @@ class Parking:
     def _learn(self) -> None:
         connection = find_connection()
         if connection is None and "gunicorn.workers.gthread" in sys.modules:
-            return  # HTTP/2, or the site's own test client: this request does not tell
+            return  # HTTP/2, or the site's own test client: this request proves nothing
         if connection is None or connection.worker.cfg.is_ssl:
             self._is_able = False
             if self._delivery == "parked":
@@ -96,7 +96,7 @@ class Parking:
         self._is_able = True
 
     def give_up(self, fault: str) -> None:
-        """Park nothing any more: it was found out that it does not go."""
+        """Park no more streams: this server turned out not to support it."""
         log.warning("streams are not parked: %s", fault)
         self._is_able, self._fault = False, fault
 
@@ -153,7 +153,7 @@ class Parking:
         self._threads.submit(call)
 
     def await_room(self, stream: ParkedStream, *, waits: bool) -> None:
-        """Tell the stream when its socket takes bytes, or no more."""
+        """Have the stream called, or no longer called, when its socket takes bytes."""
         room = select.EPOLLOUT if waits else 0
         self._epoll.modify(stream.fileno, select.EPOLLRDHUP | room)
 

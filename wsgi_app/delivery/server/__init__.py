@@ -1,6 +1,6 @@
 """What is known of the server that runs this worker: its threads, its clients, its end.
 
-Servers tell applications little of this, and each in its own way: one file for each question.
+Servers reveal little of this to applications, each in its own way: one file per question.
 """
 
 from wsgi_app.delivery.server.body import is_body_here as is_body_here

@@ -24,8 +24,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 def disconnect_check(body: Any) -> Callable[[], bool] | None:
     """A function that reports whether the client of a request has gone; None without a bridge.
 
-    ``body`` is the request's ``wsgi.input``, once it has been read: nobody else calls ``receive()``
-    then.
+    ``body`` is the request's ``wsgi.input``, once it has been read: nothing else calls
+    ``receive()`` then.
     """
     if hasattr(body, "receive") and hasattr(body, "loop"):  # a2wsgi's
         return _asked(_await_disconnect(body.receive), body.loop)
@@ -48,7 +48,7 @@ def _asked(
 
 async def _await_disconnect(receive: Receive) -> bool:
     while (await receive())["type"] != "http.disconnect":
-        pass  # the rest of the body, which nobody reads
+        pass  # the rest of the body, which is not read
     return True
 
 

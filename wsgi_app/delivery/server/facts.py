@@ -23,14 +23,14 @@ POOL_BURST_SECONDS: Final = 1.0
 class ServerFacts(NamedTuple):
     """``threads``: how many requests a worker serves at once; None when that has no bound.
 
-    ``workers``: how many processes serve the site, as far as it can be told.
+    ``workers``: how many processes serve the site, as far as it is known.
     """
 
     threads: int | None
     workers: int
     #: What people call it, with what stands between it and the application.
     name: str = GUNICORN
-    #: What gives it more threads.
+    #: How to get more threads.
     remedy: str = "run --worker-class gthread with more --threads"
     #: Whether its threads serve what is not this application's too.
     shares_threads: bool = False
@@ -55,7 +55,7 @@ class ServerFacts(NamedTuple):
 def find_server(*, serving: bool = False) -> ServerFacts | None:
     """Find the running server; None when it is not a known one.
 
-    Most tell applications nothing of their threads, but each of them is the caller: of every
+    Most reveal nothing of their threads to applications, but each of them is the caller: of every
     request (``serving``), and under gunicorn also of the application's import.
     """
     for caller in callers():
@@ -211,7 +211,7 @@ def _process_count() -> int:
     return 1
 
 
-#: Bridges that use an executor: module, name, what gives them more threads, and whether the pool
+#: Bridges that use an executor: module, name, how to get more threads, and whether the pool
 #: serves other code too.
 BRIDGES: Final = (
     ("a2wsgi.", "a2wsgi", "mount by WSGIMiddleware(app, workers=64)", False),

@@ -25,7 +25,7 @@ LEAVING_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Signals:
-    """Signals of this process, read beside whoever handles them.
+    """Signals of this process, read beside their handlers.
 
     Opened by the main thread before there are requests; then read by one thread.
     """

@@ -58,6 +58,6 @@ def _bursts(server: ServerFacts) -> str:
 
 
 def _is_bridge(server: ServerFacts, threads: int) -> bool:
-    """Whether the threads are a pool that nobody made for streams."""
+    """Whether the threads are a pool that was not made for streams."""
     few = server.shares_threads or threads < FEW_THREADS
     return few and server.name not in OWN_THREADS

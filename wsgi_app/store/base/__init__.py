@@ -18,7 +18,7 @@ A running turn survives the loss of its session: `append`, `finish`, `open_input
 make both again if the turn's number is above the session's newest and no other turn runs or waits
 there. They never do so for a turn that was deleted with its session.
 
-What is stored comes back as equal JSON, and is nobody's but the store's: a caller may change what
+What is stored comes back as equal JSON, and belongs to the store: a caller may change what
 it gave or got.
 """
 
@@ -153,4 +153,4 @@ class Store(
 
     @abstractmethod
     def close(self) -> None:
-        """Give back connections and threads."""
+        """Close connections and end threads."""

@@ -16,7 +16,7 @@ class ReaderOperations(ABC):
 
     @abstractmethod
     def follow(self, worker_id: str, key: SessionKey) -> None:
-        """Have this worker told, for a lease from now, of every event of the session.
+        """Have every event of the session signalled to this worker, for a lease from now.
 
         It gets the signals ``events`` and ``ended``; heartbeats renew it. Nothing happens for an
         unknown session.
@@ -35,7 +35,7 @@ class ReaderOperations(ABC):
         """Read what is stored after a cursor; None for an unknown session.
 
         ``mark``: of the run that the cursor is of, '' where the reader does not say. ``follower``:
-        a worker that is told of what comes behind, see `follow`, if there is a turn that has not
+        a worker that is signalled what comes behind, see `follow`, if there is a turn that has not
         ended and is another worker's.
 
         At most ``max_events``, and so many that they have `MAX_READ_BYTES`, but at least one.

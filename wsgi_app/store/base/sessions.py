@@ -43,10 +43,10 @@ class SessionOperations(ABC):
     ) -> bool:
         """Keep a note with a session as long as that lives; whether it has this note now.
 
-        ``before`` is the note that it takes the place of, empty for none: a session that has
+        ``before`` is the note that it replaces, empty for none: a session that has
         another, or is unknown, is left alone. With None it is for a new session, which is made
         without a turn, and with ``messages`` as its history: one that is there is left alone. A
-        note that no other call gives says who made it.
+        note that no other call brings says who made it.
 
         Raises RequestError with ``too_many_sessions`` where the tenant may have no more.
         """

@@ -32,14 +32,14 @@ class SteerOperations(ABC):
     ) -> PostedSteer:
         """Post a message to the turn that runs; once, however often it is posted under its id.
 
-        ``follower``: a worker that is told of the turn's events, see `follow`. Raises RequestError
-        ``not_steerable`` where no turn runs, or it is to be cancelled, and ``queue_full`` behind
-        `MAX_STEERS`.
+        ``follower``: a worker that is signalled the turn's events, see `follow`. Raises
+        RequestError ``not_steerable`` where no turn runs, or it is to be cancelled, and
+        ``queue_full`` behind `MAX_STEERS`.
         """
 
     @abstractmethod
     def has_steer(self, key: SessionKey, turn: int, steer_id: str) -> bool:
-        """Whether a message is still there; the turn's worker is told of it again until it took it.
+        """Whether a message is still there; the turn's worker is signalled again until it takes it.
 
         Without it the turn has refused it, or has ended: where its event is not in the journal, it
         never reached the turn.

@@ -24,7 +24,7 @@ class TurnOperations(ABC):
 
     @abstractmethod
     def begin_turn(self, request: BeginTurn) -> TurnBegun:
-        """Give the session its next turn, creating the session if need be.
+        """Begin the session's next turn, creating the session if need be.
 
         *started*: the turn runs and the user's message is in the history. *queued*: another one
         runs or waits; see `claim_turn`. *attached*: the idempotency key belongs to this earlier
@@ -97,6 +97,6 @@ class TurnOperations(ABC):
         """Set the cancel flag of the named turn, or of all that run and wait.
 
         Returns their numbers, lowest first; empty when there are none. A flag that is set keeps
-        its first reason. ``follower``: a worker that is told of their end, see `follow`, if one of
-        them is another worker's.
+        its first reason. ``follower``: a worker that is signalled their end, see `follow`, if one
+        of them is another worker's.
         """

@@ -51,7 +51,7 @@ class WorkerOperations(ABC):
     def observe_workers(self) -> list[WorkerView]:
         """List them like `workers`, and have them report their turns for `OBSERVED_SECONDS`.
 
-        Their next heartbeats are told that they are ``observed``.
+        Their next heartbeats return that they are ``observed``.
         """
 
     @abstractmethod

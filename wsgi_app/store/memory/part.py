@@ -17,7 +17,7 @@ from wsgi_app.store.memory.turn import Turn
 
 
 class MemoryPart:
-    """The state, and who is told of its changes; `MemoryStore` makes it.
+    """The state, and the listeners to its changes; `MemoryStore` makes it.
 
     ``_lock`` guards it, is never held while a listener runs, and every operation under it is short.
     """

@@ -39,7 +39,7 @@ Push = tuple[str, Signal]
 class Session(Struct, eq=False):
     """A session's turns, history, idempotency keys and question.
 
-    Messages are kept as JSON, so that nobody changes the store's copy through his own.
+    Messages are kept as JSON, so that no caller changes the store's copy through its own.
     """
 
     created_at: float

@@ -31,8 +31,8 @@ class MemoryStarts:
     ) -> TurnBegun:
         """Count the request's start, ``begin``, and take it back if it comes to nothing.
 
-        One too many begins too, if it may attach to an earlier turn, but is told why it must not
-        become a turn of its own. Raises TooManyStarts, and what ``begin`` raises.
+        One too many begins too, if it may attach to an earlier turn, but gets the reason why it
+        must not become a turn of its own. Raises TooManyStarts, and what ``begin`` raises.
         """
         rate, tenant = request.rate, request.key.tenant
         if rate is None:
@@ -57,7 +57,7 @@ class MemoryStarts:
         window = self._windows.pop((tenant, rate), None)
         if window is None or not window.move(now):
             window = _Window(now, rate.window_seconds)
-        # Two for each that may be new, so that those which nobody uses do not pile up.
+        # Two for each that may be new, so that unused ones do not pile up.
         for key in list(islice(self._windows, 2)):
             if not self._windows[key].move(now):
                 del self._windows[key]

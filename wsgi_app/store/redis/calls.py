@@ -211,7 +211,7 @@ class Calls:
         return Call(script("uncount_start"), self._keys.starts(tenant, rate), [rate.window_seconds])
 
     def renew_turns(self, kept: Iterable[Kept]) -> list[Call]:
-        """Renew the places of turns and sessions, or give them one."""
+        """Renew the places of turns and sessions, or take them one."""
         by_tenant: defaultdict[str, list[Argument]] = defaultdict(list)
         for (key, _, run_id), created in kept:
             member = tenant_member(key, run_id)
@@ -230,7 +230,7 @@ class Calls:
         deleted: bool = False,
         stored_bytes: int | None = None,
     ) -> list[Call]:
-        """Give back the places of ended runs (each with its worker), or of their session too.
+        """Return the places of ended runs (each with its worker), or of their session too.
 
         ``stored_bytes`` are what the session holds now; None if that is not known.
         """
@@ -247,7 +247,7 @@ class Calls:
         ]
 
     def release_ended(self, fence: Fence, worker_id: str) -> Call:
-        """Give back the places of a turn of this worker behind its finish, in one round trip.
+        """Return the places of a turn of this worker behind its finish, in one round trip.
 
         For a server that has all of their keys.
         """
@@ -291,7 +291,7 @@ class Calls:
         return Call(script(verb), keys, [self._ttl, self._lease, *arguments])
 
     def observe_workers(self) -> Call:
-        """List the living workers, and have them tell more."""
+        """List the living workers, and have them report more."""
         return self.workers("list_workers", [], round(OBSERVED_SECONDS * 1000))
 
     def own_turn(self, request: BeginTurn) -> Call:

@@ -32,12 +32,12 @@ log = logging.getLogger(__name__)
 #: Calls at a time, and so connections of one worker to a server, besides those that listen: a call
 #: takes well under a millisecond, so that a few connections serve many threads.
 MAX_CALLS: Final = 16
-#: The longest wait for one of these places: many requests at one instant are no outage.
-#: During one, who has a place gives up in time, and then all who wait for theirs do.
+#: The longest wait for one of these permits: many requests at one instant are no outage.
+#: During an outage their holders give up in time, and then all that wait do.
 MAX_WAIT_SECONDS: Final = 10.0
-#: For so long after a failure nobody waits for another one.
+#: For so long after a failure no call waits for another one.
 REST_SECONDS: Final = 0.5
-#: How often an outage is told.
+#: How often an outage is logged.
 WARN_SECONDS: Final = 10.0
 
 _SILENCE: Final = (ConnectionError, TimeoutError, OSError)
@@ -56,7 +56,7 @@ class Edge:
     """
 
     def __init__(self, url: str, timeout_seconds: float, host: str | None = None) -> None:
-        """``host``: whose metrics have the times; None: nobody's, since loading them takes long."""
+        """``host``: its metrics get the times; None: nothing is counted, as loading takes long."""
         self.timeout_seconds = timeout_seconds
         self._host = host
         self._connect = connector(url, timeout_seconds)

@@ -40,11 +40,11 @@ class Connections:
         return get_connection(self._pool)
 
     def give_back(self, connection: Any) -> None:
-        """Give one back whose replies are all read."""
+        """Return a connection with no unread replies."""
         self._recent.append((connection, time.monotonic()))
 
     def drop(self, connection: Any) -> None:
-        """Give one back that replies may be under way to which are nobody's."""
+        """Return a connection, closed: replies that no caller wants may be under way to it."""
         connection.disconnect()
         self._pool.release(connection)
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from wsgi_app.compat.python import zip_strict
 from wsgi_app.store.redis.edge import Edge
 
-#: Round trips of which the median is told.
+#: Round trips whose median is reported.
 SAMPLES: Final = 15
 
 

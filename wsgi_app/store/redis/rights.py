@@ -18,7 +18,7 @@ COMMANDS: Final = (
     *("zremrangebyscore", "zrevrange", "zrevrangebyscore", "zscore"),
     *("eval", "evalsha", "publish", "subscribe", "unsubscribe", "time", "info", "ping"),
 )
-#: How a refusal begins, or is told of a script in Redis 6, and what stands for it in a reason.
+#: How a refusal begins, or is reported of a script in Redis 6, and its word in a reason.
 _WORDS: Final = {
     "NOPERM": "NOPERM",
     "permission": "NOPERM",
@@ -49,7 +49,7 @@ def refusal_code(error: Exception) -> str:
 def acl_rule(keys: Keys) -> str:
     """The smallest rights, as ``ACL SETUSER`` takes them."""
     commands = " ".join(f"+{name}" for name in COMMANDS)
-    # Redis 6.2 gives a new user all channels, beside which it takes no pattern.
+    # Redis 6.2 allows a new user all channels, and accepts no pattern beside them.
     return f"~{keys.pattern} resetchannels &{keys.pattern} {commands}"
 
 

@@ -30,10 +30,10 @@ REMEMBERED: Final = 256
 
 
 class SignalThread:
-    """Hears signals until it is closed, whatever happens to its connection.
+    """Receives signals until it is closed, whatever happens to its connection.
 
-    ``refused`` and ``_pubsub`` are set by the thread, and the latter disconnected by whoever
-    closes; all else is the thread's.
+    ``refused`` and ``_pubsub`` are set by the thread, and the latter is disconnected by
+    `close`; all else is the thread's.
     """
 
     def __init__(

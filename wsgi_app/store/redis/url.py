@@ -49,7 +49,7 @@ def server_options(url: str) -> dict[str, Any]:
     # What the scripts return is the same in both protocols.
     options |= _protocol(options.pop("protocol", "2"))
     if parts.scheme == "rediss":
-        # redis-py before 6.0 does not look at a certificate's name unless it is told to.
+        # redis-py before 6.0 does not look at a certificate's name by default.
         options.setdefault("ssl_check_hostname", query.get("ssl_cert_reqs") != "none")
     return options
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document, from the app's routes and what is told of them."""
+"""The OpenAPI document, from the app's routes and their descriptions."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def _headers_of(status: int) -> tuple[str, ...]:
 
 def _headers(names: tuple[str | Header, ...]) -> dict[str, Any]:
     return {
-        # What attaches to a turn starts none, and has no quota to tell.
+        # What attaches to a turn starts none, and has no quota to report.
         one.name: {
             "description": one.description,
             "required": one.name not in LIMIT_HEADERS,
