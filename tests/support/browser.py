@@ -1,11 +1,12 @@
 """A real Chromium, driven by playwright, which never downloads one of its own.
 
-It is the build without a user interface, which playwright itself takes: pages are drawn and run by
-the same engine, at 0.6 times the processor time.
+Where it is, it is the build without a user interface, which playwright itself takes: pages are run
+and drawn by the same engine, at 0.6 times the processor time.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sy
 from tests.support.processes import find_program
 
 ACTION_SECONDS = 15
+SHELL = "chromium-headless-shell"
 
 ARGUMENTS = [
     "--no-sandbox",  # root in a container has no user namespaces
@@ -32,7 +34,7 @@ ARGUMENTS = [
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser without profiles; its thread can run no other event loop meanwhile."""
-    program = find_program("chromium-headless-shell", "chromium-headless-shell")
+    program = shutil.which(SHELL) or find_program("chromium", SHELL)
     expect.set_options(timeout=ACTION_SECONDS * 1000)  # which no context sets
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
