@@ -41,7 +41,6 @@ run: $(RUNTIME) ## start the service on http://127.0.0.1:8000 (PORT=… moves it
 	@exec $(BIN)/gunicorn --config gunicorn.conf.py wsgi_app:app
 
 test: $(DEVELOPMENT) packages clients ## the core tests, under 10 minutes on 2 cores
-	@$(BIN)/python -m tests.matrix --smoke
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Each part by itself: few servers are started.

@@ -1,9 +1,9 @@
 """Runs the suite's core in environments of other versions, and writes down what came of it.
 
-    python -m tests.matrix [--smoke] [NAME…]
+    python -m tests.matrix [NAME…]
 
-Without a name all rows of environments.toml, or with ``--smoke`` its core rows; a name may be the
-beginning of several rows' (``flask``). ``--smoke`` runs fewer tests, and leaves the table alone.
+Without a name all rows of environments.toml; a name may be the beginning of several rows'
+(``flask``).
 """
 
 from __future__ import annotations
@@ -26,31 +26,25 @@ def main(arguments: Sequence[str]) -> int:
     """Run the rows; the exit status is 1 if a test failed, or a row has no Python."""
     parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--smoke", action="store_true")
     asked = parser.parse_args(arguments)
     matrix = load_matrix()
-    rows = _chosen(matrix, asked.names, core_only=asked.smoke)
+    names = tuple(asked.names) or ("",)
+    rows = [row for row in matrix.environments if row.name.startswith(names)]
     if not rows:
         parser.error("no row of environments.toml has this name")
     order = [row.name for row in matrix.environments]
     results = []
     for row in rows:
-        result = _run(row, matrix, smoke=asked.smoke)
+        result = run_row(row, matrix, matrix.tests.selection)
         results.append(result)
         print(f"{result.name}: {result.outcome}, {result.seconds:.0f} s", flush=True)
-        if not asked.smoke:
-            write_down(ENVIRONMENTS, result, order)
+        write_down(ENVIRONMENTS, result, order)
     print(render(ENVIRONMENTS, [result.cells(ENVIRONMENTS) for result in results]))
     return 0 if all(result.passed for result in results) else 1
 
 
-def _chosen(matrix: Matrix, names: Sequence[str], *, core_only: bool) -> list[Row]:
-    if names:
-        return [row for row in matrix.environments if row.name.startswith(tuple(names))]
-    return [row for row in matrix.environments if row.core or not core_only]
-
-
-def _run(row: Row, matrix: Matrix, *, smoke: bool) -> Result:
+def run_row(row: Row, matrix: Matrix, tests: Sequence[str]) -> Result:
+    """Run these tests, or the row's own, in the row's environment."""
     python = find_python(row.python)
     if python is None:
         return Result(row.name, {}, f"no Python {row.python} here", 0, passed=False)
@@ -60,7 +54,7 @@ def _run(row: Row, matrix: Matrix, *, smoke: bool) -> Result:
     except CannotMake as error:
         print(error, file=sys.stderr)
         return Result(row.name, {}, "not resolved", time.monotonic() - began, passed=False)
-    chosen = row.tests or (matrix.tests.smoke if smoke else matrix.tests.selection)
+    chosen = row.tests or tests
     arguments = ["-o", f"filterwarnings={row.warnings}"]
     arguments += [path for path in chosen if path not in row.without]
     arguments += [f"--deselect={test}" for test in row.without if "::" in test]
