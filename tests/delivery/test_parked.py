@@ -53,6 +53,14 @@ def facts(server: Server) -> dict[str, int]:
     return answer
 
 
+def files_of(server: Server) -> int:
+    """How many files the worker has open, of connections only the one that asks."""
+    return wait_for(
+        lambda: (held := facts(server))["connections"] == 1 and held["files"],
+        "gunicorn has put earlier connections away",
+    )
+
+
 def access_lines(server: Server, path: str) -> list[tuple[int, int, int]]:
     """Status, bytes and milliseconds of each line that the access log has on a path."""
     found = re.findall(
@@ -63,10 +71,9 @@ def access_lines(server: Server, path: str) -> list[tuple[int, int, int]]:
 
 def test_many_more_streams_than_threads(client: ReadingClient, server: Gunicorn) -> None:
     """Forty streams on four threads all live, beside pages and cancels, and leave nothing."""
-    wait_for(lambda: facts(server)["connections"] == 1, "earlier connections are gone")
     # What an earlier request has open, or the worker's own start, is gone once nothing changes.
-    wait_for(lambda: len({facts(server)["files"] for _ in range(10)}) == 1, "all are counted", 60)
-    before = facts(server)["files"]
+    wait_for(lambda: len({files_of(server) for _ in range(10)}) == 1, "all are counted", 60)
+    before = files_of(server)
     with ExitStack() as stack:
         streams = [
             stack.enter_context(client.chat(f"many-{n}", {"text": "a"}, {"hold": True}))
@@ -75,15 +82,13 @@ def test_many_more_streams_than_threads(client: ReadingClient, server: Gunicorn)
         for stream in streams:
             assert stream.until("token")
         assert ReadingClient(server, prefix="").call("GET", "/page").body == b"a page of the site"
-        assert facts(server)["files"] - before >= 40
-        # Of the request that asks, that is, once it has put the others away.
-        wait_for(lambda: facts(server)["connections"] == 1, "gunicorn knows of one connection")
+        assert files_of(server) - before >= 40
         for number, stream in enumerate(streams):
             assert client.cancel(f"many-{number}")["cancelled"]
             assert stream.until("cancelled")
             assert stream.next() is None
             assert stream.ended == "clean"
-    wait_for(lambda: facts(server)["files"] <= before + 3, "the files are closed")
+    wait_for(lambda: files_of(server) <= before + 3, "the files are closed")
 
 
 def test_a_chunk_that_ends_the_body_is_followed_by_the_connections_end(
