@@ -24,8 +24,8 @@ APP = "tests.support.apps:scripted_app()"
 
 @pytest.fixture(scope="module")
 def server(servers: SharedServers) -> Server:
-    """One worker."""
-    return servers.get()
+    """One worker, whose pings may wait for a client that has no processor for a while."""
+    return servers.get(env={"AGENT_KEEPALIVE_SECONDS": "15"})
 
 
 def test_a_turn_over_a_websocket(server: Server) -> None:
@@ -193,8 +193,9 @@ def test_a_vanished_client_leaves_its_turn() -> None:
             )
 
 
-def test_a_dead_peer_is_found_by_pings(server: Server) -> None:
+def test_a_dead_peer_is_found_by_pings(servers: SharedServers) -> None:
     """A client that answers no pings is let go within about two intervals."""
+    server = servers.get()
     session = new_session()
     url = f"/agents/ws/chat/{session}"
     lines = {"Host": "127.0.0.1", **UPGRADE, **DEV}
