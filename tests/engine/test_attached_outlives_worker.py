@@ -83,4 +83,4 @@ def test_files_inside_of_a_request_end_with_their_worker(tmp_path: Path) -> None
     """The turn is `worker_lost`, and the log says why."""
     end, asked, kept = killed(tmp_path, inside=True)
     assert (end["type"], end["code"], len(asked)) == ("error", "worker_lost", 1)
-    assert b"files came inside of the request" in kept
+    assert b"files came inside the request" in kept

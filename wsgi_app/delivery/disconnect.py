@@ -71,7 +71,9 @@ class HangupWatcher:
         self._started = False
         self._make_epoll = green.original_select("epoll")
         if self._make_epoll is None:
-            log.warning("this system has no epoll: a client that goes is noticed within a second")
+            log.warning(
+                "this system has no epoll: a client that hangs up is noticed within a second"
+            )
 
     def watch(
         self,

@@ -15,9 +15,9 @@ _MESSAGES: Final = {
     "too_many_sessions": "This tenant has too many sessions.",
     "too_much_stored": "This tenant's sessions hold too many bytes; delete some of them.",
     "too_many_turns": "This tenant has too many turns at once.",
-    "not_steerable": "No turn of this session takes the message: none runs, or it is about to end.",
-    "too_many_steers": "This turn was sent as many messages as it takes.",
-    "no_pending_input": "No such question waits for an answer.",
+    "not_steerable": "No turn accepts the message: none is running, or it is about to end.",
+    "too_many_steers": "This turn has received as many messages as it accepts.",
+    "no_pending_input": "No such question is waiting for an answer.",
 }
 #: Reasons that clients know by another one's code.
 _PUBLIC_CODES: Final = {"too_much_stored": "too_many_sessions", "too_many_steers": "queue_full"}

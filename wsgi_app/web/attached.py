@@ -28,7 +28,7 @@ def attached(
     if not wanted:
         return ()
     if not takes_attachments(mount):
-        raise refuse(field, "This agent takes text alone")
+        raise refuse(field, "This agent accepts text alone")
     most = mount.settings.max_files_per_message
     if len(wanted) > most:
         raise refuse(field, f"Expected {most} at most")

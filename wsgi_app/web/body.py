@@ -194,5 +194,5 @@ def _too_large(max_bytes: int) -> RequestError:
 
 def _broken_off(*, patient: bool) -> RequestError:
     if not patient:
-        return RequestError("at_capacity", "Too many bodies come slowly; try again.")
+        return RequestError("at_capacity", "Too many request bodies arrive slowly; try again.")
     return RequestError("invalid_json", "The body could not be read to its end.")

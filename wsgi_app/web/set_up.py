@@ -11,7 +11,7 @@ from wsgi_app.metrics import are_counted
 
 UNKNOWN_SERVER: Final = (
     "this server is not a known one: streams are not limited and may keep other requests waiting"
-    f" (set {setting_name('stream_slots')}), and a client that goes is seen at the next write"
+    f" (set {setting_name('stream_slots')}), and hang-ups are noticed at the next write"
 )
 
 

@@ -78,7 +78,7 @@ def _serve(
             max_message_bytes=mount.settings.max_body_bytes,
         )
     except ConnectionError:
-        raise RequestError("invalid_request", "This is no WebSocket handshake.") from None
+        raise RequestError("invalid_request", "This is not a WebSocket handshake.") from None
     mount.release_resources()
     conversation = begin(client, wakeup)
     try:

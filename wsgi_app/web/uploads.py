@@ -136,4 +136,6 @@ def _clean(name: str) -> str:
 
 
 def _unsupported(error: ValueError) -> RequestError:
-    return RequestError("unsupported_media_type", "The file is not taken.", {"reason": str(error)})
+    return RequestError(
+        "unsupported_media_type", "This kind of file is not accepted.", {"reason": str(error)}
+    )

@@ -198,7 +198,7 @@ class AgentRun:
     def _check_attachments(self, agent: Any) -> None:
         """Refuse them for an agent of text that was not made yet when the request came."""
         if self._request.attachments and not getattr(agent, "takes_attachments", False):
-            raise TurnError("This agent takes text alone: leave the images and files out.")
+            raise TurnError("This agent accepts text alone: leave out images and files.")
 
     def _send(self, agent: Agent, turn: Turn) -> None:
         try:

@@ -58,7 +58,7 @@ def check_output(item: Any, kinds: tuple[type[Event], ...] = AGENT_EVENTS) -> Ou
         if isinstance(event, (Token, Thinking, Status)):
             # Checked by hand: decoding every token again would cost as much as the rest.
             if not isinstance(event.content, str):
-                raise TurnError("The agent sent an event whose content is no text.")
+                raise TurnError("The agent sent an event whose content is not text.")
             if type(event.content) is not str:  # one that would escape what it is joined with
                 event = type(event)(str.__str__(event.content))
             return Output(event, json, len(event.content.encode("utf-8", "replace")))

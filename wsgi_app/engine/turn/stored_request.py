@@ -96,7 +96,7 @@ def decode_request(
 def may_be_kept(request: TurnRequest) -> bool:
     """Whether another worker could continue a turn.
 
-    The bytes of what came inside of the request are not for the store: its turn is its worker's
+    The bytes of what came inside the request are not for the store: its turn is its worker's
     alone, as is one with an agent of its own.
     """
     is_elsewhere = all(one.file_id or one.url for one in request.attachments)
@@ -107,8 +107,8 @@ def may_be_kept(request: TurnRequest) -> bool:
 def _warn_of_attachments() -> None:
     """Say once why such turns are lost with their worker."""
     log.warning(
-        "turns end with their worker where files came inside of the request: what is sent by"
-        " POST /files is there for the next one"
+        "turns whose files came inside the request end with their worker: files that are sent by"
+        " POST /files are there for the next one"
     )
 
 

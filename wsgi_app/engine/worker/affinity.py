@@ -127,7 +127,7 @@ class Affinity:
         try:
             self._run_taken(fence, take)
         except (Fenced, RequestError) as error:
-            log.info("a turn is left to the worker that it came to: %r", error)
+            log.info("a turn stays with the worker that received it: %r", error)
 
     def _take_back(self, fence: Fence, request: TurnRequest, tries: int) -> None:
         def take() -> Adopted | None:

@@ -95,7 +95,7 @@ class Births:
                 continue
             except Exception:
                 # Readers would wait for good without it.
-                log.exception("the look for new sessions failed")
+                log.exception("looking for new sessions failed")
                 continue
             asked_at = time.monotonic()
             for key in born:

@@ -98,7 +98,7 @@ class Takeover:
     def _take(self, found: LostTurn) -> TakenOver | None:
         request, code = decode_request(found.resume, self._app_context)
         if code != self._code:
-            log.warning("a turn of other code, %r, is left to workers that have it", code)
+            log.warning("a turn of another code version, %r, is left to workers that have it", code)
             return None
         if found.elapsed_seconds is None:
             return self._take_waiting(found, request)

@@ -159,7 +159,7 @@ def _files(mount: Mount, message: Message) -> tuple[Attachment, ...]:
     except NotSupportedError as error:
         raise A2aError("CONTENT_TYPE_NOT_SUPPORTED", f"{error}.") from None
     if found and not takes_attachments(mount):
-        raise A2aError("CONTENT_TYPE_NOT_SUPPORTED", "This agent takes text alone.")
+        raise A2aError("CONTENT_TYPE_NOT_SUPPORTED", "This agent accepts text alone.")
     return found
 
 

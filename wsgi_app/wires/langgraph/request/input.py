@@ -92,7 +92,7 @@ def _read_attachment(block: dict[str, Any], *, takes_attachments: bool) -> Attac
     elif kind not in _MEDIA:
         raise ValueError(f"Expected text, images or files, not {str(kind)[:40]}")
     if not takes_attachments:
-        raise ValueError("The agent takes text alone")
+        raise ValueError("The agent accepts text alone")
     metadata = block.get("metadata") if isinstance(block.get("metadata"), dict) else {}
     name = str((metadata or {}).get("filename") or (metadata or {}).get("name") or "")
     data, url = block.get("base64") or block.get("data"), block.get("url")

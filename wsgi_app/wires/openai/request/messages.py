@@ -72,7 +72,7 @@ def _part_text(part: Any, field: str) -> str:
     kind = part.get("type") if isinstance(part, dict) else None
     name = "refusal" if kind == "refusal" else "text"
     if kind not in (*_TEXT_PARTS, "refusal"):
-        raise bad_request(field, f"This agent takes text alone, not {str(kind)[:40]!r}")
+        raise bad_request(field, f"This agent accepts text alone, not {str(kind)[:40]!r}")
     if not isinstance(part.get(name), str):
         raise bad_request(field, "Expected a text")
     return str(part[name])
@@ -129,7 +129,7 @@ def _add_item(messages: list[Message], item: Message, field: str) -> None:
     elif kind in _OPAQUE_ITEMS:
         messages += _packed(item)
     else:
-        raise bad_request(field, f"This agent takes text alone, not {str(kind)[:40]!r}")
+        raise bad_request(field, f"This agent accepts text alone, not {str(kind)[:40]!r}")
 
 
 def _packed(item: Message) -> list[Message]:
