@@ -39,7 +39,7 @@ class Cursor(NamedTuple):
     """Where a reader stands: ``<turn>-<seq>``, or ``<turn>-<seq>.<mark>``.
 
     Numbers begin again with a session that is deleted, or lost by its store. The ``mark`` is of the
-    run that made the event; of another run's turn the place is none. '' for who knows no marks.
+    run that made the event; in another run's turn it is no position. '' where no marks are known.
     """
 
     position: EventId

@@ -24,7 +24,7 @@ _EVENT_ID = re.compile(r"([0-9]{1,10})-([0-9]{1,10})", re.ASCII)
 
 
 class Cursor(NamedTuple):
-    """An event's place in its session; compares in the order of events."""
+    """An event's position in its session; compares in the order of events."""
 
     turn: int
     seq: int
@@ -56,7 +56,7 @@ class Notice(NamedTuple):
 class TurnReader:
     """Starts a turn, or takes up one that runs, and reads it. Used by one thread.
 
-    The place in the turn moves in `taken` alone: whoever is interrupted calls `events` again and
+    The position in the turn moves in `taken` alone: after an interrupt `events` is called again and
     gets what was not taken, no more and no less.
     """
 

@@ -1,4 +1,4 @@
-"""The refusal of a reader that finds no place, and what holds more of them."""
+"""The refusal of a reader that finds no slot, and what holds more of them."""
 
 from __future__ import annotations
 

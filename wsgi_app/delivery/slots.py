@@ -53,7 +53,7 @@ class _InUse:
         self.threads = 0
         #: Threads that wait for what others have started, by tenant.
         self.waiting: Counter[str] = Counter()
-        #: Tenants that have a place in the reserve.
+        #: Tenants that have a permit of the reserve.
         self.permits: set[str] = set()
         self.by_tenant: Counter[str] = Counter()
         self.by_session: Counter[SessionKey] = Counter()
@@ -69,7 +69,7 @@ _in_use = _InUse()
 
 
 class Slot(Struct, eq=False):
-    """One reader's place in its worker; returned by any thread, once."""
+    """One reader's slot in its worker; returned by any thread, once."""
 
     _host: str
     _keys: Sequence[SessionKey]
@@ -171,7 +171,7 @@ class StreamSlots:
 
     @property
     def known(self) -> bool:
-        """Whether the number of slots is known, be it "no bound"."""
+        """Whether the number of slots is known, even if it is "no bound"."""
         return self._learned
 
     def count(self) -> tuple[int, int | None]:

@@ -1,4 +1,4 @@
-"""The cursor of a list of sessions: the place of the last one shown, in a form for URLs."""
+"""The cursor of a list of sessions: the position of the last one shown, in a form for URLs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 
 
 def encode_cursor(created_at: float, session_id: str) -> str:
-    """Name the place behind this session."""
+    """Name the position behind this session."""
     return base64.urlsafe_b64encode(f"{created_at!r} {session_id}".encode()).decode()
 
 

@@ -1,4 +1,4 @@
-"""Who may pass: preflights and open paths, tickets, and everybody else by login."""
+"""Which requests may pass: preflights and open paths, tickets, and all others by login."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PREFLIGHT_SECONDS: Final = 7200
 
 
 def check_access() -> Response | None:
-    """Run before each request; raises RequestError for who may not pass."""
+    """Run before each request; raises RequestError for one that may not pass."""
     mount, endpoint = current_mount(), request.endpoint or ""
     route = mount.routes.find(endpoint)
     g.wsgi_app_errors = mount.routes.errors_of(endpoint) if route is None else route.errors
@@ -122,7 +122,7 @@ def _leads_to_view(adapter: MapAdapter, routes: RouteTable, method: str) -> bool
 
 
 def _options() -> Response | None:
-    """Answer a preflight, which brings no login, and anybody who asks for the methods."""
+    """Answer a preflight, which brings no login, and any request for the methods."""
     allowed = allowed_methods()
     if not allowed:
         return None

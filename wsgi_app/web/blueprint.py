@@ -1,4 +1,4 @@
-"""The blueprint: which path leads to which view, who may pass, and errors in one shape."""
+"""The blueprint: which path leads to which view, what may pass, and errors in one shape."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def read_body(request: Request, max_bytes: int) -> bytes:
             with _in_time(client, BODY_SECONDS) as patient:
                 body = read_limited(request, max_bytes + 1)
     except RequestEntityTooLarge:
-        raise _too_large(max_bytes) from None  # by a limit of the site's, which is lower
+        raise _too_large(max_bytes) from None  # by the site's own limit, which is lower
     except Exception:  # noqa: BLE001 - every server has its own kinds for a body that breaks off
         raise _broken_off(patient=patient) from None
     if len(body) > max_bytes:
@@ -69,7 +69,7 @@ def read_body(request: Request, max_bytes: int) -> bytes:
 def read_pieces(request: Request, max_bytes: int) -> Generator[bytes, None, None]:
     """The body in pieces as it comes; raises RequestError as `read_body` does, between them too.
 
-    A limit of the site's does not hold. Close what is not read to its end.
+    The site's own limit does not apply. Close what is not read to its end.
     """
     _check_length(request, max_bytes)
     lift_body_limit(request)

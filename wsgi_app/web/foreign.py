@@ -21,11 +21,11 @@ _RESPONSES: Final = ("wsgi_app", "werkzeug.wsgi", "werkzeug.wrappers")
 
 
 def warn_of_foreign_answer(response: Response) -> None:
-    """Name once what keeps a client of the host's from its answer.
+    """Warn once of what keeps a client of the host from its answer.
 
-    A before_request function of the site's that answers is followed by neither the host's own nor
-    its view, but by its after_request functions. Clients of the host's expect JSON: what sends
-    them to a login page is seen as a broken host. To be called where the host's guard has not run.
+    When one of the site's before_request functions answers, neither the host's own nor its view
+    run, but its after_request functions do. Clients of the host expect JSON: with a login page
+    instead, the host looks broken. To be called where the host's guard has not run.
     """
     if response.status_code in _REDIRECTS or response.mimetype == "text/html":
         current_mount().warn_once(
@@ -38,7 +38,7 @@ def warn_of_foreign_answer(response: Response) -> None:
 
 
 def warn_of_collector(mount: Mount) -> None:
-    """Name once who wants the whole body of a stream: the caller of this code."""
+    """Warn once of the code that wants the whole body of a stream: this code's caller."""
     mount.warn_once(
         "collector",
         f"{_caller()} asks for the body of a stream of events, which is not there yet; it got an"
@@ -48,7 +48,7 @@ def warn_of_collector(mount: Mount) -> None:
 
 
 def warn_of_joiner(mount: Mount) -> None:
-    """Name once what fetches the chunks of a stream and passes none on."""
+    """Warn once of what fetches the chunks of a stream and passes none on."""
     mount.warn_once(
         "joiner",
         f"{_caller(_RESPONSES)} collects the chunks of responses: no stream of events reaches its"

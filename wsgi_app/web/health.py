@@ -38,7 +38,7 @@ def get_readyz(mount: Mount) -> Response:
 
 
 def _may_see_warnings(mount: Mount) -> bool:
-    """Whether who asks may know what is not right: this machine, and the scope admin."""
+    """Whether the client may see what is wrong: this machine may, and the scope admin."""
     if is_local(request, mount.settings.local_hosts):
         return True
     if "Authorization" not in request.headers and "Cookie" not in request.headers:

@@ -1,4 +1,4 @@
-"""WebSockets of all wires: who may open one, and how its request's thread serves it."""
+"""WebSockets of all wires: which requests may open one, and how their threads serve them."""
 
 from __future__ import annotations
 

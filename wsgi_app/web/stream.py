@@ -37,7 +37,7 @@ class EventStream(Response):
     """
 
     def __new__(cls, mount: Mount, *_parts: Any, **_named: Any) -> EventStream:  # noqa: PYI034 - of a class made for it
-        """Make it one of the site's own class of responses too, where the site has one.
+        """Derive it from the site's own class of responses, where the site has one.
 
         Flask would else turn it into one of those, which know nothing of what stands here
         (werkzeug's `Response.force_type` sets its ``__class__``).
@@ -82,7 +82,7 @@ class EventStream(Response):
         warn_of_collector(self._mount)
 
     def get_data(self, as_text: bool = False) -> Any:  # noqa: FBT001, FBT002 - werkzeug's
-        """Return an empty body, and name who asks for it."""
+        """Return an empty body, and warn of the code that asks for it."""
         warn_of_collector(self._mount)
         return "" if as_text else b""
 

@@ -191,7 +191,7 @@ def is_held_back() -> bool:
         connection = find_connection()
         begun = connection is None or connection.has_begun
     except (KeyError, AttributeError):
-        return False  # another gunicorn than those that are known: streams go on all the same
+        return False  # an unknown version of gunicorn: streams continue without it
     return not begun
 
 

@@ -43,7 +43,7 @@ CUT_SECONDS: Final = 0.5
 
 
 class Parking:
-    """A table of streams, their sockets and who is woken.
+    """A table of streams, their sockets and which are woken.
 
     `park`, `wake`, `call_beside`, `count_out` and `leave` are called from any thread; ``_lock``
     guards the count, and what is learned of the server. All else happens on the io loop.

@@ -125,7 +125,7 @@ class LoopThread:
                 raise RuntimeError("the loop has ended") from error
 
     def _take_calls(self) -> None:
-        self._is_woken = False  # first: who comes from now on wakes the loop once more
+        self._is_woken = False  # first: a later call wakes the loop once more
         while self._calls:
             callback, context = self._calls.popleft()
             self.loop.call_soon(callback, context=context)

@@ -14,7 +14,7 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
 
 
 def start_last_thread(target: Callable[[], None], name: str) -> threading.Thread:
-    """Start a thread that the process's exit waits for; it must end by itself then."""
+    """Start a thread that the process waits for at its exit; it must then end."""
     thread = threading.Thread(target=target, name=f"wsgi_app-{name}", daemon=False)
     thread.start()
     return thread

@@ -111,7 +111,7 @@ def _run_all(callbacks: Sequence[Callable[[], None]], kind: str) -> None:
 
 
 def wait_done(future: Future[Any]) -> None:
-    """Wait until a future is done, in whatever way."""
+    """Wait until a future is done, however it ends."""
     done = threading.Event()
     future.add_done_callback(lambda _: done.set())
     done.wait()

@@ -40,7 +40,7 @@ class TurnParts(NamedTuple):
 
 
 class AgentRuns:
-    """The newest run of a turn's agent; touched as `TurnRun`, which has it."""
+    """The newest run of a turn's agent; used by the threads that use its `TurnRun`."""
 
     def __init__(
         self,

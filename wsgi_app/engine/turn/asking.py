@@ -50,7 +50,7 @@ class Asking:
             try:
                 answer = self._ask(make)
             except QuestionPending as pending:
-                wait_done(pending.answer)  # its time limit or the turn's end come at last
+                wait_done(pending.answer)  # which ends by its time limit or the turn's end
             else:
                 return self._waits.wait(answer)
 

@@ -62,7 +62,7 @@ class TurnClock:
                 self._arm()
 
     def close(self) -> None:
-        """Stop for good, and let go of the turn: it has ended."""
+        """Stop, and let go of the turn, which has ended."""
         with self._lock:
             self._closed = True
             self._disarm()

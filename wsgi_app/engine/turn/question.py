@@ -20,7 +20,7 @@ from wsgi_app.store.base import Fence, Store
 
 
 class QuestionPending(Exception):
-    """Another question waits; ``answer`` is done once it is closed, in whatever way."""
+    """Another question waits; ``answer`` is done once it is closed, for any reason."""
 
     def __init__(self, answer: Future[Any]) -> None:
         super().__init__("another question waits for its answer")
@@ -37,7 +37,7 @@ class Questions:
     """The pending question of a turn; at most one at a time.
 
     Asked from the agent's threads, answered from the journal's thread, expired from the io loop;
-    ``_lock`` guards which question is pending. Who takes it from there resolves it, so that an
+    ``_lock`` guards which question is pending. The thread that takes it resolves it, so that an
     answer, an end and a time limit may come together. ``opened`` and ``closed`` are called when a
     wait begins and ends: the clocks of the turn stand still between them.
     """

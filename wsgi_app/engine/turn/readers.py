@@ -76,7 +76,7 @@ class Readers:
                 self._arm(max(self._orphan_seconds, MIN_RECHECK_SECONDS))
 
     def close(self) -> None:
-        """Stop for good, and let go of the turn: it has ended."""
+        """Stop, and let go of the turn, which has ended."""
         with self._lock:
             self._closed = True
             self._stop_timer()

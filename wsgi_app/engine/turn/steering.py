@@ -49,7 +49,7 @@ class Steering:
     ) -> None:
         """``agent``: what answers, as far as it is known; a turn of none takes nothing yet.
 
-        ``goes_on``: the events are another worker's, who has taken some of it.
+        ``goes_on``: whether the events are another worker's, which has taken some of them.
         """
         self._fence = fence
         self._store = store

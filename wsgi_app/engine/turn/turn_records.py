@@ -86,7 +86,7 @@ class TurnRecords:
 
     @property
     def question(self) -> InputRequest | None:
-        """What an earlier attempt has asked the user, who has not answered."""
+        """The question of an earlier attempt that the user has not answered."""
         return self._host.steps.question
 
     def is_asked_by(self, call_id: str) -> bool:

@@ -36,7 +36,7 @@ class TurnState(Struct, eq=False):
     ended_at: float = 0.0
 
     def move(self, to: Stage) -> bool:
-        """Go on to a stage; False, and nothing done, for who comes second or from elsewhere."""
+        """Go on to a stage; False, and nothing changes, if it was reached before or cannot be."""
         with self._lock:
             if self._stage not in _BEFORE[to]:
                 return False

@@ -135,7 +135,7 @@ class _Life:
             async with manager as agent:
                 self._opened.set_result(agent)
                 await self._closing.wait()
-        except BaseException as error:  # noqa: BLE001 - all of them are those of who waits
+        except BaseException as error:  # noqa: BLE001 - all of them are the waiter's
             (self._ended if self._opened.done() else self._opened).set_exception(error)
         else:
             self._ended.set_result(None)

@@ -94,7 +94,7 @@ class Births:
             except StoreUnavailable:
                 continue
             except Exception:
-                # Readers would wait for good without it.
+                # Without it readers would wait for ever.
                 log.exception("looking for new sessions failed")
                 continue
             asked_at = time.monotonic()

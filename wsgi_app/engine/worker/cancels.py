@@ -52,7 +52,7 @@ class Cancels:
             stored = self._flag(key, turn, reason, needed=not numbers)
             elsewhere = set(stored) - {run.fence.turn for run in local}
             deadline = time.monotonic() + wait_seconds
-            # All of them: one that ended by itself just now should be stored before a DELETE.
+            # All of them: one that has just ended should be stored before a DELETE.
             for run in local:
                 run.wait_ended(max(0.0, deadline - time.monotonic()))
             if elsewhere:

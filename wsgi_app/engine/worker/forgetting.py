@@ -12,7 +12,7 @@ from wsgi_app.store.base import Fence, SessionKey, Store
 
 #: The longest that a deletion waits for an agent's own memory.
 FORGET_SECONDS: Final = 10.0
-#: Who may wait so long has a place to do so.
+#: Such a long wait needs a slot or a permit.
 LONG_SECONDS: Final = 1.0
 
 

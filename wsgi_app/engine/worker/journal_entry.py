@@ -67,7 +67,7 @@ class Entry(Struct, eq=False):
         return self.turn.log.last_seq > self.stored_seq
 
     def waits(self) -> bool:
-        """Whether there is something to write, be it that nothing more comes."""
+        """Whether there is something to write, if only that nothing more comes."""
         ends = self.turn.terminal is not None or self.turn.leaving
         return self.is_behind() or ends or bool(self.steps)
 

@@ -181,7 +181,7 @@ class Session(Struct, eq=False):
             self.question = self.asking_turn = None
 
     def adopt(self, fence: Fence, worker_id: str) -> Turn | None:
-        """Note who has the turn, which is unknown of one made again; None if it has ended."""
+        """Note which worker has the turn, unknown for one made again; None if it has ended."""
         turn = self.turns.get(fence.turn)
         if turn is None or turn.run_id != fence.run_id or turn.state == "ended":
             return None

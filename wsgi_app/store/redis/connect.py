@@ -116,7 +116,7 @@ class OneNode(Nodes):
 
     def _command(self, call: Call) -> tuple[Argument, ...]:
         is_known = call.script.sha in self._known
-        # With its text: to be run again by itself, it would come behind later ones.
+        # With its text: run again on its own, it would come behind later ones.
         name = ("EVALSHA", call.script.sha) if is_known else ("EVAL", call.script.text)
         return (*name, len(call.keys), *call.keys, *call.arguments)
 

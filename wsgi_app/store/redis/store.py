@@ -108,7 +108,7 @@ class RedisStore(
         except StoreUnavailable as error:
             if error.reason != "NOPERM":
                 raise
-            return []  # its user may not ask, and works all the same
+            return []  # its user may not ask, and works without the answer
 
     def close(self) -> None:
         while self._listeners:
