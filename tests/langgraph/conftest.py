@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from langgraph_sdk.client import SyncLangGraphClient
 from playwright.sync_api import Browser
 
+from tests.langgraph.sdk import client_of
 from tests.support.browser import chromium
 from tests.support.servers import Gunicorn, gunicorn, redis_server
 
@@ -29,3 +31,10 @@ def browser() -> Iterator[Browser]:
     """One browser; each test has a profile of its own."""
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture
+def client(host: Gunicorn) -> Iterator[SyncLangGraphClient]:
+    """The SDK's client."""
+    with client_of(host) as client:
+        yield client

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 from langgraph_sdk.errors import APIStatusError, BadRequestError
-
-from tests.support.servers import Gunicorn
-from wsgi_app.auth import DEVELOPMENT_TOKEN
-
-
-@pytest.fixture
-def client(host: Gunicorn) -> Iterator[SyncLangGraphClient]:
-    """The SDK's client."""
-    url = f"{host.url}/agents/langgraph"
-    with get_sync_client(url=url, api_key=DEVELOPMENT_TOKEN) as client:
-        yield client
 
 
 def test_the_agent_is_found(client: SyncLangGraphClient) -> None:

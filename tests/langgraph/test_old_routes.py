@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import httpx
 import pytest
 from langgraph.pregel.remote import RemoteGraph
-from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
 
@@ -31,13 +29,6 @@ CUT_TURNS: Final = 40
 def url(host: Gunicorn) -> str:
     """Where the SDK finds the host."""
     return f"{host.url}/agents/langgraph"
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[SyncLangGraphClient]:
-    """The SDK's client."""
-    with get_sync_client(url=url, api_key=DEVELOPMENT_TOKEN) as client:
-        yield client
 
 
 def steps(*each: dict[str, Any]) -> Any:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from langgraph_sdk import get_client, get_sync_client
+from langgraph_sdk import get_client
 from langgraph_sdk.client import SyncLangGraphClient
 
 from tests.support.servers import Gunicorn
@@ -16,14 +15,6 @@ from wsgi_app.auth import DEVELOPMENT_TOKEN
 
 TOOL = {"tool": {"name": "add", "input": {"a": 1}, "output": {"sum": 2}}}
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
-
-
-@pytest.fixture
-def client(host: Gunicorn) -> Iterator[SyncLangGraphClient]:
-    """The SDK's client for threads and loops of no kind."""
-    url = f"{host.url}/agents/langgraph"
-    with get_sync_client(url=url, api_key=DEVELOPMENT_TOKEN) as client:
-        yield client
 
 
 def test_messages_calls_and_the_output(client: SyncLangGraphClient) -> None:

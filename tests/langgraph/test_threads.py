@@ -3,54 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import httpx
 import pytest
-from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
-from langgraph_sdk.errors import APIStatusError, BadRequestError, ConflictError, NotFoundError
+from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError
 
+from tests.langgraph.sdk import HELLO, LOOKS, client_of, says
 from tests.langgraph.thread import Thread
-from tests.support.servers import Gunicorn, gunicorn, redis_server
-from tests.support.waiting import wait_for
+from tests.support.servers import Gunicorn
 from wsgi_app.auth import DEVELOPMENT_TOKEN
-
-HELLO: Final[Any] = {"messages": [{"role": "user", "content": "hello"}]}
-#: As often a thread is asked for that one of two workers has made.
-LOOKS: Final = 6
-
-
-def client_of(server: Gunicorn, token: str = DEVELOPMENT_TOKEN) -> SyncLangGraphClient:
-    """The SDK's client, whose caller closes it."""
-    return get_sync_client(url=f"{server.url}/agents/langgraph", api_key=token)
-
-
-@pytest.fixture
-def client(host: Gunicorn) -> Iterator[SyncLangGraphClient]:
-    """The SDK's client."""
-    with client_of(host) as client:
-        yield client
 
 
 @pytest.fixture
 def url(host: Gunicorn) -> str:
     """Where the host's own wire is."""
     return f"{host.url}/agents"
-
-
-def says(text: str) -> Any:
-    """Metadata that has the agent say this."""
-    return {"steps": [{"text": text}]}
-
-
-def copy_of(client: SyncLangGraphClient, thread_id: str) -> Any:
-    """A thread's copy, which the SDK gives back, though its type says that it does not."""
-    copy: Any = client.threads.copy
-    return copy(thread_id)
 
 
 def test_a_thread_is_there_without_a_run(client: SyncLangGraphClient) -> None:
@@ -142,46 +112,6 @@ def test_changes_at_once_are_all_kept(client: SyncLangGraphClient) -> None:
         client.threads.update(str(uuid.uuid4()), metadata={"a": 1})
 
 
-def test_a_copy_goes_its_own_way(client: SyncLangGraphClient) -> None:
-    """It has the metadata and the messages, under their ids; the original keeps to itself."""
-    thread_id = client.threads.create(metadata={"tag": "a"})["thread_id"]
-    client.runs.wait(thread_id, "agent", input=HELLO, metadata=says("one"))
-    copy = copy_of(client, thread_id)
-    original: Any = client.threads.get(thread_id)
-    assert copy["thread_id"] != thread_id
-    assert (copy["values"], copy["metadata"]) == (original["values"], {"tag": "a"})
-    state: Any = client.threads.get_state(copy["thread_id"])
-    assert state["values"] == original["values"]
-    again: Any = client.runs.wait(copy["thread_id"], "agent", input=HELLO, metadata=says("two"))
-    assert [one["content"] for one in again["messages"]] == ["hello", "one", "hello", "two"]
-    assert client.threads.get(thread_id)["values"] == original["values"]
-    with pytest.raises(NotFoundError):
-        client.threads.copy(str(uuid.uuid4()))
-
-
-def test_a_copy_has_what_is_whole(client: SyncLangGraphClient) -> None:
-    """A run that goes on is none of it."""
-    thread_id = str(uuid.uuid4())
-    whole: Any = client.runs.wait(thread_id, "agent", input=HELLO, metadata=says("one"))
-    held: Any = {"steps": [{"text": "begun"}, {"hold": True}]}
-    run = client.runs.create(thread_id, "agent", input=HELLO, metadata=held)
-    wait_for(lambda: client.threads.get(thread_id)["status"] == "busy", "the run")
-    copy = copy_of(client, thread_id)
-    assert (copy["values"], copy["status"]) == (whole, "idle")
-    client.runs.cancel(thread_id, run["run_id"])
-
-
-def test_the_answer_before_is_replaced_in_a_copy(client: SyncLangGraphClient) -> None:
-    """A run at the checkpoint before the copy's newest exchange takes that exchange's place."""
-    thread_id = str(uuid.uuid4())
-    client.runs.wait(thread_id, "agent", input=HELLO, metadata=says("one"))
-    copy_id = copy_of(client, thread_id)["thread_id"]
-    before: Any = client.threads.get_state(copy_id)["parent_checkpoint"]
-    more: Any = {"checkpoint_id": before["checkpoint_id"], "metadata": says("two")}
-    values: Any = client.runs.wait(copy_id, "agent", input=HELLO, **more)
-    assert [one["content"] for one in values["messages"]] == ["hello", "two"]
-
-
 def test_threads_are_sorted(client: SyncLangGraphClient) -> None:
     """By creation, change, id or status, up or down, with the fields that are selected."""
     tag = uuid.uuid4().hex
@@ -206,7 +136,6 @@ def test_what_there_is_none_of_is_refused(client: SyncLangGraphClient) -> None:
     values: Any = {"a": 1}
     for refused, field in (
         (lambda: client.threads.create(ttl=5), "ttl"),
-        (lambda: client.threads.create(supersteps=[{"updates": []}]), "supersteps"),
         (lambda: client.threads.search(values=values), "values"),
         (lambda: client.threads.search(extract={"a": "values.a"}), "extract"),
         (lambda: client.threads.create(metadata={"a": "x" * 20_000}), "metadata"),
@@ -285,82 +214,3 @@ def test_other_wires_have_the_thread_as_a_session(host: Gunicorn, url: str) -> N
         assert (said["turn_id"], said["reply"]) == ("1", "hi")
         told = http.get(f"{url}/chat/{thread_id}/poll?after={polled['next']}").json()
         assert told["events"][-1]["type"] == "done"
-
-
-# -- who may, and how many
-
-
-@pytest.fixture(scope="module")
-def shared_host() -> Iterator[Gunicorn]:
-    """Two tenants, of whom one has a token that may only read, and each three sessions."""
-    with redis_server() as store:
-        env = {
-            "AGENT_REDIS_URL": store.url,
-            "AGENT_TOKENS": "a=alpha,reader=alpha scopes=read,b=beta",
-            "AGENT_MAX_SESSIONS_PER_TENANT": "3",
-        }
-        with gunicorn("tests.support.apps:scripted_app()", workers=2, env=env) as server:
-            yield server
-
-
-def test_a_tenant_never_meets_anothers_thread(shared_host: Gunicorn) -> None:
-    """What is one tenant's is unknown to the other, by every call."""
-    with client_of(shared_host, "a") as mine, client_of(shared_host, "b") as other:
-        thread_id = mine.threads.create(metadata={"secret": "alpha"})["thread_id"]
-        for call in (
-            lambda: other.threads.get(thread_id),
-            lambda: other.threads.get_state(thread_id),
-            lambda: other.threads.update(thread_id, metadata={"a": 1}),
-            lambda: other.threads.copy(thread_id),
-            lambda: other.runs.list(thread_id),
-        ):
-            with pytest.raises(NotFoundError):
-                call()
-        assert other.threads.get_history(thread_id) == []
-        assert other.threads.search(metadata={"secret": "alpha"}) == []
-        assert other.threads.search(ids=[thread_id]) == []
-        other.threads.delete(thread_id)
-        assert mine.threads.get(thread_id)["metadata"] == {"secret": "alpha"}
-        own: Any = other.threads.create(thread_id=thread_id)
-        assert own["metadata"] == {}
-        other.threads.delete(thread_id)
-        assert mine.threads.get(thread_id)["metadata"] == {"secret": "alpha"}
-        mine.threads.delete(thread_id)
-
-
-def test_who_may_only_read_makes_no_thread(shared_host: Gunicorn) -> None:
-    """Nor changes, copies or deletes one; strangers do not even read."""
-    with client_of(shared_host, "a") as mine:
-        thread_id = mine.threads.create()["thread_id"]
-        for token, status in (("reader", 403), ("stranger", 401)):
-            with client_of(shared_host, token) as client:
-                for call in (
-                    client.threads.create,
-                    partial(client.threads.update, metadata={"a": 1}, thread_id=thread_id),
-                    partial(client.threads.copy, thread_id),
-                    partial(client.threads.delete, thread_id),
-                ):
-                    with pytest.raises(APIStatusError) as caught:
-                        call()
-                    assert caught.value.status_code == status
-        mine.threads.delete(thread_id)
-
-
-def test_threads_are_bounded(shared_host: Gunicorn) -> None:
-    """A tenant's threads without runs, and copies, count among its sessions."""
-    with client_of(shared_host, "a") as mine, client_of(shared_host, "b") as other:
-        ids = [mine.threads.create()["thread_id"] for _ in range(3)]
-        for call in (
-            mine.threads.create,
-            lambda: mine.threads.copy(ids[0]),
-            lambda: mine.runs.create(str(uuid.uuid4()), "agent", input=HELLO),
-        ):
-            with pytest.raises(APIStatusError) as caught:
-                call()
-            body: Any = caught.value.body
-            assert (caught.value.status_code, body["code"]) == (429, "too_many_sessions")
-        other.threads.delete(other.threads.create()["thread_id"])
-        mine.runs.wait(ids[0], "agent", input=HELLO)
-        for thread_id in ids:
-            mine.threads.delete(thread_id)
-        mine.threads.delete(mine.threads.create()["thread_id"])

@@ -75,7 +75,7 @@ class ThreadBody(Struct):
 
     def unserved(self) -> str | None:
         """A field that asks for what there is none of."""
-        return next((name for name in ("supersteps", "ttl") if getattr(self, name)), None)
+        return "ttl" if self.ttl else None
 
 
 class ThreadChangeBody(Struct):

@@ -13,6 +13,7 @@ from wsgi_app.web.current import session_key
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import check_session_id, invalid, parse_body
+from wsgi_app.wires.langgraph.request.supersteps import read_supersteps
 from wsgi_app.wires.langgraph.request.threads import ThreadBody, ThreadChangeBody
 from wsgi_app.wires.langgraph.routes.thread_notes import add_metadata, make_thread, own_metadata
 from wsgi_app.wires.langgraph.routes.threads import describe_thread, view_of
@@ -23,7 +24,12 @@ def post_threads(mount: Mount) -> Response:
     body = parse_body(request, ThreadBody, mount.settings.max_body_bytes, optional=True)
     _check(body.unserved())
     key = session_key(check_session_id(body.thread_id or str(uuid.uuid4())))
-    if not make_thread(mount, key, body.metadata or {}) and body.if_exists != "do_nothing":
+    try:
+        messages = read_supersteps(body.supersteps or [])
+    except ValueError as error:
+        raise invalid("supersteps", str(error)) from None
+    is_made = make_thread(mount, key, body.metadata or {}, messages)
+    if not is_made and body.if_exists != "do_nothing":
         raise RequestError("session_busy", "There is such a thread.")
     return _describe(mount, key)
 
