@@ -103,7 +103,7 @@ def test_generator_agents_are_counted(tmp_path: Path, server: str) -> None:
 
 
 @pytest.mark.slow
-def test_memory_is_told_for_each_kind_of_stream(tmp_path: Path) -> None:
+def test_memory_is_reported_for_each_kind_of_stream(tmp_path: Path) -> None:
     """An idle stream takes memory, be it a turn or one more reader."""
     cases = "host:paced,host:openai,host:readers"
     sizes = ["--streams", "50,100", "--settle-seconds", "1"]
@@ -133,7 +133,7 @@ def test_reactions_are_timed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_growth_is_told(tmp_path: Path) -> None:
+def test_growth_is_reported(tmp_path: Path) -> None:
     """CPU per token is told as streams, readers and tokens double."""
     sizes = ["--streams", "2,4", "--readers", "1,2", "--tokens", "20,40"]
     options = ["--servers", "host", *sizes, "--workers", "1", "--window-seconds", "0.5"]

@@ -114,7 +114,7 @@ def test_a_message_sent_again_is_the_same_task(client: A2aClient) -> None:
     assert client.send({**message, "parts": [{"text": "hi"}]})["id"] != client.send(message)["id"]
 
 
-def test_a_task_tells_what_it_does(client: A2aClient) -> None:
+def test_a_task_reports_what_it_does(client: A2aClient) -> None:
     """Submitted, at work, with its status lines, and completed with the whole reply."""
     shown = Shown()
     with client.open(say({"status": "busy"}, {"tokens": 2}, metadata={"a": 1})) as stream:

@@ -44,7 +44,7 @@ def test_empty_text_is_no_event() -> None:
     bench.runner.close(10)
 
 
-def test_a_call_told_twice_is_one() -> None:
+def test_a_call_sent_twice_is_one() -> None:
     """A call that runs and is told again is one event, and one call in the history."""
     bench = TurnBench()
     events = run(bench, CALL, CALL, RESULT, "done")

@@ -184,7 +184,7 @@ def test_arguments_in_one_piece_or_as_an_object_are_understood() -> None:
     assert [call.arguments for call in calls] == ['{"x":1}', '{"y":[2]}', ""]
 
 
-def test_usage_is_the_last_one_told() -> None:
+def test_usage_is_the_last_one_sent() -> None:
     """Some servers count in every chunk; a missing total is the sum."""
     step = take(
         {**chunk({"content": "x"}), "usage": {"prompt_tokens": 5, "completion_tokens": 1}},
@@ -220,7 +220,7 @@ def test_an_end_is_whole_with_either_mark() -> None:
         ({"object": "error", "message": "secret", "code": 400}, {"status": 400}),
     ],
 )
-def test_an_error_in_the_stream_is_told_without_its_text(
+def test_an_error_in_the_stream_is_reported_without_its_text(
     value: dict[str, Any], details: dict[str, Any]
 ) -> None:
     """The status, where there is one, is all that clients learn."""

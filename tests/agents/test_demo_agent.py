@@ -73,7 +73,7 @@ def test_a_question_about_the_time_is_answered_by_the_clock(bench: TurnBench) ->
     assert events[2].output in reply_of(events)
 
 
-def test_a_calculation_that_fails_is_told(bench: TurnBench) -> None:
+def test_a_calculation_that_fails_is_reported(bench: TurnBench) -> None:
     """The tool's error is an event, and the answer gives the reason."""
     events = bench.run(demo_agent, "2 ** 10000000000")
     assert isinstance(events[2], ToolResult)

@@ -32,7 +32,7 @@ def test_a_turn_goes_on_at_each_boundary(rig: Rig, framework: str, boundary: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("framework", KINDS)
-def test_a_call_in_flight_is_told(rig: Rig, framework: str) -> None:
+def test_a_call_in_flight_is_reported(rig: Rig, framework: str) -> None:
     """A tool whose worker died in it is not run again: the model hears that nobody knows."""
     outliving.is_told(rig, framework)
 

@@ -85,7 +85,7 @@ def test_a_sub_agent_goes_on_at_each_boundary(rig: Rig, boundary: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("graph", KINDS)
-def test_a_call_in_flight_is_told(rig: Rig, graph: str) -> None:
+def test_a_call_in_flight_is_reported(rig: Rig, graph: str) -> None:
     """A tool whose worker died in it is not run again: the model hears that nobody knows."""
     outliving.is_told(rig, graph)
 

@@ -234,7 +234,7 @@ def test_a_done_without_a_reason_is_none(bench: AgentBench) -> None:
     assert last.get("code") == "upstream_error"
 
 
-def test_a_cut_by_length_is_told(bench: AgentBench) -> None:
+def test_a_cut_by_length_is_reported(bench: AgentBench) -> None:
     """The user is told that a text is cut off; half a call's arguments are no answer."""
     events = bench.talk((Text(("Half",)), Finish("length")))
     assert {"type": "status", "content": CUT_OFF} in events

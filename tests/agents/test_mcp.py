@@ -98,7 +98,7 @@ def test_errors_are_texts_for_the_model(rig: Rig) -> None:
     assert str(rig.call("add", "[1]")) == "bad arguments: they must be a JSON object"
 
 
-def test_a_cancel_does_not_wait_and_is_told_to_the_server(rig: Rig) -> None:
+def test_a_cancel_does_not_wait_and_reaches_the_server(rig: Rig) -> None:
     """A turn in the middle of a call ends at once, the server's tool too; the next turn works."""
     run = rig.start(lambda turn, tools: call(turn, tools["nap"], '{"seconds": 60}'))
     rig.wait_noted("napping")

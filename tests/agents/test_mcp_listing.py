@@ -66,7 +66,7 @@ def test_a_server_that_leaves_questions_unanswered_need_not_be_asked(tmp_path: P
         assert time.monotonic() - begun_at < 8
 
 
-def test_a_server_that_writes_what_is_no_message_is_told_of_once(
+def test_a_server_that_writes_no_message_is_reported_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Lines on standard output that are no messages cost one line of the log, no traceback."""

@@ -144,7 +144,7 @@ def test_a_server_that_has_answered_no_call_is_asked_before_the_next(
         (503, "", "HTTP 503 Service Unavailable"),
     ],
 )
-def test_a_servers_refusal_is_told_with_its_status(
+def test_a_servers_refusal_is_reported_with_its_status(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int, text: str, phrase: str
 ) -> None:
     """The user gets the status, the log what the server said as well."""
@@ -192,7 +192,7 @@ def answering(answer_call: Callable[[Any], Response]) -> Callable[..., Any]:
     return server
 
 
-def test_a_call_that_is_refused_tells_its_status(tmp_path: Path) -> None:
+def test_a_call_that_is_refused_reports_its_status(tmp_path: Path) -> None:
     """A token that expires in the middle of a session: the model and the user get the status."""
     server = answering(lambda _message: Response(status=401))
     with serving(server) as url, rigged(tmp_path / "notes", McpServer.http(url, name="it")) as rig:

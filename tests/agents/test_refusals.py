@@ -199,7 +199,7 @@ def test_nothing_is_expected_to_be_stored_where_nothing_is() -> None:
         bench.close()
 
 
-def test_a_call_of_a_made_up_name_is_told_as_the_model_wrote_it(upstream: Upstream) -> None:
+def test_a_call_of_a_made_up_name_is_shown_as_the_model_wrote_it(upstream: Upstream) -> None:
     """The user sees the name as it is; the provider gets one that it takes."""
     kinds = Kinds(upstream)
     bench = AgentBench(OpenAIAgent("m", [add], client=kinds.client), upstream)

@@ -155,7 +155,7 @@ def test_a_tool_that_takes_too_long_is_an_error_for_the_model(bench: TurnBench) 
     go_on.set()
 
 
-def test_a_tools_own_timeout_error_is_told_as_it_is(bench: TurnBench) -> None:
+def test_a_tools_own_timeout_error_is_reported_as_it_is(bench: TurnBench) -> None:
     """TimeoutError of the function itself is not taken for the host's."""
 
     def connect() -> None:
@@ -365,7 +365,7 @@ def test_data_that_is_nested_too_deep_costs_only_its_call(
     assert isinstance(run.terminal, Done)
 
 
-def test_no_end_of_faulty_arguments_is_told_in_brief(bench: TurnBench) -> None:
+def test_no_end_of_faulty_arguments_is_reported_in_brief(bench: TurnBench) -> None:
     """Telling each of a hundred thousand faults would hold up all other turns for seconds."""
 
     def add_all(numbers: list[int]) -> int:

@@ -177,7 +177,7 @@ def test_bad_arguments_go_back_to_the_model(bench: TurnBench, arguments: str, to
     assert len(result.output["error"]) <= MAX_ERROR_CHARS
 
 
-def test_an_unknown_tool_is_told_with_the_known_ones(bench: TurnBench) -> None:
+def test_an_unknown_tool_is_reported_with_the_known_ones(bench: TurnBench) -> None:
     """A tool that the model made up is an error that it can mend."""
     result = result_of(call_tool(bench, search, name="find"))
     assert result.status == "error"

@@ -167,7 +167,7 @@ def test_model_steps_and_tools_hang_below_the_turn(
     check_no_secret(found)
 
 
-def test_failed_model_step_tells_its_code(
+def test_failed_model_step_has_its_code(
     openai_host: Host, spans: Callable[[], list[ReadableSpan]]
 ) -> None:
     """A provider's failure is the code of the step and the turn, without the provider's words."""

@@ -190,7 +190,7 @@ def test_wires_whose_clients_keep_the_conversation_leave_nothing(
     assert rows_of(saver) == 0
 
 
-def test_a_deletion_that_fails_is_told_and_repeated(
+def test_a_deletion_that_fails_is_reported_and_repeated(
     bench: AgentBench, saver: PostgresSaver, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While the database refuses, the session stays, for the deletion that works."""

@@ -132,7 +132,7 @@ def test_everything_runs_a_task_and_cancels_it(notes: Path) -> None:
         assert rig.call("get-sum", '{"a": 1, "b": 2}') == "The sum of 1 and 2 is 3."
 
 
-def test_everything_tells_its_progress_and_asks(notes: Path) -> None:
+def test_everything_reports_its_progress_and_asks(notes: Path) -> None:
     """Progress is a status, a form is a question whose answer is checked, pictures are named."""
     with rigged(notes, node_server("everything")) as rig:
         arguments = '{"duration": 2, "steps": 2}'

@@ -145,7 +145,7 @@ def test_an_outage_keeps_the_old_keys(
     assert "s3cret" not in caplog.text
 
 
-def test_no_keys_at_all_is_told_as_such(clock: Callable[[float], None]) -> None:
+def test_no_keys_at_all_is_reported_as_such(clock: Callable[[float], None]) -> None:
     """Until keys were there, tokens can neither be taken nor refused: 503, to be tried again."""
     keys = RemoteKeys("http://127.0.0.1:1/", SETTING)
     for _ in range(2):

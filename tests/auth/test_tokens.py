@@ -79,7 +79,7 @@ def test_a_mapping_takes_principals() -> None:
         f"sha256:{hash_token(SECRET)[8:]}=t",
     ],
 )
-def test_a_malformed_token_stops_the_start_untold(text: str, tmp_path: Path) -> None:
+def test_a_malformed_token_stops_the_start_unshown(text: str, tmp_path: Path) -> None:
     """The message names the setting and what is expected, never the text."""
     file = tmp_path / "tokens"
     file.write_text(f"good=t\n{text}\n")

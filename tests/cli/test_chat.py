@@ -102,7 +102,7 @@ def test_json_prints_the_native_events(url: str, client: ReadingClient) -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_errors_and_refusals_are_told(url: str, client: Client, as_json: bool) -> None:  # noqa: FBT001 - a parameter
+def test_errors_and_refusals_are_printed(url: str, client: Client, as_json: bool) -> None:  # noqa: FBT001 - a parameter
     """An error event, a refusal and a missing host each give code and message, and status 1."""
     session = new_session()
     options = ["--json"] if as_json else []

@@ -39,7 +39,7 @@ def press_twice() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def test_a_ctrl_c_in_a_destructor_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ctrl_c_in_a_destructor_is_handled(monkeypatch: pytest.MonkeyPatch) -> None:
     """An interrupt that Python drops is raised once more."""
     dropped: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", dropped.append)
@@ -48,7 +48,7 @@ def test_a_ctrl_c_in_a_destructor_is_heard(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(dropped) == 1
 
 
-def test_one_between_two_waits_is_heard_at_the_next() -> None:
+def test_one_between_two_waits_is_handled_at_the_next() -> None:
     """What is shown is shown whole; the next wait ends at once, and the one after it does not."""
     with Interrupts() as interrupts:
         with interrupts.handled():

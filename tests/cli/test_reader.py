@@ -84,7 +84,7 @@ def test_start_is_given_up_after_a_few_tries() -> None:
 
 
 @pytest.mark.parametrize("status", ["429 Too Many", "503 Busy", "409 Conflict", "302 Found"])
-def test_refused_start_is_told_at_once(status: str) -> None:
+def test_refused_start_is_reported_at_once(status: str) -> None:
     """A start that the host refuses is not tried again."""
     with canned(*[refusal(status, "busy", "Busy.", "Retry-After: 1")] * 3) as host:
         assert list(read(host)) == ["!busy"]
@@ -120,7 +120,7 @@ def test_reads_are_given_up_after_a_while() -> None:
         stream(event("8-0", {"type": "gap", "missed_after": "7-1", "resumes_at": "8-1"})),
     ],
 )
-def test_rest_that_is_gone_is_told(gone: Answer) -> None:
+def test_rest_that_is_gone_is_reported(gone: Answer) -> None:
     """A rest that the host has no more ends in an error, never in another turn's text."""
     with canned(stream(token(1, "a")), gone) as host:
         assert list(read(host)) == ["a", "!lost"]

@@ -103,7 +103,7 @@ def test_a_ticket_opens_the_session(running: Service, client: ReadingClient) -> 
     assert answer.json()["events"][-1]["type"] == "done"
 
 
-def test_what_is_refused_is_told_in_a_line(running: Service) -> None:
+def test_what_is_refused_is_reported_in_a_line(running: Service) -> None:
     """A wrong token and a host that is not there are one line on stderr and status 1."""
     refused = run(running, "sessions", "--token", "wrong")
     assert (refused.exit_code, refused.stdout) == (1, "")

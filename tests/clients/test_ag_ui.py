@@ -124,7 +124,7 @@ def test_client_1_0_stops(shown: Shown) -> None:
     check_stop(shown)
 
 
-def test_client_1_0_tells_a_cancelled_run(shown: Shown) -> None:
+def test_client_1_0_reports_a_cancelled_run(shown: Shown) -> None:
     """A turn cancelled elsewhere is a run that was cancelled, and no failure."""
     cancelled = shown.by_name["cancelled"]
     assert (cancelled["outcomes"], cancelled["faults"]) == (["cancelled"], [])

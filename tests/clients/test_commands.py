@@ -145,7 +145,9 @@ def test_a_conversation_goes_on(command: Command, server: Gunicorn) -> None:
 
 
 @pytest.mark.parametrize("word", ["BREAK", "FALTER"])
-def test_a_failure_is_told_and_not_repeated(command: Command, server: Gunicorn, word: str) -> None:
+def test_a_failure_is_reported_and_not_repeated(
+    command: Command, server: Gunicorn, word: str
+) -> None:
     """A turn that fails for good is shown with its text, and run once."""
     before = len(turns(server))
     assert CLOSED in command.say(f"{word} it")

@@ -102,7 +102,7 @@ def test_a_conversation_streams_and_nothing_is_lost(talk: Talk) -> None:
     assert "Hello world" in told[1]["content"]
 
 
-def test_a_failure_is_told_and_not_repeated(talk: Talk) -> None:
+def test_a_failure_is_reported_and_not_repeated(talk: Talk) -> None:
     """Of a turn that fails for good, before or behind some text, the framework makes one run."""
     for message in ("BREAK it", "FALTER it"):
         assert CLOSED in talk.told[message].get("error", ""), talk.told

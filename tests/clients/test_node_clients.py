@@ -65,7 +65,7 @@ def test_a_conversation_streams_and_nothing_is_lost(talk: Talk) -> None:
     ]
 
 
-def test_a_failure_is_told_and_not_repeated(talk: Talk) -> None:
+def test_a_failure_is_reported_and_not_repeated(talk: Talk) -> None:
     """A turn that fails for good is shown with its text, and run once."""
     for message in ("BREAK it", "FALTER it"):
         assert CLOSED in talk.told[message].get("error", ""), talk.told

@@ -78,7 +78,7 @@ def test_a_response_streams_and_is_kept(client: OpenAI) -> None:
         assert again.get_final_response().output_text == "Hello"
 
 
-def test_a_call_of_the_hosts_is_told_to_every_client(client: OpenAI) -> None:
+def test_a_call_of_the_hosts_is_shown_to_every_client(client: OpenAI) -> None:
     """Unless a request asks for ``mcp_call``, calls are reasoning, and history when sent back."""
     first = client.responses.create(model="any", input="hi", extra_body=doing(*STEPS))
     assert [item.type for item in first.output] == ["reasoning", "message", "reasoning", "message"]

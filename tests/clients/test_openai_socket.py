@@ -156,7 +156,7 @@ def test_a_connection_that_goes_stops_its_response(server: Gunicorn, client: Ope
     wait_observed(server, "cancelled", ResponseRef.parse(response_id).session_id)
 
 
-def test_a_response_tells_what_its_request_said(client: OpenAI) -> None:
+def test_a_response_repeats_what_its_request_said(client: OpenAI) -> None:
     """Read later, a response repeats its request, and its input is listed."""
     made = client.responses.create(
         model="any",

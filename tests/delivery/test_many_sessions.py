@@ -111,7 +111,7 @@ def test_any_frames_id_resumes_exactly(client: ReadingClient) -> None:
             assert both == told(frames, session), (seen, cursor)
 
 
-def test_a_session_that_is_made_later_is_heard(client: ReadingClient) -> None:
+def test_a_session_that_is_made_later_is_read(client: ReadingClient) -> None:
     """An unknown session may be named; its first turn comes from its first event."""
     session = new_session()
     with watch(client.server, [session], query="&named=1") as stream:
@@ -163,7 +163,7 @@ def test_a_faulty_request_is_refused(client: ReadingClient, query: str, field: s
     assert answer.json["details"]["field"] == field
 
 
-def test_turns_of_other_workers_are_heard_and_their_deaths(redis: Redis) -> None:
+def test_turns_of_other_workers_are_read_and_their_deaths(redis: Redis) -> None:
     """Sessions that run on another worker come through the store, and end when it dies."""
     env = {"AGENT_REDIS_URL": redis.url, "AGENT_LEASE_SECONDS": "1"}
     with gunicorn(APP, env=env) as here, gunicorn(APP, env=env) as there:

@@ -77,7 +77,7 @@ def test_affinity_can_be_switched_off(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_lost_owner_is_told_of(pair: Pair, how: signal.Signals) -> None:
+def test_a_lost_owner_is_reported(pair: Pair, how: signal.Signals) -> None:
     """Where the owner is gone the turn runs here, its user is told, and the next is at home."""
     session = new_session()
     assert [count(pair.clients[0], session) for _ in range(2)] == ["1", "2"]

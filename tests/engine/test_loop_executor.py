@@ -107,7 +107,7 @@ def test_a_call_outside_of_turns_runs_too() -> None:
         executor.submit(divmod, 7, 0).result(10)
 
 
-def test_a_thread_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_cannot_be_started_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the machine has no thread left the caller hears of it, and the next call works."""
     executor = LoopExecutor()
 

@@ -46,7 +46,7 @@ def test_a_send_takes_what_there_is_room_for() -> None:
         assert received == data[:sent]
 
 
-def test_a_send_tells_that_the_client_has_gone() -> None:
+def test_a_send_reports_that_the_client_has_gone() -> None:
     """A closed peer is an OSError, not a signal that ends the process."""
     ours, theirs = socket.socketpair()
     with ours:

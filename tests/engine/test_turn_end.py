@@ -119,7 +119,7 @@ def test_the_operator_sees_what_the_client_does_not(client: ReadingClient) -> No
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_agents_own_errors_are_told(
+def test_an_agents_own_errors_are_reported(
     client: ReadingClient, kind: str, name: str, error: dict[str, Any]
 ) -> None:
     """TurnError and UpstreamError become the `error` event that they describe."""

@@ -73,7 +73,7 @@ def test_a_turn_goes_on_at_each_boundary(rig: Rig, boundary: str) -> None:
     assert "status" in follower.kinds
 
 
-def test_a_call_in_flight_is_told(rig: Rig) -> None:
+def test_a_call_in_flight_is_reported(rig: Rig) -> None:
     """A tool whose worker died in it is not run again: the model hears that nobody knows."""
     session = new_session()
     follower = Follower(ReadingClient(rig.shared.hosts[0]), session)

@@ -48,7 +48,7 @@ def test_idle_workers_are_listed(shared: Service, store: RedisStore) -> None:
         assert 0 < view.info.started_at <= view.info.sent_at
 
 
-def test_busy_worker_tells_of_its_turns_and_slots(shared: Service, store: RedisStore) -> None:
+def test_busy_worker_reports_its_turns_and_slots(shared: Service, store: RedisStore) -> None:
     """The worker that runs a turn counts it, and the slot that its reader takes."""
     with shared.client.chat("busy", {"hold": True}) as stream:
         stream.wait_comments(1)

@@ -72,7 +72,7 @@ def test_each_turn_has_one_line(site: Server) -> None:
     }
 
 
-def test_failed_and_cancelled_turns_tell_why(site: Server) -> None:
+def test_failed_and_cancelled_turns_log_why(site: Server) -> None:
     """An error's code and a cancel's reason stand in the line; an exception's text does not."""
     client, failed, cancelled = ReadingClient(site), new_session(), new_session()
     client.chat_json(failed, {"raise": "ValueError"})

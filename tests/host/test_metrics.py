@@ -163,7 +163,7 @@ def test_names_no_tenant_session_or_secret(single: Gunicorn) -> None:
 
 
 @pytest.mark.slow
-def test_store_outage_is_told(folder: Path) -> None:
+def test_store_outage_is_counted(folder: Path) -> None:
     """While Redis is away the lag grows and errors count; when it is back the lag is gone."""
     with redis_server() as store:
         env = {**OPEN, "AGENT_REDIS_URL": store.url}

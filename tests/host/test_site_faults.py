@@ -197,7 +197,7 @@ def test_a_class_that_needs_arguments_is_no_agent() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3, 4])
-def test_too_few_threads_are_told(threads: int) -> None:
+def test_too_few_threads_are_reported(threads: int) -> None:
     """A worker with fewer than four threads is ready, and warns of it."""
     with gunicorn("tests.support.apps:scripted_app()", threads=threads) as server:
         answer = Client(server).call("GET", "/readyz", headers=WANTS_JSON)

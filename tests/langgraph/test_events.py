@@ -80,7 +80,7 @@ def test_the_stream_stays_open_between_runs(thread: Thread) -> None:
     assert {first["params"]["data"]["event"], second["params"]["data"]["event"]} == {"completed"}
 
 
-def test_a_run_is_told_before_it_says_anything(thread: Thread) -> None:
+def test_a_run_is_announced_before_it_says_anything(thread: Thread) -> None:
     """A reader hears of a run, with the user's message, while its agent is silent."""
     thread.start({"hold": True}, text="quietly")
     events = thread.events("lifecycle", "values")

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.mcp, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("version", PASSED)
-def test_the_suite_passes_but_for_what_is_told(version: str, tmp_path: Path) -> None:
+def test_the_suite_passes_but_for_what_is_listed(version: str, tmp_path: Path) -> None:
     """On two workers with a store, all passes but what is expected to fail, and that fails."""
     expected = HERE / f"expected-{version}.yml"
     with redis_server() as store:

@@ -20,7 +20,7 @@ SEND = """async () => {
 
 
 @pytest.mark.parametrize("guard", ["rude", "page"])
-def test_a_login_that_ran_out_is_told_at_once(page: Page, guard: str) -> None:
+def test_a_login_that_ran_out_is_reported_at_once(page: Page, guard: str) -> None:
     """Whether the site redirects to its login page or shows it, the message is sent once."""
     with gunicorn(f"tests.support.sites:guarded_site({guard!r})") as server:
         page.goto(f"{server.url}/login")

@@ -47,7 +47,7 @@ def test_append_adds_in_order(store: Store) -> None:
     assert stored(store) == odd
 
 
-def test_empty_append_tells_the_state(store: Store) -> None:
+def test_empty_append_returns_the_state(store: Store) -> None:
     """An append of nothing changes nothing and tells the last stored seq."""
     fence = start(store)
     assert store.append(fence, 1, []) == Appended(0, None)

@@ -107,7 +107,7 @@ def test_a_lost_offer_is_taken_back(shared: Store) -> None:
     assert shared.mark_lost("beginner", LOST) == [fence]
 
 
-def test_a_beginning_tells_the_owner_before(shared: Store) -> None:
+def test_a_beginning_returns_the_owner_before(shared: Store) -> None:
     """Whose the session was until this turn: nobody's at first, then the one that ran the last."""
     order = request(worker_id="first")
     first = shared.begin_turn(order)

@@ -61,7 +61,7 @@ def test_repeated_claim_is_started(store: Store) -> None:
     assert contents(store) == ["one", "two"]
 
 
-def test_claim_of_running_turn_tells_its_flag(store: Store) -> None:
+def test_claim_of_running_turn_returns_its_flag(store: Store) -> None:
     """A turn that was cancelled after its claim is still told that it started, and the flag."""
     fence = start(store)
     store.request_cancel(KEY, None, "user")

@@ -224,7 +224,7 @@ def test_a_mark_of_another_run_reads_all(store: Store) -> None:
     assert summary(own) == (["1-6"], False, None)
 
 
-def test_a_read_tells_the_marks_of_what_it_reads(store: Store) -> None:
+def test_a_read_returns_the_marks_of_what_it_reads(store: Store) -> None:
     """Each turn that it has events of, and the newest, which may have none yet."""
     ended, fence = start(store), None
     store.finish(ended, 1, events(1, 2), [])

@@ -56,7 +56,7 @@ def answered(operation: Callable[[], object]) -> bool:
     return True
 
 
-def test_no_server_is_told_in_time() -> None:
+def test_no_server_is_reported_in_time() -> None:
     """Without a server every operation says so within its limit, and starting needs none."""
     store = RedisStore(
         f"redis://127.0.0.1:{free_port()}",

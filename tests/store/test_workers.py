@@ -52,7 +52,7 @@ def test_heartbeat_brings_flags(store: Store) -> None:
     assert store.heartbeat("worker", []) == Heartbeat({}, [])
 
 
-def test_heartbeat_tells_what_is_fenced(store: Store) -> None:
+def test_heartbeat_returns_what_is_fenced(store: Store) -> None:
     """A heartbeat tells which turns are not the worker's: ended, of another run, or deleted."""
     ended = start(store)
     store.request_cancel(KEY, None, "user")
@@ -67,14 +67,14 @@ def test_heartbeat_tells_what_is_fenced(store: Store) -> None:
     assert store.heartbeat("worker", [running]) == Heartbeat({}, [running])
 
 
-def test_heartbeat_tells_lost_turns(store: Store) -> None:
+def test_heartbeat_returns_lost_turns(store: Store) -> None:
     """A worker that was taken for dead learns by its heartbeat that its turns have ended."""
     running, waiting = start(store), enqueue(store)
     store.mark_lost("worker", ERROR)
     assert store.heartbeat("worker", [running, waiting]) == Heartbeat({}, [running, waiting])
 
 
-def test_heartbeat_tells_of_followed_sessions(store: Store) -> None:
+def test_heartbeat_returns_followed_sessions(store: Store) -> None:
     """What it says of a followed session changes with each turn that begins, and its deletion."""
     run_turn(store)
 
@@ -249,7 +249,7 @@ def test_worker_that_leaves_is_not_lost(make_store: MakeStore) -> None:
     wait_for(lambda: store.lost_workers() == ["silent"], "a lease is over")
 
 
-def test_workers_tell_of_themselves(store: Store) -> None:
+def test_workers_report_about_themselves(store: Store) -> None:
     """Every living worker is listed with what its last heartbeat told, and when that came."""
     told = WorkerInfo(
         hostname="h", pid=7, started_at=5.5, sent_at=6.5, turns=3, slots_used=1, slots=9
@@ -326,7 +326,7 @@ def test_turns_lost_together_leave_the_journal_in_their_order(make_store: MakeSt
     assert ids(store) == [f"6-{LOST_SEQ}", f"7-{LOST_SEQ}"]
 
 
-def test_watched_workers_are_told(store: Store) -> None:
+def test_observed_workers_learn_it(store: Store) -> None:
     """Heartbeats say that somebody watches once somebody has; what they tell then is listed."""
     assert not store.heartbeat("worker", [], (), WorkerInfo(pid=1)).observed
     assert [view.info.live for view in store.workers()] == [()]

@@ -101,7 +101,7 @@ def test_operators_see_all_turns_and_end_them(site: Site) -> None:
             stream.close()
 
 
-def test_nothing_is_told_while_nobody_watches(site: Site) -> None:
+def test_nothing_is_reported_while_nobody_observes(site: Site) -> None:
     """Workers stop telling of their turns when the last operator has left."""
     with start_turn(site, "tenant", new_session()), site.store.client() as store:
         watch_until(site, live)
@@ -177,7 +177,7 @@ class _Run:
         self.ended = False
 
 
-def test_what_is_told_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_reported_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many turns the oldest are told, and the number of the others; of minutes an hour."""
     monkeypatch.setattr("wsgi_app.engine.worker.live._describe", lambda run, _: run.begun_at)
     monkeypatch.setattr(LiveTurns, "_count", lambda *_: (0, 0))
@@ -198,7 +198,7 @@ def test_what_is_told_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_stream_tells_of_an_outage_and_ends_with_its_worker() -> None:
+def test_stream_reports_an_outage_and_ends_with_its_worker() -> None:
     """Without the store the stream goes on and says so; HEAD opens none; a drain ends it."""
     with (
         redis_server() as store,

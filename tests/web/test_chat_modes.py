@@ -107,7 +107,7 @@ def test_json_mode_has_a_status_for_each_end(
     assert answer.headers["X-Turn-Id"] == "1"
 
 
-def test_json_mode_tells_a_cancel(client: ReadingClient) -> None:
+def test_json_mode_reports_a_cancel(client: ReadingClient) -> None:
     """A turn that is cancelled while it is waited for is 409 `cancelled`."""
     session = new_session()
     with client.stream("POST", "/chat", chat_body({"hold": 1}, session_id=session)) as watching:

@@ -73,7 +73,7 @@ def spend(client: Client, count: int = ALLOWED) -> None:
         assert client.chat_json(new_session()).status == 200
 
 
-def test_starts_tell_what_is_left(server: Gunicorn) -> None:
+def test_starts_report_what_is_left(server: Gunicorn) -> None:
     """A start's answer carries the limit and what is left; the one too many gets 429 and when."""
     client = tenant(server, "headers")
     left = [quota(client.chat_json(new_session())) for _ in range(ALLOWED)]

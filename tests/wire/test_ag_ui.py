@@ -120,7 +120,7 @@ def test_a_resumed_run_is_the_rest_of_the_turn() -> None:
     ]
 
 
-def test_an_end_is_told_without_its_question() -> None:
+def test_an_end_is_sent_without_its_question() -> None:
     """A run that resumes hears of the turn's end even if its question is not kept any more."""
     for end, last in ((_DONE, "RUN_FINISHED"), (Error("worker_lost", "Lost."), "RUN_ERROR")):
         frames = transcript(numbered((Gap("1-0", "1-5"), Token("x"), end), 4), RUN, "q1")

@@ -154,7 +154,7 @@ def test_a_call_without_a_result_is_closed(end: AnyEvent) -> None:
     assert client.ended == "error" or not client.sends_itself
 
 
-def test_what_is_not_kept_is_told() -> None:
+def test_what_is_not_kept_is_reported() -> None:
     """A gap is a data part, and what comes behind it makes sense by itself."""
     rest = [Gap("1-1", "1-9"), ToolResult("add", "c1", 5), Done("", "s", "1")]
     client = ClientMessage().take(transcript(rest))

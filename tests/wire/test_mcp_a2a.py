@@ -182,7 +182,7 @@ def make_encoder(
     return CallEncoder(position, {"name": "agent", "version": "1"}, lambda text: f"signed {text}")
 
 
-def test_a_call_tells_text_as_progress() -> None:
+def test_a_call_sends_text_as_progress() -> None:
     """Tokens and status lines, each once, under ids that say where to go on; at last the result."""
     encoder = make_encoder()
     first = at(1, Token("Hel"))
@@ -202,7 +202,7 @@ def test_a_call_tells_text_as_progress() -> None:
     )
 
 
-def test_without_a_token_only_the_result_is_told() -> None:
+def test_without_a_token_only_the_result_is_sent() -> None:
     """Who did not ask for progress gets none."""
     encoder = make_encoder(None)
     assert encoder.encode(at(1, Token("Hel"))) == b""

@@ -101,7 +101,7 @@ def test_a_file_that_was_taken_back_is_not_pointed_to() -> None:
     assert note["url_citation"]["start_index"] == 7
 
 
-def test_missing_events_are_told() -> None:
+def test_missing_events_are_reported() -> None:
     """An answer whose beginning is no longer kept ends with an error, not as if it were whole."""
     encoder = ChatEncoder(COMPLETION, include_usage=False)
     (gap,) = numbered((Gap("1-0", "1-5"),), 4)

@@ -122,7 +122,7 @@ def test_each_turn_makes_its_golden_events(name: str) -> None:
         assert encoder.ended
 
 
-def test_a_call_that_asks_is_told_whole_in_the_next_response() -> None:
+def test_a_call_that_asks_is_shown_whole_in_the_next_response() -> None:
     """A call that runs while it asks is incomplete first, and comes again with its result."""
     events = numbered(
         (
@@ -148,7 +148,7 @@ def test_a_call_that_asks_is_told_whole_in_the_next_response() -> None:
     assert (paint["arguments"], paint["status"]) == ('{"wall":1}', "failed")
 
 
-def test_calls_told_as_reasoning_come_back_as_calls() -> None:
+def test_calls_shown_as_reasoning_come_back_as_calls() -> None:
     """By default a call is a reasoning item, which nobody runs, and which the host reads again."""
     events = numbered(
         (ToolCall("add", "c1", {"n": 1}), ToolResult("add", "c1", {"sum": 5}), Done("", "s", "1"))
@@ -268,7 +268,7 @@ def test_a_lost_turns_end_stands_behind_all_that_was_seen() -> None:
     assert made[-1].number > LOST_SEQ
 
 
-def test_missing_events_are_told() -> None:
+def test_missing_events_are_reported() -> None:
     """A response whose beginning is no longer kept has failed, not ended."""
     builder = ResponseBuilder(REF, ABOUT)
     (gap,) = numbered((Gap("1-0", "1-5"),), 4)

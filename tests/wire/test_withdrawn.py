@@ -136,7 +136,7 @@ def rewound(log: Sequence[NumberedEvent] = LOG) -> list[NumberedEvent]:
     return made
 
 
-def test_langgraph_tells_the_message_again() -> None:
+def test_langgraph_sends_the_message_again() -> None:
     """Under its id, and the state holds what counts; events' numbers grow."""
     body = EventsBody(["messages", "values", "lifecycle"])
     encoder = ThreadEncoder(Subscription(body), NAMES)

@@ -39,7 +39,7 @@ from wsgi_app.agents import openai_client
 from wsgi_app.agents.answer_end import CUT_OFF
 
 
-def test_a_text_at_its_length_limit_is_told_to_be_cut_off(bench: AgentBench) -> None:
+def test_a_text_at_its_length_limit_is_reported_as_cut_off(bench: AgentBench) -> None:
     """The answer stays, a status says that it is not whole, and the turn is done."""
     *tokens, status, done = bench.talk((Text(("Hel", "lo")), Finish("length"), Usage(1, 2)))
     assert "".join(token["content"] for token in tokens) == "Hello"
@@ -76,7 +76,7 @@ def test_a_filtered_answer_is_an_error(bench: AgentBench) -> None:
         assert "content filter" in error["message"]
 
 
-def test_an_error_within_a_good_answer_tells_its_status(bench: AgentBench, api: Api) -> None:
+def test_an_error_within_a_good_answer_reports_its_status(bench: AgentBench, api: Api) -> None:
     """As an object in the stream, an event of that name, or the whole body."""
     for error in ERRORS[api]:
         check_error(bench.talk((error,))[-1], retryable=True, status=503)

@@ -128,7 +128,7 @@ def test_a_refusal_is_retried_when_the_provider_says(bench: AgentBench, upstream
     assert 0.35 < second.received_at - first.received_at < 10
 
 
-def test_a_long_wait_for_a_provider_is_told(
+def test_a_long_wait_for_a_provider_is_reported(
     bench: AgentBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each time that the provider asks for one, and of a short one nothing."""

@@ -113,7 +113,7 @@ def test_a_limit_of_ones_own(host: Host, model: Model) -> None:
     assert (events[-1]["code"], events[-1]["details"]) == ("step_limit", {"max_steps": 2})
 
 
-def test_an_unknown_tool_is_told_to_the_model(host: Host, model: Model) -> None:
+def test_an_unknown_tool_is_reported_to_the_model(host: Host, model: Model) -> None:
     """A call of a tool that does not exist fails, and the model goes on."""
     call = (ToolCalls((Call("c1", "nothing", "{}"),)),)
     _, result, *_, end = host(AgentsSdkAgent(sdk_agent(model))).talk(call, END_STEP)

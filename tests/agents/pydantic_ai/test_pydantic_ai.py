@@ -152,7 +152,7 @@ def test_another_limit(host: Host, model: Model) -> None:
         (call_of("add", '{"a": '), "Invalid JSON"),
     ],
 )
-def test_bad_calls_are_told_to_the_model(
+def test_bad_calls_are_reported_to_the_model(
     host: Host, model: Model, step: tuple[AnyStep, ...], error: str
 ) -> None:
     """A call that cannot be made fails, and the model goes on."""

@@ -20,7 +20,7 @@ def test_a_directory_that_workers_can_use_is_fine(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_directory_that_they_cannot_use_is_told(tmp_path: Path) -> None:
+def test_a_directory_that_they_cannot_use_is_reported(tmp_path: Path) -> None:
     """No directory, one that takes no files, and one that depends on where a worker begins."""
     file = tmp_path / "file"
     file.write_text("")
@@ -45,7 +45,7 @@ def test_a_directory_that_they_cannot_use_is_told(tmp_path: Path) -> None:
         ("/var/files", [], ""),
     ],
 )
-def test_a_directory_of_one_machine_is_told_where_others_have_workers(
+def test_a_directory_of_one_machine_is_reported_where_others_have_workers(
     tmp_path: Path, folder: str, hosts: list[str], told: str
 ) -> None:
     """By the kind of its file system; a shared one is taken to be the same for all."""

@@ -85,7 +85,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("name", "facts", "told"), FAULTS)
-def test_each_fault_of_gunicorn_is_told(name: str, facts: dict[str, Any], told: str) -> None:
+def test_each_fault_of_gunicorn_is_reported(name: str, facts: dict[str, Any], told: str) -> None:
     """A fault in gunicorn's configuration is found, alone, and says where to change what."""
     assert check_gunicorn(GOOD) == []
     gunicorn = msgspec.structs.replace(GOOD.gunicorn, **facts)
@@ -179,7 +179,7 @@ def test_settings_of_the_sites_own(tmp_path: Path) -> None:
     assert found.findings["graceful_timeout"]["where"].endswith("conf.py")
 
 
-def test_malformed_settings_are_all_told() -> None:
+def test_malformed_settings_are_all_reported() -> None:
     """Each malformed setting of the environment is a finding, and a name that is a letter off."""
     env = {
         "AGENT_LEASE_SECONDS": "ten",

@@ -46,13 +46,13 @@ def redis() -> Iterator[Redis]:
         ("redis_latency", GOOD._replace(latency_seconds=0.03)),
     ],
 )
-def test_each_fault_of_redis_is_told(name: str, facts: RedisFacts) -> None:
+def test_each_fault_of_redis_is_reported(name: str, facts: RedisFacts) -> None:
     """Each fault is found alone; a good server has none."""
     assert not [finding for check in REDIS_CHECKS for finding in check(GOOD)]
     assert [finding.check for check in REDIS_CHECKS for finding in check(facts)] == [name]
 
 
-def test_skews_are_told_by_their_machine() -> None:
+def test_skews_are_reported_by_their_machine() -> None:
     """A clock that differs from Redis's by more than two seconds is named, and by how much."""
     late = WorkerView(worker_id="a", seen_at=100.0, info=WorkerInfo(hostname="late", sent_at=40.0))
     fine = WorkerView(worker_id="b", seen_at=100.0, info=WorkerInfo(hostname="fine", sent_at=99.0))
@@ -63,7 +63,7 @@ def test_skews_are_told_by_their_machine() -> None:
     assert "this machine (here) is 7.0 s ahead" in here.problem
 
 
-def test_what_a_server_tells_of_itself(redis: Redis) -> None:
+def test_what_a_server_reports_of_itself(redis: Redis) -> None:
     """The facts are the server's own; its clock is this machine's."""
     [facts] = examine_redis(redis.url)
     assert facts.policy == "allkeys-lru"
