@@ -34,6 +34,14 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what runs together, which takes longest."""
+    if config.pluginmanager.hasplugin("xdist"):
+        from tests.support.together import is_shared  # noqa: PLC0415 - environments of the matrix have no xdist
+
+        items.sort(key=lambda item: not is_shared(item.nodeid.partition("::")[0]))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together | None:
     """Keep together what shares something; the long tests take too long for one process."""

@@ -43,8 +43,8 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if all(result.passed for result in results) else 1
 
 
-def run_row(row: Row, matrix: Matrix, tests: Sequence[str]) -> Result:
-    """Run these tests, or the row's own, in the row's environment."""
+def run_row(row: Row, matrix: Matrix, tests: Sequence[str], *options: str) -> Result:
+    """Run these tests, or the row's own, in the row's environment; ``options`` are pytest's."""
     python = find_python(row.python)
     if python is None:
         return Result(row.name, {}, f"no Python {row.python} here", 0, passed=False)
@@ -55,7 +55,7 @@ def run_row(row: Row, matrix: Matrix, tests: Sequence[str]) -> Result:
         print(error, file=sys.stderr)
         return Result(row.name, {}, "not resolved", time.monotonic() - began, passed=False)
     chosen = row.tests or tests
-    arguments = ["-o", f"filterwarnings={row.warnings}"]
+    arguments = [*options, "-o", f"filterwarnings={row.warnings}"]
     arguments += [path for path in chosen if path not in row.without]
     arguments += [f"--deselect={test}" for test in row.without if "::" in test]
     run = run_tests(interpreter, arguments, FOLDER / f"{row.name}.log", RUN_SECONDS)

@@ -20,6 +20,11 @@ class Together(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
         return place_of(super()._split_scope(nodeid))
 
 
+def is_shared(file: str) -> bool:
+    """Whether a test file runs together with others."""
+    return place_of(file) != file
+
+
 @cache
 def place_of(file: str) -> str:
     """What a test file shares, or itself."""
