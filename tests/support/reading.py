@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from tests.support.client import Client
@@ -46,6 +47,25 @@ class ReadingClient(Client):
     def wait_idle(self, session_id: str, seconds: float = 10) -> None:
         """Wait until nothing of the session runs."""
         wait_for(lambda: self.session(session_id)["state"] == "idle", f"{session_id} idle", seconds)
+
+
+def served(ask: Callable[[], Stream]) -> Stream:
+    """A stream that is asked for again while its tenant has too many readers.
+
+    Those that were cut count until their worker misses them.
+    """
+
+    def try_once() -> Stream | None:
+        stream = ask()
+        if stream.status == 200:
+            return stream
+        with stream:
+            assert stream.status in (429, 503), stream.json()
+        return None
+
+    stream = wait_for(try_once, "a reader's place", 20)
+    assert stream is not None
+    return stream
 
 
 def observed(server: Server, name: str, session_id: str) -> list[float]:

@@ -83,7 +83,8 @@ class FrameParser:
             self.comments.append(Comment(line[1:].removeprefix(" "), at))
             return None
         name, _, value = line.partition(": ")
-        assert value, f"a field without a value: {line!r}"
+        # Without data a block of MCP names a place alone; on other wires nothing could decode it.
+        assert value or name == "data", f"a field without a value: {line!r}"
         assert name in {"id", "event", "data", "retry"}, f"an unknown field: {line!r}"
         assert name not in self._block, f"a second {name} line in one block: {line!r}"
         self._block[name] = value
