@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 
 from tests.support.turns import END_SECONDS, TurnBench, events_of
 from tests.support.waiting import wait_for
 from wsgi_app import Turn
+from wsgi_app.engine.turn.queue import CLAIM_SECONDS
 from wsgi_app.events import Cancelled, Done, EventId, InputRequest
 from wsgi_app.store.base import Fence
 from wsgi_app.store.memory import MemoryStore
@@ -55,4 +58,22 @@ def test_a_turn_that_is_deleted_while_its_answer_is_looked_for_ends_as_deleted()
     run = bench.start(ask)
     assert run.wait_ended(END_SECONDS)
     assert run.terminal == Cancelled("deleted")
+    bench.runner.close(10)
+
+
+def test_a_turn_behind_one_of_its_own_worker_needs_no_signal() -> None:
+    """Ten go through at once: who writes an end wakes what waits for it here."""
+    bench = TurnBench(MuteStore)
+    may_end = threading.Event()
+
+    def hold(_: Turn) -> str:
+        assert may_end.wait(END_SECONDS)
+        return "done"
+
+    runs = [bench.start(hold)]
+    runs += [bench.start(hold, key=runs[0].fence.key, if_busy="enqueue") for _ in range(9)]
+    began_at = time.monotonic()
+    may_end.set()
+    assert all(run.wait_ended(END_SECONDS) for run in runs)
+    assert time.monotonic() - began_at < CLAIM_SECONDS * 5  # each would wait that long
     bench.runner.close(10)

@@ -201,16 +201,19 @@ def test_delete_is_pushed(store: Store) -> None:
 
 
 def test_end_is_pushed_once(store: Store) -> None:
-    """The end of a turn is heard, once even if the finish is repeated."""
-    signals = Signals(store)
-    fence = start(store)
+    """The end of a turn is heard by who follows, once even if the finish is repeated."""
+    signals, own = Signals(store, "follower"), Signals(store, "owner")
+    fence = start(store, worker_id="owner")
+    store.follow("follower", KEY)
     end(store, fence)
     end(store, fence)
-    run_turn(store, KEY)
+    end(store, start(store, worker_id="owner"))
     # Signals of one session come in order, whichever node of a cluster has it: behind the last one
     # nothing more will come. Those of two sessions come from two nodes, in any order.
     wait_for(lambda: signals.has(Signal("ended", KEY, 2)), "the last signal")
-    assert signals.heard == [Signal("ended", KEY, 1), Signal("ended", KEY, 2)]
+    heard = [signal for signal in signals.heard if signal.kind == "ended"]
+    assert heard == [Signal("ended", KEY, 1), Signal("ended", KEY, 2)]
+    assert {signal.kind for signal in own.heard} <= {"follow"}, "who writes an end knows it"
 
 
 def test_loss_is_pushed(store: Store) -> None:
@@ -231,8 +234,8 @@ def test_answer_is_pushed(store: Store) -> None:
 
 def test_listener_may_call_the_store(store: Store) -> None:
     """A listener may call the store: it starts the next turn, which it then finds written."""
-    running = start(store)
-    waiting = enqueue(store)
+    running = start(store, worker_id="running")
+    waiting = enqueue(store, worker_id="waiting")
     claimed = threading.Event()
 
     def claim(signal: Signal) -> None:

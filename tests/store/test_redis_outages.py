@@ -13,7 +13,6 @@ from tests.store.steps import (
     KEY,
     OTHER,
     START,
-    end,
     events,
     ids,
     request,
@@ -193,6 +192,7 @@ def test_listener_that_raises_hears_the_next(store: RedisStore) -> None:
         raise ValueError
 
     store.listen(listener)
-    end(store, start(store))
-    end(store, start(store))
+    start(store)
+    store.request_cancel(KEY, None, "user")
+    store.request_cancel(KEY, None, "user")
     wait_for(lambda: len(heard) == 2, "both signals")

@@ -324,14 +324,14 @@ class Signal(NamedTuple):
 
     To the turn's worker go ``cancel`` (the turn's flag is ``value``, a CancelReason), ``input``
     (the answer to the question ``value`` is there to take), ``steer`` (so is a message to the
-    turn), ``follow`` (a reader on another worker
-    waits for events) and ``ended``; ``ended`` (the turn has ended, the next queued one may be
-    claimed) to the workers of waiting turns and of followers too, and to followers when the session
-    is deleted. ``events`` (the journal has grown) goes to followers. ``moved`` (another worker runs
-    the session's turns from now on, or the session was deleted) goes to the worker that ran them
-    before. ``offer`` (a turn, whose run id is ``value``, waits to be taken, see `Offers`) goes to
-    the worker that is to take it. ``lost`` (the worker ``value`` is gone, and its turns have
-    no owner) goes to all living workers, and concerns no session.
+    turn) and ``follow`` (a reader on another worker waits for events). ``ended`` (the turn has
+    ended, the next queued one may be claimed) goes to the workers of waiting turns and of
+    followers, but not to the one that has written the end, and to followers when the session is
+    deleted; of a lost worker's turn to that one too. ``events`` (the journal has grown) goes to
+    followers. ``moved`` (another worker runs the session's turns from now on, or the session was
+    deleted) goes to the worker that ran them before. ``offer`` (a turn, whose run id is ``value``,
+    waits to be taken, see `Offers`) goes to the worker that is to take it. ``lost`` (the worker
+    ``value`` is gone, its turns have no owner) goes to all workers, and concerns no session.
     """
 
     kind: Literal["cancel", "input", "steer", "follow", "ended", "events", "moved", "offer", "lost"]

@@ -296,6 +296,8 @@ class TurnRun:
             self._report_end(self.terminal)
             self.log.publish_terminal(self.terminal)
         self.published.set()
+        if to == "out":
+            self._services.wake_waiting(self.fence.key)
         # 4. A session for this turn alone is forgotten.
         if self._request.ephemeral and to == "out":
             self._services.forget_later(self.fence)

@@ -70,6 +70,8 @@ class Services(NamedTuple):
     explain: Callable[[BaseException], Optional[TurnError]]
     #: Takes away what an agent's code wrote that ran on until its session was deleted.
     forget_if_gone: Callable[[Fence], None]
+    #: Wakes what waits in this worker for the end of a session's turn.
+    wake_waiting: Callable[[SessionKey], None]
     #: Forgets the session of a turn that has ended, in a while.
     forget_later: Callable[[Fence], None]
     #: Whether other workers continue turns of this one.

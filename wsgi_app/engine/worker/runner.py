@@ -36,7 +36,7 @@ from wsgi_app.engine.worker.journal import Journal
 from wsgi_app.engine.worker.live import LiveTurns
 from wsgi_app.engine.worker.run_table import RunTable
 from wsgi_app.engine.worker.session_agents import SessionAgents
-from wsgi_app.engine.worker.signals import Signals
+from wsgi_app.engine.worker.signals import Signals, wake_waiting
 from wsgi_app.engine.worker.steers import Steers
 from wsgi_app.engine.worker.takeover import Takeover
 from wsgi_app.errors import RequestError, TurnError
@@ -74,6 +74,7 @@ class Runner:
         self._run_name = secrets.token_hex(8)
         self._run_numbers = itertools.count(1)
         self.following = Following(store, self.worker_id)
+        self._runs = RunTable(settings.max_turns)
         self.births = Births(store)
         self.loops = Loops()
         self._journal = Journal(store, settings.host)
@@ -94,17 +95,16 @@ class Runner:
             files=self.files,
             explain=explain,
             forget_if_gone=partial(forget_if_gone, store, self._session_agents, settings.host),
+            wake_waiting=partial(wake_waiting, self.following, self._runs),
             forget_later=self._ephemeral.add,
             resumes=self._takeover is not None,
             code=code_of(settings),
         )
         #: Called now and then: each returns what has not been used for a while.
         self.tidy = [self._session_agents.close_idle, self._ephemeral.sweep]
-        self._live = LiveTurns()
-        self._hands_over = False
+        self._live, self._hands_over = LiveTurns(), False
         #: Whether this worker is about to leave.
         self.draining = False
-        self._runs = RunTable(settings.max_turns)
         self.heartbeat = HeartbeatThread(
             store,
             self.worker_id,

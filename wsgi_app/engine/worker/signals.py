@@ -10,7 +10,7 @@ from wsgi_app.engine.worker.journal import Journal
 from wsgi_app.engine.worker.run_table import RunTable
 from wsgi_app.engine.worker.session_agents import SessionAgents
 from wsgi_app.events import CancelReason
-from wsgi_app.store.base import Fence, Signal
+from wsgi_app.store.base import Fence, SessionKey, Signal
 
 
 class Signals:
@@ -51,9 +51,7 @@ class Signals:
         self._following.wake(signal.key)
 
     def _on_ended(self, signal: Signal) -> None:
-        self._following.wake(signal.key)
-        for run in self._runs.select(signal.key):
-            run.wake_queued()
+        wake_waiting(self._following, self._runs, signal.key)
 
     def _on_moved(self, signal: Signal) -> None:
         self._session_agents.discard(signal.key)
@@ -85,3 +83,10 @@ class Signals:
         run = self._runs.find(signal.key, signal.turn)
         if run is not None:
             self._journal.hurry(run.fence)
+
+
+def wake_waiting(following: Following, runs: RunTable, key: SessionKey) -> None:
+    """Wake what waits for the end of a turn of this session: readers, and turns behind it."""
+    following.wake(key)
+    for run in runs.select(key):
+        run.wake_queued()

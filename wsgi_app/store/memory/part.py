@@ -39,9 +39,11 @@ class MemoryPart:
                 pushes.append((turn.worker_id, Signal("cancel", key, turn.number, turn.cancel)))
         return pushes
 
-    def _ended(self, key: SessionKey, session: Session, turn: Turn) -> list[Push]:
+    def _ended(self, key: SessionKey, session: Session, turn: Turn, *, is_lost: bool) -> list[Push]:
         waiting = [other.worker_id for other in session.active]
-        workers = {turn.worker_id, *waiting, *session.followers(self._clock())}
+        workers = {*waiting, *session.followers(self._clock())} - {turn.worker_id}
+        if is_lost:  # who writes an end knows it
+            workers.add(turn.worker_id)
         return [(worker_id, Signal("ended", key, turn.number)) for worker_id in workers]
 
     def _send(self, pushes: Sequence[Push]) -> None:

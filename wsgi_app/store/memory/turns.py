@@ -95,7 +95,7 @@ class MemoryTurns(MemoryPart, TurnOperations):
                 return last_seq
             session.end(turn, encoded, self._limits)
             self._sessions.ended(fence.key, session)
-            pushes = self._ended(fence.key, session, turn)
+            pushes = self._ended(fence.key, session, turn, is_lost=False)
         self._send(pushes)
         return last_seq
 

@@ -98,7 +98,7 @@ class MemoryWorkers(MemoryPart, WorkerOperations):
         for key, session, turn in lost:
             session.lose(turn, error, close, self._limits)
             self._sessions.ended(key, session)
-            pushes += self._ended(key, session, turn)
+            pushes += self._ended(key, session, turn, is_lost=True)
         return pushes
 
     def _is_owned(self, turn: Turn) -> bool:

@@ -47,21 +47,22 @@ local function trim_journal(ended, limit)
   end
 end
 
-local function push_ended(turn, worker)
-  local workers = { [worker] = true }
+local function push_ended(turn, worker, is_lost)
+  local workers = {}
   for _, other in ipairs(active()) do
     workers[get('worker:' .. other)] = true
   end
   for _, follower in ipairs(followers()) do
     workers[follower] = true
   end
+  workers[worker] = is_lost or nil  -- who writes an end knows it
   for name in pairs(workers) do
     push(name, 'ended', turn)
   end
 end
 
 -- Ends a turn whose terminal event is written; its messages are ARGV[from] to ARGV[to].
-local function finish_turn(turn, from, to, history_bytes, journal_bytes)
+local function finish_turn(turn, from, to, history_bytes, journal_bytes, is_lost)
   local worker = get('worker:' .. turn)
   if get('state:' .. turn) == 'running' then
     local bytes = 0
@@ -91,6 +92,6 @@ local function finish_turn(turn, from, to, history_bytes, journal_bytes)
   end
   trim_journal(turn, journal_bytes)
   written()
-  push_ended(turn, worker)
+  push_ended(turn, worker, is_lost)
   return worker
 end

@@ -52,7 +52,7 @@ for _, values in ipairs(ending) do
   local told = number('attempt:' .. turn) > 1 and event_again ~= '' and event_again or event
   set('lost:' .. turn, told)
   add_bytes(turn, #told)
-  finish_turn(turn, from, to, history_bytes, journal_bytes)
+  finish_turn(turn, from, to, history_bytes, journal_bytes, true)
   for _, value in ipairs({ turn, run, owner }) do
     lost[#lost + 1] = value
   end
