@@ -20,8 +20,13 @@ _PACKAGE: Final = str(Path(wsgi_app.__file__).parent)
 def hops_app() -> Flask:
     """A host below /agents, and what it has counted at /hops."""
     app = Flask("hops")
-    AgentHost(_say, tokens="token=acme").init_app(app, url_prefix="/agents")
     counter = _Counter()
+
+    def say(turn: Turn) -> Iterator[str]:
+        yield turn.message
+        counter.counted.acquire(timeout=10)  # its end is not in the first frame
+
+    AgentHost(say, tokens="token=acme").init_app(app, url_prefix="/agents")
     inner = app.wsgi_app
 
     def counted(environ: dict[str, Any], start_response: Any) -> Any:
@@ -34,15 +39,13 @@ def hops_app() -> Flask:
     return app
 
 
-def _say(turn: Turn) -> Iterator[str]:
-    yield turn.message
-
-
 class _Counter:
     """Calls from a view's entry to the first frame, each in its request's thread."""
 
     def __init__(self) -> None:
         self.counts: list[int] = []
+        #: Once for each count.
+        self.counted = threading.Semaphore(0)
         self._local = threading.local()
 
     def begin(self) -> None:
@@ -60,5 +63,6 @@ class _Counter:
             if self._local.count is not None:
                 self._local.count += 1
         elif event == "return" and code.co_name == "stream_frames" and b"data:" in (made or b""):
-            self.counts.append(self._local.count)
             sys.setprofile(None)
+            self.counts.append(self._local.count)
+            self.counted.release()
