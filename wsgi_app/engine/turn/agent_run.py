@@ -41,7 +41,7 @@ class BeginsOnLoop(Protocol):
     """
 
     def begin_on_loop(self, turn: Turn) -> Coroutine[Any, Any, Rest] | None:
-        """Take the first step on the io loop; None, and nothing done, where that cannot be."""
+        """Take the first step on the io loop; returns None, and does nothing, where it cannot."""
         ...
 
 
@@ -78,7 +78,7 @@ class AgentRun:
         self.thread: threading.Thread | None = None
 
     def start(self, history: list[Message] | None) -> None:
-        """Begin; without a history the turn waits for its place first.
+        """Begin; without a history the turn first waits in its session's queue.
 
         Raises RuntimeError once no thread can be started.
         """
@@ -210,7 +210,7 @@ class AgentRun:
     # -- both
 
     def _finish(self) -> None:
-        """End the turn, whatever has left it without an end, and let go of it."""
+        """End the turn if nothing else has ended it, and let go of it."""
         self._end(AGENT_ERROR)
         self._end, self._has_ended, self._wait_in_queue = refuse, yes, nothing
 

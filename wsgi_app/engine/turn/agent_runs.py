@@ -66,7 +66,7 @@ class AgentRuns:
         return self._rest is not None and self._rest.lasts
 
     def wait(self) -> None:
-        """The agent asks."""
+        """The agent has asked a question."""
         if self._rest is None:
             parts = self.parts
             self._rest = Rest(parts.services, parts.fence, parts.questions, parts.log, self)

@@ -1,4 +1,4 @@
-"""The tool call, or step of an agent, that code runs for."""
+"""The tool call, or the agent's step, that the running code belongs to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Call(NamedTuple):
 
 
 def call_key(*parts: str | int) -> str:
-    """A key made of what names a call among all."""
+    """A key that names one call among all."""
     return hashlib.sha256(" ".join(map(str, parts)).encode("utf-8", "replace")).hexdigest()[:32]
 
 
@@ -38,7 +38,7 @@ def current_call() -> Call:
 
 
 def find_call() -> Call | None:
-    """The same; None outside of tools and steps."""
+    """Like `current_call`; None outside of tools and steps."""
     return _current.get(None)
 
 

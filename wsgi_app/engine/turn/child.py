@@ -1,4 +1,4 @@
-"""A sub-agent of a turn: what its agent calls, by which all that it sends is nested."""
+"""A sub-agent of a turn: what its agent calls, which nests all that it sends."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def _own_id(number: int, attempt: int) -> str:
 
 
 class _NoSteering:
-    """What the user says is said to the turn's own agent."""
+    """Steers go to the turn's own agent."""
 
     waits = False
 

@@ -22,7 +22,7 @@ _NOT_IN_NAMES: Final = re.compile(r"[\x00-\x1f\x7f/\\\ud800-\udfff]")
 
 
 class GivenFiles:
-    """Where turns put them: in what keeps the users' own, if the host has any."""
+    """Where turns put them: the storage of users' files, if the host has one."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -32,7 +32,7 @@ class GivenFiles:
     def keep(
         self, key: SessionKey, name: str, content: bytes | BinaryIO, media_type: str
     ) -> StoredFile:
-        """Keep a file, in pieces; see `Turn.attach`."""
+        """Store a file, in pieces; see `Turn.attach`."""
         if self.storage is None:
             raise RuntimeError("this host keeps no files: AGENT_FILES_DIR is not set")
         if _TYPE.match(media_type) is None:

@@ -3,13 +3,13 @@
 Stored are chat messages as the providers write them: the user's, the assistant's, whose
 ``tool_calls`` are each followed by a message of the role ``tool``, and ``status`` on the last
 message of an answer that did not come to its end (``cancelled`` or ``error``), which providers
-would refuse. An answer that failed before there was any is an empty message: the user's message may
-be what the provider refuses, and would be so in each later turn, so agents do not get it again.
-That of a lost worker is none of these: its turn leaves what its journal holds.
-A user's message that came while the turn ran has ``steered``: it stands where the agent took it.
-``kept`` is what an agent wants back with a message's calls, see `Turn.keep`. By the ``id`` of a
-user's message wires find its turn's exchange; agents and people see none of it. ``files`` describes
-what came with a message, or was given with it: it is for people.
+would refuse. An answer that failed before it began is an empty message: the provider may have
+refused the user's message, and would refuse it in each later turn, so agents do not get it again.
+The turn of a lost worker is different: it leaves what its journal holds. A user's message that came
+while the turn ran has ``steered``: it stands where the agent took it. ``kept`` is what an agent
+wants back with a message's calls, see `Turn.keep`. By the ``id`` of a user's message wires find its
+turn's exchange; agents and people do not see it. ``files`` describes what came with a message, or
+was given with it: it is for people.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def without_oldest(history: Sequence[Message]) -> list[Message] | None:
 
 
 def take_kept(history: Sequence[Message]) -> dict[str, Any]:
-    """Take what agents have kept out of a history, by the ids of the calls that it belongs to."""
+    """Remove what agents have kept from a history; returns it by the ids of its calls."""
     kept: dict[str, Any] = {}
     for message in history:
         value = message.pop("kept", None)

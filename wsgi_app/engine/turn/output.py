@@ -42,7 +42,7 @@ class Output(Struct, frozen=True, gc=False):
 
 
 def check_output(item: Any, kinds: tuple[type[Event], ...] = AGENT_EVENTS) -> Output:
-    """Turn what an agent sent into an event; raises TurnError for what is none.
+    """Turn what an agent sent into an event; raises TurnError for anything else.
 
     Text weighs its UTF-8 bytes, a tool event its JSON.
     """
@@ -111,7 +111,7 @@ def send_answer(
     emit: Callable[[Any], None],
     run_async: Callable[[Coroutine[Any, Any, None]], None],
 ) -> None:
-    """Send all that an agent's call gave: nothing, one item, or any kind of iterable.
+    """Send all that an agent's call returned: nothing, one item, or any kind of iterable.
 
     Asynchronous ones run by ``run_async``. A generator is closed whatever happens, so that the
     agent's ``finally`` runs. Raises TurnError for anything else, and what ``emit`` raises.

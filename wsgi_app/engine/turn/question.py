@@ -72,11 +72,11 @@ class Questions:
         return self._pending is not None
 
     def is_pending(self, request_id: str) -> bool:
-        """Whether this question is the one that waits."""
+        """Whether this question is pending."""
         return self.answer_of(request_id) is not None
 
     def answer_of(self, request_id: str) -> Future[Any] | None:
-        """The answer that is awaited to this question; None if it is not the one that waits."""
+        """The awaited answer to this question; None if the question is not pending."""
         pending = self._pending
         return pending.answer if pending is not None and pending.request_id == request_id else None
 
@@ -107,7 +107,7 @@ class Questions:
         return answer
 
     def _reuse_unanswered(self, make: Callable[[str], InputRequest]) -> str:
-        """The name of the same question that an earlier attempt has asked; '' for another one."""
+        """The id of the same question if an earlier attempt has asked it; '' if not."""
         before, self._unanswered = self._unanswered, None
         return before.request_id if before is not None and make(before.request_id) == before else ""
 

@@ -116,7 +116,7 @@ class TurnReport:
             self._metrics.tool_seconds.observe(now - called_at)
 
     def end(self, terminal: Terminal, log: EventLog, ended_at: float, usage: Usage) -> None:
-        """The turn has ended; to be called once, before anybody learns of it."""
+        """The turn has ended; to be called once, before readers see it."""
         seconds: dict[str, float] = {}
         moments = {
             "seconds": ended_at if self._state == "running" else None,
@@ -194,7 +194,7 @@ class TurnReport:
             self._metrics.tool_calls.labels("unanswered").inc(unanswered)
 
     def leave(self) -> None:
-        """The turn runs and waits here no more."""
+        """The turn no longer runs or waits here."""
         self._move("gone")
 
     def _move(self, state: str) -> None:
@@ -221,7 +221,7 @@ def outcome(terminal: Terminal) -> tuple[str, str]:
 
 
 def turn_fields(fence: Fence, terminal: Terminal, request_id: str) -> Fields:
-    """What a line of the log names a turn and its end by."""
+    """The fields by which a log line names a turn and its end."""
     kind, reason = outcome(terminal)
     return {
         "outcome": kind,

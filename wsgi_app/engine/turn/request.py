@@ -1,4 +1,4 @@
-"""What a request asks for, in whatever wire it came: from the wire to the store."""
+"""What a request asks for, whichever wire it came on: from the wire to the store."""
 
 from __future__ import annotations
 

@@ -41,11 +41,11 @@ class Runs(Protocol):
 
 
 class Rest:
-    """When a turn's agent is stopped in its wait, and what it continues with.
+    """Decides when a turn's agent is stopped in its wait, and what it continues with.
 
-    It is one that another worker could continue just as well: from its records, saying nothing
-    again. The turn stays this worker's, with its readers, limits and question. Used by whoever asks
-    and answers, one after the other, and by a thread of its own meanwhile.
+    Only a turn that another worker could continue as well rests: from its records, saying nothing
+    again. The turn stays this worker's, with its readers, limits and question. Used by the threads
+    that ask and answer, one after the other, and by a thread of its own meanwhile.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Rest:
 def _stands_still(events: list[NumberedEvent], question: InputRequest) -> bool:
     """Whether nothing but calls runs, and none beside the one that asks.
 
-    Of other questions nobody knows: they may be in the middle of a site's own code.
+    Other questions may be asked in the middle of a site's own code.
     """
     running = unanswered_calls(one.event for one in events)
     if isinstance(question, ToolRequest):

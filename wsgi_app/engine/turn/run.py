@@ -40,8 +40,9 @@ class TurnRun:
     """A turn from its first event to its terminal one.
 
     Touched by its own thread, by request threads (readers, cancel), by the io loop (time limits)
-    and by the journal; its agent reaches it through `AgentCalls` alone. Its stage is `TurnState`'s,
-    which `move` changes alone; ``_lock`` guards the start, and nothing is called while it is held.
+    and by the journal; its agent reaches it through `AgentCalls` alone. `TurnState` holds its
+    stage, which only `move` changes; ``_lock`` guards the start, and nothing is called while it is
+    held.
     """
 
     def __init__(
@@ -129,7 +130,7 @@ class TurnRun:
 
     @property
     def running(self) -> bool:
-        """Whether the store has let it run; before that it waits for its place."""
+        """Whether the store has let it run; before that it waits in the queue."""
         return self._state.has_run
 
     @property
@@ -181,7 +182,7 @@ class TurnRun:
         return self._agent.agent.thread
 
     def wake_queued(self) -> None:
-        """Ask for the turn's place now: the one before it may have ended."""
+        """Ask now whether the turn may run: the one before it may have ended."""
         if self._queue_wakeup is not None:
             self._queue_wakeup.set()
 
@@ -220,7 +221,7 @@ class TurnRun:
         self.move("elsewhere")
 
     def take_answer(self) -> None:
-        """Look whether the question has its answer, and what else was said to the turn."""
+        """Look for the question's answer, and for steers."""
         self.questions.take_answer()
         self.steering.take_posted()
 
@@ -252,10 +253,10 @@ class TurnRun:
     # -- the stages
 
     def move(self, to: Stage, terminal: Terminal | None = None) -> bool:
-        """Bring the turn on to a stage, and do all that this means; the one way to change it.
+        """Move the turn to a stage, with all that follows from it; the only way to change it.
 
-        ``terminal``: with what it ends, None is success. False, and nothing done, if it is beyond
-        that stage already: of many ends that come together one counts.
+        ``terminal``: the event that it ends with, None for success. Returns False, and does
+        nothing, if the turn is beyond that stage: of several ends at a time one counts.
         """
         if not self._state.move(to):
             return False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TurnJournal(Protocol):
-    """What a turn wants of who writes its events to the store."""
+    """What a turn needs of the journal that writes its events to the store."""
 
     def hurry(self, fence: Fence) -> None:
         """Write now: a tool, a question or an end must not wait for the next flush."""
@@ -30,14 +30,14 @@ class TurnJournal(Protocol):
         """How long ago a write showed that the turn is this worker's."""
 
     def leave(self, fence: Fence) -> None:
-        """Leave a turn to others of which nothing is to be written: it has not begun."""
+        """Leave a turn that has not begun to other workers: nothing is to be written of it."""
 
     def check_orphan(self, fence: Fence) -> None:
         """Ask the store whether another worker's readers follow the turn, and inform the turn."""
 
 
 class AgentObjects(Protocol):
-    """Where a turn has its session's agent from."""
+    """Where a turn gets its session's agent."""
 
     @property
     def shared(self) -> Any:

@@ -1,4 +1,4 @@
-"""A session's name among all of a database that several hosts may share."""
+"""A session's name in a database that several hosts may share."""
 
 from __future__ import annotations
 

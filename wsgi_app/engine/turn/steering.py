@@ -33,8 +33,8 @@ class Steering:
 
     Each has an event when it comes, and one when the agent takes it. Offered by requests' threads
     and by the journal's, taken by the agent; ``_lock`` guards all of it, so that the turn's last
-    look and a message that comes are one after the other. Only the log is called under it, which
-    waits for nothing.
+    look and a new message come one after the other. Only the log is called while it is held, which
+    does not wait.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a turn that it touches, by its one caller
@@ -47,7 +47,7 @@ class Steering:
         *,
         goes_on: bool,
     ) -> None:
-        """``agent``: what answers, as far as it is known; a turn of none takes nothing yet.
+        """``agent``: the agent, if it is known yet; without one the turn takes nothing.
 
         ``goes_on``: whether the events are another worker's, which has taken some of them.
         """

@@ -37,7 +37,7 @@ class StoredAttachment(Struct, frozen=True, kw_only=True):
 
 
 class StoredRequest(Struct, frozen=True, kw_only=True):
-    """What goes to the other worker of a `TurnRequest`."""
+    """The part of a `TurnRequest` that goes to the other worker."""
 
     message: str
     metadata: dict[str, Any]
@@ -115,7 +115,7 @@ def _warn_of_attachments() -> None:
 def keep_for_others(
     request: TurnRequest, claim: BeginTurn, code: str
 ) -> tuple[TurnRequest, BeginTurn]:
-    """Have the store keep what another worker continues from, unless that cannot be."""
+    """Have the store keep what another worker continues from, where possible."""
     if not may_be_kept(request):
         if request.attachments:
             _warn_of_attachments()

@@ -1,1 +1,1 @@
-"""One worker: all of its turns, its lease, what it hears of the store, and how it leaves."""
+"""One worker: all of its turns, its lease, the store's signals to it, and how it leaves."""

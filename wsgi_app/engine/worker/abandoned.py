@@ -30,7 +30,7 @@ class Abandoned:
         self._max_turns_per_tenant = max_turns_per_tenant
 
     def check_abandoned(self, tenant: str) -> None:
-        """Refuse a tenant whose ended turns' code holds all its places on this worker."""
+        """Refuse a tenant if code of its ended turns uses all that it may run on this worker."""
         most = self._max_turns_per_tenant
         all_of_it, overdue = self._runs.count_leaving(tenant, most, ENDING_SECONDS)
         if overdue >= most or all_of_it >= 2 * most:

@@ -26,7 +26,7 @@ class AboutWorker:
         self._count_slots = count_slots or (lambda: (0, None))
 
     def describe(self, turns: int, *, draining: bool) -> WorkerInfo:
-        """How it is now."""
+        """Its state now."""
         slots_used, slots = self._count_slots()
         return WorkerInfo(
             hostname=self._hostname,

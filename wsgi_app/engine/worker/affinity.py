@@ -58,7 +58,7 @@ class Affinity:
         *,
         wanted: bool,
     ) -> None:
-        """``run_taken`` runs a turn here, if the call that it gets takes one.
+        """``run_taken`` runs a turn here if the callable that it gets takes one.
 
         It raises RequestError, without the call, where this worker takes no more turns.
         """
@@ -76,7 +76,7 @@ class Affinity:
         self.app_context: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def find_owner(self, key: SessionKey, request: TurnRequest) -> tuple[str, TurnRequest]:
-        """The other worker that should run a turn ('': this one), and the request, as it is then.
+        """The other worker that should run a turn ('': this one), and the request for it.
 
         Costs nothing where one agent answers all sessions, or the session's is here.
         """

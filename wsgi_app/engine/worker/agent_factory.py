@@ -23,7 +23,7 @@ Wait = Callable[["Future[Any]"], Any]
 
 
 class Given:
-    """The factory of an agent that is there already."""
+    """The factory of an agent that exists already."""
 
     def __init__(self, agent: Any) -> None:
         self.agent = agent
@@ -54,7 +54,7 @@ class AgentFactory:
         self._life: _Life | None = None
 
     def __call__(self, wait: Wait) -> tuple[Any, bool]:
-        """Make an agent, and say whether it is one for all sessions; raises what making does."""
+        """Make an agent, and say whether it is one for all sessions; raises what that raises."""
         life = self._life
         made = life if life is not None and not life.failed else self._make()
         if inspect.iscoroutine(made):

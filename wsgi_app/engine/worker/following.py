@@ -29,7 +29,7 @@ class Following:
     def join(self, key: SessionKey, wake: Callable[[], None]) -> None:
         """Have ``wake`` called when there may be more to read; raises StoreUnavailable.
 
-        The first follower of a session lets its owner know, who writes faster from then on.
+        The first follower of a session informs its owner, which writes faster from then on.
         """
         self.await_signals(key, wake)
         if key in self._signalled:
@@ -46,7 +46,7 @@ class Following:
     def await_signals(self, key: SessionKey, wake: Callable[[], None]) -> None:
         """Have ``wake`` called like `join`; the caller lets the store know, as its ``follower``.
 
-        To be called before that: what comes behind its answer is signalled.
+        To be called first: what comes after the store's answer is signalled.
         """
         with self._lock:
             self._wakers[key].append(wake)

@@ -1,4 +1,4 @@
-"""How what agents remember of a session goes with it."""
+"""How an agent's memory of a session is deleted with it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def delete_session(
 ) -> bool:
     """Forget a session, whose turns were ended; False for an unknown one.
 
-    ``wait_seconds``: what its request may wait for ends; the memory gets longer if that is long.
+    ``wait_seconds``: how long the request may wait for ends; if long, the memory gets longer.
 
     The agent's own memory goes first: if that fails the session is still there, to be deleted
     again. Raises MemoryUnavailable and StoreUnavailable.
@@ -37,7 +37,7 @@ def delete_session(
 
 
 def forget_if_gone(store: Store, agents: SessionAgents, namespace: str, fence: Fence) -> None:
-    """Take away what an agent's code wrote that ran on until its session was deleted.
+    """Delete what an agent's code has written that ran on until its session was deleted.
 
     Each of a turn's threads that outlives it does so at its end: a graph that is stopped goes on
     writing in some that it does not wait for.

@@ -1,4 +1,4 @@
-"""Keeps this worker's lease, and ends the turns of workers that have lost theirs."""
+"""Renews this worker's lease, and ends the turns of workers that have lost theirs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GENTLE_SHARE = 0.2
 
 
 class HeartbeatSource(Protocol):
-    """What a heartbeat asks of its worker, and brings it."""
+    """What a heartbeat gets from its worker, and brings to it."""
 
     def fences(self) -> list[Fence]:
         """The turns that the worker runs or lets wait."""

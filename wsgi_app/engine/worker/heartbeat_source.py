@@ -1,4 +1,4 @@
-"""What a heartbeat says of a worker's turns, and what it brings them."""
+"""What a heartbeat reports of a worker's turns, and what it brings them."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Journal:
         return float("inf") if entry is None else time.monotonic() - entry.confirmed_at
 
     def leave(self, fence: Fence) -> None:
-        """Leave a turn to others of which nothing is to be written: it has not begun."""
+        """Leave a turn that has not begun to other workers: nothing is to be written of it."""
         entry = self._entries.get(fence)
         if entry is not None:
             self._drop(entry)
@@ -194,7 +194,7 @@ class Journal:
         return [entry for entry in due if entry.is_writable() and not entry.dropped]
 
     def _report_lag(self, now: float, written: Sequence[Entry]) -> None:
-        """Each turn is looked at once in `FLUSH_SECONDS`: the worst of those is the worker's."""
+        """Each turn is checked once in `FLUSH_SECONDS`; the largest lag is the worker's."""
         for entry in written:
             if not entry.is_behind():
                 entry.caught_up_at = now

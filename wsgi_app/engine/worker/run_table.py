@@ -1,4 +1,4 @@
-"""The runs of one worker, by session: those that begin, those that continue, those that leave."""
+"""The runs of one worker, by session: those that begin, run or leave."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class RunTable:
             self._beginning[key] += 1
 
     def begun(self, key: SessionKey) -> None:
-        """It has begun, or come to nothing."""
+        """It has begun, or failed to begin."""
         with self._lock:
             self._beginning[key] -= 1
             if not self._beginning[key]:
@@ -66,7 +66,7 @@ class RunTable:
                 self._early_cancels.pop(key, None)
 
     def add(self, run: TurnRun) -> CancelReason | None:
-        """Take up a run that has begun; returns why it was cancelled meanwhile, if it was."""
+        """Add a run that has begun; returns why it was cancelled meanwhile, if it was."""
         key, turn = run.fence.key, run.fence.turn
         with self._lock:
             self._runs.setdefault(key, {})[turn] = run
@@ -129,7 +129,7 @@ class RunTable:
         return len(self.prune()) + self._count - self._count_resting() >= self._max_runs
 
     def _count_resting(self) -> int:
-        """Those that wait without a thread: as many again as may run."""
+        """Runs that wait without a thread, of which as many again are allowed."""
         with self._lock:
             return min(self._max_runs, sum(run.rests for run in self._all()))
 

@@ -138,7 +138,7 @@ class Runner:
         self.before_close: list[Callable[[float], None]] = []
 
     def start(self) -> None:
-        """Hear the store's signals, before the first turn; `close` ends it."""
+        """Listen to the store's signals, before the first turn; `close` ends it."""
         signals = Signals(
             self._runs,
             self._journal,
@@ -164,7 +164,7 @@ class Runner:
 
     @property
     def agent(self) -> Any:
-        """The agent of all sessions, as far as there is one; None before it was made."""
+        """The agent of all sessions, if there is one; None before it is made."""
         return self._session_agents.known
 
     def begin(
@@ -172,7 +172,7 @@ class Runner:
     ) -> BegunTurn:
         """Claim the session's next turn; its run waits for `TurnRun.start`.
 
-        Raises RequestError when this worker or the store refuses; nothing was begun then.
+        Raises RequestError when this worker or the store refuses; then nothing has begun.
         """
         if len(self._runs.leaving) >= self.settings.max_turns_per_tenant:
             self.abandoned.check_abandoned(key.tenant)
@@ -241,7 +241,7 @@ class Runner:
         self._run_resumed(fence.key, lambda: (taken := take()) and (fence, *taken))
 
     def _run_resumed(self, key: SessionKey, take: Callable[[], Any]) -> bool:
-        """Run what ``take`` gets from another worker, as `_add_run` wants it; False for nothing."""
+        """Run what ``take`` gets from another worker; False for nothing."""
         self.abandoned.check_abandoned(key.tenant)
         self._runs.begin(key)
         try:
@@ -296,7 +296,7 @@ class Runner:
 
     @property
     def warnings(self) -> list[str]:
-        """What is not wrong but not right."""
+        """Warnings about this worker."""
         abandoned = self.abandoned.count()
         threads = f"{abandoned} agent threads still run after their turn has ended"
         return [*([threads] if abandoned else []), *self.loops.warnings()]
@@ -315,7 +315,7 @@ class Runner:
         self.births.wake_all()
 
     def end_turns(self, error: Error) -> int:
-        """End every turn with this error, but those that others can continue; how many those."""
+        """End all turns with this error but those that others can continue; counts the latter."""
         runs = self._runs.all()
         remaining = [run for run in runs if not run.hand_over()]
         for run in remaining:

@@ -65,7 +65,7 @@ class SessionAgents:
 
         ``wait`` is how the turn waits for what is made on the agent loop.
 
-        Raises what making an agent raises, and TurnCancelled if that took until after the turn.
+        Raises what making an agent raises, and TurnCancelled if the turn has ended by then.
         """
         if self.shared is not None:
             return self.shared
@@ -138,7 +138,7 @@ class SessionAgents:
         return agent, is_shared
 
     def forget(self, name: SessionName, timeout_seconds: float) -> None:
-        """Have what agents remember of a session by themselves forgotten.
+        """Delete an agent's own memory of a session.
 
         Raises MemoryUnavailable if that fails, or takes too long.
         """

@@ -1,4 +1,4 @@
-"""What a worker does when the store's signals come: one handler for each kind."""
+"""What a worker does on the store's signals: one handler for each kind."""
 
 from __future__ import annotations
 

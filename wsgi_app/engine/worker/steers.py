@@ -58,7 +58,7 @@ class Steers:
         self._lease_seconds = lease_seconds
 
     def steer(self, key: SessionKey, steer_id: str, message: str) -> EventId:
-        """Say something to the session's running turn; its event's id. Once for each ``steer_id``.
+        """Steer the session's running turn, once for each ``steer_id``; returns the event's id.
 
         Raises RequestError: ``not_steerable`` where the message has not reached a turn and will
         not, ``queue_full`` where it has had as many as it takes. Raises StoreUnavailable where

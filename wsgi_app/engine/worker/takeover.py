@@ -1,4 +1,4 @@
-"""Goes on with the turns of workers that are gone."""
+"""Continues the turns of workers that are gone."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Takeover:
         app_context: Callable[[], AbstractContextManager[Any]],
         run: Callable[[SessionKey, Callable[[], TakenOver | None]], bool],
     ) -> None:
-        """``run`` runs a turn here, if the call that it gets takes one; whether it did.
+        """``run`` runs a turn here if the callable that it gets takes one; returns whether it did.
 
         It raises RequestError, without the call, where this worker takes no more turns.
         """
@@ -70,11 +70,11 @@ class Takeover:
         self._run = run
 
     def take_from(self, worker_id: str) -> int:
-        """Go on with what a dead worker has left; how many turns. Raises StoreUnavailable."""
+        """Continue a dead worker's turns; returns how many. Raises StoreUnavailable."""
         return self._take_all(self._resumes.of_worker(worker_id))
 
     def take_in(self, key: SessionKey) -> int:
-        """Go on with what no living worker owns in a session. Raises StoreUnavailable."""
+        """Continue a session's turns that no living worker owns. Raises StoreUnavailable."""
         return self._take_all(self._resumes.of_session(key))
 
     def _take_all(self, runs: Sequence[tuple[SessionKey, str]]) -> int:
