@@ -1,1 +1,1 @@
-"""Getting a turn's events to one reader."""
+"""Delivers a turn's events to one reader."""

@@ -43,7 +43,7 @@ class Watch(Struct, eq=False):
     timed_out: bool = False
 
     def cut(self) -> None:
-        """Shut the socket, so that the server cannot write a regular end behind what was sent."""
+        """Shut the socket, so that the server cannot end the response regularly."""
         if self.client is not None:
             with contextlib.suppress(OSError):  # the client was faster
                 self.client.shutdown(socket.SHUT_RDWR)
@@ -58,7 +58,7 @@ class HangupWatcher:
     """One thread that watches the sockets of all readers of a worker.
 
     `watch` and `forget` are called by request threads; ``_lock`` guards the table and makes sure
-    that a file number is still the client's when it is looked at.
+    that a file number still belongs to the client when it is checked.
     """
 
     def __init__(self, write_timeout_seconds: float) -> None:
@@ -194,7 +194,7 @@ def _is_hung_up(fileno: int) -> bool:
 
 
 def _has_left(client: socket.socket) -> bool:
-    """Look for the end of what a client sends; one that has sent more hides it."""
+    """Look for the end of a client's input; unread input hides it."""
     try:
         if not _has_sign(client.fileno(), select.POLLIN):
             return False

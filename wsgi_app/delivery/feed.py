@@ -1,4 +1,4 @@
-"""One reader's way through a session's events: the journal first, then live, without a seam."""
+"""One reader's way through a session's events: the journal first, then live, without a gap."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ STORE_POLL_SECONDS = 1.0
 class Feed:
     """Everything after a cursor, then live, until the newest turn (or the one named) has ended.
 
-    Read by one thread at a time; `wake` may be called by any. While a turn of the session runs that
-    it will come to, it counts as one of that turn's readers, on whichever worker that is.
+    Read by one thread at a time; `wake` may be called by any. While a turn runs that it will read,
+    it counts as one of that turn's readers, on any worker.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - where to read, what to sleep on
@@ -74,7 +74,7 @@ class Feed:
 
         Raises StoreUnavailable, and RequestError: ``not_found`` when the session was deleted in
         mid-turn, ``draining`` when this worker is about to leave and the turn is another's, so that
-        the reader goes on elsewhere.
+        the reader continues elsewhere.
         """
         events = self._take_from_log() if self._run and not self.ended else None
         if events is None:
@@ -188,7 +188,7 @@ class Feed:
         return []
 
     def _read_store(self) -> JournalSlice | None:
-        """Read, and follow in the same round trip: what comes behind it brings a signal."""
+        """Read, and follow in the same round trip: later events bring a signal."""
         read, position = self._runner.store.read, (self._key, self.cursor, MAX_EVENTS_PER_READ)
         if self._follows:
             return read(*position, self._mark)
@@ -234,7 +234,7 @@ class Feed:
             passed = isinstance(events[-1].event, Gap) and self.cursor.turn >= self._only_turn
             self.ended = passed or (self._at_end_of_turn and self.cursor.turn == self._only_turn)
 
-    # -- which turn it counts at, and hears of
+    # -- which turn it counts for, and gets signals of
 
     def _open_log(self, run: TurnRun) -> None:
         self._count_at(run)

@@ -12,12 +12,12 @@ _WITHOUT_THREADS = (
 
 
 def no_stream_left(max_streams: int) -> RequestError:
-    """All streams that a worker may have, with a thread or without."""
+    """A worker has all the streams that it may have, with a thread or without."""
     return _refusal("AGENT_MAX_STREAMS", max_streams, "a higher AGENT_MAX_STREAMS, or more workers")
 
 
 def no_slot_left(slots: int, server: ServerFacts | None) -> RequestError:
-    """All threads that may wait; ``server`` is None if a setting says how many."""
+    """All threads that may wait do; ``server`` is None if a setting says how many."""
     if server is None or server.threads is None:
         more = f"a higher AGENT_STREAM_SLOTS with as many threads, or {_WITHOUT_THREADS}"
         return _refusal("AGENT_STREAM_SLOTS", slots, more)

@@ -39,7 +39,7 @@ class Inbox(list[Any]):
         self._bytes = 0
 
     def append(self, message: Any) -> None:
-        """Take a message; raises ConnectionAbortedError, which ends the library's thread."""
+        """Add a message; raises ConnectionAbortedError, which ends the library's thread."""
         size = sys.getsizeof(message)
         with self._lock:
             too_many = len(self) >= MAX_WAITING_MESSAGES
@@ -74,7 +74,7 @@ class BoundedServer(Server):  # type: ignore[misc] # the library has no types
         self._inbox = Inbox(self.max_message_size, self._give_up)
 
     def _give_up(self, code: int) -> None:
-        """Say why, where that needs no wait: a client that reads nothing sees only the cut."""
+        """Send the reason, if that needs no wait: a client that reads nothing sees only the cut."""
         self.connected = False
         self.sock.send_last(lambda: self.ws.send(CloseConnection(code, "too much input")))
 
@@ -104,7 +104,7 @@ class WholeWrites:
         return len(data)
 
     def send_last(self, make: Callable[[], bytes]) -> None:
-        """Send what the kernel takes now, and nothing behind it; or cut one that is written to."""
+        """Send what the kernel accepts now, and nothing after it; cut a socket in mid-write."""
         if not self._lock.acquire(timeout=LINGER_SECONDS):
             self._watch.cut()
             return

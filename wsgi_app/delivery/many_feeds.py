@@ -28,7 +28,7 @@ class SessionEvent(NumberedEvent, frozen=True, gc=False):
 
 
 class ManyFeeds:
-    """What comes behind a cursor in each of several sessions, for as long as its reader stays.
+    """The events after a cursor in each of several sessions, as long as the reader stays.
 
     Read by one thread at a time; `wake` may be called by any. Offers what `Feed` does.
     """
@@ -123,7 +123,7 @@ class ManyFeeds:
 
 
 class _Tail:
-    """One session: its feed while there is something to read, else a wait without a look.
+    """One session: its feed while there is something to read, else a wait without reading.
 
     What ends that wait: a signal of the session, or a heartbeat that finds it changed; of one that
     is not there, what `Births` reports.

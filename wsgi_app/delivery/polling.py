@@ -1,4 +1,4 @@
-"""Readers that wait for one JSON answer: long polls, and turns awaited as a whole."""
+"""Readers that wait for one JSON answer: long polls, and whole turns."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def poll_events(reader: Reader, wait_seconds: float) -> tuple[list[NumberedEvent
 
 
 def _within(events: list[NumberedEvent], max_bytes: int) -> list[NumberedEvent]:
-    """The first events, as many as have no more bytes; at least one of them."""
+    """The first events within a number of bytes; at least one."""
     sizes = itertools.accumulate(len(numbered.json) for numbered in events)
     return events[: max(1, sum(size <= max_bytes for size in sizes))]
 

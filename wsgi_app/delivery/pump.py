@@ -58,7 +58,7 @@ class Pump:
         batch_seconds: float = 0.0,
         sent_at: float = -math.inf,
     ) -> None:
-        """``batch_seconds``: for so long text waits for more; ``sent_at``: the opening was."""
+        """``batch_seconds``: how long text waits for more; ``sent_at``: when the opening went."""
         self._encode = encode
         self._keep_alive = keep_alive
         self._keepalive_seconds = keepalive_seconds
@@ -71,11 +71,11 @@ class Pump:
         self._window_ends_at: float | None = None
 
     def take(self, events: Sequence[NumberedEvent]) -> None:
-        """Send these too."""
+        """Add events to send."""
         self._events += events
 
     def sent(self, now: float) -> None:
-        """Something was written."""
+        """Note that something was written."""
         self._silent_since = now
 
     def step(self, now: float, *, ended: bool) -> Step:

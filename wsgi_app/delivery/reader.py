@@ -104,7 +104,7 @@ class Reader:
             self._slot.hold_thread()
 
     def finish(self) -> None:
-        """Take nothing more: what the client was to get is whole, though the turn may continue."""
+        """Read nothing more: the client has all that it should get, even if the turn continues."""
         self._finished = True
 
     def read(self, timeout_seconds: float) -> list[NumberedEvent]:
@@ -127,7 +127,7 @@ class Reader:
     def park(self, wake: Callable[[], None]) -> EventSource:
         """Have ``wake`` called when there may be events.
 
-        Returns what to read from now on; `ended` and `close` hold on.
+        Returns what to read from now on; `ended` and `close` stay valid.
         """
         self._feed.call_when_woken(wake)
         return self._feed
@@ -140,7 +140,7 @@ class Reader:
             self._watch.writing_since = time.monotonic()
 
     def end_write(self) -> None:
-        """Stop it: the server took the bytes."""
+        """Stop that clock: the server accepted the bytes."""
         if self._watch is not None:
             self._watch.writing_since = None
 

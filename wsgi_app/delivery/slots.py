@@ -91,7 +91,7 @@ class Slot(Struct, eq=False):
                     _in_use.waiting[self._tenant] += 1
 
     def follow(self) -> None:
-        """It was taken to start a turn, which another request has started; raises RequestError."""
+        """Turn into a slot for a turn that another request has started; raises RequestError."""
         with _in_use.lock:
             if not self._starts:
                 return
@@ -165,7 +165,7 @@ class StreamSlots:
             self._permits = max(1, (server.threads - self._slots) // 2)
 
     def publish_count(self) -> None:
-        """Have the metrics know the number, in this process."""
+        """Set the metric of this process's slots."""
         self._metrics = metrics(self._host)
         self._metrics.stream_slots.set(self._slots or 0)
 
@@ -192,8 +192,8 @@ class StreamSlots:
     ) -> Slot:
         """Take a slot for a reader of these sessions, which are one tenant's.
 
-        A session has one turn that runs, so that its readers are those of a turn. ``starts``: it is
-        for who starts one. Raises RequestError ``at_capacity`` or ``too_many_readers``.
+        Only one turn of a session runs, so that its readers are that turn's. ``starts``: whether
+        the reader starts it. Raises RequestError ``at_capacity`` or ``too_many_readers``.
         """
         tenant = keys[0].tenant
         with _in_use.lock:
@@ -227,7 +227,8 @@ class StreamSlots:
         """Take a permit for a wait that is short, or for a large answer; None if there is none.
 
         It is a slot of the tenant's share, or, for one thread of each tenant, in half of the
-        reserve. ``tenant`` None are all who need no login: together they have a quarter of a share.
+        reserve. ``tenant`` None stands for all that need no login: together they have a quarter of
+        a share.
         """
         share = self.share
         if tenant is None:

@@ -67,7 +67,7 @@ class EventSocket:
             raise ReaderGone from None
 
     def end(self, code: int, reason: str) -> None:
-        """Say good-bye, and why."""
+        """Close the connection with a reason."""
         with suppress(ConnectionClosed, OSError):  # the client was faster
             self._server.close(code, reason)
 

@@ -78,7 +78,7 @@ def _principal(mount: Mount, route: Route) -> Principal:
 def allow_origins(blueprint: Blueprint, origins: Sequence[str]) -> None:
     """Let pages of these origins call the routes, with the site's login (CORS, Fetch 3.3).
 
-    Raises ConfigError without the package that does it.
+    Raises ConfigError if the package for it is missing.
     """
     if not origins:
         return
@@ -100,7 +100,7 @@ def allow_origins(blueprint: Blueprint, origins: Sequence[str]) -> None:
 
 
 def _keep_from_private_networks(response: Response) -> Response:
-    """Flask-CORS 4.0 lets pages reach into private networks, unasked."""
+    """Undo that Flask-CORS 4.0 lets pages reach into private networks by default."""
     name = "Access-Control-Allow-Private-Network"
     if name in response.headers:
         response.headers[name] = "false"

@@ -1,4 +1,4 @@
-"""The operator's page: what all workers do, and a way to end it."""
+"""The operator's page: what all workers run, and a way to end it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the host's routes answer in JSON, whatever the wire; fields without a value are left out."""
+"""The host's answers in JSON, for every wire; fields without a value are left out."""
 
 from __future__ import annotations
 

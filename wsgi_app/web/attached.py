@@ -23,7 +23,7 @@ def attached(
 ) -> tuple[Attachment, ...]:
     """What came with a message, and the session's files of these ids.
 
-    Raises what ``refuse`` makes.
+    Raises the error that ``refuse`` makes.
     """
     if not wanted:
         return ()

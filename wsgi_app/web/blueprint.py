@@ -50,7 +50,7 @@ class RestConverter(BaseConverter):
 
 
 class AllMethods(set[str]):
-    """Every method, even an unheard-of one; who lists them (`flask routes`) sees the usual ones."""
+    """Every method, even an unknown one; a listing (`flask routes`) shows the usual ones."""
 
     def __contains__(self, _method: object) -> bool:
         return True
@@ -135,7 +135,7 @@ def _bind(view: View) -> View:
 
 
 def _complete(response: Response) -> Response:
-    """Do what is due to each answer: one function, since each costs all requests."""
+    """Complete each answer: in one function, since each one costs every request."""
     if "wsgi_app_errors" not in g:  # the host's guard has not run
         warn_of_foreign_answer(response)
     add_headers(response)
@@ -148,7 +148,7 @@ def _give_up_dropped_answers(state: BlueprintSetupState) -> None:
 
 
 def _add_catch_all(routes: RouteTable, state: BlueprintSetupState) -> None:
-    """Answer everything else below the prefix, in JSON, whatever the method."""
+    """Answer everything else below the prefix, in JSON, for all methods."""
     app: Flask = state.app  # type: ignore[assignment] # sansio's type; it is the app that registers
     prefix = state.url_prefix or ""
     app.url_map.converters[CONVERTER_NAME] = RestConverter

@@ -107,7 +107,7 @@ def _check_length(request: Request, max_bytes: int) -> None:
 
 @contextmanager
 def _in_time(client: socket.socket, seconds: float) -> Iterator[bool]:
-    """Bound how long the block waits for a body that is not here yet: it holds its thread.
+    """Bound how long the block waits for a body that is not here yet, since it holds a thread.
 
     Its pauses are bounded too. Returns whether there is a permit for that, else it is short.
     """
@@ -124,7 +124,7 @@ def _in_time(client: socket.socket, seconds: float) -> Iterator[bool]:
 
 
 def has_body(request: Request) -> bool:
-    """Whether the client may still be sending one."""
+    """Whether the client may still be sending a body."""
     return bool(request.content_length) or "HTTP_TRANSFER_ENCODING" in request.environ
 
 

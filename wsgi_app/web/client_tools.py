@@ -20,7 +20,7 @@ Refuse = Callable[[str, str], RequestError]
 def named_tools(mount: Mount, tools: Any, refuse: Refuse) -> tuple[ClientTool, ...]:
     """Read a front end's tools, a list or an object of them by name; none if the agent calls none.
 
-    Raises what ``refuse`` makes.
+    Raises the error that ``refuse`` makes.
     """
     if not tools or not takes_tools(mount):
         return ()
@@ -46,19 +46,19 @@ def _read(tool: Any, field: str, refuse: Refuse) -> ClientTool:
 
 
 def takes_tools(mount: Mount) -> bool:
-    """Whether the agent calls its client's tools; one that is not made yet may."""
+    """Whether the agent calls its client's tools; True for one that is not made yet."""
     agent = mount.runner.agent
     return agent is None or bool(getattr(agent, "takes_client_tools", False))
 
 
 def takes_attachments(mount: Mount) -> bool:
-    """Whether the agent looks at images and files; one that is not made yet may."""
+    """Whether the agent reads images and files; True for one that is not made yet."""
     agent = mount.runner.agent
     return agent is None or bool(getattr(agent, "takes_attachments", False))
 
 
 def takes_steering(mount: Mount) -> bool:
-    """Whether the agent looks for what users say to its turns; one that is not made yet may."""
+    """Whether the agent reads steers of its turns; True for one that is not made yet."""
     agent = mount.runner.agent
     return agent is None or bool(getattr(agent, "takes_steering", False))
 
@@ -66,7 +66,7 @@ def takes_steering(mount: Mount) -> bool:
 def checked_tools(
     mount: Mount, tools: Sequence[ClientTool], refuse: Refuse
 ) -> tuple[ClientTool, ...]:
-    """The same tools if they can be offered to the agent's model; raises what ``refuse`` makes."""
+    """The same tools if the agent's model can be offered them; else raises ``refuse``'s error."""
     if len(tools) > MAX_TOOLS:
         raise refuse("tools", f"Expected {MAX_TOOLS} tools at most")
     own = set(getattr(mount.runner.agent, "tool_names", ()))

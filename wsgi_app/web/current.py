@@ -1,4 +1,4 @@
-"""What the current request is: of which host, by whom, about which session."""
+"""The current request: its host, its sender and its session."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def current_principal() -> Principal:
 
 
 def current_request_id() -> str:
-    """What logs call this request: its own X-Request-Id, if that is sane."""
+    """The id of this request in logs: its own X-Request-Id, if that is sane."""
     if "wsgi_app_request_id" not in g:
         g.wsgi_app_request_id = request_id(request.headers.get("X-Request-Id"))
     found: str = g.wsgi_app_request_id

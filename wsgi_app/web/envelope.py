@@ -1,4 +1,4 @@
-"""JSON answers, and the shapes in which wires say what they refuse."""
+"""JSON answers, and the shapes of the wires' refusals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SERVER_ERROR: Final = 500
 
 
 class Envelope(NamedTuple):
-    """How a wire says what it refuses."""
+    """The shape of a wire's refusals."""
 
     make: Callable[[AgentHostError], Response]
     #: The type of the JSON document; None for plain text.

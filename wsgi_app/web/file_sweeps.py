@@ -17,7 +17,7 @@ SWEEP_SECONDS = 60.0
 
 
 class FileSweeps:
-    """Begun by the heartbeat's thread, one at a time, in threads of their own: it must not wait."""
+    """Started by the heartbeat, one at a time, in threads of their own: it must not wait."""
 
     def __init__(self, files: FileStorage, store: Store) -> None:
         self._files = files

@@ -1,4 +1,4 @@
-"""What the site's own code answers or does in the host's place, and how the log names it."""
+"""Warnings about what the site's own code answers or does in the host's place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that every wire has: of sessions and of turns."""
+"""Ids that every wire has: of sessions and of turns."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class Mount:
 
     @property
     def _lock(self) -> threading.Lock:
-        """This process's: gevent replaces locks, and may do so after the fork."""
+        """A lock of this process: gevent replaces locks, and may do so after the fork."""
         return self._locks.setdefault(os.getpid(), threading.Lock())
 
     @property
@@ -139,7 +139,7 @@ class Mount:
 
     @property
     def store(self) -> Store:
-        """This process's way to the store."""
+        """This process's access to the store."""
         return self.worker.store
 
     @property
@@ -164,12 +164,12 @@ class Mount:
             self.log_warnings()
 
     def log_warnings(self) -> None:
-        """Log what is not right in this set-up, as far as it is known."""
+        """Log the warnings about this set-up that are known."""
         for warning in self.setup_warnings():
             log.warning("%s", warning)
 
     def warnings(self) -> list[str]:
-        """Report what is not wrong but not right in this worker."""
+        """All warnings about this worker."""
         found = self.setup_warnings() + metrics_warnings(
             self.server, shared_store=self.shared_store
         )
@@ -190,7 +190,7 @@ class Mount:
         return self.worker.parking.warnings()
 
     def setup_warnings(self) -> list[str]:
-        """Report what is not wrong but not right in this set-up."""
+        """All warnings about this set-up."""
         if self.server is None:
             return [UNKNOWN_SERVER] if self._has_asked and not self.slots.known else []
         return warnings_of(self.server, self.slots.count()[1], shared_store=self.shared_store)
@@ -221,9 +221,9 @@ class Mount:
         streams: bool = False,
         starts: bool = False,
     ) -> T:
-        """Open what reads these sessions, with a slot that it returns when it closes.
+        """Open a reader of these sessions, with a slot that it returns when it closes.
 
-        ``streams``: its answer may be parked; ``starts``: it is for who starts a turn. Raises
+        ``streams``: whether its answer may be parked; ``starts``: whether it starts a turn. Raises
         RequestError, also where ``open_reader`` does; the slot is free again then.
         """
         if self.worker.runner.draining:

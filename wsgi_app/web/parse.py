@@ -1,4 +1,4 @@
-"""From a request to typed values; everything else is refused with a code."""
+"""Parses requests to typed values; everything else is refused with a code."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def invalid(field: str, reason: str) -> RequestError:
 
 
 def check_session_id(session_id: str) -> str:
-    """Refuse what is no session id."""
+    """Refuse what is not a session id."""
     if _SESSION_ID.match(session_id) is None:
         raise invalid(
             "session_id", "Expected 1 to 128 of A-Z a-z 0-9 . _ ~ -, and not . or .. alone"

@@ -1,4 +1,4 @@
-"""From what a view raised to the answer of its wire."""
+"""Turns what a view raised into its wire's answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FIRST_SERVER_ERROR: Final = 500
 
 
 def exception_response(error: Exception) -> Response:
-    """Answer whatever a view raised, without telling its text."""
+    """Answer for anything that a view raised, without showing its text."""
     _discard_body()
     envelope: Envelope = g.get("wsgi_app_errors", OWN)
     if isinstance(error, LoginFailed):
@@ -48,7 +48,7 @@ def exception_response(error: Exception) -> Response:
 
 
 def _discard_body() -> None:
-    """Take in a refused body; one that comes slowly needs a permit, or is not waited for."""
+    """Read a refused body; waiting for a slow one needs a permit."""
     permit = current_mount().take_permit() if has_body(request) else None
     try:
         discard_body(request, DISCARD_SECONDS if permit else HASTY_SECONDS)
@@ -63,7 +63,7 @@ def count_refused(code: str) -> None:
 
 
 def _http_error_response(error: HTTPException, envelope: Envelope) -> Response:
-    """Answer what werkzeug, or the site's own code, gave up with."""
+    """Answer for an error of werkzeug's, or of the site's own code."""
     status = error.code if error.response is None else error.response.status_code
     if status is None or status < _FIRST_ERROR:
         status = 500

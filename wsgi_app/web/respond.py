@@ -67,7 +67,7 @@ def events_response(  # noqa: PLR0913 - the same
     headers: Mapping[str, str] = STREAM_HEADERS,
     burst_seconds: float | None = None,
 ) -> Response:
-    """Answer like `stream_response`, with what may be of many sessions."""
+    """Answer like `stream_response`, with events of possibly many sessions."""
     response = StreamResponse(
         mount,
         reader,
@@ -84,7 +84,7 @@ def events_response(  # noqa: PLR0913 - the same
 
 
 def give_up_dropped(_app: Flask, response: Response | None = None, **_: object) -> None:
-    """Let go of this request's stream unless it is the answer; receives Flask's signals.
+    """Close this request's stream unless it is the answer; receives Flask's signals.
 
     The site's after_request may raise, or return something else: nothing closes the stream then.
     Not left to the garbage collector, which comes late, and in threads that hold locks.

@@ -63,7 +63,7 @@ class Wire(NamedTuple):
 
     @property
     def unknown(self) -> str:
-        """The endpoint of what is below the root and is none of its routes."""
+        """The endpoint of paths below the root that are none of its routes."""
         return f"{UNKNOWN}_to_{self.name}"
 
 

@@ -65,7 +65,7 @@ class _Guarded:
 
 
 def bound_answer(response: Response, mount: Mount | None = None) -> Response:
-    """Bound how long this answer's client may take for it; refuse it where too many are sent.
+    """Bound how long this answer's client may take; refuse it if too many are being sent.
 
     What does not fit into the kernel's buffer takes a permit of its tenant's, but for a turn's
     answer: those are bounded by the turns.

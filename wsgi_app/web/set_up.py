@@ -1,4 +1,4 @@
-"""What is not wrong but not right in a host's set-up."""
+"""Warnings about a host's set-up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN_SERVER: Final = (
 
 
 def warnings_of(server: ServerFacts, slots: int | None, *, shared_store: bool) -> list[str]:
-    """What is not right with a known server; ``slots`` is how many streams it may have."""
+    """Warnings about a known server; ``slots`` is how many streams it may have."""
     found = server_warnings(server, slots)
     if server.workers > 1 and not shared_store:
         found.append(
@@ -40,7 +40,7 @@ def unused_logins(settings: Settings) -> str:
 
 
 def metrics_warnings(server: ServerFacts | None, *, shared_store: bool) -> list[str]:
-    """What is not right with the metrics of many workers."""
+    """Warnings about the metrics of many workers."""
     if not are_counted():
         return []
     from wsgi_app.metrics.text import are_shared  # noqa: PLC0415 - see its package

@@ -26,10 +26,10 @@ LOOK_SECONDS: Final = 2.0
 
 
 class Conversation(Protocol):
-    """What is said over one connection; used by its request's thread."""
+    """The messages of one connection; used by its request's thread."""
 
     def run(self) -> None:
-        """Serve the client; raises ReaderGone when it has left or was sent away."""
+        """Serve the client; raises ReaderGone when it has left or was disconnected."""
 
     def count_leaving(self) -> None:
         """Count a client that has left, if that was in the middle of a turn."""

@@ -1,4 +1,4 @@
-"""What a user says to a turn while it runs, from whichever wire."""
+"""Steers of all wires."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def new_steer_id(idempotency_key: str | None) -> str:
 
 
 def steer_turn(mount: Mount, key: SessionKey, steer_id: str, message: str) -> EventId:
-    """Say something to the session's running turn; its event's id.
+    """Steer the session's running turn; returns the event's id.
 
     Raises RequestError, see `Steers.steer`, and ``at_capacity`` where too many requests wait.
     """

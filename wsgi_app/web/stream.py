@@ -33,7 +33,7 @@ class EventStream(Response):
     request's database sessions.
 
     The site's after_request functions get it like any response, and some want its whole body. That
-    would take as long as the turn: they get an empty one, and are named in the log.
+    would take as long as the turn: they get an empty one, and the log names them.
     """
 
     def __new__(cls, mount: Mount, *_parts: Any, **_named: Any) -> EventStream:  # noqa: PYI034 - of a class made for it
@@ -78,7 +78,7 @@ class EventStream(Response):
         yield from frames
 
     def make_sequence(self) -> None:
-        """Refuse to wait for the whole body; what asks for it is named."""
+        """Refuse to wait for the whole body; the log names what asks for it."""
         warn_of_collector(self._mount)
 
     def get_data(self, as_text: bool = False) -> Any:  # noqa: FBT001, FBT002 - werkzeug's
@@ -165,7 +165,7 @@ class StreamResponse(EventStream):
         return body
 
     def _park(self, environ: dict[str, Any]) -> bool:
-        """Hand the rest to the io loop; False, and nothing done, where that cannot be."""
+        """Hand the rest to the io loop; returns False, and does nothing, where it cannot."""
         parking = self._mount.worker.parking
         connection = connection_of(environ)
         obstacle = self._find_obstacle(connection, environ)

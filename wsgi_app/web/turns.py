@@ -1,4 +1,4 @@
-"""From a wire's request to a turn and its reader: the one way in for all wires."""
+"""From a wire's request to a turn and its reader: the one entrance for all wires."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REPLAY_PATIENCE_SECONDS = 0.5
 class OpenTurn(Struct, eq=False):
     """A turn that was begun or attached to, and its reader; used by the request's thread.
 
-    A block of it closes it when it fails; else its stream or its outcome is the answer.
+    As a context it closes itself on failure; else its stream or its outcome is the answer.
     """
 
     mount: Mount
@@ -41,7 +41,7 @@ class OpenTurn(Struct, eq=False):
 
     @property
     def is_new(self) -> bool:
-        """Whether this request began it."""
+        """Whether this request has begun the turn."""
         return self.run is not None
 
     def __enter__(self) -> OpenTurn:  # noqa: PYI034 - nobody derives from it
@@ -52,7 +52,7 @@ class OpenTurn(Struct, eq=False):
             self.close()
 
     def start(self) -> None:
-        """Let the turn run; once is enough."""
+        """Let the turn run; may be called again."""
         if self.run is not None:
             self.run.start()
 

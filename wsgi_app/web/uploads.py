@@ -1,4 +1,4 @@
-"""A file that comes in: from a request's body to the storage, a piece at a time."""
+"""Receives a file: from a request's body to the storage, a piece at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def storage_of(mount: Mount) -> FileStorage:
 
 
 class Upload(NamedTuple):
-    """A file that begins to come in."""
+    """A file whose upload has begun."""
 
     name: str
     media_type: str

@@ -33,6 +33,6 @@ class Worker:
         self.runner.before_close.append(self.parking.leave)
 
     def start(self) -> None:
-        """Hear the store's signals, and be found by the server's hooks; once."""
+        """Listen to the store's signals, and register for the server's hooks; once."""
         self.runner.start()
         register(self.runner)

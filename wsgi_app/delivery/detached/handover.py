@@ -6,7 +6,7 @@ no client, and counts once. The client's file goes on in another object. The app
 answers an empty body, so that neither gunicorn nor what wraps the application sees an error; only
 the line in the access log has to wait for the stream's end.
 
-All of this is about gunicorn's inside, and is checked once in a worker by `find_fault`.
+All of this depends on gunicorn's internals, which `find_fault` checks once in a worker.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Connection:
         """Take the client's file out of gunicorn's socket, which is a `DeadEnd` then.
 
         The new one is non-blocking. Returns the head of the response, with ``Connection: close``,
-        which gunicorn takes for sent.
+        which gunicorn believes to be sent.
         """
         head = self._take_head()
         gunicorns = self.socket
@@ -143,7 +143,7 @@ def note_connections(worker: Any) -> None:
     """Have gunicorn's gthread note in each request's environ what its connection is made of.
 
     Called by the worker's hook, in its process. Not the `Connection` itself, which holds the
-    environ: such a circle would leave each request to the garbage collector.
+    environ: such a cycle would leave each request to the garbage collector.
     """
     module = sys.modules.get("gunicorn.workers.gthread")
     if module is None or not isinstance(worker, module.ThreadWorker):
@@ -159,7 +159,7 @@ def note_connections(worker: Any) -> None:
 
 
 def connection_of(environ: dict[str, Any]) -> Connection | None:
-    """The connection of this request, which the caller answers; None unless gthread has it."""
+    """The connection of the request that the caller answers; None unless gthread has it."""
     noted = environ.get(_NOTED)
     if noted is None:
         return find_connection()
@@ -210,7 +210,7 @@ def may_hand_over(environ: dict[str, Any]) -> bool:
 def max_files_used() -> int:
     """How many files may be open for a stream to be parked.
 
-    The kernel gives the lowest free number (open(2)): a new connection's shows how many there are.
+    The kernel uses the lowest free number (open(2)): a new connection's shows how many are open.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return limit - max(MIN_SPARE_FILES, limit // 8)
@@ -228,7 +228,7 @@ def find_fault(worker: Any) -> str | None:
 
 
 def find_missing(worker_class: type, response_class: type, logger_class: type) -> list[str]:
-    """Which of the names that are relied on these classes of gunicorn do not have."""
+    """The names that this module relies on, and that these classes of gunicorn lack."""
     handle, init = _code_of(worker_class, "handle_request"), _code_of(response_class, "__init__")
     missing = [f"handle_request: {name}" for name in FRAME_LOCALS if name not in handle.co_varnames]
     missing += [f"Response.{name}" for name in RESPONSE_FIELDS if name not in init.co_names]

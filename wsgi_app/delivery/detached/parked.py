@@ -1,4 +1,4 @@
-"""One stream that the io loop writes: what the generator does, without its thread."""
+"""One stream that the io loop writes: it does what the generator does, without a thread."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class StreamLoop(Protocol):
 
 
 class ParkedStream:
-    """A response whose request has ended, but for its bytes.
+    """A response whose request has ended, while its body continues.
 
     Everything happens on the io loop, except `wake`. While ``_busy`` the reader and the encoder
     are a store thread's.
@@ -132,7 +132,7 @@ class ParkedStream:
         self.advance()
 
     def hang_up(self, *, timed_out: bool = False) -> None:
-        """The client has gone, or is let go."""
+        """The client has gone, or is dropped."""
         self._gone = True
         self._reader.note_gone(timed_out=timed_out)
         self._parking.remove(self)  # or it would be called again and again
@@ -140,7 +140,7 @@ class ParkedStream:
             self._close(cut=True)
 
     def look(self, now: float) -> None:
-        """Do what is due without an event: comments, the write timeout, a question to the store."""
+        """Do what is due without an event: comments, the write timeout, a read from the store."""
         if self._busy or self._closed:
             return
         if self._writing_since is not None:
@@ -187,7 +187,7 @@ class ParkedStream:
         return False
 
     def _wait(self, until: float, now: float) -> None:
-        """Go on at this moment: by a look of the table's, or a timer where that may be late."""
+        """Continue at this moment: by the table's next look, or a timer where that may be late."""
         self._due_at = until
         if until - now > TIMER_SECONDS:
             return
@@ -299,7 +299,7 @@ class ParkedStream:
     # -- the end
 
     def _close(self, *, cut: bool) -> None:
-        """End the connection; what was written is followed by a cut, or is the whole body."""
+        """End the connection, with a cut unless the whole body was written."""
         if self._closed:
             return
         self._closed = True

@@ -106,7 +106,7 @@ class Parking:
         return bool(self._is_able) and not self._is_closed
 
     def warnings(self) -> list[str]:
-        """What is not wrong but not right."""
+        """Warnings about parking on this worker."""
         if self._fault is not None:
             return [f"streams are not parked: {self._fault}"]
         if self._is_able and max_files_used() < self._max_streams:
@@ -149,7 +149,7 @@ class Parking:
                 self._io.call_soon(self._run, self._context)
 
     def call_beside(self, call: Callable[[], None]) -> None:
-        """Run what may block in a thread; raises RuntimeError if none can be had."""
+        """Run what may block in a thread; raises RuntimeError if none can be started."""
         self._threads.submit(call)
 
     def await_room(self, stream: ParkedStream, *, waits: bool) -> None:
@@ -164,7 +164,7 @@ class Parking:
             self._epoll.unregister(stream.fileno)
 
     def count_out(self) -> None:
-        """A stream has come to its end, its request's last line is written."""
+        """Note that a stream has ended, and its line in the access log is written."""
         with self._lock:
             self._count -= 1
 

@@ -59,7 +59,7 @@ def is_body_here(environ: dict[str, Any]) -> bool:
 
 
 def _ends_by_itself(body: Any) -> bool:
-    """Whether it is one that was read whole, as hypercorn does, or a2wsgi's."""
+    """Whether it was read whole before, as hypercorn does, or is a2wsgi's."""
     whole = isinstance(body, (io.BytesIO, tempfile.SpooledTemporaryFile))
     return whole or (hasattr(body, "receive") and hasattr(body, "loop"))
 

@@ -1,4 +1,4 @@
-"""Hears from an ASGI server, through the bridge that calls the application, that a client goes.
+"""Learns from an ASGI server, through the bridge that calls the application, of hang-ups.
 
 A bridge reads the request's body by ``receive()`` and then forgets it, though the server would
 report a client's hang-up there. The coroutine that waits for the application still has it.

@@ -53,7 +53,7 @@ def client_disconnected(environ: dict[str, Any]) -> Callable[[], bool] | None:
 
 
 def learns_by_writing(environ: dict[str, Any]) -> bool:
-    """Whether the server reports a client that has gone to the next write, and nowhere else."""
+    """Whether only the next write shows that the client has gone."""
     return environ.get("SERVER_SOFTWARE") == "Granian" or "mod_wsgi.version" in environ
 
 

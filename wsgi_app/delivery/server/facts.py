@@ -45,7 +45,7 @@ class ServerFacts(NamedTuple):
     def burst_seconds(self) -> float | None:
         """How long an answer may wait for events where none can be sent as they come.
 
-        None where they can. Where the wait holds all of the site it is short.
+        None where they can. It is short where the wait holds up the whole site.
         """
         if not (self.joins or self.blocks):
             return None
@@ -81,7 +81,7 @@ def _find_embedding() -> ServerFacts | None:
 
 
 def _joins() -> bool:
-    """Whether the function that the server gave for the answer's head is of one that joins."""
+    """Whether the server's ``start_response`` is of one that joins the chunks."""
     starts = [caller.names.get("start_response") for caller in callers()]
     outermost = next((start for start in reversed(starts) if start is not None), None)
     return getattr(outermost, "__module__", "") in JOINING_MODULES
@@ -161,7 +161,7 @@ def _granian(_caller: Caller) -> ServerFacts | None:
 
 
 def _tornado(_caller: Caller) -> ServerFacts:
-    """The application runs in the thread of Tornado's loop, which serves all of the site."""
+    """The application runs in the thread of Tornado's loop, which serves the whole site."""
     return ServerFacts(1, 1, CONTAINER, STREAMING, joins=True)
 
 

@@ -1,4 +1,4 @@
-"""How a worker's server shows that the worker is about to leave, where nothing calls a hook."""
+"""How a worker's server shows that the worker is about to leave, where it calls no hook."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _signals = _Signals()
 
 
 def prepare_leaving() -> None:
-    """See signals under Granian, whose worker lets no other code handle them. Called at import."""
+    """Read signals under Granian, whose worker lets no other code handle them. Called at import."""
     if _signals.pid == os.getpid() or threading.current_thread() is not threading.main_thread():
         return
     if any(caller.module.startswith(GRANIAN) for caller in callers()):

@@ -1,4 +1,4 @@
-"""What is not wrong but not right about a server, in words."""
+"""Warnings about what a server does to streams."""
 
 from __future__ import annotations
 

@@ -94,8 +94,8 @@ class Affinity:
     def start_here(self, key: SessionKey, request: TurnRequest) -> TurnRequest:
         """The request of a turn that starts here, of a session that was another worker's.
 
-        This worker's agent for it is an old one: it has slept, and not heard yet that the session
-        moved.
+        This worker's agent for it is an old one: it was asleep, and has not yet had the signal
+        that the session moved.
         """
         if not self._agents.has(key):
             return request

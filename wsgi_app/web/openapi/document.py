@@ -115,7 +115,7 @@ def _kinds(route: Route) -> list[Any]:
 
 
 def _bounded(schema: Any, max_message_chars: int) -> Any:
-    """Put this host's setting into the place of its name."""
+    """Replace the name of a setting by this host's value."""
     if isinstance(schema, dict):
         return {name: _bounded(value, max_message_chars) for name, value in schema.items()}
     if isinstance(schema, (list, tuple)):

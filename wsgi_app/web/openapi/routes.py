@@ -1,4 +1,4 @@
-"""The routes that describe all routes, to programs and to people."""
+"""The routes that describe all routes, for programs and for people."""
 
 from __future__ import annotations
 
