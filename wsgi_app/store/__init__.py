@@ -1,4 +1,4 @@
-"""What must survive a worker, or be seen by all of them."""
+"""State that must outlive a worker, or that all workers must see."""
 
 from wsgi_app.store.base import Store, StoreLimits
 from wsgi_app.store.memory import MemoryStore

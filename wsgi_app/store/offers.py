@@ -28,8 +28,8 @@ class Offers(ABC):
 
     @abstractmethod
     def take(self, fence: Fence, worker_id: str, *, offered: bool) -> Taken | None:
-        """Make the turn this worker's, and return it; None if somebody was faster.
+        """Make the turn this worker's, and return it; None if another worker was faster.
 
-        ``offered``: it was begun in this worker's name. Who began it may take it back also where
-        its offer was lost; the request returned is of no meaning then.
+        ``offered``: whether it was begun in this worker's name. The worker that began it may take
+        it back even if its offer was lost; then the returned request means nothing.
         """

@@ -19,7 +19,7 @@ make both again if the turn's number is above the session's newest and no other 
 there. They never do so for a turn that was deleted with its session.
 
 What is stored comes back as equal JSON, and belongs to the store: a caller may change what
-it gave or got.
+it passed or received.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Store(
     ) -> None:
         """Have the worker's signals passed to ``listener``, on a thread of the store's choice.
 
-        Without a worker every signal comes, once however many workers it goes to. ``resync`` is
+        Without a worker every signal comes, each only once. ``resync`` is
         called when signals may have been lost, and come again: look at the flags and journals.
         Both may call the store, but must neither block nor raise.
         """
@@ -142,13 +142,13 @@ class Store(
 
     @abstractmethod
     def ping(self) -> None:
-        """Return when the store takes writes and signals; raises StoreUnavailable."""
+        """Return if the store accepts writes and signals; raises StoreUnavailable."""
 
     def check_listening(self) -> None:
-        """Return when signals can be heard; raises StoreUnavailable."""
+        """Return if signals can be received; raises StoreUnavailable."""
 
     def warnings(self) -> list[str]:
-        """Say what is not as it should be, though the store works; raises StoreUnavailable."""
+        """Report what is not as it should be although the store works; raises StoreUnavailable."""
         return []
 
     @abstractmethod

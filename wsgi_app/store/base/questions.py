@@ -1,4 +1,4 @@
-"""What a turn asks its user, and the answer."""
+"""A turn's questions to its user, and their answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class QuestionOperations(ABC):
 
     @abstractmethod
     def open_input(self, fence: Fence, request_id: str) -> None:
-        """Make this the session's pending question, instead of an earlier one.
+        """Make this the session's pending question, replacing an earlier one.
 
         Until its answer is taken, or it is closed, the turn counts among those that ask, while
         these are fewer than their bound, and not among the tenant's running ones.
@@ -24,7 +24,7 @@ class QuestionOperations(ABC):
     def post_input(self, key: SessionKey, request_id: str, value: bytes) -> None:
         """Answer the pending question; raises RequestError ``no_pending_input``.
 
-        A question takes one answer: to post another, even an equal one, is refused.
+        A question accepts one answer: another, even an equal one, is refused.
         """
 
     @abstractmethod

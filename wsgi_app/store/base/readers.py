@@ -1,4 +1,4 @@
-"""What readers of a session's events need."""
+"""Operations for readers of a session's events."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ class ReaderOperations(ABC):
         a worker that is signalled what comes behind, see `follow`, if there is a turn that has not
         ended and is another worker's.
 
-        At most ``max_events``, and so many that they have `MAX_READ_BYTES`, but at least one.
+        At most ``max_events``, and at most `MAX_READ_BYTES` of them, but at least one.
         """

@@ -16,7 +16,7 @@ class SessionOperations(ABC):
 
     @abstractmethod
     def state_of(self, key: SessionKey) -> SessionState | None:
-        """Describe a session, whose history is left where it is; None for an unknown one."""
+        """Describe a session without reading its history; None for an unknown one."""
 
     @abstractmethod
     def history(self, key: SessionKey) -> SessionView | None:
@@ -41,7 +41,7 @@ class SessionOperations(ABC):
         before: bytes | None,
         messages: Sequence[Message] = (),
     ) -> bool:
-        """Keep a note with a session as long as that lives; whether it has this note now.
+        """Keep a note with a session as long as it lives; returns whether it has the note now.
 
         ``before`` is the note that it replaces, empty for none: a session that has
         another, or is unknown, is left alone. With None it is for a new session, which is made
@@ -55,7 +55,7 @@ class SessionOperations(ABC):
     def name_turn(self, key: SessionKey, turn: int, name: str) -> None:
         """Have a turn be found by a name of its tenant's, which may be any text, for a while.
 
-        That is `NAME_SECONDS` from now. A name that is given again stands for the later turn.
+        That is `NAME_SECONDS` from now. A name that is used again stands for the later turn.
         """
 
     @abstractmethod
@@ -66,12 +66,12 @@ class SessionOperations(ABC):
     def list_sessions(self, tenant: str, limit: int, cursor: str | None) -> SessionPage:
         """List a tenant's sessions by creation, newest first, at most ``limit`` (from 1).
 
-        Raises ValueError for a cursor that is none of ``next_cursor``.
+        Raises ValueError for a cursor that no ``next_cursor`` was.
         """
 
     @abstractmethod
     def recent_sessions(self, tenants: Sequence[str], seconds: float) -> list[SessionKey]:
-        """List sessions of these tenants that were created within so long, in any order.
+        """List sessions of these tenants that were created within this time, in any order.
 
         A session may be listed a moment before its first turn has begun, or after its deletion.
         """

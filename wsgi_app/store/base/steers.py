@@ -30,7 +30,7 @@ class SteerOperations(ABC):
     def post_steer(
         self, key: SessionKey, steer_id: str, message: bytes, *, follower: str = ""
     ) -> PostedSteer:
-        """Post a message to the turn that runs; once, however often it is posted under its id.
+        """Post a message to the turn that runs, once for each id.
 
         ``follower``: a worker that is signalled the turn's events, see `follow`. Raises
         RequestError ``not_steerable`` where no turn runs, or it is to be cancelled, and
@@ -64,4 +64,4 @@ class SteerOperations(ABC):
     def note_key(
         self, key: SessionKey, turn: int, idempotency_key: str, request_digest: str
     ) -> None:
-        """Let an idempotency key be this turn's, unless it is known; see `begin_turn`."""
+        """Assign an idempotency key to this turn, unless it is known; see `begin_turn`."""

@@ -48,9 +48,9 @@ class TurnOperations(ABC):
 
     @abstractmethod
     def claim_turn(self, fence: Fence) -> TurnClaim:
-        """Start a queued turn if it is its turn; raises Fenced if it has ended or never was.
+        """Start a queued turn if it is the next; raises Fenced if it has ended or never existed.
 
-        A turn with a cancel flag does not start. A turn that runs already is answered as started.
+        A turn with a cancel flag does not start. A turn that runs already counts as started.
         """
 
     @abstractmethod
@@ -68,7 +68,7 @@ class TurnOperations(ABC):
     ) -> int:
         """End the turn with its last events, the terminal one at the end of them.
 
-        Adds ``messages`` to the history and answers the last stored seq: a smaller one than that
+        Adds ``messages`` to the history and returns the last stored seq: a smaller one than that
         of the terminal event means that there was a hole and the turn has not ended. A queued
         turn may be finished too, and leaves nothing in the history. Old turns and exchanges above
         the limits leave now, but neither this turn nor the newest exchange. Raises Fenced when

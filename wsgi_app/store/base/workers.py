@@ -1,4 +1,4 @@
-"""Which workers live, and whose turns are lost."""
+"""Which workers are alive, and which turns are lost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class WorkerOperations(ABC):
 
     @abstractmethod
     def leave(self, worker_id: str) -> None:
-        """Forget a worker that has ended its turns and goes."""
+        """Forget a worker that has ended its turns and leaves."""
 
     @abstractmethod
     def workers(self) -> list[WorkerView]:
@@ -65,7 +65,7 @@ class WorkerOperations(ABC):
         """End every turn of a dead worker with the terminal event ``error``, at seq `LOST_SEQ`.
 
         Queued ones too. ``close`` makes what a turn that ran adds to the history of the events
-        that its journal holds then. Answers the fences of those that it ended, and forgets the
+        that its journal holds then. Returns the fences of those that it ended, and forgets the
         worker. Those that another worker may continue, see `Resumes`, are left alone for a
         lease, and their worker is not forgotten. ``again``: the error of turns that several
         workers have had, if it is another.
@@ -78,5 +78,5 @@ class WorkerOperations(ABC):
         """End the session's turns that no living worker owns, like `mark_lost`.
 
         Such are turns of an unknown worker, and turns begun longer than a lease ago that their
-        worker did not list in its last heartbeat: it never learnt that it had begun them.
+        worker did not list in its last heartbeat: it never learned that it had begun them.
         """

@@ -1,4 +1,4 @@
-"""What readers need of the memory."""
+"""Operations for readers, in memory."""
 
 from __future__ import annotations
 

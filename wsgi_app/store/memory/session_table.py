@@ -196,7 +196,7 @@ class SessionTable:
     def check_limits(
         self, request: BeginTurn, session: Session | None, refused: RequestError | None
     ) -> None:
-        """Refuse a turn for which there is no room now; ``session`` is None if it is to be made.
+        """Refuse a turn if there is no room for it now; ``session`` is None if it is to be made.
 
         With ``refused``, which is raised then, there is room for none.
         """
@@ -211,7 +211,7 @@ class SessionTable:
             raise refusal("too_many_turns")
 
     def check_room(self, tenant: str, *, is_new: bool) -> None:
-        """Refuse what the tenant's sessions are too many or too large for."""
+        """Refuse a write if the tenant's sessions are too many or too large."""
         if is_new and self._counts[tenant] >= self._limits.max_sessions_per_tenant:
             raise refusal("too_many_sessions")
         if self._stored_by_tenant[tenant] >= self._limits.max_stored_bytes_per_tenant:

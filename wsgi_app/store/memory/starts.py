@@ -29,7 +29,7 @@ class MemoryStarts:
         request: BeginTurn,
         begin: Callable[[BeginTurn, RequestError | None], TurnBegun],
     ) -> TurnBegun:
-        """Count the request's start, ``begin``, and take it back if it comes to nothing.
+        """Count the request's start, ``begin``, and take it back if no turn comes of it.
 
         One too many begins too, if it may attach to an earlier turn, but gets the reason why it
         must not become a turn of its own. Raises TooManyStarts, and what ``begin`` raises.
@@ -77,7 +77,7 @@ class _Window:
         self._ends_at = now + 2 * seconds
 
     def move(self, now: float) -> bool:
-        """Go on to the time; False if nothing of the window is left."""
+        """Move the window to this time; False if nothing of it is left."""
         self._now = now
         if now >= self._ends_at:
             return False
@@ -95,5 +95,5 @@ class _Window:
         return fits, StartCount(self._before, left_seconds, self._current, left_seconds)
 
     def uncount(self) -> None:
-        """Take a start back that came to nothing."""
+        """Take back a start of which no turn came."""
         self._current = max(0, self._current - 1)

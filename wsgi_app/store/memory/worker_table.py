@@ -1,4 +1,4 @@
-"""The workers that a store in memory has heard of."""
+"""The workers that a store in memory knows."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class WorkerTable:
         ]
 
     def observe(self) -> list[WorkerView]:
-        """Somebody looks at those that live."""
+        """List the living workers for an operator, who observes them from now on."""
         self._observed_until = self._clock() + OBSERVED_SECONDS
         return self.living()
 
     @property
     def observed(self) -> bool:
-        """Whether somebody has looked lately."""
+        """Whether an operator has looked lately."""
         return self._clock() < self._observed_until
 
     def lost(self) -> list[str]:

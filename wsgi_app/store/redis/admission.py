@@ -70,7 +70,7 @@ def _try(edge: Edge, calls: Calls, request: BeginTurn) -> tuple[Reply, StartCoun
 
 
 def _give_back(edge: Edge, calls: Calls, request: BeginTurn, *, counted: bool) -> None:
-    """Return the place, and the start that came to nothing."""
+    """Return the place, and the start, of which no turn came."""
     freed = calls.release_turns(request.key, [(request.run_id, request.worker_id)])
     if counted and request.rate:
         freed.append(calls.uncount_start(request.key.tenant, request.rate))

@@ -43,7 +43,7 @@ class Kept(NamedTuple):
 
 
 class LostRun(NamedTuple):
-    """What a lost run adds to the history, and of how many events that is made."""
+    """What a lost run adds to the history, and of how many events it is made."""
 
     #: None: of whatever there are.
     events: int | None = 0
@@ -65,7 +65,7 @@ class Calls:
 
     @staticmethod
     def probe(key: str) -> Call:
-        """Write and publish, to see whether that server lets us."""
+        """Write and publish, to see whether that server allows it."""
         return Call(script("probe"), [key], [PROBE_MILLISECONDS])
 
     # -- of one session
@@ -156,7 +156,7 @@ class Calls:
         worker_id: str,
         runs: Mapping[str, LostRun],
     ) -> Call:
-        """End runs of one worker, or of whichever (''), that no other worker continues."""
+        """End runs of one worker, or of any (''), that no other worker continues."""
         bounds = (self._limits.history_bytes, self._limits.journal_bytes)
         spared = (self._limits.max_attempts, self._lease)
         runs_to_end: list[Argument] = []
@@ -280,7 +280,7 @@ class Calls:
         return self._tenant("list_sessions", tenant, count, *before)
 
     def recent_sessions(self, tenant: str, seconds: float) -> Call:
-        """List the sessions that were created within so long."""
+        """List the sessions that were created within this time."""
         return self._tenant("recent_sessions", tenant, round(seconds * 1000))
 
     # -- of workers
@@ -330,12 +330,12 @@ class Calls:
 
 
 def pairs(flat: Sequence[bytes]) -> list[tuple[str, str]]:
-    """Take up a script's flat list by twos."""
+    """Read a script's flat list in pairs."""
     texts = [text.decode() for text in flat]
     return list(zip_strict(texts[::2], texts[1::2]))
 
 
 def triples(flat: Sequence[bytes]) -> list[tuple[str, str, str]]:
-    """Take up a script's flat list by threes."""
+    """Read a script's flat list in triples."""
     texts = [text.decode() for text in flat]
     return list(zip_strict(texts[::3], texts[1::3], texts[2::3]))

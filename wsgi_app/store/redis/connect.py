@@ -1,4 +1,4 @@
-"""From ``AGENT_REDIS_URL`` to what runs scripts: one server, a Sentinel's master, or a cluster."""
+"""What ``AGENT_REDIS_URL`` names, to run scripts: one server, a Sentinel's master, or a cluster."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class Nodes(ABC):
 
     @abstractmethod
     def group(self, key: str, index: int) -> Hashable:
-        """Name the script call which this key, the ``index``-th of a list, may share."""
+        """Name the script call that this key, the ``index``-th of a list, may share."""
 
     @abstractmethod
     def spread(self, name: str) -> list[str]:
-        """Names of keys that begin so, one on each server."""
+        """Names of keys with this beginning, one on each server."""
 
     @abstractmethod
     def pubsub(self) -> PubSub:
@@ -225,7 +225,7 @@ def _outcome(run: Callable[[Call], Reply], call: Call) -> Outcome:
 
 
 def connector(url: str, timeout_seconds: float) -> Callable[[], Nodes]:
-    """Read a URL; what comes back connects. Raises ConfigError for what is none."""
+    """Read a URL; returns what connects to it. Raises ConfigError for a bad one."""
     options: dict[str, Any] = {
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,

@@ -1,4 +1,4 @@
-"""The edge to Redis: what comes through it is a reply or StoreUnavailable, soon."""
+"""The edge to Redis: each call soon returns a reply or raises StoreUnavailable."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ class Edge:
 
     The reason of a StoreUnavailable that it raises is a code of ``redis_rights``, or ''.
 
-    Touched by all threads of the worker. ``_connecting`` guards ``_nodes``, and ``_lock`` who tries
-    next: a server that has just failed is left alone for a while, then tried by one thread.
+    Touched by all threads of the worker. ``_connecting`` guards ``_nodes``, and ``_lock`` which
+    thread tries next: a server that has just failed is left alone for a while, then tried by one
+    thread.
     """
 
     def __init__(self, url: str, timeout_seconds: float, host: str | None = None) -> None:
@@ -98,7 +99,7 @@ class Edge:
             return self._connected().alone
 
     def group(self, key: str, index: int) -> Hashable:
-        """Name the script call which this key, the ``index``-th of a list, may share."""
+        """Name the script call that this key, the ``index``-th of a list, may share."""
         with self._judged():
             return self._connected().group(key, index)
 
