@@ -24,7 +24,9 @@ CONTENT = b"what was sent"
 WORDS = Text(tuple("abcdefghijklmnop"), pace_seconds=0.2)
 
 
-def killed(folder: Path, *, inside: bool) -> tuple[dict[str, Any], list[Any], bytes]:
+def killed(
+    folder: Path, *, inside: bool, **settings: str
+) -> tuple[dict[str, Any], list[Any], bytes]:
     """The end of a turn whose worker is killed, what the model was asked, and all of Redis."""
     with redis_server() as store, Upstream() as upstream:
         env = {
@@ -33,6 +35,7 @@ def killed(folder: Path, *, inside: bool) -> tuple[dict[str, Any], list[Any], by
             "AGENT_FILES_DIR": str(folder),
             "AGENT_TOKENS": "dev=tenant scopes=chat+read+cancel+admin",
             "AGENT_LEASE_SECONDS": "1",
+            **settings,
         }
         app = "tests.support.file_app:app()"
         with gunicorn(app, workers=2, threads=8, env=env) as server:
@@ -79,8 +82,17 @@ def test_files_that_are_kept_reach_the_next_worker(tmp_path: Path) -> None:
     assert base64.b64encode(CONTENT) not in kept
 
 
-def test_files_inside_of_a_request_end_with_their_worker(tmp_path: Path) -> None:
-    """The turn is `worker_lost`, and the log says why."""
+def test_files_inside_of_a_request_reach_the_next_worker(tmp_path: Path) -> None:
+    """They are stored as others are, and never in Redis."""
     end, asked, kept = killed(tmp_path, inside=True)
+    assert (end["type"], end["reply"]) == ("done", "abcdefghijklmnop")
+    assert asked[0] == asked[1]
+    assert base64.b64encode(CONTENT).decode() in json.dumps(asked[1])
+    assert base64.b64encode(CONTENT) not in kept
+
+
+def test_files_for_which_there_is_no_room_end_with_their_worker(tmp_path: Path) -> None:
+    """The turn runs, is `worker_lost` with its worker, and the log says why."""
+    end, asked, kept = killed(tmp_path, inside=True, AGENT_MAX_FILE_BYTES_PER_TENANT="1")
     assert (end["type"], end["code"], len(asked)) == ("error", "worker_lost", 1)
     assert b"files came inside the request" in kept

@@ -19,6 +19,7 @@ from wsgi_app.store.base import SessionKey
 from wsgi_app.store.refusals import TooManyStarts
 from wsgi_app.web.access import demand
 from wsgi_app.web.current import count_resume, current_request_id
+from wsgi_app.web.kept_inside import forget_inside, keep_inside
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import message_too_long
 
@@ -191,8 +192,9 @@ def _opened(  # noqa: PLR0913 - the parts of a reader, the last by name
 
 
 def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
+    kept = keep_inside(mount, key, wanted) if wanted.attachments else wanted
     request = structs.replace(
-        wanted,
+        kept,
         request_id=current_request_id(),
         app_context=mount.app_context,
         context=mount.agent_context(),
@@ -201,7 +203,13 @@ def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
         begun = mount.worker.runner.begin(key, request, mount.start_rate)
     except TooManyStarts as error:
         g.wsgi_app_quota = quota = Quota(error.starts, mount.start_rate)
+        forget_inside(mount, key, kept, wanted)
         raise quota.refusal() from None
+    except BaseException:
+        forget_inside(mount, key, kept, wanted)
+        raise
+    if begun.run is None:
+        forget_inside(mount, key, kept, wanted)
     if begun.starts is not None:
         g.wsgi_app_quota = Quota(begun.starts, mount.start_rate)
     return begun
