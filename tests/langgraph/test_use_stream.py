@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(180)
 
 HERE: Final = Path(__file__).parent / "page"
 TOOL: Final = {"tool": {"name": "add", "input": {"a": 1}, "output": {"sum": 2}}}
+PAGES_TOOL: Final = {"page": {"call_id": "c1", "tool": "paint", "input": {"wall": 2}}}
 WORDS: Final = [f"w{number} " for number in range(1, 41)]
 SLOW: Final = {"tokens": len(WORDS), "pause": 0.1}
 
@@ -193,6 +194,35 @@ def test_interrupt_answered_after_a_reload(server: Gunicorn, profile: BrowserCon
     tab.page.reload()
     tab.wait_text("red!")
     assert tab.texts() == ["human: paint", "ai: Which? red!"]
+
+
+def test_a_tool_of_the_page_is_run_by_the_hook(server: Gunicorn, profile: BrowserContext) -> None:
+    """The hook's ``tools`` answer the call, whoever else reads, and a reload shows the same."""
+    tab = Tab(profile.new_page(), server)
+    tab.send("paint", {"text": "So. "}, PAGES_TOOL, {"text": "!"})
+    tab.wait_text("wall 2 is blue!")
+    tab.wait_idle()
+    assert tab.page.evaluate("window.painted") == 1
+    assert tab.error() == ""
+    messages = tab.texts()
+    tab.page.reload()
+    tab.wait_text("wall 2 is blue!")
+    assert tab.texts() == messages
+    assert tab.page.evaluate("window.painted ?? 0") == 0
+
+
+def test_a_page_that_is_loaded_again_runs_its_tool(
+    server: Gunicorn, profile: BrowserContext
+) -> None:
+    """The call waits for the next page where the one that ran it is gone."""
+    tab = Tab(profile.new_page(), server)
+    tab.page.evaluate("window.held = true")
+    tab.send("paint", PAGES_TOOL, {"text": "!"})
+    tab.page.wait_for_function("window.painted === 1")
+    tab.page.reload()
+    tab.wait_text("wall 2 is blue!")
+    tab.wait_idle()
+    assert tab.error() == ""
 
 
 @pytest.mark.slow

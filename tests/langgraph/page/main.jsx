@@ -13,6 +13,16 @@ function Card({ stream, target, name }) {
   return <li>{[name, ...called, ...said].filter(Boolean).join(" / ")}</li>;
 }
 
+// A tool that the page runs; while `window.held` it takes its time.
+const paint = {
+  tool: { name: "paint" },
+  execute: async ({ wall }) => {
+    window.painted = (window.painted ?? 0) + 1;
+    while (window.held) await new Promise((resolve) => setTimeout(resolve, 20));
+    return `wall ${wall} is blue`;
+  },
+};
+
 function Chat() {
   const [threadId, setThreadId] = useState(query.get("thread"));
   const stream = useStream({
@@ -20,6 +30,7 @@ function Chat() {
     apiKey: "dev",
     assistantId: "agent",
     threadId,
+    tools: [paint],
     onThreadId: (id) => {
       setThreadId(id);
       history.replaceState(null, "", `?thread=${id}`);
