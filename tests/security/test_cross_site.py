@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.security.routes import ROUTES, WRITING, Target, opened, send
+from tests.security.routes import ROUTES, WRITING, opened, send
+from tests.security.samples import Target
 from tests.support.client import WANTS_JSON, Client, chat_body, new_session
 from tests.support.each import each
 from tests.support.reading import ReadingClient

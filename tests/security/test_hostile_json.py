@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from simple_websocket import Client as WebSocket
 
-from tests.security.routes import WRITING, Target, opened, read_all, send
+from tests.security.routes import WRITING, opened, read_all, send
+from tests.security.samples import Target
 from tests.support.client import new_session
 from tests.support.reading import ReadingClient
 from tests.support.refusals import unharmed

@@ -11,7 +11,8 @@ from contextlib import closing
 
 import pytest
 
-from tests.security.routes import PREFIX, bearer
+from tests.security.routes import bearer
+from tests.security.samples import PREFIX
 from tests.support.client import JSON, WANTS_JSON, Client, new_session
 from tests.support.reading import ReadingClient
 from tests.support.refusals import check_refusal

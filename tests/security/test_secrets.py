@@ -15,7 +15,8 @@ import pytest
 import redis
 from simple_websocket import Client as WebSocket
 
-from tests.security.routes import PREFIX, ROUTES, Target, bearer, opened, read_all
+from tests.security.routes import ROUTES, bearer, opened, read_all
+from tests.security.samples import PREFIX, Target
 from tests.support.client import chat_body, new_session
 from tests.support.processes import ROOT
 from tests.support.reading import ReadingClient

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.security.routes import Target, bearer, opened
+from tests.security.routes import bearer, opened
+from tests.security.samples import Target
 from tests.support.client import new_session
 from tests.support.processes import ROOT
 from tests.support.reading import ReadingClient

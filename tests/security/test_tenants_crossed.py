@@ -13,7 +13,6 @@ from simple_websocket import Client as WebSocket
 from tests.security.routes import (
     CLOSED,
     Head,
-    Target,
     bearer,
     opened,
     read_all,
@@ -21,6 +20,7 @@ from tests.security.routes import (
     unknown_target,
     visible,
 )
+from tests.security.samples import Target
 from tests.support.client import new_session
 from tests.support.reading import ReadingClient
 from tests.support.servers import Server

@@ -11,7 +11,8 @@ from urllib.parse import quote
 import pytest
 from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 
-from tests.security.routes import CLOSED, ROUTES, Target, bearer, send
+from tests.security.routes import CLOSED, ROUTES, bearer, send
+from tests.security.samples import Target
 from tests.support.client import Client, new_session
 from tests.support.reading import ReadingClient
 from tests.support.servers import Redis, Server, gunicorn, redis_server

@@ -12,7 +12,8 @@ from typing import Final
 
 import pytest
 
-from tests.security.routes import ROUTES, Target, bearer, opened
+from tests.security.routes import ROUTES, bearer, opened
+from tests.security.samples import Target
 from tests.support.client import new_session
 from tests.support.processes import ROOT
 from tests.support.reading import ReadingClient

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.security.routes import UPGRADE
+from tests.security.samples import UPGRADE
 from tests.support.client import new_session
 from tests.support.processes import ROOT
 from tests.support.reading import ReadingClient
