@@ -7,12 +7,13 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 
 from tests.support.waiting import wait_for
+from wsgi_app.engine.runtime import loop as loop_module
 from wsgi_app.engine.runtime.loop import LoopThread
 from wsgi_app.engine.runtime.timers import MIN_LOOKED_AT, Timer, Timers
 
@@ -116,3 +117,43 @@ def test_cancelled_timers_do_not_pile_up() -> None:
         timers.add(600, timer)
         timer.cancel()
     assert len(timers) <= MIN_LOOKED_AT
+
+
+def test_a_loop_that_got_no_thread_calls_later(
+    loop: LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timer that could not be made keeps back none of those that are due behind its time."""
+
+    def refuse(_target: Callable[[], None], _name: str) -> threading.Thread:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop_module, "start_thread", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            loop.call_later(0, lambda: None)
+    came = threading.Event()
+    loop.call_later(0.01, came.set)
+    assert came.wait(10)
+
+
+def test_a_loop_that_has_ended_takes_no_timer() -> None:
+    """Also behind one that it has left."""
+    loop = LoopThread("ended")
+    loop.call_later(60, lambda: None)
+    loop.stop(10)
+    with pytest.raises(RuntimeError, match="ended"):
+        loop.call_later(120, lambda: None)
+
+
+def test_a_call_that_is_due_may_be_given_up_by_the_one_before_it(loop: LoopThread) -> None:
+    """Two fall due at once: what the first gives up does not come."""
+    came: list[str] = []
+    later: list[Timer] = []
+    is_held = threading.Event()
+    loop.call_soon(lambda: is_held.wait(10))
+    loop.call_later(0, lambda: later.pop().cancel())
+    later.append(loop.call_later(0, lambda: came.append("given up")))
+    loop.call_later(0, lambda: came.append("kept"))
+    is_held.set()
+    wait_for(lambda: came, "the call behind it")
+    assert came == ["kept"]

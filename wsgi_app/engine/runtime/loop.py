@@ -58,7 +58,12 @@ class LoopThread:
                 loop = Context().run(green.new_event_loop)  # its own reader keeps the context
                 loop.set_default_executor(LoopExecutor())
                 waker = Waker(loop, self._take_calls)
-                self._thread = start_thread(partial(self._run_in, loop), f"loop-{self._name}")
+                try:
+                    self._thread = start_thread(partial(self._run_in, loop), f"loop-{self._name}")
+                except RuntimeError:
+                    waker.close_unused()
+                    loop.close()
+                    raise
                 # Not before its thread: without one nothing on it would happen.
                 self._loop, self._waker = loop, waker
             return self._loop, self._waker
@@ -147,9 +152,10 @@ class LoopThread:
 
         Any thread may cancel it. Raises RuntimeError when the loop has ended.
         """
+        loop = self._loop or self._begin()[0]  # first: nothing looks at timers without its thread
         timer = Timer(callback)
-        if self._timers.add(delay_seconds, timer):
-            self.call_soon(partial(self._timers.look, self.loop), self._timers.context)
+        if self._timers.add(delay_seconds, timer) or self._stopping:
+            self.call_soon(partial(self._timers.look, loop), self._timers.context)
         return timer
 
     def stop(self, timeout_seconds: float) -> None:

@@ -26,10 +26,11 @@ class Timer(msgspec.Struct, eq=False):
         """Prevent the call, and let go of it; one that has just begun goes on."""
         self._callback = None
 
-    def take(self) -> Callable[[], None] | None:
-        """Take the call, once; None if it was taken before."""
+    def call(self) -> None:
+        """Make the call, once, unless it was given up."""
         callback, self._callback = self._callback, None
-        return callback
+        if callback is not None:
+            callback()
 
 
 class Timers:
@@ -81,10 +82,8 @@ class Timers:
             self._handle.cancel()
         if next_at != float("inf"):
             self._handle = loop.call_at(next_at, self.look, loop, context=self.context)
-        for timer in due:
-            callback = timer.take()
-            if callback is not None:
-                loop.call_soon(callback, context=self.context)
+        for timer in due:  # one that fails stops no other, and may give up those behind it
+            loop.call_soon(timer.call, context=self.context)
 
     def _drop_cancelled(self) -> None:
         self._heap = [one for one in self._heap if one[2]._callback is not None]  # noqa: SLF001 - a timer is this module's

@@ -32,9 +32,14 @@ class Waker:
         send_at_once(self._sending, b"w")
 
     def close(self) -> None:
-        """Close the sockets."""
+        """Have `wake` fail from now on."""
         self._loop.remove_reader(self._receiving)
         self._receiving.close()
+        self._sending.close()
+
+    def close_unused(self) -> None:
+        """Close the sockets of one that no other thread has; else one might wake another file."""
+        self.close()
         self._sending.close()
 
     def _on_readable(self) -> None:
