@@ -124,3 +124,15 @@ def test_what_a_thread_cannot_begin_with_is_refused(client: SyncLangGraphClient,
     assert (body["code"], body["details"]["field"]) == ("invalid_request", "supersteps")
     with pytest.raises(NotFoundError):
         client.threads.get(thread_id)
+
+
+def test_a_thread_begins_with_no_more_than_an_agent_gets(client: SyncLangGraphClient) -> None:
+    """A whole thread larger than ``AGENT_MAX_HISTORY_BYTES`` is refused, and none is made."""
+    thread_id = str(uuid.uuid4())
+    large = superstep({"messages": [{"type": "human", "content": "x" * 262_144}]})
+    with pytest.raises(BadRequestError) as caught:
+        client.threads.create(thread_id=thread_id, supersteps=[large])
+    body: Any = caught.value.body
+    assert "AGENT_MAX_HISTORY_BYTES" in body["details"]["reason"]
+    with pytest.raises(NotFoundError):
+        client.threads.get(thread_id)

@@ -214,3 +214,28 @@ def test_other_wires_have_the_thread_as_a_session(host: Gunicorn, url: str) -> N
         assert (said["turn_id"], said["reply"]) == ("1", "hi")
         told = http.get(f"{url}/chat/{thread_id}/poll?after={polled['next']}").json()
         assert told["events"][-1]["type"] == "done"
+
+
+def test_a_search_is_no_larger_than_few_threads(client: SyncLangGraphClient) -> None:
+    """What large threads have said is left out behind the first ones, never the threads."""
+    tag = uuid.uuid4().hex
+    large: Any = {"messages": [{"type": "human", "content": "x" * 200_000}]}
+    steps: Any = [{"updates": [{"values": large, "as_node": "agent"}]}]
+    for _ in range(12):
+        client.threads.create(metadata={"tag": tag}, supersteps=steps)
+    found = client.threads.search(metadata={"tag": tag}, limit=12)
+    assert len(found) == 12
+    assert found[0]["values"] == client.threads.get(found[0]["thread_id"])["values"]
+    assert found[-1]["values"] is None
+    assert sum(len(str(one)) for one in found) < 1_300_000
+    bare: Any = client.threads.search(metadata={"tag": tag}, limit=12, select=["thread_id"])
+    assert [one["thread_id"] for one in bare] == [one["thread_id"] for one in found]
+    for one in found:
+        client.threads.delete(one["thread_id"])
+
+
+def test_a_search_takes_no_more_ids_than_it_looks_at(client: SyncLangGraphClient) -> None:
+    """Each would be compared with each thread."""
+    assert client.threads.search(ids=["unknown"] * 1000) == []
+    with pytest.raises(BadRequestError):
+        client.threads.search(ids=["unknown"] * 1001)

@@ -10,6 +10,7 @@ Amount = Annotated[int, Meta(ge=0, le=1000)]
 Offset = Annotated[int, Meta(ge=0, le=100_000)]
 Name = Annotated[str, Meta(max_length=256)]
 _Names = Annotated[list[Name], Meta(max_length=64)]
+_Ids = Annotated[list[Name], Meta(max_length=1000)]
 SortBy = Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"]
 
 
@@ -47,7 +48,7 @@ class SearchBody(Struct):
     offset: Offset = 0
     metadata: Optional[dict[str, Any]] = None
     status: Optional[Literal["idle", "busy", "interrupted", "error"]] = None
-    ids: Optional[list[str]] = None
+    ids: Optional[_Ids] = None
     sort_by: Optional[SortBy] = None
     sort_order: Optional[str] = None
     select: Optional[_Names] = None
@@ -58,6 +59,11 @@ class SearchBody(Struct):
     def is_ascending(self) -> bool:
         """Whether the least comes first."""
         return (self.sort_order or "").lower() == "asc"
+
+    @property
+    def wants_values(self) -> bool:
+        """Whether what was said in the threads is asked for."""
+        return self.select is None or "values" in self.select
 
     def unserved(self) -> str | None:
         """A field that asks for what there is none of."""

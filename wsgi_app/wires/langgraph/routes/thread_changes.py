@@ -7,6 +7,7 @@ import uuid
 from flask import Response, request
 
 from wsgi_app.errors import RequestError
+from wsgi_app.events import encode_json
 from wsgi_app.store.base import Message, SessionKey, SessionView
 from wsgi_app.store.values import begins_exchange
 from wsgi_app.web.current import session_key
@@ -28,6 +29,8 @@ def post_threads(mount: Mount) -> Response:
         messages = read_supersteps(body.supersteps or [])
     except ValueError as error:
         raise invalid("supersteps", str(error)) from None
+    if len(encode_json(messages)) > mount.settings.max_history_bytes:
+        raise invalid("supersteps", "Expected no more than AGENT_MAX_HISTORY_BYTES")
     is_made = make_thread(mount, key, body.metadata or {}, messages)
     if not is_made and body.if_exists != "do_nothing":
         raise RequestError("session_busy", "There is such a thread.")

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from flask import Response, request
+from msgspec import Raw
 
+from wsgi_app.events import encode_json
 from wsgi_app.store.base import SessionKey, SessionState
 from wsgi_app.web.current import current_principal
 from wsgi_app.web.envelope import json_response
@@ -19,18 +21,24 @@ from wsgi_app.wires.langgraph.routes.threads import describe_thread, status_of
 #: So many of a tenant's newest threads are looked through.
 MAX_SEARCHED: Final = 1000
 _PAGE: Final = 100
+#: Behind so many bytes an answer's threads come without what was said in them.
+MAX_VALUES_BYTES: Final = 1_048_576
 
 
 def post_threads_search(mount: Mount) -> Response:
     """POST /langgraph/threads/search: the tenant's threads, newest first."""
     body = _search(mount)
-    found: list[dict[str, Any]] = []
-    skipped = 0
+    found: list[Raw] = []
+    skipped = size = 0
     for key, view in _matching(mount, body):
         if skipped < body.offset:
             skipped += 1
         elif len(found) < min(body.limit, _PAGE):
-            found.append(_selected(describe_thread(mount, key, view), body.select))
+            has_values = body.wants_values and size < MAX_VALUES_BYTES
+            document = describe_thread(mount, key, view, has_values=has_values)
+            encoded = encode_json(_selected(document, body.select))
+            found.append(Raw(encoded))
+            size += len(encoded)
         else:
             break
     return json_response(found)

@@ -146,11 +146,11 @@ def status_of(mount: Mount, key: SessionKey, view: SessionState) -> str:
     return "interrupted" if interrupts_of(mount, key, view) else "busy"
 
 
-def describe_thread(mount: Mount, key: SessionKey, view: SessionState) -> dict[str, Any]:
+def describe_thread(
+    mount: Mount, key: SessionKey, view: SessionState, *, has_values: bool = True
+) -> dict[str, Any]:
     """A thread with what was said in it; one without a run may have no values."""
-    history = view if isinstance(view, SessionView) else mount.store.history(key)
-    stored = [] if history is None else history.messages
-    messages = [one for exchange in exchanges_of(stored) for one in exchange.messages]
+    messages = _messages_of(mount, key, view) if has_values else []
     waiting = interrupts_of(mount, key, view)
     return thread_document(
         key.session_id,
@@ -158,9 +158,15 @@ def describe_thread(mount: Mount, key: SessionKey, view: SessionState) -> dict[s
         created_at=int(view.created_at * 1000),
         updated_at=int(view.updated_at * 1000),
         status="idle" if not view.active_turns else "interrupted" if waiting else "busy",
-        values={"messages": messages} if view.turn or messages else None,
+        values={"messages": messages} if messages or (has_values and view.turn) else None,
         interrupts={mark_of_turn(mount, key, view.active_turns[0]): waiting} if waiting else {},
     )
+
+
+def _messages_of(mount: Mount, key: SessionKey, view: SessionState) -> list[dict[str, Any]]:
+    history = view if isinstance(view, SessionView) else mount.store.history(key)
+    stored = [] if history is None else history.messages
+    return [one for exchange in exchanges_of(stored) for one in exchange.messages]
 
 
 def _interrupts(
