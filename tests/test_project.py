@@ -32,6 +32,9 @@ OWN_NAME = "wsgi-agent-host"
 LOCKS = ("requirements.lock", "requirements-runtime.lock", "bench/requirements.lock")
 MAX_LINES = 350
 MAX_TEST_LINES = 400
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+#: A message, a report or a log line; an index, a position or a limit's share; text or steers.
+AMBIGUOUS = {"told", "tell", "tells", "said", "heard", "hear", "place", "places"}
 
 # Reads each module of the package, then reports what doing so started or opened.
 IMPORT_ALL = """
@@ -211,6 +214,24 @@ def test_tests_stay_small() -> None:
     own = [path for path in tests if "node_modules" not in path.parts]
     sizes = {path: len(path.read_text().splitlines()) for path in own}
     assert not {path: size for path, size in sizes.items() if size > MAX_TEST_LINES}
+
+
+def test_names_are_the_glossarys() -> None:
+    """No name of the package is a word that stood for several things, see docs/glossary.md."""
+    parts = {part for path in modules() for name in names_of(path) for part in name.split("_")}
+    assert len(parts) > 1000
+    assert not parts & AMBIGUOUS
+
+
+def names_of(path: Path) -> set[str]:
+    """What a module defines, by name, but for names that are kept for an older version."""
+    if path.name == "old_names.py":
+        return set()
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    named = [node.name for node in nodes if isinstance(node, DEFINITIONS)]
+    stored = [n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    held = [n.attr for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)]
+    return {*named, *stored, *held, *(node.arg for node in nodes if isinstance(node, ast.arg))}
 
 
 def test_threads_start_in_one_place() -> None:

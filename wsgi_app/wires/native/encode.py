@@ -30,9 +30,9 @@ def encode_frame(
     ``mark``: of the event's run, for its id.
     """
     if not named and not mark:
-        place = numbered.id
+        event_id = numbered.id
         return numbered_frame(
-            place.turn, place.seq, numbered.json, retry_milliseconds=retry_milliseconds
+            event_id.turn, event_id.seq, numbered.json, retry_milliseconds=retry_milliseconds
         )
     return frame(
         numbered.json,

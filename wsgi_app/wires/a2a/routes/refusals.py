@@ -73,15 +73,15 @@ def task_not_found(task_id: str) -> A2aError:
 
 
 def details_of(error: AgentHostError) -> list[dict[str, Any]]:
-    """What is told of an error beside its code, as google.rpc has it."""
+    """What an error's body has beside its code, in google.rpc's form."""
     if isinstance(error, A2aError):
         return [_info(error.reason, _PROTOCOL, error.metadata)]
-    told = {name: str(value) for name, value in error.details.items()}
+    details = {name: str(value) for name, value in error.details.items()}
     if error.code == "unsupported_media_type":
-        return [_info(_MEDIA_TYPE, _PROTOCOL, told)]
-    found = [_info(error.code.upper(), _HOST, told)]
+        return [_info(_MEDIA_TYPE, _PROTOCOL, details)]
+    found = [_info(error.code.upper(), _HOST, details)]
     if "field" in error.details:
-        violation = {"field": told["field"], "description": told.get("reason", "")}
+        violation = {"field": details["field"], "description": details.get("reason", "")}
         found.append({"@type": f"{_TYPES}BadRequest", "fieldViolations": [violation]})
     return found
 
@@ -107,8 +107,8 @@ def rpc_refusal(error: AgentHostError) -> Response:
         is_request = "wsgi_app_a2a_id" in g
         if is_request and status not in _OF_HTTP and status < _SERVER_ERROR:
             status = 200
-    told = {"code": code, "message": error.message, "data": details_of(error)}
-    body = {"jsonrpc": "2.0", "id": g.get("wsgi_app_a2a_id"), "error": told}
+    fault = {"code": code, "message": error.message, "data": details_of(error)}
+    body = {"jsonrpc": "2.0", "id": g.get("wsgi_app_a2a_id"), "error": fault}
     return json_response(body, status, error_headers(error))
 
 
@@ -119,6 +119,6 @@ def http_refusal(error: AgentHostError) -> Response:
     else:
         status = _status_of(error)
         grpc = _GRPC.get(status, "INVALID_ARGUMENT" if status < _SERVER_ERROR else "INTERNAL")
-    told = {"code": status, "status": grpc, "message": error.message}
-    body = {"error": {**told, "details": details_of(error)}}
+    fault = {"code": status, "status": grpc, "message": error.message}
+    body = {"error": {**fault, "details": details_of(error)}}
     return json_response(body, status, error_headers(error))

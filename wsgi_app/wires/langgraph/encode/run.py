@@ -179,8 +179,8 @@ class RunEncoder:
         self._lanes.take(event)
 
     def _emit_message(self, message: LangChainMessage, node: str) -> None:
-        place = {"langgraph_node": node, "langgraph_checkpoint_ns": "", "tags": []}
-        metadata = {**self._about, **place}
+        node_fields = {"langgraph_node": node, "langgraph_checkpoint_ns": "", "tags": []}
+        metadata = {**self._about, **node_fields}
         self._put("messages-tuple", [message, metadata], "messages")
 
     def _emit_chunk(self, message_id: str, content: str, **more: Any) -> None:

@@ -102,8 +102,8 @@ def post_assistant_latest(mount: Mount, assistant_id: str) -> Response:
 
 
 def _read_only() -> RequestError:
-    told = "The assistant is the agent that the site hosts: no client changes it."
-    return RequestError("method_not_allowed", told, headers={"Allow": "GET"})
+    message = "The assistant is the agent that the site hosts: no client changes it."
+    return RequestError("method_not_allowed", message, headers={"Allow": "GET"})
 
 
 def get_assistant(mount: Mount, assistant_id: str) -> Response:

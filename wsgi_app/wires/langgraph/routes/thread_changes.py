@@ -77,5 +77,5 @@ def _describe(mount: Mount, key: SessionKey) -> Response:
 
 def _ended(view: SessionView) -> list[Message]:
     """The history without the exchange that a turn is still at."""
-    places = [place for place, one in enumerate(view.messages) if begins_exchange(one)]
-    return view.messages[: places[-1]] if view.active_turns and places else view.messages
+    starts = [index for index, one in enumerate(view.messages) if begins_exchange(one)]
+    return view.messages[: starts[-1]] if view.active_turns and starts else view.messages

@@ -84,7 +84,7 @@ def _sessions(mount: Mount, body: SearchBody) -> Iterator[tuple[SessionKey, Sess
         if cursor is None:
             break
 
-    def place(one: tuple[SessionKey, SessionState]) -> tuple[Any, float]:
+    def sort_key(one: tuple[SessionKey, SessionState]) -> tuple[Any, float]:
         key, view = one
         if body.sort_by == "thread_id":
             return view.session_id, view.created_at
@@ -93,5 +93,5 @@ def _sessions(mount: Mount, body: SearchBody) -> Iterator[tuple[SessionKey, Sess
         is_by_change = body.sort_by in ("updated_at", "state_updated_at")
         return view.updated_at if is_by_change else view.created_at, view.created_at
 
-    found.sort(key=place, reverse=not body.is_ascending)
+    found.sort(key=sort_key, reverse=not body.is_ascending)
     yield from found

@@ -237,8 +237,8 @@ class _Responses:
     def _send_error(self, error: AgentHostError) -> None:
         count_refused(error.code)
         status = STATUSES.get(error.code, error_status(error))
-        told: dict[str, Any] = error_object(error.code, error.message, error.details, status)
-        self._client.send(encode_json({"type": "error", "status": status, **told}).decode())
+        fault: dict[str, Any] = error_object(error.code, error.message, error.details, status)
+        self._client.send(encode_json({"type": "error", "status": status, **fault}).decode())
 
 
 def _is_passing(response_id: str) -> bool:
@@ -250,5 +250,5 @@ def _is_passing(response_id: str) -> bool:
 
 
 def _too_old() -> RequestError:
-    told = "This connection has lasted an hour; open a new one."
-    return RequestError("websocket_connection_limit_reached", told)
+    message = "This connection has lasted an hour; open a new one."
+    return RequestError("websocket_connection_limit_reached", message)
