@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from tests.support.stores import AbsentStore
+from tests.support.stores import AbsentStore, RefusingStore
 from tests.support.turns import END_SECONDS, TurnBench, events_of
 from tests.support.waiting import wait_for
 from wsgi_app import Turn
@@ -68,3 +68,24 @@ def test_a_turn_that_is_lost_while_the_store_is_away_stops_no_other() -> None:
     assert run.wait_ended(END_SECONDS)
     talk.over.set()
     check_goes_on(bench)
+
+
+def test_an_end_that_is_stored_late_wakes_what_waits_for_it() -> None:
+    """Its readers here have it before; those that read the store have waited for the store."""
+    bench = TurnBench(RefusingStore)
+    assert isinstance(bench.store, RefusingStore)
+    talk, woken = Talk(), threading.Event()
+    run = bench.start(talk)
+    wait_for(lambda: stored(bench, run) > 0, "events of a running turn stored", STORED_SECONDS)
+    bench.store.away = True
+    talk.over.set()
+    assert run.wait_ended(END_SECONDS), "without the store"
+    bench.runner.follow(run.fence.key, woken.set)
+    bench.runner.heartbeat.beat_soon()
+    assert woken.wait(END_SECONDS), "by the first heartbeat that finds the session"
+    woken.clear()
+    bench.store.away = False
+    wait_for(lambda: not bench.runner.fences(), "the end is stored")
+    assert woken.wait(END_SECONDS), "by the end"
+    bench.runner.following.leave(run.fence.key, woken.set)
+    bench.runner.close(10)

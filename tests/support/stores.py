@@ -60,3 +60,15 @@ class AbsentStore(MemoryStore):
         if self.away:
             raise StoreUnavailable
         return super().state_of(key)
+
+
+class RefusingStore(MemoryStore):
+    """Takes no events and ends while ``away`` is set."""
+
+    away = False
+
+    def write(self, writes: Sequence[JournalWrite]) -> list[Appended | Fenced | StoreUnavailable]:
+        """Write, if it is there."""
+        if self.away:
+            return [StoreUnavailable() for _ in writes]
+        return super().write(writes)

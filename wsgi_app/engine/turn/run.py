@@ -196,8 +196,9 @@ class TurnRun:
 
     def publish(self) -> None:
         """Let the readers see the end; the store knows it, or does not answer."""
-        if self.terminal is not None:
-            self.move("out")
+        if self.terminal is not None and not self.move("out"):
+            # It was out before the store knew it: who waits for it there looks again.
+            self._services.wake_waiting(self.fence.key)
 
     def fence_off(self, *, queued: bool = False) -> None:
         """End a turn whose session is deleted, or which another worker has ended or continues.

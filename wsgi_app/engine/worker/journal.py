@@ -312,7 +312,9 @@ class Journal:
         if entry.check_orphan:
             entry.check_orphan = False
             entry.turn.orphan_checked(followed=False)
-        if ends and time.monotonic() - entry.turn.ended_at >= FINISH_PATIENCE_SECONDS:
+        waited = ends and time.monotonic() - entry.turn.ended_at >= FINISH_PATIENCE_SECONDS
+        if waited and not entry.is_out:
+            entry.is_out = True
             entry.turn.publish()
 
     def _drop(self, entry: Entry) -> None:

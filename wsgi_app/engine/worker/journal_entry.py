@@ -56,6 +56,8 @@ class Entry(Struct, eq=False):
     steps: deque[tuple[StepWrite, Future[None]]] = field(default_factory=deque)
     check_orphan: bool = False
     failed: bool = False
+    #: Whether its readers have its end, though the store does not.
+    is_out: bool = False
     dropped: bool = False
 
     def is_writable(self) -> bool:
