@@ -5,6 +5,7 @@ The stand-alone app hosts the scripted agent in them, so its routes are at the r
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -113,12 +114,18 @@ def as_another_account() -> list[str]:
 
 
 def debian_environment() -> Path:
-    """A virtual environment of the Python that Debian builds mod_wsgi for."""
-    subprocess.run(
-        ["scripts/virtualenv", str(DEBIAN_VENV), "requirements-runtime.lock"],
-        cwd=ROOT,
-        env=clean_environment({"PYTHON": "/usr/bin/python3"}),
-        check=True,
-        timeout=SETUP_SECONDS,
-    )
+    """A virtual environment of the Python that Debian builds mod_wsgi for.
+
+    Runs of tests at the same time wait for the first: another would use it half made.
+    """
+    script = ROOT / "scripts" / "virtualenv"
+    with script.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(
+            [script, DEBIAN_VENV, "requirements-runtime.lock"],
+            cwd=ROOT,
+            env=clean_environment({"PYTHON": "/usr/bin/python3"}),
+            check=True,
+            timeout=SETUP_SECONDS,
+        )
     return DEBIAN_VENV
