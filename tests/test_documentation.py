@@ -269,6 +269,9 @@ HABITS = {
     r"\b(go|goes|gone|went|going) on with\b": "continue",
     r"\bhand(s|ed)? on\b": "pass on",
     r"\btells? of (?:its|their|itself)\b": "reports",
+    r"\bany more\b": "no longer",
+    r"\bnot wrong but not right\b": "a warning",
+    r"\bnothing done\b": "does nothing",
     r"\b[Tt]ell what\b": "report what",
     r"\b[Tt]ells\b(?! the model\b)": "reports, says, has, shows or distinguishes",
 }

@@ -97,7 +97,7 @@ class Gap(Event, frozen=True, tag="gap"):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens that the model provider counted; zero when it told none."""
+    """Tokens that the model provider counted; zero when it reported none."""
 
     input_tokens: int = 0
     output_tokens: int = 0

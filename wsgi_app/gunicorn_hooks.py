@@ -108,7 +108,7 @@ def worker_int(worker: Any) -> None:
 def worker_exit(_server: Any, worker: Any) -> None:
     """Wait until the drain is through, so that the last events are with readers and store.
 
-    gunicorn itself waits for its own connections alone: parked streams are none any more.
+    gunicorn itself waits for its own connections alone: parked streams are no longer among them.
     """
     drained = getattr(worker, "wsgi_app_drained", None)
     if drained is None:

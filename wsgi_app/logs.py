@@ -27,7 +27,7 @@ FIELDS_ATTRIBUTE: Final = "agent_turn"
 _TURN_ENDED: Final = "turn ended"
 #: Nothing that ends a line, a field or a JSON string; as long as any tracing system's.
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}", re.ASCII)
-#: A URL; the groups are told: scheme, host and port. Keys stand in paths, too.
+#: A URL; the groups are shown: scheme, host and port. Keys stand in paths, too.
 _URL: Final = re.compile(r"(\b[a-z]+://)(?:[^/@?#\s]*@)?([^/?#\s]*)\S*", re.ASCII)
 _HTTP_CLIENTS: Final = (
     *("httpx", "httpx2", "httpcore", "httpcore2"),
@@ -78,7 +78,7 @@ class UrlFilter(logging.Filter):
 
 
 def hide_urls_secrets() -> None:
-    """Have the HTTP clients' lines tell no key of a URL, whoever shows them; once is enough."""
+    """Remove the keys of URLs from the HTTP clients' lines, for all handlers; once is enough."""
     for name in _HTTP_CLIENTS:
         logger = logging.getLogger(name)
         if not any(isinstance(known, UrlFilter) for known in logger.filters):

@@ -121,7 +121,7 @@ class TurnEvents:
         return ToolResult(data["tool"], data["call_id"], output, status="error")
 
     def _completion(self, data: dict[str, Any]) -> ToolResult | None:
-        # Of a sub-agent's tool no result is told; of the others it follows.
+        # A sub-agent's tool reports no result; that of the others follows.
         return self._result(data) if "child_task_id" in data else None
 
     def _model_answer(self, data: dict[str, Any]) -> None:

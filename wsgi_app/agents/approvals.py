@@ -59,7 +59,7 @@ def approve(
     """A tool that asks the user before each call; ``timeout_seconds`` as for `Tool`.
 
     Of a server of tools, such as an `McpServer`, each tool asks. The answer ``true`` lets a call
-    run. Anything else refuses; a text is told to the model as why.
+    run. Anything else refuses; the model gets a text as the reason.
     """
     if isinstance(tool, ToolServer):
         return tool.approved()

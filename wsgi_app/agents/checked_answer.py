@@ -62,7 +62,7 @@ class CheckedAnswer:
         self.count()
 
     def count(self) -> None:
-        """Add the tokens that the answer told, once."""
+        """Add the tokens that the answer reported, once."""
         if not self._is_counted and self._step.usage != Usage():
             self._is_counted = True
             self._turn.add_usage(self._step.usage)

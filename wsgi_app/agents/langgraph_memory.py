@@ -106,7 +106,7 @@ async def before_newest(
             return None
         state = await graph.aget_state(state.parent_config)
         if state.metadata is None:
-            return None  # whoever prunes threads has taken it
+            return None  # it was pruned
     checkpoint_id = state.config["configurable"]["checkpoint_id"]
     return merge_configs(config, {"configurable": {"checkpoint_id": checkpoint_id}})
 

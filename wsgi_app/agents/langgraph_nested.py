@@ -15,7 +15,7 @@ from wsgi_app.engine import Turn
 from wsgi_app.errors import TurnCancelled, TurnError
 from wsgi_app.events import ToolCall, ToolResult
 
-#: What a tool's graph does before its call is told; the stream of the outer graph may be behind.
+#: What a tool's graph does before its call is shown; the outer graph's stream may be behind.
 MAX_WAITING: Final = 1000
 _TASK: Final = "langgraph_checkpoint_ns"
 _SEPARATOR: Final = "|"

@@ -101,7 +101,7 @@ class GraphSteps:
             raise CannotGoOn(NO_CHECKPOINT)
 
     def show(self, state: StateSnapshot, message_id: str, stream: GraphStream) -> None:
-        """Report what the state has behind the last record, and what the user has not been told."""
+        """Report what the state has behind the last record, and what the user has not seen."""
         stream.note_events(self._turn.records.events)
         recorded = {step["last"] for step in self._calls.steps[-1:]} | set(self._calls.advances)
         recorded = recorded - {None} or {message_id}

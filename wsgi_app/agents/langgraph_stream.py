@@ -52,7 +52,7 @@ class GraphStream:
         """Nothing is left to send."""
 
     def take(self, mode: str, data: Any, namespace: Sequence[str] = ()) -> None:
-        """Take the next part of the stream; whoever's it is, it is the turn's own."""
+        """Take the next part of the stream; all of it is the turn's own."""
         del namespace
         if mode == "messages":
             self._take_message(*data)

@@ -102,7 +102,7 @@ class OpenAIAgent:
         self._refuses_more = too_many_tools == "refuse"
         self._api = api
         self._resume = resume
-        #: The tools that the log was told of last; any turn's thread writes it, whole.
+        #: The tools that the log last named; any turn's thread writes it, whole.
         self._reported_left_out: list[str] = []
         if self._refuses_more and len(self._toolbox.tools) > max_tools:
             raise ValueError(f"{len(self._toolbox.tools)} tools are more than {max_tools}")

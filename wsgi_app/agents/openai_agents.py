@@ -62,7 +62,7 @@ class AgentsSdkAgent:
     ``resume``: with Redis, another worker continues a turn whose worker dies, from its last
     finished step. ``on_crash``: what happens to a call in flight, by the tool's name, see `Tool`.
 
-    A tool that needs approval makes a question of the turn: yes runs it, anything else is told to
+    A tool that needs approval makes a question of the turn: yes runs it, anything else goes to
     the model as the reason why not. Called by any number of turns at once, each in a task on the
     ``agents`` loop; nothing changes after construction.
     """

@@ -44,7 +44,7 @@ class NestedRunner(AgentRunner):
         self._before = before
 
     async def run(self, starting_agent: Any, input: Any, **options: Any) -> Any:  # noqa: A002 - the SDK's name
-        """Run an agent; gives the same as a run that nobody sees."""
+        """Run an agent; returns the same as a run that is not observed."""
         with ExitStack() as stack:
             turn = _enter_child(stack, starting_agent.name, options.get("context"))
             if turn is None:
@@ -63,7 +63,7 @@ class NestedRunner(AgentRunner):
         return self._before.run_sync(*args, **options)
 
     def run_streamed(self, *args: Any, **options: Any) -> RunResultStreaming:
-        """See `AgentRunner.run_streamed`: whoever reads it sees it."""
+        """See `AgentRunner.run_streamed`: its reader sees it."""
         return self._before.run_streamed(*args, **options)
 
 
@@ -102,7 +102,7 @@ class NestedReport(Report):
         return {"hooks": self, "run_config": config}
 
     def note_called(self, asked: Sequence[ToolApprovalItem]) -> None:
-        """Know the calls of which the user was asked, and told before."""
+        """Note the calls that the user was asked about, and has seen before."""
         for item in asked:
             self._called[item.call_id or ""] = item.name or "a tool"
 

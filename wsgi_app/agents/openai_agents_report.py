@@ -102,7 +102,7 @@ class Report(RunHooks[Any]):
         self._has_text = self._has_spoken = False
 
     def _note_event(self, event: AnyEvent) -> None:
-        """Know what the user was told before this run."""
+        """Note what the user has seen before this run."""
         if isinstance(event, ToolCall):
             self._called[event.call_id] = event.tool
             self._steps.note_shown(event.call_id)
@@ -217,7 +217,7 @@ class Report(RunHooks[Any]):
                 self._send_result(context.tool_call_id, tool.name, result)
 
     async def note_error(self, args: ToolErrorFormatterArgs[Any]) -> str | None:
-        """Note why a tool failed; what the model is told is left to the SDK or its user."""
+        """Note why a tool failed; what the model gets is left to the SDK or its user."""
         if isinstance(args.error, TurnError):
             self._ending = args.error
         error = describe_error(args.error) if args.error else args.default_message

@@ -72,7 +72,7 @@ async def take_out(session: Session, message: str) -> None:
 
 
 async def add_rest(session: Session, turn: Turn, items: Sequence[TResponseInputItem]) -> None:
-    """Add what a session lacks of the turn's exchange; ``items`` are all that models were told."""
+    """Add what a session lacks of the turn's exchange; ``items`` are all that models were sent."""
     held = await session.get_items()
     asked, start = _last_asked(held), _last_asked(items)
     if start is None:

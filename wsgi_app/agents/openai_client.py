@@ -57,7 +57,7 @@ class OpenAIClient:
     """Asks the provider, with one client for each event loop, or with the author's own.
 
     Each event loop touches its own entry of ``_connected`` alone; nothing else changes. The
-    connections end with the loop, or when nobody has the client any more.
+    connections end with the loop, or when the client is no longer referenced.
     """
 
     def __init__(self, client: AsyncOpenAI | None = None) -> None:

@@ -28,7 +28,7 @@ log = logging.getLogger("wsgi_app")
 
 #: A turn holds one connection at a time, and the host bounds the turns: the pool must not.
 MAX_CONNECTIONS: Final = 100_000
-#: A user who sees nothing for so long is told why.
+#: A user who sees nothing for so long gets a status that says why.
 SHOWN_WAIT_SECONDS: Final = 2.0
 
 #: What a task's request says to its turn's user.
@@ -48,12 +48,12 @@ class Connected(NamedTuple):
     typed: bool = False
 
 
-#: Of clients that somebody has. What the collector takes with its connections is told as a fault.
+#: Of clients in use. What the collector frees together with its connections is logged as a fault.
 _lifetimes: Final[set[AsyncGenerator[Connected, None]]] = set()
 
 
 async def connect(owner: object) -> Connected:
-    """Connect on this loop; the connections end with it, or when nobody has the owner any more."""
+    """Connect on this loop; they end with it, or when the owner is no longer referenced."""
     lifetime = _keep_connected()
     connected = await lifetime.__anext__()
     _lifetimes.add(lifetime)

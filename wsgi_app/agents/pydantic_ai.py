@@ -44,7 +44,7 @@ class PydanticAIAgent:
     models may be asked AGENT_MAX_STEPS times. Needing more ends the turn with ``step_limit``.
 
     A deferred tool call makes a question of the turn: an approval by yes runs the tool, anything
-    else is told to the model as the reason why not; of a call that runs elsewhere the answer is
+    else goes to the model as the reason why not; of a call that runs elsewhere the answer is
     the result.
 
     ``resume``: with Redis, another worker continues a turn whose worker dies, from its last

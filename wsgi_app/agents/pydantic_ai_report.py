@@ -43,7 +43,7 @@ class Report:
         self._turn = turn
         self._clients = {tool.name for tool in turn.client_tools}
         self._steps = steps
-        #: Calls whose results the user has been told of, on another worker.
+        #: Calls whose results the user has seen from another worker.
         self._shown = steps.shown_results()
         self._limits = limits
         self._open: set[str] = set()
@@ -112,7 +112,7 @@ class Report:
 
     def _send_call(self, tool: str, call_id: str, arguments: dict[str, Any]) -> None:
         if call_id not in self._open and call_id not in self._shown:
-            self._open.add(call_id)  # one that waited for its approval is told a second time
+            self._open.add(call_id)  # one that waited for its approval is shown a second time
             self._turn.emit(ToolCall(tool, call_id, arguments))
         self._steps.note_shown(call_id)
 

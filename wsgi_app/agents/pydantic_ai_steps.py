@@ -51,7 +51,7 @@ class RunSteps:
         self._lock = asyncio.Lock()
 
     def shown_results(self) -> set[str]:
-        """The calls of the last step whose results the user has been told of."""
+        """The calls of the last step whose results the user has seen."""
         if not self.messages:
             return set()
         calls = {part.tool_call_id for part in _answer_of(self.messages).tool_calls}

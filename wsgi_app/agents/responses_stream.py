@@ -67,7 +67,7 @@ class ResponsesStep(ModelStep):
     def __init__(self, emit: Callable[[str | AnyEvent], None], *, has_spoken: bool = False) -> None:
         super().__init__(emit, has_spoken=has_spoken)
         self._items = OutputItems(self._check_call)
-        # Whether deltas have told what the item of this kind holds that ends next.
+        # Whether deltas have brought what the item of this kind holds that ends next.
         self._text_came = False
         self._thinking_came = False
 
@@ -145,7 +145,7 @@ class ResponsesStep(ModelStep):
                 self._emit_item(value)
 
     def _emit_item(self, item: dict[str, Any]) -> None:
-        """Send what an item holds, unless its deltas have told it."""
+        """Send what an item holds, unless its deltas have brought it."""
         if item["type"] == "message":
             if not self._text_came:
                 self._say("".join(_texts(item.get("content"), ("text", "refusal"))))

@@ -95,7 +95,7 @@ class Toolbox:
     def _may_run_again(self, turn: Turn, call: CallRequest) -> bool:
         tool = self._by_name.get(call.tool)
         if tool is None:
-            return True  # it is only told that there is none
+            return True  # it only learns that there is none
         if getattr(tool, "asks_first", False) and turn.records.is_asked_by(call.call_id):
             return True  # it has not begun
         on_crash = on_crash_of(tool)

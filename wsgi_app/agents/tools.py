@@ -139,7 +139,7 @@ def lane_of(tool: AnyTool | None) -> object:
 
 
 def on_crash_of(tool: AnyTool | None) -> OnCrash:
-    """What happens to a tool's call in flight, see `Tool`; other sources' are told."""
+    """What happens to a call in flight, see `Tool`; for tools of other sources it is "tell"."""
     found: OnCrash = getattr(tool, "on_crash", "tell")
     return found
 

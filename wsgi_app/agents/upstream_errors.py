@@ -24,7 +24,7 @@ _STATUS_TEXT: Final = re.compile(r"\d{3}", re.ASCII)
 
 
 class BrokenOffError(UpstreamError):
-    """The answer stopped before its end, or told an error: another request may get a whole one.
+    """The answer stopped before its end, or reported an error: another request may get a whole one.
 
     So it is asked for again while nothing came of it, and the provider has counted nothing.
     """

@@ -21,7 +21,7 @@ class ReloadedFile(Generic[T]):
     """A file's content, read again once the file has changed.
 
     ``parse`` makes it of the text and raises ValueError; ``setting`` names the file in messages. A
-    new file that cannot be read is told to the log, and the content before it stays.
+    new file that cannot be read is logged, and the content before it stays.
 
     Used by any thread. Its fields are single assignments; threads that look at the same time read
     the same.

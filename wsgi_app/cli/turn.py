@@ -15,7 +15,7 @@ from wsgi_app.cli.sse import Block
 
 TERMINAL: Final = ("done", "error", "cancelled")
 FIRST_RETRY_SECONDS: Final = 1.0
-#: Failures in a row, about five seconds: a message that never got there is soon told.
+#: Failures in a row, about five seconds: a message that never arrived is soon reported.
 MAX_START_FAILURES: Final = 4
 #: Failures in a row, about a minute: long enough for a host to be replaced.
 MAX_READ_FAILURES: Final = 10
@@ -140,7 +140,7 @@ class TurnReader:
 
     def _may_pass(self, fault: HostError, failures: int) -> bool:
         if self.turn is None:
-            # A refused start is told at once, unless an earlier request may have started it.
+            # A refused start is reported at once, unless an earlier request may have started it.
             in_doubt = failures > 1 or isinstance(fault, ConnectionLost)
             return fault.retryable and in_doubt and failures < MAX_START_FAILURES
         return fault.retryable and failures < MAX_READ_FAILURES

@@ -1,7 +1,7 @@
 """What keeps the files that users send, for all workers alike.
 
-A file belongs to a session of a tenant, and goes with it. Whoever asks names the tenant: another
-tenant's file is an unknown one. Everything may raise OSError, which is told as 503. Used by any
+A file belongs to a session of a tenant, and goes with it. Each call names the tenant: another
+tenant's file is an unknown one. Everything may raise OSError, which becomes 503. Used by any
 thread.
 """
 

@@ -52,7 +52,7 @@ class SharedFolder:
             self._own = Path(tempfile.mkdtemp(prefix="wsgi_app-metrics-", dir=parent))
             os.environ[VARIABLE] = str(self._own)
             atexit.register(_remove, self._own, os.getpid())
-        # Again: whoever tidies up temporary files may have removed it.
+        # Again: a clean-up of temporary files may have removed it.
         self._own.mkdir(mode=0o700, exist_ok=True)
         lock = self._own / _LOCK_NAME
         lock.touch()

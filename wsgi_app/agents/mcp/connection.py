@@ -55,7 +55,7 @@ class McpConnection:
 
     @property
     def has_new_tools(self) -> bool:
-        """Whether the server has told that its tools are others than those listed last."""
+        """Whether the server has reported that its tools changed since the last listing."""
         return self._link is not None and self._link.has_new_tools
 
     async def list_tools(self, turn: Turn) -> list[RemoteTool]:
@@ -81,7 +81,7 @@ class McpConnection:
             raise unusable(self.name, error) from error
 
     async def call(self, turn: Turn, tool: RemoteTool, arguments: dict[str, Any]) -> CallToolResult:
-        """Call a tool; when the caller is cancelled, the server is told.
+        """Call a tool; a cancel of the caller is passed on to the server.
 
         A connection that is lost before the server has got the call is made again, once. Raises
         ValueError with the server's text if it refuses, ConnectionError and TimeoutError.

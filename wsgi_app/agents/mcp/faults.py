@@ -26,7 +26,7 @@ class Fault(NamedTuple):
     status: int
     #: For the log: what the server, or the client of HTTP, said.
     text: str
-    #: Whether the server has forgotten the session, or cannot be reached any more.
+    #: Whether the server has forgotten the session, or can no longer be reached.
     is_lost: bool
     #: Whether the request may have been carried out.
     may_have_run: bool

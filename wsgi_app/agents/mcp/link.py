@@ -36,9 +36,9 @@ class McpLink:
         self.wire = Wire(endpoint.name, endpoint.max_result_bytes)
         #: Whether it has connected.
         self.was_open = False
-        #: Whether the server has told that its tools are others now.
+        #: Whether the server has reported that its tools have changed.
         self.has_new_tools = False
-        #: Whether a call got no answer in its time: the server may answer nothing any more.
+        #: Whether a call got no answer in its time: the server may no longer answer anything.
         self.is_doubtful = False
         self._over = False
         self._client: Client | None = None
@@ -79,7 +79,7 @@ class McpLink:
                 await self._connect()
             if self._scope.cancelled_caught:
                 self._error = TimeoutError("it did not answer in time")
-        except Exception as error:  # noqa: BLE001 - whatever a server may do; told by get_client
+        except Exception as error:  # noqa: BLE001 - whatever a server may do; get_client reports it
             self._error = error
         finally:
             if not self.was_open:

@@ -94,7 +94,7 @@ async def run_program(program: StdioServerParameters, wire: Wire) -> AsyncGenera
 
 
 async def _read(process: Process, wire: Wire, hand_on: Any) -> None:
-    """Hand on the program's messages to its end, also when nobody takes them any more."""
+    """Pass on the program's messages to its end, even when they are no longer read."""
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     messages = Messages(wire.server, wire.max_message_bytes)
     is_wanted, is_logged = True, False

@@ -39,6 +39,6 @@ class Progress:
 
 
 def emit_status(turn: Turn, text: str) -> None:
-    """Send a status, unless the turn takes none any more."""
+    """Send a status, unless the turn has ended."""
     with suppress(TurnCancelled, TurnError):  # it ends, which its own thread finds out
         turn.emit(Status(text))

@@ -27,7 +27,7 @@ from mcp_types import (
 POLL_SECONDS: Final = 1.0
 MIN_POLL_SECONDS: Final = 0.05
 MAX_POLL_SECONDS: Final = 10.0
-#: For telling the server that its task is not wanted any more.
+#: For telling the server that its task is no longer wanted.
 CANCEL_SECONDS: Final = 2.0
 #: How long the server keeps a task; above what any turn takes.
 KEPT_MILLISECONDS: Final = 3_600_000

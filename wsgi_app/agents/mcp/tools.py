@@ -105,7 +105,7 @@ class McpConnections:
 
     @property
     def has_new_tools(self) -> bool:
-        """Whether a server has told that its tools are others than those listed last."""
+        """Whether a server has reported that its tools changed since the last listing."""
         return any(connection.has_new_tools for connection in self._connections)
 
     def tools(self, turn: Turn) -> list[AnyTool]:

@@ -60,7 +60,7 @@ def _first_there(path: Path) -> Path:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether a file can be made; read-only file systems are told by that alone."""
+    """Whether a file can be made; only that finds read-only file systems."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return True

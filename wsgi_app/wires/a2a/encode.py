@@ -85,7 +85,7 @@ class TaskBuilder:
         return {**made, "metadata": self._metadata} if self._metadata else made
 
     def go_live(self) -> None:
-        """Let what is told from now on be of now."""
+        """Let later updates have the present time."""
         self._at = None
 
     def begin(self) -> None:
@@ -225,7 +225,7 @@ class TaskEncoder:
         )
 
     def end_for_answer(self) -> bytes:
-        """Nothing: the status has told that the task waits."""
+        """Nothing: the status has shown that the task waits."""
         return b""
 
     def _frame(self, event: JsonObject, event_id: str) -> bytes:

@@ -130,7 +130,7 @@ class RunEncoder:
             self._muted = False
             self._sub_agents.end()  # they begin again in this run
             self._frames = []
-        # The end is told in any case: the question may not be kept any more.
+        # The end is sent in any case: the question may no longer be kept.
         return frames[-1] if isinstance(event, (Done, Error, Cancelled)) else b""
 
     def _put(self, kind: str, **fields: Any) -> None:

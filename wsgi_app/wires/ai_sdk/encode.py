@@ -222,7 +222,7 @@ class MessageStream:
 
     def _add_call(self, call_id: str, tool: str, value: dict[str, Any]) -> None:
         if call_id in self._open:
-            return  # it is the same call, told again
+            return  # the same call, sent again
         if call_id in self._in_this_step:
             self._leave_step()
         self._put_input(call_id, tool, value)

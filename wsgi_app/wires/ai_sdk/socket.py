@@ -206,7 +206,7 @@ class _Chat:
     def _send_chunks(self, name: str, stream: _Stream, numbered: NumberedEvent) -> None:
         for frame in stream.encode(numbered).split(b"\n\n"):
             chunk = frame.partition(b"data: ")[2]
-            if chunk.startswith(b"{"):  # the end is told by a frame of its own
+            if chunk.startswith(b"{"):  # the end has a frame of its own
                 number = self._sequences[name] = self._sequences[name] + 1
                 self._put("chunk", name, sequence=number - 1, chunk=msgspec.Raw(chunk))
 

@@ -19,7 +19,7 @@ from wsgi_app.wires.ai_sdk.request import AiSdkChatBody, Answer, Continuation, S
 from wsgi_app.wires.shared.media import named
 from wsgi_app.wires.shared.questions import events_so_far, waiting_prompt
 
-#: So much of a question is told in an error's text.
+#: So much of a question is shown in an error's text.
 MAX_PROMPT: Final = 500
 
 

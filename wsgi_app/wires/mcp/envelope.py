@@ -50,7 +50,7 @@ def is_stateless(message: Message, header: Header) -> bool:
 def check_stateless(message: Message, header: Header) -> Any:
     """What the client of a stateless request can; raises RpcError.
 
-    In this order: who contradicts itself is told so, rather than that its version is unknown.
+    In this order: a client that contradicts itself gets that reason, not an unknown version.
     """
     meta = message.meta
     missing = [key for key in (VERSION_KEY, CAPABILITIES_KEY) if key not in meta]

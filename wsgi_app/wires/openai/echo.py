@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-#: Where the host's own tools run, as clients are told.
+#: Where the host's own tools run, as clients see it.
 SERVER_LABEL: Final = "host"
 #: What a request may say, and what its response says where it did not: strict clients read all of
 #: it. The agent's own model may run with other values; nobody but its author knows them.

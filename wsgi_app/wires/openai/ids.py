@@ -22,7 +22,7 @@ class ResponseRef(NamedTuple):
     after_seq: int
     created_at: int
     background: bool
-    #: Whether the host's calls are told as ``mcp_call`` items; it decides how events are numbered.
+    #: Whether the host's calls are shown as ``mcp_call`` items; it decides how events are numbered.
     mcp: bool = False
     #: Whether it ends where the agent takes what its client has said meanwhile.
     steered: bool = False

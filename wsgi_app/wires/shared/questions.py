@@ -163,7 +163,7 @@ def answer_question(  # noqa: PLR0913 - which question, what answer, and how it 
 def awaited_question(
     mount: Mount, key: SessionKey, turn: int
 ) -> tuple[EventId, InputRequest] | None:
-    """The same, for who has been told of it by another worker, whose journal may be behind."""
+    """The same, for a client that knows of it from another worker, whose journal may be behind."""
     found = waiting_question(mount, key, turn)
     if found is not None or mount.runner.find(key, turn) is not None:
         return found

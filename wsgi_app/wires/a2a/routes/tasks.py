@@ -142,7 +142,7 @@ def _new_task(
     return session_key(check_session_id(session_id)), TurnRequest(
         message=read_text(message.parts),
         metadata=wanted.agent_metadata(),
-        # A task continues whoever looks at it; CancelTask ends it.
+        # A task continues without readers; CancelTask ends it.
         on_disconnect="continue",
         if_busy="enqueue",
         idempotency_key=name,

@@ -11,7 +11,7 @@ Kind = Literal["text", "reasoning"]
 
 
 class OpenMessage:
-    """The message that is being told; used by one thread."""
+    """The message that is being sent; used by one thread."""
 
     def __init__(self, put: Callable[[dict[str, Any]], None]) -> None:
         self._put = put
@@ -79,7 +79,7 @@ class OpenMessage:
         self._put({"event": "content-block-delta", "index": len(self._blocks), "delta": delta})
 
     def _open(self, message_id: str) -> None:
-        """Begin the message; one that continues behind a question is told from its beginning."""
+        """Begin the message; one that continues behind a question is sent from its beginning."""
         if self._is_open and self._id == message_id:
             return
         self.finish()

@@ -45,7 +45,7 @@ from wsgi_app.wires.langgraph.ids import CheckpointRef, RunRef, event_number
 from wsgi_app.wires.langgraph.request.events import Subscription
 from wsgi_app.wires.shared.asked import AskedQuestion
 
-#: A larger state is told at a run's start and end alone, not after each round of calls.
+#: A larger state is sent at a run's start and end alone, not after each round of calls.
 MAX_REPEATED_CHARS: Final = 131_072
 TAKEN_OVER: Final = "Another worker continues this."
 
@@ -98,7 +98,7 @@ class ThreadEncoder:
         self._turn.begin()
 
     def _emit_gap(self, gap: Gap) -> None:
-        """Events that this client asked for are gone; whoever asks for none misses none."""
+        """Events that this client asked for are gone; one that asks for none misses none."""
         if self._wanted.since >= 0:
             payload = {"missed_after": gap.missed_after, "resumes_at": gap.resumes_at}
             data = {"name": "gap", "payload": payload}
@@ -200,7 +200,7 @@ class _Turn:
 
     def _call(self, event: ToolCall) -> None:
         if event.call_id in self._answer.open_calls:
-            return  # it is the same call, told again
+            return  # the same call, sent again
         self._close_messages(self._answer.take(event))
         if not self._message.is_of_later(self._answer.calls_id):
             call_id, name = self._names.call_id(event.call_id), self._names.tool(event.tool)
@@ -260,7 +260,7 @@ class _Turn:
     # -- a turn taken over
 
     def _rewind(self, counted: Sequence[AnyEvent]) -> None:
-        """Begin again behind what counts; its messages are told again under their ids."""
+        """Begin again behind what counts; its messages are sent again under their ids."""
         self._message.fail(TAKEN_OVER)
         self._lanes.withdraw(TAKEN_OVER)
         self._rewinds += 1

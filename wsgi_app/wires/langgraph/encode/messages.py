@@ -209,7 +209,7 @@ class Answer:
         elif isinstance(event, ToolCall):
             repeated = event.call_id in self._calls
             if repeated and event.call_id not in self._results:
-                return []  # it is the same call, told again
+                return []  # the same call, sent again
             made = self._close_calls() if repeated else []
             self._calls[event.call_id] = event
             return made

@@ -68,7 +68,7 @@ class RunEncoder:
         self._answer = Answer("", names)
         self._part = 0
         self._question: AskedQuestion | None = None
-        #: Messages that were sent in pieces, and those of them that do not count any more.
+        #: Messages that were sent in pieces, and those of them that no longer count.
         self._streamed: set[str] = set()
         self._withdrawn: set[str] = set()
         self._rewinds = 0
@@ -205,7 +205,7 @@ class RunEncoder:
 
     def _call(self, event: ToolCall) -> None:
         if event.call_id in self._answer.open_calls:
-            return  # it is the same call, told again
+            return  # the same call, sent again
         self._close_messages(self._answer.take(event))
         chunk = call_chunk(self._names, event, self._answer.call_count - 1)
         self._emit_chunk(self._answer.calls_id, "", **chunk)

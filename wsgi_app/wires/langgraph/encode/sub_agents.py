@@ -24,7 +24,7 @@ SEPARATOR: Final = "|"
 
 
 class Lane:
-    """What is told in one namespace; used by one thread."""
+    """What is sent in one namespace; used by one thread."""
 
     def __init__(self, space: list[str], agent: str, call_id: str, answer: Answer) -> None:
         self.space = space
@@ -108,7 +108,7 @@ class RunLanes:
             self._emit(lane, "custom", {"status": event.content})
 
     def end_call(self, call_id: str) -> None:
-        """A call has its result: whoever worked for it has ended."""
+        """A call has its result: what worked for it has ended."""
         lane = self._lanes.pop(call_id)
         if lane is not None:
             self._emit_whole(lane, lane.answer.close())
@@ -207,7 +207,7 @@ class ThreadLanes:
         self._put("lifecycle", data, namespace=lane.space)
 
     def end_call(self, call_id: str, *, failed: bool = False) -> None:
-        """A call has its result: whoever worked for it has ended."""
+        """A call has its result: what worked for it has ended."""
         lane = self._lanes.pop(call_id)
         if lane is None:
             return

@@ -222,7 +222,7 @@ def give_answers(mount: Mount, key: SessionKey, entries: list[ResponseEntry]) ->
 def find_question(
     mount: Mount, key: SessionKey, fits: Callable[[InputRequest], bool]
 ) -> InputRequest | None:
-    """The newest question of the running turn that fits; whether it waits is not told."""
+    """The newest question of the running turn that fits; whether it waits is not known."""
     view = mount.store.state_of(key)
     if view is None or not view.active_turns:
         return None

@@ -28,7 +28,7 @@ from wsgi_app.wires.langgraph.note import TurnNote, decode_note
 from wsgi_app.wires.langgraph.request.events import Subscription
 from wsgi_app.wires.shared.questions import events_so_far
 
-#: So many of a thread's newest turns are told again to a reader that names no event: it has begun
+#: So many of a thread's newest turns are sent again to a reader that names no event: it has begun
 #: one of them, and opens its streams one after the other.
 REPLAYED_TURNS: Final = 8
 NAMES: Final = Names(valid_id, valid_name)
@@ -82,7 +82,7 @@ class ThreadFeed:
         self._turn = 0
         self._mark = ""
         self._feeds = feeds
-        #: The history while turns are told again, so that it is read once for all of them.
+        #: The history while turns are sent again, so that it is read once for all of them.
         self._history: list[Exchange] = []
 
     @classmethod

@@ -137,7 +137,7 @@ class ResponseBuilder:
     def document(self, status: str | None = None) -> Item:
         """The response so far; ``status`` stands for its own one."""
         reason = self._incomplete_reason
-        # None is told of a turn that continues behind a question.
+        # None is sent of a turn that continues behind a question.
         return self._about.document(
             status=status or self.status,
             usage=self._usage or Usage() if self.ended else None,

@@ -43,12 +43,12 @@ class SteeredResponses:
         try:
             decode_json(data, SteerFrame)
         except AgentHostError:
-            return False  # something else, or told as a request that is none
+            return False  # something else, or reported as a bad request
         self._waiting.append(data)
         return True
 
     def serve(self, key: SessionKey | None, builder: ResponseBuilder | None) -> list[bytes]:
-        """Say to the turn what waits; what is told of it. Without one that runs it is refused."""
+        """Send what waits to the turn, or refuse it without one; returns the events about it."""
         frames = []
         while self._waiting:
             frame = decode_json(self._waiting.popleft(), SteerFrame)
@@ -56,7 +56,7 @@ class SteeredResponses:
         return frames
 
     def note(self, event: AnyEvent, builder: ResponseBuilder) -> list[bytes]:
-        """See an event of the turn; what is told of messages that nobody answers any more."""
+        """See an event of the turn; returns the events about messages that stay unanswered."""
         if isinstance(event, Steered) and event.status == "taken":
             self._accepted.pop(event.steer_id, None)
         if not isinstance(event, (Done, Error, Cancelled)):
@@ -69,7 +69,7 @@ class SteeredResponses:
         ]
 
     def pending(self, builder: ResponseBuilder) -> list[bytes]:
-        """What is told of messages that wait until the client has run its tools."""
+        """The events about messages that wait until the client has run its tools."""
         stubs = builder.required_input()
         made = [
             {"steer": _steer(steer_id, frame), "reason": _WAITING, "required_input": stubs}
@@ -118,6 +118,6 @@ def _failed(
 
 
 def _event(builder: ResponseBuilder | None, kind: str, **fields: Any) -> bytes:
-    # Beside the response's own events, which have the same numbers whoever reads them.
+    # Beside the response's own events, which have the same numbers for all readers.
     number = 0 if builder is None else builder.next_number
     return encode_json({"type": f"{_NAME}.{kind}", "sequence_number": number, **fields})

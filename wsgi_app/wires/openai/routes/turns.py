@@ -121,7 +121,7 @@ def begun_before(mount: Mount, key: SessionKey) -> int | None:
         return None
     if view.active_turns:
         return view.active_turns[0]
-    # A turn that nobody waited for any more is no answer.
+    # A turn that its client no longer waited for is no answer.
     is_answer = not isinstance(_newest_event(mount, key, view.turn), Cancelled)
     return view.turn if is_answer else None
 
