@@ -84,7 +84,7 @@ class FrameParser:
             return None
         name, _, value = line.partition(": ")
         # Without data a block of MCP names a place alone; on other wires nothing could decode it.
-        assert value or name == "data", f"a field without a value: {line!r}"
+        assert value or line == "data: ", f"a field without a value: {line!r}"
         assert name in {"id", "event", "data", "retry"}, f"an unknown field: {line!r}"
         assert name not in self._block, f"a second {name} line in one block: {line!r}"
         self._block[name] = value
