@@ -64,16 +64,23 @@ def find_program(program: str, package: str) -> str:
 def install_program(program: str, *packages: str) -> str:
     """The path of ``program``, after installing its Debian packages if it is missing.
 
-    For what only slow tests need; the others' programs are installed before a run. Runs of tests at
-    the same time wait for the first.
+    For what only slow tests need; the others' programs are installed before a run.
+    """
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
+    install_missing(lambda: shutil.which(program, path=path) is not None, *packages)
+    return find_program(program, " ".join(packages))
+
+
+def install_missing(is_there: Callable[[], bool], *packages: str) -> None:
+    """Install Debian packages, unless what they have is there.
+
+    Runs of tests at the same time wait for the first.
     """
     script = ROOT / "scripts" / "debian-packages"
     with script.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
-        if shutil.which(program, path=path) is None:
+        if not is_there():
             subprocess.run([script, *packages], check=True, timeout=INSTALL_SECONDS)
-    return find_program(program, " ".join(packages))
 
 
 def free_port(highest: int = 32_000) -> int:
