@@ -19,11 +19,11 @@ from wsgi_app.agents.approvals import approve
 from wsgi_app.agents.tool_call import CallRequest
 from wsgi_app.agents.toolbox import MAX_CALLS_AT_ONCE, Toolbox
 from wsgi_app.agents.tools import Tool
-from wsgi_app.engine.turn.output import MAX_DEPTH
 from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.engine.turn.turn import Turn
 from wsgi_app.errors import TurnError
 from wsgi_app.events import Cancelled, Done, Error, InputRequest, ToolCall, ToolResult
+from wsgi_app.nesting import MAX_DEPTH
 
 WAIT_SECONDS = 30.0
 

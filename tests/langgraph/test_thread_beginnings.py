@@ -136,3 +136,39 @@ def test_a_thread_begins_with_no_more_than_an_agent_gets(client: SyncLangGraphCl
     assert "AGENT_MAX_HISTORY_BYTES" in body["details"]["reason"]
     with pytest.raises(NotFoundError):
         client.threads.get(thread_id)
+
+
+def nested(levels: int) -> Any:
+    """A list in a list in a list."""
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("field", ["metadata", "supersteps"])
+def test_what_cannot_be_shown_again_makes_no_thread(
+    client: SyncLangGraphClient, field: str
+) -> None:
+    """Else each search of its tenant's threads would fail, since an answer is nested deeper."""
+    deep = nested(200)
+    call = {"id": "c", "name": "n", "args": {"deep": deep}}
+    said = {"messages": [{"type": "ai", "content": "", "tool_calls": [call]}]}
+    bodies: Any = {"metadata": {"deep": deep}, "supersteps": [superstep(said)]}
+    thread_id = str(uuid.uuid4())
+    with pytest.raises(BadRequestError) as caught:
+        client.threads.create(thread_id=thread_id, **{field: bodies[field]})
+    body: Any = caught.value.body
+    assert (body["code"], body["details"]["field"]) == ("invalid_request", field)
+    with pytest.raises(NotFoundError):
+        client.threads.get(thread_id)
+
+
+def test_a_run_is_shown_without_what_is_nested_too_deep(client: SyncLangGraphClient) -> None:
+    """Its agent has it, as it has what is too large."""
+    thread_id = str(uuid.uuid4())
+    client.runs.wait(thread_id, "agent", input=HELLO, metadata={**says("one"), "a": nested(200)})
+    found: Any = client.threads.get(thread_id)
+    assert "a" not in found["metadata"]
+    assert client.threads.search(ids=[thread_id])
+    client.threads.delete(thread_id)

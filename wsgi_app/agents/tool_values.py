@@ -16,8 +16,8 @@ from typing_extensions import NotRequired, TypedDict
 
 from wsgi_app.agents.tool_call import CallRefused
 from wsgi_app.engine.turn.history import as_text
-from wsgi_app.engine.turn.output import check_data_depth
 from wsgi_app.engine.turn.valid_messages import parse_object
+from wsgi_app.nesting import check_data_depth
 
 #: A longer output is cut: it would come back with every later step of the turn.
 MAX_OUTPUT_BYTES: Final = 65_536

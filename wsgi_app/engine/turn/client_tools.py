@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from wsgi_app.events import RequestedCall, ToolRequest, ToolResult
+from wsgi_app.nesting import is_shallow
 
 #: The result, for the model, of a call that the client left out.
 NOT_GIVEN: Final = "The client gave no result."
+#: The same of one that no event can hold.
+TOO_DEEP: Final = "The client's result is nested too deep."
 
 
 def request_of(request_id: str, calls: Sequence[RequestedCall]) -> ToolRequest:
@@ -35,6 +38,8 @@ def _result(call: RequestedCall, found: dict[str, Any] | None) -> ToolResult:
     if found is None:
         return ToolResult(call.tool, call.call_id, NOT_GIVEN, "error")
     output = found.get("output")
+    if not is_shallow(output):
+        return ToolResult(call.tool, call.call_id, TOO_DEEP, "error")
     if found.get("is_error") is True:
         return ToolResult(call.tool, call.call_id, output, "error")
     return ToolResult(call.tool, call.call_id, output)

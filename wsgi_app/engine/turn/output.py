@@ -24,11 +24,10 @@ from wsgi_app.events import (
     encode_event,
     encode_json,
 )
+from wsgi_app.nesting import check_depth
 
 log = logging.getLogger("wsgi_app")
 
-#: The deepest nesting of a tool's data.
-MAX_DEPTH = 100
 #: Ids of calls that sub-agents make begin with those of the calls that they work for.
 MAX_NAME_CHARS = 1024
 
@@ -63,7 +62,7 @@ def check_output(item: Any, kinds: tuple[type[Event], ...] = AGENT_EVENTS) -> Ou
                 event = type(event)(str.__str__(event.content))
             return Output(event, json, len(event.content.encode("utf-8", "replace")))
         decoded = decode_event(json)
-        _check_depth(msgspec.to_builtins(decoded), MAX_DEPTH)
+        check_depth(msgspec.to_builtins(decoded))
         return Output(decoded, json, len(json))
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         log.error("an agent sent %s with data that is not JSON: %s", type(item), error)  # noqa: TRY400 - the traceback is of this check, not of the agent
@@ -88,22 +87,6 @@ def check_name(name: object) -> str:
     if isinstance(name, str) and 0 < len(name) <= MAX_NAME_CHARS:
         return str.__str__(name)
     raise TurnError(f"An agent's name and its call's id are 1 to {MAX_NAME_CHARS} characters.")
-
-
-def check_data_depth(value: Any) -> None:
-    """Raise ValueError for a tool's data that is nested too deep for an event."""
-    _check_depth(value, MAX_DEPTH - 1)
-
-
-def _check_depth(value: Any, depth_left: int) -> None:
-    """Refuse what a reader's thread, with less stack left, could not decode."""
-    if depth_left == 0:
-        raise ValueError("nested too deep")
-    if isinstance(value, dict):
-        value = value.values()
-    if not isinstance(value, (str, bytes)) and isinstance(value, Iterable):
-        for item in value:
-            _check_depth(item, depth_left - 1)
 
 
 def send_answer(

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from wsgi_app.compat.python import zip_strict
-from wsgi_app.engine.turn.output import check_data_depth
+from wsgi_app.nesting import check_data_depth
 from wsgi_app.store.base import Message
 
 #: In place of what a cut off call would have answered: a call without an answer is refused.

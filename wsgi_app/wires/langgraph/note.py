@@ -8,8 +8,10 @@ import msgspec
 from msgspec import Struct
 
 from wsgi_app.events import encode_json
+from wsgi_app.nesting import is_shallow
 
-#: What is larger is left out of a run, since it is the client's own, and refused for a thread.
+#: What is larger, or nested too deep, is left out of a run, since it is the client's own, and
+#: refused for a thread.
 MAX_METADATA_BYTES = 16_384
 
 
@@ -26,7 +28,7 @@ class TurnNote(Struct, frozen=True):
 
     def encode(self) -> bytes:
         """The note for the store."""
-        if len(encode_json(self.metadata)) <= MAX_METADATA_BYTES:
+        if is_shallow(self.metadata) and len(encode_json(self.metadata)) <= MAX_METADATA_BYTES:
             return encode_json(self)
         return encode_json(msgspec.structs.replace(self, metadata={}))
 

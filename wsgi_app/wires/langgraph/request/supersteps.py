@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from wsgi_app.events import encode_json
+from wsgi_app.nesting import check_data_depth
 from wsgi_app.wires.langgraph.request.input import MAX_MESSAGE_ID_CHARS
 
 _ROLES: Final = {
@@ -65,6 +66,7 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
     name, arguments = _text(call.get("name")), call.get("args")
     if arguments is None or not isinstance(arguments, dict):
         raise ValueError("Expected the arguments of a call as an object")
+    check_data_depth(arguments)
     function = {"name": name, "arguments": encode_json(arguments).decode()}
     return {"id": _text(call.get("id")), "type": "function", "function": function}
 

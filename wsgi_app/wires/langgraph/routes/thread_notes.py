@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from wsgi_app.errors import RequestError
 from wsgi_app.events import encode_json
+from wsgi_app.nesting import is_shallow
 from wsgi_app.store.base import Message, SessionKey, SessionState
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.parse import invalid
@@ -60,6 +61,8 @@ def _own(json: bytes) -> dict[str, Any]:
 
 
 def _checked(metadata: dict[str, Any]) -> dict[str, Any]:
+    if not is_shallow(metadata):
+        raise invalid("metadata", "It is nested too deep")
     if len(encode_json(metadata)) > MAX_METADATA_BYTES:
         raise invalid("metadata", f"Expected {MAX_METADATA_BYTES} bytes at most")
     return metadata
