@@ -61,7 +61,7 @@ class LoopThread:
                 try:
                     self._thread = start_thread(partial(self._run_in, loop), f"loop-{self._name}")
                 except RuntimeError:
-                    waker.close_unused()
+                    waker.close()
                     loop.close()
                     raise
                 # Not before its thread: without one nothing on it would happen.

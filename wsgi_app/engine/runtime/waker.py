@@ -32,14 +32,9 @@ class Waker:
         send_at_once(self._sending, b"w")
 
     def close(self) -> None:
-        """Have `wake` fail from now on."""
+        """Close the sockets: `wake` fails from now on."""
         self._loop.remove_reader(self._receiving)
         self._receiving.close()
-        self._sending.close()
-
-    def close_unused(self) -> None:
-        """Close the sockets of one that no other thread has; else one might wake another file."""
-        self.close()
         self._sending.close()
 
     def _on_readable(self) -> None:
