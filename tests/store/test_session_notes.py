@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
@@ -54,6 +55,19 @@ def test_a_session_is_made_once(store: Store) -> None:
     run_turn(store, OTHER)
     assert not store.note_session(OTHER, b"a", None)
     assert store.turn_note(OTHER, 0) == b""
+
+
+def test_a_session_that_is_made_as_another_is_deleted_is_listed(store: Store) -> None:
+    """And counted: the end of the one before it is not that of the new one."""
+    for number in range(30):
+        key = SessionKey(KEY.tenant, f"s-{number}")
+        assert store.note_session(key, b"before", None)
+        make = partial(store.note_session, key, b"behind", None)
+        at_once([make, partial(store.delete_session, key)])
+        state = store.state_of(key)
+        listed = store.list_sessions(KEY.tenant, 99, None).sessions
+        assert listed == ([] if state is None else [state])
+        store.delete_session(key)
 
 
 def test_one_of_many_makes_a_session(store: Store) -> None:

@@ -52,9 +52,9 @@ class RedisSessions(RedisPart, SessionOperations):
         before: bytes | None,
         messages: Sequence[Message] = (),
     ) -> bool:
-        created = b""
+        created, known = b"", False
         if before is None:
-            code, created = self._edge.run(self._calls.admit_session(key))
+            code, created, known = self._edge.run(self._calls.admit_session(key))
             if code:
                 raise refusal(code.decode())
         encoded = map(encode_message, messages)
@@ -62,8 +62,9 @@ class RedisSessions(RedisPart, SessionOperations):
         if kept is None:
             return False
         made, size = kept
-        if before is not None or messages:
-            # It lives on from now, in the tenant's list too.
+        if before is not None or messages or known:
+            # It lives on from now, in the tenant's list too, from which a delete may have taken
+            # the one before it.
             stored = size if before is None else None
             self._edge.run_many(
                 self._calls.release_turns(key, [], made.decode(), stored_bytes=stored)

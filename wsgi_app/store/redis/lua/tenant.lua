@@ -50,9 +50,10 @@ local function renew()
   end
 end
 
+-- The later creation counts: that of the session before it may still be there.
 local function keep_session(session, created)
   redis.call('ZADD', EXPIRES, int(now + ttl * 1000), session)
-  redis.call('ZADD', CREATED, 'NX', created, session)
+  redis.call('ZADD', CREATED, 'GT', created, session)
 end
 
 -- The code of what the tenant's sessions are too many or too large for, or nil.
@@ -65,11 +66,18 @@ local function refuse_session(session, most, most_bytes)
   end
 end
 
--- Strictly growing, so that a list by creation has one order; answers the session's creation.
-local function keep_new_session(session)
+-- Strictly growing, so that a list by creation has one order.
+local function new_creation()
   local last = redis.call('ZREVRANGE', CREATED, 0, 0, 'WITHSCORES')[2]
-  keep_session(session, int(math.max(now, tonumber(last or 0) + 1)))
-  return int(tonumber(redis.call('ZSCORE', CREATED, session)))
+  return int(math.max(now, tonumber(last or 0) + 1))
+end
+
+-- Answers the session's creation.
+local function keep_new_session(session)
+  local known = redis.call('ZSCORE', CREATED, session)
+  local created = known and int(tonumber(known)) or new_creation()
+  keep_session(session, created)
+  return created
 end
 
 local function is_known(member)
