@@ -18,7 +18,7 @@ from tests.support.resting import KINDS, ask, give, kinds_of, wait_rest
 from tests.support.servers import Gunicorn, gunicorn, redis_server
 from tests.support.service import owner_pid
 from tests.support.upstream import Upstream
-from tests.support.upstream_script import Text
+from tests.support.upstream_script import Call, Text, ToolCalls
 from tests.support.waiting import wait_for
 
 MAX_TURNS: Final = 3
@@ -26,11 +26,12 @@ MAX_TURNS: Final = 3
 THREADS: Final = 2
 COUNTED: Final = {"AGENT_DELIVERY": "thread", "AGENT_STREAM_SLOTS": "1"}
 APP: Final = "tests.support.openai_apps:tools_app()"
+BOOKING_APP: Final = "tests.support.openai_apps:booking_app()"
 
 
 @contextmanager
 def serving(
-    upstream: Upstream, store_url: str, threads: int = 8, **settings: str
+    upstream: Upstream, store_url: str, threads: int = 8, app: str = APP, **settings: str
 ) -> Iterator[Gunicorn]:
     """One worker, or two that share the store."""
     env = {
@@ -41,7 +42,7 @@ def serving(
         **settings,
     }
     workers = int(env.pop("WORKERS", "1"))
-    with gunicorn(APP, workers=workers, threads=threads, env=env) as server:
+    with gunicorn(app, workers=workers, threads=threads, env=env) as server:
         yield server
 
 
@@ -139,3 +140,28 @@ def test_a_resting_turn_waits_out_its_stores_outage() -> None:
         wait_for(lambda: give(client, session, request_id).status in (200, 409), "taken", 20)
         client.wait_idle(session, 20)
         assert kinds_of(client, session) == KINDS
+
+
+@pytest.mark.slow
+def test_a_turn_whose_end_a_tool_waits_for_does_not_rest() -> None:
+    """What the tool has open is the turn's; another turn rests, though it asked later."""
+    with (
+        redis_server() as store,
+        Upstream() as upstream,
+        serving(upstream, store.url, app=BOOKING_APP) as server,
+    ):
+        client = ReadingClient(server)
+        booked, plain = new_session(), new_session()
+        upstream.script(ToolCalls((Call("b1", "book", "{}"),)))
+        request_id = ask(client, upstream, booked)
+        ask(client, upstream, plain)
+        wait_rest(client, plain)
+        assert "withdrawn" not in server.log()
+        upstream.script(Text(("Painted.",)))
+        assert give(client, booked, request_id).status == 200
+        client.wait_idle(booked, 10)
+        assert kinds_of(client, booked) == ["tool_call", "tool_result", *KINDS]
+        upstream.script(ToolCalls((Call("b2", "book", "{}"),)))
+        ask(client, upstream, booked)
+        assert client.cancel(booked)["cancelled"]
+        wait_for(lambda: "withdrawn" in server.log(), "what the tool waits for")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -42,6 +43,20 @@ def tools_app() -> Flask:
     app = Flask("site")
     tools: list[Callable[..., Any]] = [add, add_later, where, fail]
     agent = OpenAIAgent(model="test-model", tools=tools, system=SYSTEM, max_steps=MAX_STEPS)
+    AgentHost(agent).init_app(app, url_prefix="/agents")
+    return app
+
+
+def book(turn: Turn) -> str:
+    """Book a room until the turn's end."""
+    turn.on_cancel(lambda: logging.getLogger("site").warning("the booking is withdrawn"))
+    return "booked"
+
+
+def booking_app() -> Flask:
+    """Mount a model with a tool that wants to hear of the turn's end."""
+    app = Flask("site")
+    agent = OpenAIAgent(model="test-model", tools=[book], system=SYSTEM)
     AgentHost(agent).init_app(app, url_prefix="/agents")
     return app
 

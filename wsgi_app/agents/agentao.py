@@ -24,6 +24,7 @@ from wsgi_app.agents.upstream_errors import (
     status_error,
 )
 from wsgi_app.engine import Turn
+from wsgi_app.engine.runtime.waits import EndsWithRun
 from wsgi_app.errors import TurnError, UpstreamError
 from wsgi_app.events import Status
 
@@ -82,7 +83,7 @@ class AgentaoSession:
         # The agent runs async tools on the loop that its token names.
         token = CancellationToken(runtime_loop=turn.run_async(_running_loop()))
         self._sockets.hook_into(agent.llm)
-        turn.on_cancel(partial(self._stop, token))
+        turn.on_cancel(EndsWithRun(partial(self._stop, token)))
         if not self._in_step:
             agent.clear_history()
             agent.messages = [dict(message) for message in turn.history]

@@ -9,6 +9,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
+from wsgi_app.engine.runtime.waits import EndsWithRun
 from wsgi_app.engine.turn.turn import Turn, current_turn
 
 
@@ -85,8 +86,8 @@ def _requests_of(turn: Turn) -> _Requests:
         known = _by_turn.get(turn)
         requests = known or _by_turn.setdefault(turn, _Requests())
     if known is None:
-        turn.on_cancel(requests.hang_up)
-        turn.on_return(requests.hang_up)
+        turn.on_cancel(EndsWithRun(requests.hang_up))
+        turn.on_return(EndsWithRun(requests.hang_up))
     return requests
 
 

@@ -17,6 +17,20 @@ log = logging.getLogger("wsgi_app")
 T = TypeVar("T")
 
 
+class EndsWithRun:
+    """A callback of an adapter's, for what ends with each run of its agent.
+
+    Those of a site's own code are for what the whole turn has.
+    """
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+
+    def __call__(self) -> None:
+        """Do what is to be done."""
+        self._callback()
+
+
 class Waits:
     """The futures that agent threads wait for, and the callbacks that wake what only they can.
 
@@ -69,6 +83,13 @@ class Waits:
         """Have ``callback`` run when the agent comes to its own end."""
         with self._lock:
             self._closers.append(callback)
+
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether code of the site's wants to hear of the turn's end, or of its agent's."""
+        with self._lock:
+            callbacks = [*self._callbacks, *self._closers]
+        return not all(isinstance(callback, EndsWithRun) for callback in callbacks)
 
     def agent_returned(self) -> None:
         """The agent has come to its own end: nothing is to be woken, but closed."""

@@ -331,7 +331,7 @@ class AgentCalls:
 
     def suspend(self) -> bool:
         """Stop the agent while its question waits, and refuse what it sends; see `Asking`."""
-        if self._asking is None or not self._asking.suspend():
+        if self._asking is None or self._waits.has_callbacks or not self._asking.suspend():
             return False
         self.ended = True
         self._waits.end()
