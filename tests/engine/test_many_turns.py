@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.turns import TurnBench
+from tests.support.turns import END_SECONDS, TurnBench
 from tests.support.waiting import wait_for
+from wsgi_app import Turn
 from wsgi_app.config import Settings
 from wsgi_app.engine.turn.event_log import EventLog
 from wsgi_app.engine.worker.heartbeat import RENEWED_AT_ONCE, HeartbeatThread
@@ -210,6 +213,39 @@ def test_a_full_table_refuses() -> None:
     table = RunTable(0)
     with pytest.raises(RequestError, match="as many turns"):
         table.begin(SessionKey("tenant", "session"))
+
+
+def test_turns_that_begin_at_once_are_no_more_than_may_run() -> None:
+    """Each has its place before the store has begun it, and one that fails to begin leaves it."""
+    table = RunTable(2)
+    first, second, third = (SessionKey("tenant", name) for name in "abc")
+    table.begin(first)
+    table.begin(second)
+    with pytest.raises(RequestError, match="as many turns"):
+        table.begin(third)
+    table.begun(first)
+    table.begin(third)
+    with pytest.raises(RequestError, match="as many turns"):
+        table.begin(first)
+
+
+def test_a_turn_has_one_place_from_its_beginning_on() -> None:
+    """As many as may run begin at once, and run."""
+    bench = TurnBench(max_turns=8)
+    may_end = threading.Event()
+
+    def hold(_: Turn) -> str:
+        assert may_end.wait(END_SECONDS)
+        return "done"
+
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(lambda _: bench.start(hold), range(8)))
+    with pytest.raises(RequestError, match="as many turns"):
+        bench.start(hold)
+    may_end.set()
+    assert all(run.wait_ended(END_SECONDS) for run in runs)
+    assert bench.run(lambda _: "done")
+    bench.runner.close(10)
 
 
 def test_a_closed_table_refuses() -> None:

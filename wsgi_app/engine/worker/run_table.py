@@ -31,6 +31,9 @@ class RunTable:
         self.closed = False
         # Cancels of turns that the store has begun, but this worker does not know yet.
         self._beginning: Counter[SessionKey] = Counter()
+        #: How many of all these have no run yet, and of each session how many have one.
+        self._begin_count = 0
+        self._added: Counter[SessionKey] = Counter()
         self._early_cancels: defaultdict[SessionKey, dict[int, CancelReason]] = defaultdict(dict)
 
     def close(self) -> None:
@@ -45,24 +48,29 @@ class RunTable:
 
     def begin(self, key: SessionKey) -> None:
         """Count a turn as one that begins, until `begun`; raises RequestError for one too many."""
-        is_looked_at = (
-            self._count + len(self.leaving) >= self._max_runs
-            or time.monotonic() - self._pruned_at > PRUNE_SECONDS
-        )
-        if is_looked_at and self._is_full():
-            raise RequestError("at_capacity", "This worker runs as many turns as it may.")
         with self._lock:
             # In one step with the count: a drain sees every turn that is not refused.
             if self.closed:
                 raise draining()
+            is_looked_at = (
+                self._count + self._begin_count + len(self.leaving) >= self._max_runs
+                or time.monotonic() - self._pruned_at > PRUNE_SECONDS
+            )
+            if is_looked_at and self._is_full():
+                raise RequestError("at_capacity", "This worker runs as many turns as it may.")
             self._beginning[key] += 1
+            self._begin_count += 1
 
     def begun(self, key: SessionKey) -> None:
         """It has begun, or failed to begin."""
         with self._lock:
+            if self._added[key]:
+                self._added[key] -= 1
+            else:
+                self._begin_count -= 1
             self._beginning[key] -= 1
             if not self._beginning[key]:
-                del self._beginning[key]
+                del self._beginning[key], self._added[key]
                 self._early_cancels.pop(key, None)
 
     def add(self, run: TurnRun) -> CancelReason | None:
@@ -71,6 +79,8 @@ class RunTable:
         with self._lock:
             self._runs.setdefault(key, {})[turn] = run
             self._count += 1
+            self._added[key] += 1
+            self._begin_count -= 1
             return self._early_cancels.get(key, {}).get(turn)
 
     def note_cancel(self, key: SessionKey, turn: int, reason: CancelReason) -> TurnRun | None:
@@ -105,11 +115,7 @@ class RunTable:
     def prune(self) -> list[TurnRun]:
         """Forget ended runs; returns those whose thread still runs."""
         with self._lock:
-            self._pruned_at = time.monotonic()
-            for run in self._all():
-                if run.published.is_set():
-                    self._move_out(run)
-            self.leaving = {run for run in self.leaving if run.goes_on()}
+            self._prune()
             return list(self.leaving)
 
     def count_leaving(self, tenant: str, at_least: int, grace_seconds: float) -> tuple[int, int]:
@@ -125,13 +131,21 @@ class RunTable:
         ended_before = time.monotonic() - grace_seconds
         return len(mine), sum(run.ended_at < ended_before for run in mine)
 
-    def _is_full(self) -> bool:
-        return len(self.prune()) + self._count - self._count_resting() >= self._max_runs
+    # -- the caller has the lock
 
-    def _count_resting(self) -> int:
-        """Runs that wait without a thread, of which as many again are allowed."""
-        with self._lock:
-            return min(self._max_runs, sum(run.rests for run in self._all()))
+    def _prune(self) -> None:
+        self._pruned_at = time.monotonic()
+        for run in self._all():
+            if run.published.is_set():
+                self._move_out(run)
+        self.leaving = {run for run in self.leaving if run.goes_on()}
+
+    def _is_full(self) -> bool:
+        self._prune()
+        # Those that wait without a thread, of which as many again are allowed.
+        resting = min(self._max_runs, sum(run.rests for run in self._all()))
+        count = self._count + self._begin_count + len(self.leaving)
+        return count - resting >= self._max_runs
 
     def _all(self) -> list[TurnRun]:
         return [run for runs in self._runs.values() for run in runs.values()]
