@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from tests.support.processes import is_foreign, own_children
 from tests.support.servers import Redis, redis_server
 from tests.support.shared_servers import SharedServers
 from tests.support.waiting import wait_for
-from wsgi_app.engine.worker.drain import drain
+from wsgi_app.engine.worker.drain import WORKER_SHUTDOWN
 from wsgi_app.engine.worker.registry import live_runners
 
 if TYPE_CHECKING:
@@ -77,20 +76,16 @@ def _no_process_left(servers: SharedServers) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_host_left() -> Iterator[None]:
-    """A test's app ends with it: the hosts of a process share a loop, on which others count."""
+def _no_turn_left() -> Iterator[None]:
+    """A test's turns end with it: the hosts of a process share a loop, on which others count.
+
+    The loop stays: what the test's model clients have open there would be found unclosed.
+    """
     before = _runners()
     yield
-    own = _runners() - before
-    for runner in own:
-        drain(runner, 0)
-    if own:
-        del runner, own
-        with warnings.catch_warnings():
-            # A client of a model that the agent brought has its connections open, on the loop that
-            # has ended: found later, they would be another test's fault.
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
+    for runner in _runners() - before:
+        runner.end_turns(WORKER_SHUTDOWN)
+        assert runner.wait_idle(10), "a turn has not ended"
 
 
 def _runners() -> set[Runner]:
