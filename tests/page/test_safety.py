@@ -74,7 +74,7 @@ def test_session_ids_in_the_address(site: Site, page: Page) -> None:
         chat = ChatPage(page, site.url, path=f"/?{number}#{fragment}")
         expect(page.locator(".welcome")).to_be_visible()
         expect(page.get_by_role("navigation", name="Chats")).to_be_visible()
-        known = r"/(\?\d|page/(vendor/)?[\w.-]+|sessions\?limit=\d+|session/[0-9a-f]{32})"
+        known = r"/(\?\d|page/(vendor/)?[\w.-]+|sessions\?limit=\d+|session/[0-9a-f-]{32,36})"
         asked = [url.removeprefix(site.url) for url in chat.requested if url.startswith("http")]
         assert [path for path in asked if not re.fullmatch(known, path)] == []
         assert_harmless(chat)
