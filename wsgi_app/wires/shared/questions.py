@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from wsgi_app.delivery.feed import Feed
 from wsgi_app.events import (
@@ -21,6 +21,8 @@ from wsgi_app.store.base import SessionKey
 from wsgi_app.web.mount import Mount
 from wsgi_app.web.turns import OpenTurn, attach_turn
 from wsgi_app.wires.shared.asked import AskedQuestion
+
+T = TypeVar("T")
 
 _PAGE_EVENTS = 500
 #: How long a question may be under way in its worker's journal.
@@ -163,8 +165,16 @@ def answer_question(  # noqa: PLR0913 - which question, what answer, and how it 
 def awaited_question(
     mount: Mount, key: SessionKey, turn: int
 ) -> tuple[EventId, InputRequest] | None:
-    """The same, for a client that knows of it from another worker, whose journal may be behind."""
-    found = waiting_question(mount, key, turn)
+    """The same, though another worker's journal may be behind what its client has seen."""
+    return find_behind(mount, key, turn, lambda: waiting_question(mount, key, turn))
+
+
+def find_behind(mount: Mount, key: SessionKey, turn: int, look: Callable[[], T | None]) -> T | None:
+    """What ``look`` finds among a turn's questions, or will once the journal has the newest one.
+
+    For a client that knows of it from another worker.
+    """
+    found = look()
     if found is not None or mount.runner.find(key, turn) is not None:
         return found
     feed = Feed(mount.runner, key, EventId(turn, 0), turn)
@@ -174,7 +184,7 @@ def awaited_question(
             while found is None and (left := deadline - time.monotonic()) > 0 and not feed.ended:
                 events = feed.read(left)
                 if any(isinstance(one.event, InputRequest) for one in events):
-                    found = waiting_question(mount, key, turn)
+                    found = look()
     finally:
         feed.close()
     return found

@@ -35,7 +35,7 @@ from wsgi_app.wires.langgraph.request.commands import (
 from wsgi_app.wires.langgraph.request.input import RunInput, read_input
 from wsgi_app.wires.langgraph.routes.feed import mark_of_turn, note_of
 from wsgi_app.wires.langgraph.routes.threads import interrupts_of
-from wsgi_app.wires.shared.questions import events_so_far
+from wsgi_app.wires.shared.questions import events_so_far, find_behind
 
 T = TypeVar("T")
 
@@ -226,11 +226,16 @@ def find_question(
     view = mount.store.state_of(key)
     if view is None or not view.active_turns:
         return None
-    found = None
-    for numbered in events_so_far(mount, key, view.active_turns[0]):
-        if isinstance(numbered.event, InputRequest) and fits(numbered.event):
-            found = numbered.event
-    return found
+    turn = view.active_turns[0]
+
+    def look() -> InputRequest | None:
+        found = None
+        for numbered in events_so_far(mount, key, turn):
+            if isinstance(numbered.event, InputRequest) and fits(numbered.event):
+                found = numbered.event
+        return found
+
+    return find_behind(mount, key, turn, look)
 
 
 def _inject(mount: Mount, key: SessionKey, body: CommandBody) -> dict[str, Any]:
