@@ -14,7 +14,7 @@ from wsgi_app.delivery.slots import Slot
 from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.errors import RequestError
 from wsgi_app.events import Done, Error
-from wsgi_app.store.base import SessionKey
+from wsgi_app.store.base import SessionKey, SessionState
 from wsgi_app.web.current import session_key
 from wsgi_app.web.envelope import json_response
 from wsgi_app.web.mount import Mount
@@ -28,6 +28,7 @@ from wsgi_app.wires.langgraph.routes.commands import CommandError, give_answers,
 from wsgi_app.wires.langgraph.routes.feed import NAMES, ThreadFeed, mark_of_turn
 from wsgi_app.wires.langgraph.routes.runs import describe_turn, find_run
 from wsgi_app.wires.langgraph.routes.threads import interrupts_of, state_of, view_of
+from wsgi_app.wires.shared.questions import find_behind
 
 #: Modes that begin with the thread's state.
 _WITH_STATE: Final = frozenset({"values", "events"})
@@ -71,7 +72,7 @@ def _check_exists(mount: Mount, key: SessionKey, body: ThreadRunBody) -> None:
 
 def _go_on(mount: Mount, key: SessionKey, body: ThreadRunBody) -> _Begun:
     view = mount.store.state_of(key)
-    waiting = [] if view is None else interrupts_of(mount, key, view)
+    waiting = _interrupts(mount, key, view) if view is not None and view.active_turns else []
     try:
         answers = body.answers([one["id"] for one in waiting])
     except ValueError as error:
@@ -83,6 +84,15 @@ def _go_on(mount: Mount, key: SessionKey, body: ThreadRunBody) -> _Begun:
     if not give_answers(mount, key, answers):
         raise RequestError("no_pending_input", "No interrupt waits for this answer.")
     return _Begun(asked._replace(part=asked.part + 1))
+
+
+def _interrupts(mount: Mount, key: SessionKey, view: SessionState) -> list[dict[str, Any]]:
+    """Those that the thread waits at, though its worker's journal may be behind."""
+
+    def look() -> list[dict[str, Any]] | None:
+        return interrupts_of(mount, key, view) or None
+
+    return find_behind(mount, key, view.active_turns[0], look) or []
 
 
 def _headers(thread_id: str, ref: RunRef) -> dict[str, str]:
