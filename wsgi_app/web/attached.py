@@ -7,7 +7,7 @@ from functools import partial
 
 from wsgi_app.attachments import Attachment
 from wsgi_app.errors import RequestError, StoreUnavailable
-from wsgi_app.files import FileStorage
+from wsgi_app.files import FileStorage, StoredFile
 from wsgi_app.store.base import SessionKey
 from wsgi_app.web.client_tools import takes_attachments
 from wsgi_app.web.mount import Mount
@@ -56,6 +56,11 @@ def _find(storage: FileStorage, key: SessionKey, file_id: str) -> Attachment | N
     file = storage.find(key.tenant, file_id)
     if file is None or file.session_id != key.session_id:
         return None
+    return as_attachment(storage, key, file)
+
+
+def as_attachment(storage: FileStorage, key: SessionKey, file: StoredFile) -> Attachment:
+    """A file of the session's, for its agent."""
     return Attachment(
         media_type=file.media_type,
         name=file.name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from functools import partial
 
 from msgspec import structs
 
@@ -13,6 +12,7 @@ from wsgi_app.engine.turn.request import TurnRequest
 from wsgi_app.errors import TurnError
 from wsgi_app.files import FileStorage
 from wsgi_app.store.base import SessionKey
+from wsgi_app.web.attached import as_attachment
 from wsgi_app.web.mount import Mount
 
 log = logging.getLogger("wsgi_app")
@@ -51,15 +51,8 @@ def forget_inside(mount: Mount, key: SessionKey, kept: TurnRequest, wanted: Turn
 
 
 def _store(mount: Mount, files: FileStorage, key: SessionKey, one: Attachment) -> Attachment:
-    stored = mount.runner.files.keep(key, one.name, one.data, one.media_type)
-    opener = partial(files.open, key.tenant, stored.id)
-    return Attachment(
-        media_type=one.media_type,
-        name=one.name,
-        file_id=stored.id,
-        stored_bytes=stored.size,
-        opener=opener,
-    )
+    file = mount.runner.files.keep(key, one.name, one.data, one.media_type)
+    return as_attachment(files, key, file)
 
 
 def _delete(files: FileStorage, key: SessionKey, stored: Iterable[Attachment]) -> None:

@@ -199,17 +199,15 @@ def _begin(mount: Mount, key: SessionKey, wanted: TurnRequest) -> BegunTurn:
         app_context=mount.app_context,
         context=mount.agent_context(),
     )
+    begun = None
     try:
         begun = mount.worker.runner.begin(key, request, mount.start_rate)
     except TooManyStarts as error:
         g.wsgi_app_quota = quota = Quota(error.starts, mount.start_rate)
-        forget_inside(mount, key, kept, wanted)
         raise quota.refusal() from None
-    except BaseException:
-        forget_inside(mount, key, kept, wanted)
-        raise
-    if begun.run is None:
-        forget_inside(mount, key, kept, wanted)
+    finally:
+        if begun is None or begun.run is None:
+            forget_inside(mount, key, kept, wanted)
     if begun.starts is not None:
         g.wsgi_app_quota = Quota(begun.starts, mount.start_rate)
     return begun
