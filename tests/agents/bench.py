@@ -8,12 +8,13 @@ import random
 import statistics
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from openai import AsyncOpenAI
 
 from tests.support.conversation import ANSWER, SCRIPTS, transcript
 from tests.support.processes import child_pids
@@ -21,6 +22,7 @@ from tests.support.turns import TurnBench
 from tests.support.upstream import Upstream
 from tests.support.upstream_script import AnyStep, Text, ToolCalls, scripted_message
 from tests.support.waiting import wait_for
+from wsgi_app import Turn
 from wsgi_app.engine.turn.run import TurnRun
 from wsgi_app.errors import RequestError
 from wsgi_app.events import InputRequest
@@ -142,6 +144,24 @@ class AgentBench:
 
 #: The fixture that puts agents on the engine.
 Host = Callable[..., AgentBench]
+
+
+@contextmanager
+def hosting(upstream: Upstream, client: AsyncOpenAI) -> Iterator[Host]:
+    """Put agents on the engine, one each; the client of their model is closed on their loop."""
+    benches: list[AgentBench] = []
+
+    def start(agent: Callable[..., Any], **settings: Any) -> AgentBench:
+        benches.append(AgentBench(agent, upstream, **settings))
+        return benches[-1]
+
+    async def close(_: Turn) -> None:
+        await client.close()
+
+    yield start
+    for bench in benches:
+        bench.turns.run(close)
+        bench.close()
 
 
 def events_of(run: TurnRun) -> list[dict[str, Any]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from openai import AsyncOpenAI
@@ -11,18 +10,8 @@ from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.agents.bench import AgentBench
+from tests.agents.bench import Host, hosting
 from tests.support.upstream import Upstream
-from wsgi_app import Turn
-
-Host = Callable[..., AgentBench]
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    """The model provider."""
-    with Upstream() as upstream:
-        yield upstream
 
 
 @pytest.fixture
@@ -42,16 +31,5 @@ def model(request: pytest.FixtureRequest, client: AsyncOpenAI) -> Model:
 @pytest.fixture
 def host(upstream: Upstream, client: AsyncOpenAI) -> Iterator[Host]:
     """Puts one agent on the engine."""
-    benches: list[AgentBench] = []
-
-    def start(agent: Callable[..., Any], **settings: Any) -> AgentBench:
-        benches.append(AgentBench(agent, upstream, **settings))
-        return benches[-1]
-
-    async def close(_: Turn) -> None:
-        await client.close()
-
-    yield start
-    for bench in benches:
-        bench.turns.run(close)
-        bench.close()
+    with hosting(upstream, client) as start:
+        yield start
